@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FALCONER_ZNODE_SESSION_H
+#define FALCONER_ZNODE_SESSION_H
+
+/*
+ * session - the global sessions and when they expire.
+ *
+ * A touch is one store by the reader core to a line of its own; nothing
+ * travels per ping. Expiry is lazy: when a bucket of the wheel is due the
+ * writer asks (through a callback) when each member was last heard and either
+ * moves it on or reports it as expired. Deadlines are rounded as ZooKeeper
+ * does: (floor((heard + timeout) / tick) + 1) * tick.
+ *
+ * Context    writer core.
+ * Source     client-protocol.md section 7, architecture.md section 5.
+ */
+
+#include "base/fal.h"
+#include "base/list.h"
+
+/* Which connection (or learner) speaks for a session. */
+struct session_owner {
+	uint16_t core;     /* reader core; SESSION_OWNER_NONE: nobody */
+	uint16_t reserved; /* zero */
+	uint32_t conn;
+	uint32_t conn_gen;
+};
+
+#define SESSION_OWNER_NONE UINT16_MAX
+
+struct session {
+	int64_t id;
+	int32_t timeout_ms;
+	bool is_closing; /* a closeSession is under way: refuse its writes */
+	struct session_owner owner;
+	uint64_t heard_ms;   /* as known here; the owner's line may be newer */
+	uint64_t expires_ms; /* its bucket */
+	struct list bucket;  /* link in the wheel */
+};
+
+struct session_table;
+
+/* When the session was last heard of by its owner, monotonic ms; 0: the owner
+ * does not know it any more. */
+typedef uint64_t (*session_heard_fn)(void *arg, const struct session *);
+/* Told about an expired session; it is marked closing before. */
+typedef void (*session_expired_fn)(void *arg, struct session *);
+
+FAL_MUST_CHECK int session_table_create(uint32_t tick_ms,
+                                        struct session_table **out);
+void session_table_destroy(struct session_table *);
+
+/* Adds (or updates the timeout of) a session, tracked with a full timeout
+ * from now_ms. NULL: out of memory. */
+struct session *session_add(struct session_table *, int64_t id,
+                            int32_t timeout_ms, uint64_t now_ms);
+struct session *session_find(struct session_table *, int64_t id);
+void session_remove(struct session_table *, int64_t id);
+uint32_t session_count(const struct session_table *);
+
+/*
+ * May `owner` write for this session?
+ *
+ * Returns 0, ZK_SESSIONEXPIRED (closing), ZK_UNKNOWNSESSION, or
+ * ZK_SESSIONMOVED (another owner). A session without owner takes this one.
+ */
+int32_t session_check(struct session_table *, int64_t id,
+                      struct session_owner owner);
+
+/* Runs all buckets that are due at now_ms, at most `max` sessions; call again
+ * until it returns less than max. */
+uint32_t session_expire_due(struct session_table *, uint64_t now_ms,
+                            uint32_t max, session_heard_fn, session_expired_fn,
+                            void *arg);
+/* Monotonic ms of the next due bucket; UINT64_MAX: no session. */
+uint64_t session_next_due(const struct session_table *);
+
+/* Visits all sessions in no order; the callback must not add or remove. */
+void session_for_each(const struct session_table *,
+                      void (*fn)(void *arg, const struct session *), void *arg);
+
+#endif

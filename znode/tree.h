@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FALCONER_ZNODE_TREE_H
+#define FALCONER_ZNODE_TREE_H
+
+/*
+ * tree - the znodes, as versions stamped with zxids.
+ *
+ * One writer applies a transaction when it is appended to the log, as versions
+ * that no reader can see, and publishes it when it is committed. Readers name
+ * a zxid S and see exactly the state after S: the newest version with stamp
+ * <= S of each node. So a multi is atomic for readers, a long getChildren or a
+ * snapshot sees one state, and nothing uncommitted is ever visible.
+ *
+ *   begin(z) .. primitives .. end()   apply: node.spec = version stamped z
+ *   publish(z)                        node.pub = that version; then the owner
+ *                                     of P moves it (dataplane/delta.h)
+ *   rollback(), undo_after(z)         pop the undo list in reverse
+ *
+ * The undo list is the list of what to publish: one structure, both ways.
+ *
+ * Context    W: the writer core only (ZAB; also recovery, before readers run).
+ *            R: any registered reader (READER cores, BG), wait-free, no lock,
+ *               no allocation, no store to a shared line.
+ * Ownership  paths and data handed in are borrowed for the call. A pointer to
+ *            a znode or into its data that R functions give is good until the
+ *            reader's next tree_reader_quiesce() or offline.
+ * Limits     the region (default 64 GiB reserved, committed on touch); paths
+ *            as long as a frame allows; children and depth unlimited.
+ * Errors     FAL_ENOMEM from primitives when the region is exhausted: the
+ *            transaction must be rolled back. ZooKeeper results are decided
+ *            above, in prep.c and apply.c.
+ * Source     architecture.md section 3.
+ */
+
+#include "base/fal.h"
+#include "base/hash.h"
+#include "wire/proto.h"
+#include "znode/acl_table.h"
+
+struct tree;
+struct znode;
+
+struct tree_options {
+	uint64_t region_bytes; /* virtual reservation; 0: 64 GiB */
+	uint64_t bytes_max;    /* cap on use, 0: none; see tree_bytes_left() */
+	bool has_extended_types; /* a 0xff top byte of the owner means TTL */
+	bool is_digest_on;
+};
+
+/* A path as readers and writer look it up. "" and "/" both mean the root. */
+struct tree_path {
+	const uint8_t *text;
+	uint32_t bytes;
+	uint64_t hash; /* tree_path_hash() of text; of "" for the root */
+};
+
+/* What is stored of a node, as snapshots keep it. */
+struct tree_stat {
+	int64_t czxid, mzxid, pzxid, ctime, mtime;
+	int32_t version;
+	int32_t cversion; /* stored form: creations of children */
+	int32_t aversion;
+	int64_t owner; /* stored ephemeralOwner */
+	uint32_t num_children;
+	int32_t data_bytes; /* -1: null */
+	uint32_t acl;       /* acl_table id */
+};
+
+enum tree_kind { TREE_PERSISTENT, TREE_EPHEMERAL, TREE_CONTAINER, TREE_TTL };
+
+struct tree_counts {
+	uint64_t nodes;       /* root included */
+	uint64_t data_bytes;  /* paths and data, ZooKeeper's approximate size */
+	uint64_t ephemerals;
+	uint64_t containers, ttls;
+	uint64_t used_bytes;    /* of the region, live objects */
+	uint64_t region_bytes;  /* touched so far */
+	uint64_t garbage_bytes; /* waits for readers to pass */
+	uint64_t versions;
+};
+
+/* Makes a tree with the four initial nodes (client-protocol.md 9.1), or an
+ * empty one for loading a snapshot. Returns 0, FAL_ENOMEM. */
+FAL_MUST_CHECK int tree_create(const struct tree_options *, struct tree **out);
+void tree_destroy(struct tree *);
+
+/* R, W. Keyed hash; the same for "" and "/". */
+struct tree_path tree_path_of(const struct tree *, const void *text,
+                              uint32_t bytes);
+struct acl_table *tree_acls(struct tree *);
+enum tree_kind tree_kind_of(const struct tree *, int64_t owner);
+void tree_counts(const struct tree *, struct tree_counts *out); /* any thread */
+/* W. Bytes until bytes_max; growing writes are refused under 10 %. */
+uint64_t tree_bytes_left(const struct tree *);
+
+/* ---- W: one transaction ---------------------------------------------- */
+
+void tree_txn_begin(struct tree *, int64_t zxid, int64_t time_ms);
+/* Undoes everything since begin; the transaction stays open and may go on
+ * (a failed multi becomes an error transaction). */
+void tree_txn_rollback(struct tree *);
+/* Closes it; returns the tree's digest after it (spec view). */
+uint64_t tree_txn_end(struct tree *);
+/* Publishes every applied transaction <= zxid: sets pub pointers. The caller
+ * moves P afterwards. */
+void tree_publish(struct tree *, int64_t zxid);
+/* Undoes all unpublished transactions > zxid (TRUNC, lost leadership). */
+void tree_undo_after(struct tree *, int64_t zxid);
+/* Digest of the published state. */
+uint64_t tree_published_digest(const struct tree *);
+
+/* The writer's view (spec). NULL: no such node there. */
+struct znode *tree_find(struct tree *, struct tree_path);
+struct znode *tree_root(struct tree *);
+struct znode *tree_parent(struct tree *, const struct znode *); /* root: NULL */
+void tree_spec_stat(const struct tree *, const struct znode *,
+                    struct tree_stat *out);
+/* Shown form (cversion, owner hidden), for replies to writes. */
+void tree_spec_proto_stat(const struct tree *, const struct znode *,
+                          struct proto_stat *out);
+struct jute_slice tree_spec_data(const struct tree *, const struct znode *);
+/* Writes the full path; returns its length. Needs cap bytes at most, returns
+ * the length also when it did not fit (nothing written then). */
+uint32_t tree_path_text(const struct tree *, const struct znode *,
+                        uint8_t *text, uint32_t cap);
+
+/*
+ * Adds a node that must not exist under a parent that does; stamps, times
+ * from the open transaction, versions 0. Parent: num_children + 1 and nothing
+ * else (see tree_set_parent()).
+ *
+ * acl    a reference of the caller's, taken over by the node
+ * data   bytes -1: null
+ */
+FAL_MUST_CHECK int tree_insert(struct tree *, struct znode *parent,
+                               struct tree_path, struct jute_slice data,
+                               uint32_t acl, int64_t owner,
+                               struct znode **out);
+/* Removes a node without children. Parent: num_children - 1 only. */
+FAL_MUST_CHECK int tree_remove(struct tree *, struct znode *);
+/* Sets data and version; mzxid, mtime from the transaction. */
+FAL_MUST_CHECK int tree_set_data(struct tree *, struct znode *,
+                                 struct jute_slice data, int32_t version);
+/* Data only: no version, no times (quota statistics). */
+FAL_MUST_CHECK int tree_set_data_quietly(struct tree *, struct znode *,
+                                         struct jute_slice data);
+FAL_MUST_CHECK int tree_set_acl(struct tree *, struct znode *, uint32_t acl,
+                                int32_t aversion);
+/* Sets the stored cversion and pzxid of a parent. */
+FAL_MUST_CHECK int tree_set_parent(struct tree *, struct znode *,
+                                   int32_t cversion, int64_t pzxid);
+
+/* Ephemeral nodes of a session in the spec view, in no order: the index-th
+ * (0..count-1), NULL past the end. Stable while nothing is changed. */
+struct znode *tree_ephemeral(struct tree *, int64_t session_id,
+                             uint32_t index);
+/* Some session id that owns ephemerals and is > after; 0: none left. Used
+ * once after recovery to find orphans; may be slow. */
+int64_t tree_ephemeral_owner_after(struct tree *, int64_t after);
+
+/*
+ * Container and TTL nodes that are due by client-protocol.md 7.7, in the spec
+ * view, at most max; resumes behind *cursor (start with 0; 0 again: done).
+ */
+uint32_t tree_reap_scan(struct tree *, uint64_t *cursor, int64_t now_ms,
+                        int64_t never_used_ms, struct znode **out,
+                        uint32_t max);
+
+/* Frees what no reader can reach; at most `max` items. Called once a loop. */
+void tree_reclaim(struct tree *, uint32_t max);
+/* BG thread: runs one grace period if any batch waits; true if it did. Blocks;
+ * call at most once a millisecond. */
+bool tree_reclaim_grace(struct tree *);
+
+/* ---- W: loading a snapshot -------------------------------------------- */
+
+/* Drops everything: next come tree_load_node() in any pre-order, root ("")
+ * first, then tree_load_end(). */
+void tree_load_begin(struct tree *);
+/* Returns 0, FAL_ENOMEM, FAL_ECORRUPT (no parent, duplicate). The stat's
+ * num_children and data_bytes are ignored, acl is a reference given. */
+FAL_MUST_CHECK int tree_load_node(struct tree *, const void *path,
+                                  uint32_t path_bytes, struct jute_slice data,
+                                  const struct tree_stat *);
+/* Publishes all as state `zxid`; creates missing /zookeeper nodes. */
+FAL_MUST_CHECK int tree_load_end(struct tree *, int64_t zxid);
+
+/* ---- R: readers -------------------------------------------------------- */
+
+struct tree_reader;
+
+/* Registers the calling thread (liburcu-qsbr) with its watermark line; it
+ * starts offline. At most 32 readers. NULL when there are more. */
+struct tree_reader *tree_reader_register(struct tree *);
+void tree_reader_unregister(struct tree_reader *);
+/* Goes online reading at *published or later: returns S, loaded from
+ * *published after the watermark was set (full fence). */
+uint64_t tree_reader_online(struct tree_reader *,
+                            const _Atomic uint64_t *published);
+/* Once a loop: nothing borrowed any more, S is the oldest still needed. S
+ * never decreases while online. */
+void tree_reader_quiesce(struct tree_reader *, uint64_t S);
+void tree_reader_offline(struct tree_reader *);
+
+/* Stages of a burst, to overlap cache misses: bucket, then node. */
+void tree_prefetch_bucket(const struct tree *, struct tree_path);
+void tree_prefetch_node(const struct tree *, struct tree_path);
+
+/* The node at that path visible at S; NULL: none. */
+const struct znode *tree_lookup(const struct tree *, struct tree_path,
+                                uint64_t S);
+void tree_stat_at(const struct tree *, const struct znode *, uint64_t S,
+                  struct tree_stat *out);
+void tree_proto_stat_at(const struct tree *, const struct znode *, uint64_t S,
+                        struct proto_stat *out);
+/* Borrowed until the next quiesce. */
+struct jute_slice tree_data_at(const struct tree *, const struct znode *,
+                               uint64_t S);
+
+/* Children visible at S. Start with *cursor = 0; gives the name (last
+ * component) and the node; false at the end. The cursor survives quiesce as
+ * long as the reader's S does not move. */
+bool tree_child_next(const struct tree *, const struct znode *dir, uint64_t S,
+                     uint64_t *cursor, struct jute_slice *name,
+                     const struct znode **child);
+
+#endif
