@@ -9,7 +9,10 @@
 
 #define NS_PER_US 1000ull
 #define NS_PER_MS 1000000ull
-#define NS_PER_S  1000000000ull
+#define NS_PER_SECOND 1000000000ull
+#ifndef NS_PER_S /* DPDK's ring headers bring one of type int */
+#define NS_PER_S NS_PER_SECOND
+#endif
 
 static inline uint64_t
 time_ms_to_ns(uint64_t ms)

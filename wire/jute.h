@@ -53,8 +53,10 @@ jute_reader_of(const void *data, size_t bytes)
 {
 	const uint8_t *at = data;
 
-	return (struct jute_reader){
-		.at = at, .end = at + bytes, .slice_bytes_max = INT32_MAX};
+	/* at may be NULL when bytes is 0, and NULL + 0 is undefined */
+	return (struct jute_reader){.at = at,
+				    .end = bytes == 0 ? at : at + bytes,
+				    .slice_bytes_max = INT32_MAX};
 }
 
 static inline bool
@@ -163,7 +165,7 @@ static inline uint8_t *
 jute_claim(struct jute_writer *writer, size_t bytes)
 {
 	if (FAL_UNLIKELY(writer->is_full ||
-	                 (size_t)(writer->end - writer->at) < bytes)) {
+			 (size_t)(writer->end - writer->at) < bytes)) {
 		writer->is_full = true;
 		return NULL;
 	}

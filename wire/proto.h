@@ -11,7 +11,13 @@
  * start and how many there are, after the decoder walked (and so checked) all.
  *
  * Context    any thread; no allocation, no globals.
+ * Ownership  slices and vectors point into the decoded bytes.
  * Errors     decoders return 0 or FAL_EPROTO (then *out is unspecified).
+ *            What may be null on the wire comes out as null (bytes or count
+ *            -1): which error a null is, is up to the operation. Bytes behind
+ *            a record are left in the reader. Encoders stick in the writer:
+ *            look at is_full.
+ * Cost       one pass over the bytes.
  * Source     client-protocol.md sections 1 to 4.
  */
 
@@ -243,86 +249,90 @@ struct proto_watcher_event {
 };
 
 FAL_MUST_CHECK int proto_get_request_header(struct jute_reader *,
-                                            struct proto_request_header *);
+					    struct proto_request_header *);
 FAL_MUST_CHECK int proto_get_connect_request(struct jute_reader *,
-                                             struct proto_connect_request *);
+					     struct proto_connect_request *);
 /* op decides whether a ttl follows (createTTL). */
 FAL_MUST_CHECK int proto_get_create(struct jute_reader *, int32_t op,
-                                    struct proto_create_request *);
+				    struct proto_create_request *);
 FAL_MUST_CHECK int proto_get_path_version(struct jute_reader *,
-                                          struct proto_path_version *);
+					  struct proto_path_version *);
 FAL_MUST_CHECK int proto_get_set_data(struct jute_reader *,
-                                      struct proto_set_data_request *);
+				      struct proto_set_data_request *);
 FAL_MUST_CHECK int proto_get_set_acl(struct jute_reader *,
-                                     struct proto_set_acl_request *);
+				     struct proto_set_acl_request *);
 FAL_MUST_CHECK int proto_get_path_watch(struct jute_reader *,
-                                        struct proto_path_watch *);
+					struct proto_path_watch *);
 FAL_MUST_CHECK int proto_get_path_int(struct jute_reader *,
-                                      struct proto_path_int *);
-/* getACL, sync, getEphemerals, getAllChildrenNumber: one ustring */
+				      struct proto_path_int *);
+/* getACL, sync, getEphemerals, getAllChildrenNumber: one ustring; sasl: one
+ * buffer, which looks the same */
 FAL_MUST_CHECK int proto_get_path(struct jute_reader *, struct jute_slice *);
 FAL_MUST_CHECK int proto_get_auth(struct jute_reader *,
-                                  struct proto_auth_request *);
-/* op: OP_SET_WATCHES or OP_SET_WATCHES2. A null vector is FAL_EPROTO. */
+				  struct proto_auth_request *);
+/* op: OP_SET_WATCHES or OP_SET_WATCHES2. A null vector or path is FAL_EPROTO.
+ */
 FAL_MUST_CHECK int proto_get_set_watches(struct jute_reader *, int32_t op,
-                                         struct proto_set_watches *);
+					 struct proto_set_watches *);
 FAL_MUST_CHECK int proto_get_reconfig(struct jute_reader *,
-                                      struct proto_reconfig_request *);
+				      struct proto_reconfig_request *);
+/* is_done alone ends a multi, whatever the type. Errors and the end of the
+ * bytes before the end marker are FAL_EPROTO, so a loop over headers ends. */
 FAL_MUST_CHECK int proto_get_multi_header(struct jute_reader *,
-                                          struct proto_multi_header *);
+					  struct proto_multi_header *);
 /* Walks a vector<ACL> and remembers it. Absurd counts fail by running out of
  * bytes, without a loop longer than the input. */
 FAL_MUST_CHECK int proto_get_acl_vector(struct jute_reader *,
-                                        struct jute_vector *);
+					struct jute_vector *);
 FAL_MUST_CHECK int proto_get_string_vector(struct jute_reader *,
-                                           struct jute_vector *);
+					   struct jute_vector *);
 /* One element of a checked vector<ACL>. */
 FAL_MUST_CHECK int proto_get_acl(struct jute_reader *, struct proto_acl *);
 
 void proto_put_request_header(struct jute_writer *,
-                              const struct proto_request_header *);
+			      const struct proto_request_header *);
 void proto_put_reply_header(struct jute_writer *,
-                            const struct proto_reply_header *);
+			    const struct proto_reply_header *);
 void proto_put_connect_request(struct jute_writer *,
-                               const struct proto_connect_request *);
+			       const struct proto_connect_request *);
 void proto_put_connect_response(struct jute_writer *,
-                                const struct proto_connect_response *);
+				const struct proto_connect_response *);
 void proto_put_stat(struct jute_writer *, const struct proto_stat *);
 void proto_put_acl(struct jute_writer *, const struct proto_acl *);
 /* The count and the elements as they were. */
 void proto_put_vector(struct jute_writer *, const struct jute_vector *);
 void proto_put_multi_header(struct jute_writer *,
-                            const struct proto_multi_header *);
+			    const struct proto_multi_header *);
 void proto_put_watcher_event(struct jute_writer *,
-                             const struct proto_watcher_event *);
+			     const struct proto_watcher_event *);
 void proto_put_create(struct jute_writer *, int32_t op,
-                      const struct proto_create_request *);
+		      const struct proto_create_request *);
 void proto_put_path_version(struct jute_writer *,
-                            const struct proto_path_version *);
+			    const struct proto_path_version *);
 void proto_put_set_data(struct jute_writer *,
-                        const struct proto_set_data_request *);
+			const struct proto_set_data_request *);
 void proto_put_set_acl(struct jute_writer *,
-                       const struct proto_set_acl_request *);
+		       const struct proto_set_acl_request *);
 void proto_put_path_watch(struct jute_writer *,
-                          const struct proto_path_watch *);
+			  const struct proto_path_watch *);
 void proto_put_path_int(struct jute_writer *, const struct proto_path_int *);
 void proto_put_auth(struct jute_writer *, const struct proto_auth_request *);
 void proto_put_set_watches(struct jute_writer *, int32_t op,
-                           const struct proto_set_watches *);
+			   const struct proto_set_watches *);
 void proto_put_reconfig(struct jute_writer *,
-                        const struct proto_reconfig_request *);
+			const struct proto_reconfig_request *);
 
 /* Replies' decoders, for client/ and tests. */
 FAL_MUST_CHECK int proto_get_reply_header(struct jute_reader *,
-                                          struct proto_reply_header *);
+					  struct proto_reply_header *);
 FAL_MUST_CHECK int proto_get_connect_response(struct jute_reader *,
-                                              struct proto_connect_response *);
+					      struct proto_connect_response *);
 FAL_MUST_CHECK int proto_get_stat(struct jute_reader *, struct proto_stat *);
 FAL_MUST_CHECK int proto_get_watcher_event(struct jute_reader *,
-                                           struct proto_watcher_event *);
+					   struct proto_watcher_event *);
 
 /* The 16 bytes derived from a session id (client-protocol.md 2.4). */
 void proto_session_password(int64_t session_id,
-                            uint8_t password[PROTO_PASSWORD_BYTES]);
+			    uint8_t password[PROTO_PASSWORD_BYTES]);
 
 #endif

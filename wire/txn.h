@@ -11,7 +11,16 @@
  * record 0 or 12 bytes remain, anything else is corruption; a closeSession may
  * lack its body (disk-format.md section 3, "ambiguity").
  *
- * Context    any thread; no allocation.
+ * What a decoded record promises: paths are never null; data and acl may be
+ * (null data is kept apart from empty data; a null acl means world:anyone
+ * all). A check on its own decodes, since such logs exist and an import must
+ * name them; never write one.
+ *
+ * Context    any thread; no allocation, no globals.
+ * Ownership  slices and vectors point into the decoded bytes.
+ * Errors     decoders return 0 or FAL_EPROTO (then *out is unspecified).
+ *            Encoders stick in the writer: look at is_full.
+ * Cost       one pass over the bytes.
  * Source     disk-format.md sections 2 and 3.
  */
 
@@ -35,7 +44,8 @@ struct txn_record {
 	struct jute_slice path, data;
 	struct jute_vector acl;
 	bool is_ephemeral;
-	int32_t parent_cversion;  /* -1: not in the record (V0) */
+	bool is_v0;               /* create without parent_cversion */
+	int32_t parent_cversion;  /* -1 also when is_v0 */
 	int64_t ttl;              /* createTTL */
 	int32_t version;          /* setData, setACL, check: new version */
 	int32_t err;              /* error */
@@ -58,17 +68,17 @@ struct txn_entry {
 /* Decodes a whole entry of `bytes` bytes. Returns 0 or FAL_EPROTO. Multi
  * operations are checked one by one too. */
 FAL_MUST_CHECK int txn_get_entry(const void *data, size_t bytes,
-                                 struct txn_entry *out);
+				 struct txn_entry *out);
 
 /* Decodes one record of the given type that fills the reader to its end (the
- * body of a multi's operation). Nested multis are FAL_EPROTO. */
+ * body of a multi's operation). Multis are FAL_EPROTO here. */
 FAL_MUST_CHECK int txn_get_record(struct jute_reader *, int32_t type,
-                                  struct txn_record *out);
+				  struct txn_record *out);
 
 /* Next operation of a multi. *ops is a reader over record.ops; call op_count
- * times. */
+ * times. Only creates, deletes, setData, check and error may stand there. */
 FAL_MUST_CHECK int txn_get_multi_op(struct jute_reader *ops,
-                                    struct txn_record *out);
+				    struct txn_record *out);
 
 void txn_put_header(struct jute_writer *, const struct txn_header *);
 /* Writes the record's body (no type). For a multi: only the count; the caller

@@ -8,9 +8,20 @@
  * An identity list is immutable once made: an auth packet makes a new list and
  * requests that are under way keep the one they were received with
  * (client-protocol.md 6.1). Schemes known here: world, auth, ip, digest,
- * super; x509 and sasl ids are accepted as data.
+ * super; x509 and sasl where the options say that a provider exists.
+ *
+ * Text inside lists is in the form the server writes back (znode/text.h), so
+ * that comparing bytes is comparing what the reference server compares.
  *
  * Context    any thread; lists may be read by any number of cores.
+ * Ownership  lists are malloc'ed, the caller frees them. Everything else is
+ *            borrowed for the call.
+ * Limits     AUTH_IDS_MAX identities a connection.
+ * Errors     ZooKeeper results are int32_t of enum proto_err; the only other
+ *            trouble is lack of memory (NULL, or a writer that is full).
+ * Cost       acl_permits(): one comparison per entry and identity, no
+ *            allocation. acl_fix() allocates only for lists of more than 32
+ *            entries or with text that is not normal.
  * Source     client-protocol.md section 8.
  */
 
@@ -25,35 +36,50 @@ struct auth_id {
 
 struct auth_ids {
 	uint32_t count;
-	uint32_t bytes;  /* of the whole object */
-	bool is_super;   /* some id of scheme super */
-	bool has_skip;   /* skipACL=yes: everything is allowed */
+	uint32_t bytes; /* of the whole object */
+	bool is_super;  /* some id of scheme super */
+	bool has_skip;  /* skipACL=yes: everything is allowed */
 	struct auth_id id[];
 };
 
 struct acl_options {
 	bool skip_acl;
 	bool is_digest_enabled;
-	const char *super_digest; /* "super:base64", or NULL */
+	bool has_x509; /* a provider for x509 ids is registered (TLS) */
+	bool has_sasl; /* a provider for sasl ids is registered */
+	const char *super_digest;     /* "super:base64", or NULL */
 	const char *digest_algorithm; /* "SHA1", "SHA-256", ...; NULL: SHA1 */
 };
 
-/* The list of a fresh connection: (ip, address) alone. Malloc'ed; freed with
- * auth_ids_free(). NULL: out of memory. */
+/* The list of a fresh connection: (ip, address) alone. ip is the text of the
+ * address, or NULL for none. NULL: out of memory. */
 struct auth_ids *auth_ids_new(const struct acl_options *, const char *ip);
 void auth_ids_free(struct auth_ids *);
+
+/* `old` and one more identity (x509, sasl, super), without repeating one that
+ * is there. NULL: out of memory, or AUTH_IDS_MAX reached. */
+struct auth_ids *auth_ids_with(const struct auth_ids *old,
+                               struct jute_slice scheme, struct jute_slice id);
 
 /*
  * Answers an auth packet (opcode 100).
  *
  * Returns ZK_OK (then *out is a new list, to replace `old`), or
- * ZK_AUTHFAILED.
+ * ZK_AUTHFAILED (*out is untouched).
  */
 int32_t auth_ids_add(const struct acl_options *, const struct auth_ids *old,
                      const struct proto_auth_request *,
                      struct auth_ids **out);
 
-/* True if `ids` may do any of `perms` (getACL asks READ or ADMIN at once). */
+/* A request between servers carries the identities as vector<Id>: these read
+ * and write one. The reader returns 0, FAL_EPROTO, FAL_ENOMEM or (too many)
+ * FAL_ELIMIT. */
+FAL_MUST_CHECK int auth_ids_get(const struct acl_options *,
+                                struct jute_reader *, struct auth_ids **out);
+void auth_ids_put(struct jute_writer *, const struct auth_ids *);
+
+/* True if `ids` may do any of `perms` (getACL asks READ or ADMIN at once).
+ * ids NULL: nobody, what world:anyone may do. */
 bool acl_permits(const struct acl_list *, const struct auth_ids *ids,
                  int32_t perms);
 
@@ -62,10 +88,13 @@ bool acl_permits(const struct acl_list *, const struct auth_ids *ids,
  * `auth` replaced, ids validated, text normalised to what the server writes
  * back (CESU-8, U+FFFD). Writes a vector<ACL> to `out`.
  *
- * Returns ZK_OK, ZK_INVALIDACL; out->is_full: did not fit.
+ * ids  may be NULL: nobody
+ *
+ * Returns ZK_OK, ZK_INVALIDACL, ZK_MARSHALLINGERROR (a null id where the
+ * provider needs one); out->is_full: did not fit, or out of memory.
  */
 int32_t acl_fix(const struct acl_options *, const struct jute_vector *given,
-                const struct auth_ids *, struct jute_writer *out);
+                const struct auth_ids *ids, struct jute_writer *out);
 
 /* Writes the list for getACL: digest secrets redacted unless may_see. */
 void acl_put_shown(struct jute_writer *, const struct acl_list *,

@@ -14,6 +14,9 @@
  * Ownership  bytes are copied in; acl_table_get() lends until the reader's
  *            next quiescent point.
  * Limits     2^24 lists.
+ * Errors     id 0: out of memory or too many lists.
+ * Cost       acl_table_get(): two loads. Interning: a hash of the bytes; malloc
+ *            only for a list that is new.
  */
 
 #include "wire/proto.h"
@@ -31,7 +34,22 @@ struct acl_list {
 	bool is_open;               /* world:anyone ALL is the first entry */
 };
 
-/* W. Finds or adds; the caller owns one reference. 0: out of memory. */
+/* Takes an id whose last reference went away, and gives it to
+ * acl_table_dispose() once no reader can look at it any more. */
+typedef void (*acl_retire_fn)(void *arg, uint32_t id);
+
+/* Makes a table with the two lists above. Trees do this themselves; retire NULL
+ * disposes at once. Returns 0, FAL_ENOMEM. */
+FAL_MUST_CHECK int acl_table_create(acl_retire_fn, void *arg,
+				    struct acl_table **out);
+void acl_table_destroy(struct acl_table *);
+/* W. Forgets all but the two lists above; no reader may look. */
+void acl_table_reset(struct acl_table *);
+/* W. Frees a retired id. */
+void acl_table_dispose(struct acl_table *, uint32_t id);
+
+/* W. Finds or adds; the caller owns one reference. A null vector is
+ * ACL_ID_OPEN. 0: out of memory. */
 uint32_t acl_table_intern(struct acl_table *, const struct jute_vector *acl);
 void acl_table_ref(struct acl_table *, uint32_t id);
 void acl_table_unref(struct acl_table *, uint32_t id);

@@ -36,7 +36,14 @@ struct prep_options {
 	bool is_digest_on;       /* TxnDigest behind each entry */
 	bool has_close_paths;    /* closeSessionTxn.enabled */
 	bool is_reconfig_enabled;
-	bool emits_create2_as_create; /* towards peers older than 3.9 */
+	bool emits_create2_as_create; /* in multis, for peers older than 3.9 */
+	bool enforce_quota;           /* refuse what exceeds a hard limit */
+};
+
+/* Oddities met in entries that others made; for metrics. */
+struct prep_counts {
+	uint64_t bad_ttls;    /* createTTL applied as a plain node */
+	uint64_t bare_checks; /* check outside a multi, ignored */
 };
 
 struct prep;
@@ -56,6 +63,7 @@ struct txn_result {
 	struct txn_bytes effects; /* struct effect, one behind the other */
 	uint32_t effect_count;
 	uint32_t entry_bytes;
+	uint64_t digest; /* tree digest after this transaction */
 };
 
 struct prep_request {
@@ -68,11 +76,14 @@ struct prep_request {
 	const struct auth_ids *ids; /* borrowed; NULL for internal requests */
 	struct session_owner owner; /* who asks; compared with the session's */
 	int32_t timeout_ms;         /* OP_CREATE_SESSION */
+	bool is_local_session; /* known to the asking server only: not looked
+	                          up here, no ephemerals (-120) */
 };
 
 FAL_MUST_CHECK int prep_create(const struct prep_options *, struct tree *,
                                struct session_table *, struct prep **out);
 void prep_destroy(struct prep *);
+void prep_get_counts(const struct prep *, struct prep_counts *out);
 
 /*
  * Validates, applies, serialises.
@@ -82,7 +93,7 @@ void prep_destroy(struct prep *);
  *
  * Returns 0           result and entry are filled
  *         FAL_EPROTO  the body does not decode: answer MARSHALLINGERROR, no
- *                     zxid is used
+ *                     zxid is used (a multi: error transaction, returns 0)
  *         FAL_ENOSPC  the entry does not fit; nothing happened
  *         FAL_ENOMEM  the tree is full; nothing happened
  *         FAL_ENOENT  no such session: drop the request silently
@@ -108,10 +119,11 @@ FAL_MUST_CHECK int prep_apply(struct prep *, const void *entry, uint32_t bytes,
 /* Carries the session part of a published transaction out: createSession adds,
  * closeSession removes. Called in zxid order with the published entries. */
 void prep_publish_session(struct prep *, int32_t type, int64_t session_id,
-                          int32_t timeout_ms);
+                          int32_t timeout_ms, uint64_t now_ms);
 
 /* Syntax check of a write's body, for reader cores (no state; any thread):
- * 0 or FAL_EPROTO = MARSHALLINGERROR. */
+ * 0 or FAL_EPROTO = MARSHALLINGERROR. A multi always passes: one that does not
+ * decode is numbered and logged, as upstream does. */
 FAL_MUST_CHECK int prep_check_syntax(int32_t type, const void *body,
                                      uint32_t bytes);
 

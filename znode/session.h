@@ -12,6 +12,13 @@
  * does: (floor((heard + timeout) / tick) + 1) * tick.
  *
  * Context    writer core.
+ * Ownership  the table owns its sessions; a pointer is good until the session
+ *            is removed. owner, is_closing and heard_ms are the caller's to
+ *            set (a learner's ping raises heard_ms); the rest is read only.
+ * Limits     memory only. A table that cannot grow its index keeps working
+ *            with longer chains.
+ * Cost       find, add, remove: one chain of about one entry; the index grows
+ *            a few chains per added session, never in one go.
  * Source     client-protocol.md section 7, architecture.md section 5.
  */
 
@@ -41,22 +48,28 @@ struct session {
 struct session_table;
 
 /* When the session was last heard of by its owner, monotonic ms; 0: the owner
- * does not know it any more. */
+ * does not know it any more (then heard_ms alone counts). */
 typedef uint64_t (*session_heard_fn)(void *arg, const struct session *);
-/* Told about an expired session; it is marked closing before. */
+/* Told about an expired session; it is marked closing before and has left the
+ * wheel. May add and remove sessions, this one too. */
 typedef void (*session_expired_fn)(void *arg, struct session *);
 
-FAL_MUST_CHECK int session_table_create(uint32_t tick_ms,
-                                        struct session_table **out);
+FAL_MUST_CHECK int
+session_table_create(uint32_t tick_ms, struct session_table **out);
 void session_table_destroy(struct session_table *);
 
 /* Adds (or updates the timeout of) a session, tracked with a full timeout
- * from now_ms. NULL: out of memory. */
+ * from now_ms. A negative timeout counts as 0. A session that is closing stays
+ * closing. NULL: out of memory. */
 struct session *session_add(struct session_table *, int64_t id,
-                            int32_t timeout_ms, uint64_t now_ms);
+			    int32_t timeout_ms, uint64_t now_ms);
 struct session *session_find(struct session_table *, int64_t id);
 void session_remove(struct session_table *, int64_t id);
 uint32_t session_count(const struct session_table *);
+
+/* A new leader starts over: every session gets a full timeout from now_ms, no
+ * owner, and is not closing (an unpublished closeSession is gone). */
+void session_restart_all(struct session_table *, uint64_t now_ms);
 
 /*
  * May `owner` write for this session?
@@ -64,19 +77,21 @@ uint32_t session_count(const struct session_table *);
  * Returns 0, ZK_SESSIONEXPIRED (closing), ZK_UNKNOWNSESSION, or
  * ZK_SESSIONMOVED (another owner). A session without owner takes this one.
  */
-int32_t session_check(struct session_table *, int64_t id,
-                      struct session_owner owner);
+int32_t
+session_check(struct session_table *, int64_t id, struct session_owner owner);
 
-/* Runs all buckets that are due at now_ms, at most `max` sessions; call again
- * until it returns less than max. */
-uint32_t session_expire_due(struct session_table *, uint64_t now_ms,
-                            uint32_t max, session_heard_fn, session_expired_fn,
-                            void *arg);
-/* Monotonic ms of the next due bucket; UINT64_MAX: no session. */
+/* Runs all buckets that are due at now_ms, at most `max` sessions looked at;
+ * call again until it returns less than max. Closing sessions are dropped from
+ * the wheel without a word. */
+uint32_t
+session_expire_due(struct session_table *, uint64_t now_ms, uint32_t max,
+		   session_heard_fn, session_expired_fn, void *arg);
+/* Monotonic ms of the next due bucket; UINT64_MAX: none. Too early (never too
+ * late) when a timeout is beyond 1024 ticks. */
 uint64_t session_next_due(const struct session_table *);
 
 /* Visits all sessions in no order; the callback must not add or remove. */
 void session_for_each(const struct session_table *,
-                      void (*fn)(void *arg, const struct session *), void *arg);
+		      void (*fn)(void *arg, const struct session *), void *arg);
 
 #endif

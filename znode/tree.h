@@ -42,9 +42,11 @@ struct znode;
 
 struct tree_options {
 	uint64_t region_bytes; /* virtual reservation; 0: 64 GiB */
-	uint64_t bytes_max;    /* cap on use, 0: none; see tree_bytes_left() */
+	uint64_t bytes_max;    /* what tree_bytes_left() counts from; 0: all of
+				  the region */
 	bool has_extended_types; /* a 0xff top byte of the owner means TTL */
 	bool is_digest_on;
+	bool poisons_freed; /* tests: freed memory is overwritten */
 };
 
 /* A path as readers and writer look it up. "" and "/" both mean the root. */
@@ -69,14 +71,15 @@ struct tree_stat {
 enum tree_kind { TREE_PERSISTENT, TREE_EPHEMERAL, TREE_CONTAINER, TREE_TTL };
 
 struct tree_counts {
-	uint64_t nodes;       /* root included */
-	uint64_t data_bytes;  /* paths and data, ZooKeeper's approximate size */
+	uint64_t nodes;      /* root included */
+	uint64_t data_bytes; /* paths and data, ZooKeeper's approximate size */
 	uint64_t ephemerals;
 	uint64_t containers, ttls;
 	uint64_t used_bytes;    /* of the region, live objects */
 	uint64_t region_bytes;  /* touched so far */
 	uint64_t garbage_bytes; /* waits for readers to pass */
 	uint64_t versions;
+	uint64_t index_bytes; /* tables of the path index */
 };
 
 /* Makes a tree with the four initial nodes (client-protocol.md 9.1), or an
@@ -86,11 +89,12 @@ void tree_destroy(struct tree *);
 
 /* R, W. Keyed hash; the same for "" and "/". */
 struct tree_path tree_path_of(const struct tree *, const void *text,
-                              uint32_t bytes);
+			      uint32_t bytes);
 struct acl_table *tree_acls(struct tree *);
 enum tree_kind tree_kind_of(const struct tree *, int64_t owner);
 void tree_counts(const struct tree *, struct tree_counts *out); /* any thread */
-/* W. Bytes until bytes_max; growing writes are refused under 10 %. */
+/* W. Bytes until bytes_max (nothing is refused here); growing writes are
+ * refused by prep under 10 %. */
 uint64_t tree_bytes_left(const struct tree *);
 
 /* ---- W: one transaction ---------------------------------------------- */
@@ -114,48 +118,52 @@ struct znode *tree_find(struct tree *, struct tree_path);
 struct znode *tree_root(struct tree *);
 struct znode *tree_parent(struct tree *, const struct znode *); /* root: NULL */
 void tree_spec_stat(const struct tree *, const struct znode *,
-                    struct tree_stat *out);
+		    struct tree_stat *out);
 /* Shown form (cversion, owner hidden), for replies to writes. */
 void tree_spec_proto_stat(const struct tree *, const struct znode *,
-                          struct proto_stat *out);
+			  struct proto_stat *out);
 struct jute_slice tree_spec_data(const struct tree *, const struct znode *);
 /* Writes the full path; returns its length. Needs cap bytes at most, returns
  * the length also when it did not fit (nothing written then). */
 uint32_t tree_path_text(const struct tree *, const struct znode *,
-                        uint8_t *text, uint32_t cap);
+			uint8_t *text, uint32_t cap);
 
 /*
  * Adds a node that must not exist under a parent that does; stamps, times
  * from the open transaction, versions 0. Parent: num_children + 1 and nothing
  * else (see tree_set_parent()).
  *
- * acl    a reference of the caller's, taken over by the node
+ * acl    a reference of the caller's, taken over by the node (not on error)
  * data   bytes -1: null
  */
 FAL_MUST_CHECK int tree_insert(struct tree *, struct znode *parent,
-                               struct tree_path, struct jute_slice data,
-                               uint32_t acl, int64_t owner,
-                               struct znode **out);
+			       struct tree_path, struct jute_slice data,
+			       uint32_t acl, int64_t owner, struct znode **out);
 /* Removes a node without children. Parent: num_children - 1 only. */
 FAL_MUST_CHECK int tree_remove(struct tree *, struct znode *);
 /* Sets data and version; mzxid, mtime from the transaction. */
 FAL_MUST_CHECK int tree_set_data(struct tree *, struct znode *,
-                                 struct jute_slice data, int32_t version);
+				 struct jute_slice data, int32_t version);
 /* Data only: no version, no times (quota statistics). */
 FAL_MUST_CHECK int tree_set_data_quietly(struct tree *, struct znode *,
-                                         struct jute_slice data);
+					 struct jute_slice data);
 FAL_MUST_CHECK int tree_set_acl(struct tree *, struct znode *, uint32_t acl,
-                                int32_t aversion);
+				int32_t aversion);
 /* Sets the stored cversion and pzxid of a parent. */
 FAL_MUST_CHECK int tree_set_parent(struct tree *, struct znode *,
-                                   int32_t cversion, int64_t pzxid);
+				   int32_t cversion, int64_t pzxid);
 
 /* Ephemeral nodes of a session in the spec view, in no order: the index-th
  * (0..count-1), NULL past the end. Stable while nothing is changed. */
-struct znode *tree_ephemeral(struct tree *, int64_t session_id,
-                             uint32_t index);
-/* Some session id that owns ephemerals and is > after; 0: none left. Used
- * once after recovery to find orphans; may be slow. */
+struct znode *tree_ephemeral(struct tree *, int64_t session_id, uint32_t index);
+/* Children in the writer's view, in no order: start with *cursor = 0; NULL at
+ * the end. Nothing may be inserted or removed meanwhile. (Replay of a fuzzy
+ * snapshot removes subtrees, quotas count them.) */
+struct znode *tree_spec_child(struct tree *, const struct znode *dir,
+			      uint64_t *cursor);
+/* The next session id that owns ephemerals, ids compared as unsigned; start
+ * with 0, 0 again: none left. Used once after recovery to find orphans; the
+ * first call of a round sorts all ids. */
 int64_t tree_ephemeral_owner_after(struct tree *, int64_t after);
 
 /*
@@ -163,27 +171,38 @@ int64_t tree_ephemeral_owner_after(struct tree *, int64_t after);
  * view, at most max; resumes behind *cursor (start with 0; 0 again: done).
  */
 uint32_t tree_reap_scan(struct tree *, uint64_t *cursor, int64_t now_ms,
-                        int64_t never_used_ms, struct znode **out,
-                        uint32_t max);
+			int64_t never_used_ms, struct znode **out,
+			uint32_t max);
 
-/* Frees what no reader can reach; at most `max` items. Called once a loop. */
+/* Frees what no reader can reach; at most `max` items. Called once a loop, and
+ * never between tree_publish() and the move of P. */
 void tree_reclaim(struct tree *, uint32_t max);
+/* W. Keeps everything visible at S or later from being reclaimed, on behalf of
+ * a reader that is yet to come online at S (a snapshot). One hold at a time. */
+void tree_hold(struct tree *, uint64_t S);
+void tree_release(struct tree *);
 /* BG thread: runs one grace period if any batch waits; true if it did. Blocks;
  * call at most once a millisecond. */
 bool tree_reclaim_grace(struct tree *);
 
 /* ---- W: loading a snapshot -------------------------------------------- */
 
-/* Drops everything: next come tree_load_node() in any pre-order, root ("")
- * first, then tree_load_end(). */
+/* Drops everything, ACL ids too: next come tree_load_node() in any pre-order,
+ * root ("") first, then tree_load_end(). No reader may be online from here to
+ * there. */
 void tree_load_begin(struct tree *);
 /* Returns 0, FAL_ENOMEM, FAL_ECORRUPT (no parent, duplicate). The stat's
  * num_children and data_bytes are ignored, acl is a reference given. */
 FAL_MUST_CHECK int tree_load_node(struct tree *, const void *path,
-                                  uint32_t path_bytes, struct jute_slice data,
-                                  const struct tree_stat *);
+				  uint32_t path_bytes, struct jute_slice data,
+				  const struct tree_stat *);
 /* Publishes all as state `zxid`; creates missing /zookeeper nodes. */
 FAL_MUST_CHECK int tree_load_end(struct tree *, int64_t zxid);
+/* Overwrites data and stat (but owner, acl, num_children) of a published node
+ * outside of any transaction: the server's own notes at start, such as the
+ * config node. Nothing unpublished, no reader online. Returns 0, FAL_ENOMEM. */
+FAL_MUST_CHECK int tree_patch(struct tree *, struct znode *,
+			      struct jute_slice data, const struct tree_stat *);
 
 /* ---- R: readers -------------------------------------------------------- */
 
@@ -196,32 +215,52 @@ void tree_reader_unregister(struct tree_reader *);
 /* Goes online reading at *published or later: returns S, loaded from
  * *published after the watermark was set (full fence). */
 uint64_t tree_reader_online(struct tree_reader *,
-                            const _Atomic uint64_t *published);
+			    const _Atomic uint64_t *published);
 /* Once a loop: nothing borrowed any more, S is the oldest still needed. S
  * never decreases while online. */
 void tree_reader_quiesce(struct tree_reader *, uint64_t S);
 void tree_reader_offline(struct tree_reader *);
+/* Goes online at an S that tree_hold() keeps (or a reader that is online): for
+ * a snapshot of the state S. */
+void tree_reader_online_at(struct tree_reader *, uint64_t S);
+/* Online for the watermark only, around blocking calls: nodes and versions
+ * visible at the reader's S stay, all else that was borrowed is gone. */
+void tree_reader_pause(struct tree_reader *);
+void tree_reader_resume(struct tree_reader *);
+/* Around a sleep that every publication ends with a doorbell: out of the way of
+ * grace periods, but the watermark stays where it is, so that records of what
+ * is published meanwhile can still be walked (their ACLs, reads at their
+ * zxids). No pointer is borrowed over it. */
+void tree_reader_pause(struct tree_reader *);
+void tree_reader_resume(struct tree_reader *);
 
-/* Stages of a burst, to overlap cache misses: bucket, then node. */
+/* Stages of a burst, to overlap cache misses: bucket, then node, look up, then
+ * version. */
 void tree_prefetch_bucket(const struct tree *, struct tree_path);
 void tree_prefetch_node(const struct tree *, struct tree_path);
+/* A third stage, for reads that want data or Stat. */
+void tree_prefetch_version(const struct tree *, const struct znode *);
 
 /* The node at that path visible at S; NULL: none. */
 const struct znode *tree_lookup(const struct tree *, struct tree_path,
-                                uint64_t S);
+				uint64_t S);
 void tree_stat_at(const struct tree *, const struct znode *, uint64_t S,
-                  struct tree_stat *out);
+		  struct tree_stat *out);
 void tree_proto_stat_at(const struct tree *, const struct znode *, uint64_t S,
-                        struct proto_stat *out);
+			struct proto_stat *out);
+/* Stored form to the form that clients see: cversion counts deletions too, the
+ * owner of containers and TTL nodes is hidden, null data has length 0. */
+void tree_stat_show(const struct tree *, const struct tree_stat *,
+		    struct proto_stat *out);
 /* Borrowed until the next quiesce. */
 struct jute_slice tree_data_at(const struct tree *, const struct znode *,
-                               uint64_t S);
+			       uint64_t S);
 
 /* Children visible at S. Start with *cursor = 0; gives the name (last
  * component) and the node; false at the end. The cursor survives quiesce as
  * long as the reader's S does not move. */
 bool tree_child_next(const struct tree *, const struct znode *dir, uint64_t S,
-                     uint64_t *cursor, struct jute_slice *name,
-                     const struct znode **child);
+		     uint64_t *cursor, struct jute_slice *name,
+		     const struct znode **child);
 
 #endif

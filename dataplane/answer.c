@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * answer - what comes back from the ZAB core, in order.
+ *
+ * Two sources are merged: delta records (transactions, R2) and unicasts (R3).
+ * A unicast carries a fence: it is answered when S has reached it and before
+ * the next record. The ZAB core queues a unicast before it publishes a later
+ * record, so a reader that sees the record sees the unicast too; replies of
+ * one connection therefore come in the order of its requests, which is
+ * asserted at the head of its queue.
+ *
+ * S walks record by record: events of record z, then its reply, then reads
+ * that waited for that reply, all at S = z.
+ */
+#include "dataplane/reader_int.h"
+
+#include "base/log.h"
+
+/* A round's share, so that receiving is never starved. */
+#define RECORD_BURST 256u
+
+bool
+answer_submit(struct reader *reader, struct req *req)
+{
+	struct channel *channel = reader->parts.channel;
+	const bool is_session = req->kind == REQ_CONNECT ||
+	                        req->kind == REQ_RESUME ||
+	                        req->kind == REQ_DETACH;
+
+	if (!ring_push(is_session ? &channel->session_lane
+	                          : &channel->data_lane,
+	               req)) {
+		stats_add(reader->parts.stats, STAT_RING_FULL, 1);
+		return false;
+	}
+	reader->must_ring_zab = true;
+	return true;
+}
+
+/* ---- unicasts ------------------------------------------------------------ */
+
+static void
+answer_sync(struct reader *reader, struct conn *conn, struct req *req)
+{
+	struct jute_reader body = jute_reader_of(req->body, req->body_bytes);
+	struct jute_slice path;
+
+	if (proto_get_path(&body, &path) != 0) {
+		conn_reply(reader, conn, req->xid, (int64_t)reader->S,
+		           ZK_MARSHALLINGERROR, NULL, 0);
+		return;
+	}
+	/* The path as it came, null and malformed ones too. */
+	conn_reply(reader, conn, req->xid, (int64_t)reader->S, req->err,
+	           req->body, (uint32_t)(body.at - req->body));
+}
+
+static void
+answer_unicast_req(struct reader *reader, struct conn *conn, struct req *req)
+{
+	switch (req->kind) {
+	case REQ_RESUME:
+		if (req->err == ZK_OK)
+			connect_granted(reader, conn, req->session_id);
+		else
+			connect_refused(reader, conn);
+		return;
+	case REQ_SYNC:
+		answer_sync(reader, conn, req);
+		break;
+	default:
+		conn_reply(reader, conn, req->xid, (int64_t)reader->S,
+		           req->err, req->reply,
+		           req->err == ZK_OK ? req->reply_bytes : 0);
+	}
+	conn_account(reader, conn, req->op, req->xid, (int64_t)reader->S,
+	             req->received_ns);
+}
+
+static void
+handle_close_token(struct reader *reader, const void *entry)
+{
+	struct conn *conn = conn_of(reader, req_close_token_conn(entry),
+	                            req_close_token_gen(entry));
+
+	if (conn != NULL)
+		conn_close(reader, conn);
+}
+
+static void
+handle_unicast(struct reader *reader, struct req *req)
+{
+	if (req->kind == REQ_DETACH) {
+		req_free(&reader->pool, req);
+		return;
+	}
+
+	struct conn *conn =
+		conn_of(reader, req->owner.conn, req->owner.conn_gen);
+
+	FAL_ASSERT(conn != NULL);
+	FAL_ASSERT(conn->head == req);
+	if (conn->stream != STREAM_NONE) {
+		if (req->verdict == REQ_ANSWER)
+			answer_unicast_req(reader, conn, req);
+		else if (req->verdict == REQ_CLOSE)
+			conn_close(reader, conn);
+	}
+	conn_queue_pop(reader, conn);
+}
+
+/* All unicasts whose fence is at most S. */
+static bool
+drain_unicasts(struct reader *reader)
+{
+	bool did_work = false;
+
+	for (;;) {
+		if (reader->unicast_head == NULL)
+			reader->unicast_head =
+				ring_pop(&reader->parts.channel->unicast);
+
+		void *entry = reader->unicast_head;
+
+		if (entry == NULL)
+			return did_work;
+		if (req_is_close_token(entry)) {
+			reader->unicast_head = NULL;
+			handle_close_token(reader, entry);
+		} else {
+			struct req *req = entry;
+
+			if (req->fence > reader->S)
+				return did_work;
+			reader->unicast_head = NULL;
+			handle_unicast(reader, req);
+		}
+		did_work = true;
+	}
+}
+
+/* ---- records ---------------------------------------------------------------- */
+
+static void
+reply_to(struct reader *reader, struct conn *conn, const struct delta *record)
+{
+	const struct req *req = conn->head;
+
+	FAL_ASSERT(req != NULL && req->state == REQ_IS_SENT);
+	FAL_ASSERT(req->xid == record->cxid);
+	if (conn->stream != STREAM_NONE) {
+		if (record->flags & DELTA_MUST_CLOSE) {
+			conn_close(reader, conn);
+		} else if (req->kind == REQ_CONNECT) {
+			connect_granted(reader, conn, record->session_id);
+		} else {
+			if (record->type == OP_CLOSE_SESSION)
+				conn->session_id = 0; /* nothing to detach */
+			conn_reply(reader, conn, record->cxid,
+			           (int64_t)record->zxid, record->err,
+			           delta_reply(record), record->reply_bytes);
+			conn_account(reader, conn, req->op, record->cxid,
+			             (int64_t)record->zxid, req->received_ns);
+			stats_add(reader->parts.stats, STAT_UPDATES, 1);
+			stats_hist_record(reader->parts.stats,
+			                  HIST_UPDATE_LATENCY,
+			                  reader->now_ns - req->received_ns);
+		}
+	}
+	conn_queue_pop(reader, conn);
+}
+
+static void
+handle_record(struct reader *reader, const struct delta *record)
+{
+	if (record->effect_count > 0)
+		events_of_record(reader, record);
+	if (record->origin_core != reader->parts.channel->core)
+		return;
+
+	struct conn *conn = conn_of(reader, record->conn, record->conn_gen);
+
+	if (record->flags & DELTA_INTERNAL) {
+		/* The session expired; its connection is told by closing. */
+		if (conn != NULL)
+			conn_close(reader, conn);
+		return;
+	}
+	FAL_ASSERT(conn != NULL);
+	reply_to(reader, conn, record);
+}
+
+bool
+answer_poll(struct reader *reader)
+{
+	const uint64_t limit =
+		atomic_load_explicit(reader->published, memory_order_acquire);
+	bool did_work = drain_unicasts(reader);
+
+	if (limit == reader->S)
+		return did_work;
+	for (uint32_t i = 0; i < RECORD_BURST; i++) {
+		if (!events_have_room(reader))
+			break;
+		const struct delta *record = delta_next(reader->cursor, limit);
+		if (record == NULL) {
+			reader->S = limit;
+			break;
+		}
+		/* Unicasts with a fence below this record come first; they
+		 * were queued before it was published. */
+		drain_unicasts(reader);
+		reader->S = record->zxid;
+		handle_record(reader, record);
+	}
+	drain_unicasts(reader);
+	delta_cursor_advance(reader->cursor);
+	return true;
+}
+
+bool
+answer_has_work(const struct reader *reader)
+{
+	return atomic_load_explicit(reader->published, memory_order_acquire) !=
+	               reader->S ||
+	       ring_count(&reader->parts.channel->unicast) > 0;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FALCONER_DATAPLANE_CHANNEL_H
+#define FALCONER_DATAPLANE_CHANNEL_H
+
+/*
+ * channel - everything one reader core and the ZAB core share.
+ *
+ *   R1a session_lane  reader -> ZAB   connects, resumes, detaches
+ *   R1b data_lane     reader -> ZAB   writes, syncs; full: the reader stops
+ *                                     taking writes from its sockets
+ *   R3  unicast       ZAB -> reader   answers that are no transaction, and
+ *                                     closes of connections that lost their
+ *                                     session; large enough for every req and
+ *                                     every connection, so never full
+ *   heard             one word per connection, stored by the reader at each
+ *                     request, read by the ZAB core when a session is due
+ *
+ * Two lanes, so that a flood of data never delays a heartbeat or a connect.
+ */
+
+#include <stdatomic.h>
+
+#include "base/ring.h"
+#include "drivers/lcore.h"
+
+/* What the ZAB core says in the flags of a delta record. */
+#define DELTA_MUST_CLOSE 1u /* close the connection, no reply */
+#define DELTA_INTERNAL   2u /* not asked for by a client: expiry, reaping */
+
+struct channel_heard {
+	_Atomic uint64_t ms;  /* monotonic; 0 before the first request */
+	_Atomic uint32_t gen; /* of the connection that stores ms */
+};
+
+struct channel {
+	struct ring session_lane;
+	struct ring data_lane;
+	struct ring unicast;
+	struct channel_heard *heard; /* conn_limit entries */
+	uint32_t conn_limit;
+	uint16_t core; /* number of the reader, 0..15 */
+	struct lcore *reader_lcore, *zab_lcore; /* whose doorbells to ring */
+};
+
+/* req_count: how many reqs the reader can have under way. Returns 0 or
+ * FAL_ENOMEM. */
+FAL_MUST_CHECK int channel_init(struct channel *, uint16_t core,
+                                uint32_t req_count, uint32_t conn_limit);
+void channel_destroy(struct channel *);
+
+#endif

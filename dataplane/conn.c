@@ -1,0 +1,697 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * conn - client connections: their life, their frames, their queue.
+ *
+ * Frames are looked at in bursts over all readable connections (batch), so
+ * that the look-ups of many reads miss the cache together; they are carried
+ * out in order. Bytes are consumed after the burst, up to the first frame that
+ * could not be taken: then the connection is asked again by the next poll.
+ *
+ * The queue holds requests that wait (dataplane/req.h). An empty queue means
+ * that a read is answered straight from the receive buffer.
+ *
+ * A connection whose stream died with requests under way stays as a ghost
+ * until they came back: their reqs name it.
+ */
+#include "dataplane/reader_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/be.h"
+#include "base/log.h"
+
+#define CONN_NONE UINT32_MAX
+/* Replies of this size or less are formed in the stream's buffer. */
+#define WORD_BYTES 4u
+
+int
+conn_table_init(struct reader *reader)
+{
+	/* Ghosts need places of their own, or a storm of closes would refuse
+	 * new connections. */
+	const uint32_t streams = stream_limit(reader->parts.streams);
+
+	reader->conn_count = reader->parts.channel->conn_limit;
+	reader->conns = calloc(reader->conn_count, sizeof(*reader->conns));
+	reader->conn_of_stream =
+		malloc(streams * sizeof(*reader->conn_of_stream));
+	list_init(&reader->free_conns);
+	list_init(&reader->newcomers);
+	list_init(&reader->overrun);
+	list_init(&reader->counts);
+	list_init(&reader->detaching);
+	if (reader->conns == NULL || reader->conn_of_stream == NULL)
+		return FAL_ENOMEM;
+	for (uint32_t i = 0; i < streams; i++)
+		reader->conn_of_stream[i] = CONN_NONE;
+	for (uint32_t i = 0; i < reader->conn_count; i++) {
+		struct conn *conn = &reader->conns[i];
+
+		conn->index = i;
+		list_init(&conn->link);
+		list_add_tail(&reader->free_conns, &conn->link);
+	}
+	return FAL_OK;
+}
+
+void
+conn_table_free(struct reader *reader)
+{
+	for (uint32_t i = 0; i < reader->conn_count; i++)
+		if (reader->conns != NULL && reader->conns[i].ids != NULL)
+			req_ids_unref(reader->conns[i].ids);
+	free(reader->conns);
+	free(reader->conn_of_stream);
+}
+
+struct conn *
+conn_of(struct reader *reader, uint32_t index, uint32_t gen)
+{
+	if (index >= reader->conn_count)
+		return NULL;
+
+	struct conn *conn = &reader->conns[index];
+
+	return conn->gen == gen && conn->state != CONN_FREE ? conn : NULL;
+}
+
+static struct conn *
+conn_of_stream(struct reader *reader, stream_id id)
+{
+	const uint32_t index = reader->conn_of_stream[stream_index(id)];
+
+	if (index == CONN_NONE)
+		return NULL;
+
+	struct conn *conn = &reader->conns[index];
+
+	return conn->stream == id ? conn : NULL;
+}
+
+/* ---- opening and closing ------------------------------------------------ */
+
+void
+conn_opened(struct reader *reader, const struct stream_event *event)
+{
+	const struct stream_address *peer =
+		stream_peer(reader->parts.streams, event->id);
+	char host[STREAM_HOST_TEXT_MAX];
+
+	if (peer == NULL)
+		return;
+	if (list_empty(&reader->free_conns) || reader->is_draining) {
+		stream_abort(reader->parts.streams, event->id);
+		stats_add(reader->parts.stats, STAT_CONNECTIONS_REJECTED, 1);
+		return;
+	}
+
+	struct conn *conn =
+		list_entry(reader->free_conns.next, struct conn, link);
+	const struct stream_address address = *peer;
+
+	stream_address_host(&address, host);
+
+	struct auth_ids *list = auth_ids_new(reader->options.acl, host);
+	struct req_ids *ids = list == NULL ? NULL : req_ids_new(list);
+
+	if (ids == NULL) {
+		stream_abort(reader->parts.streams, event->id);
+		return;
+	}
+
+	const uint32_t index = conn->index;
+	const uint32_t gen = conn->gen + 1;
+
+	list_del(&conn->link);
+	*conn = (struct conn){
+		.stream = event->id,
+		.index = index,
+		.gen = gen,
+		.state = CONN_NEWCOMER,
+		.ids = ids,
+		.opened_ms = reader->now_ms,
+		.peer = address,
+		.established_wall_ms = reader->wall_ms,
+		.last_cxid = -1,
+		.min_latency_ms = UINT64_MAX,
+	};
+	list_add_tail(&reader->newcomers, &conn->link);
+	reader->conn_of_stream[stream_index(event->id)] = index;
+	reader->live_count++;
+	stats_set(reader->parts.stats, STAT_CONNECTIONS, reader->live_count);
+}
+
+/* The place goes back once nobody can name it any more. */
+static void
+conn_free_if_done(struct reader *reader, struct conn *conn)
+{
+	if (conn->state != CONN_GHOST || conn->head != NULL ||
+	    conn->must_detach)
+		return;
+	if (conn->ids != NULL)
+		req_ids_unref(conn->ids);
+	conn->ids = NULL;
+	conn->state = CONN_FREE;
+	list_del(&conn->link);
+	list_add_tail(&reader->free_conns, &conn->link);
+}
+
+static bool
+send_detach(struct reader *reader, struct conn *conn)
+{
+	struct req *req = req_new(&reader->pool, NULL, 0, NULL);
+
+	if (req == NULL)
+		return false;
+	req->kind = REQ_DETACH;
+	req->session_id = conn->session_id;
+	req->owner = (struct session_owner){
+		.core = reader->parts.channel->core,
+		.conn = conn->index,
+		.conn_gen = conn->gen,
+	};
+	req->heard_ms = atomic_load_explicit(
+		&reader->parts.channel->heard[conn->index].ms,
+		memory_order_relaxed);
+	if (answer_submit(reader, req))
+		return true;
+	req_free(&reader->pool, req);
+	return false;
+}
+
+bool
+conn_send_detaches(struct reader *reader)
+{
+	bool did_work = false;
+
+	while (!list_empty(&reader->detaching)) {
+		struct conn *conn =
+			list_entry(reader->detaching.next, struct conn, link);
+
+		if (!send_detach(reader, conn))
+			break;
+		list_del(&conn->link);
+		conn->must_detach = false;
+		conn_free_if_done(reader, conn);
+		did_work = true;
+	}
+	return did_work;
+}
+
+/* The stream is gone or about to be: what is left is bookkeeping. Requests
+ * that only wait here are dropped, those at the ZAB core come back. */
+static void
+conn_become_ghost(struct reader *reader, struct conn *conn)
+{
+	struct req *sent_head = NULL, **sent_end = &sent_head;
+
+	events_drop_conn(reader, conn);
+	reader->conn_of_stream[stream_index(conn->stream)] = CONN_NONE;
+	conn->stream = STREAM_NONE;
+	list_del(&conn->link);
+	if (conn->state == CONN_OPEN || conn->state == CONN_LEAVING)
+		conn->must_detach = conn->session_id != 0;
+	conn->state = CONN_GHOST;
+	conn->tail = NULL;
+	conn->queued = 0;
+	for (struct req *req = conn->head, *next; req != NULL; req = next) {
+		next = req->next;
+		if (req->state != REQ_IS_SENT) {
+			req_free(&reader->pool, req);
+			continue;
+		}
+		req->next = NULL;
+		*sent_end = req;
+		sent_end = &req->next;
+		conn->tail = req;
+		conn->queued++;
+	}
+	conn->head = sent_head;
+	if (conn->must_detach)
+		list_add_tail(&reader->detaching, &conn->link);
+	FAL_ASSERT(reader->live_count > 0);
+	reader->live_count--;
+	stats_set(reader->parts.stats, STAT_CONNECTIONS, reader->live_count);
+	conn_free_if_done(reader, conn);
+}
+
+void
+conn_closed(struct reader *reader, stream_id id)
+{
+	struct conn *conn = conn_of_stream(reader, id);
+
+	if (conn != NULL)
+		conn_become_ghost(reader, conn);
+}
+
+void
+conn_close(struct reader *reader, struct conn *conn)
+{
+	if (conn->stream == STREAM_NONE)
+		return;
+	stream_close(reader->parts.streams, conn->stream);
+	conn_become_ghost(reader, conn);
+}
+
+void
+conn_abort(struct reader *reader, struct conn *conn)
+{
+	if (conn->stream == STREAM_NONE)
+		return;
+	stream_abort(reader->parts.streams, conn->stream);
+	conn_become_ghost(reader, conn);
+}
+
+/* A client that does not read its replies ends here (client-protocol.md 19,
+ * 12): its unsent output passed the limit. */
+static void
+output_refused(struct reader *reader, struct conn *conn)
+{
+	log_post(LOG_OUTPUT_LIMIT, (uint64_t)conn->session_id,
+	         stream_unsent(reader->parts.streams, conn->stream));
+	stats_add(reader->parts.stats, STAT_OUTPUT_LIMIT_HITS, 1);
+	conn_abort(reader, conn);
+}
+
+void
+conn_abort_overrun(struct reader *reader)
+{
+	while (!list_empty(&reader->overrun))
+		output_refused(reader, list_entry(reader->overrun.next,
+		                                  struct conn, link));
+}
+
+void
+conn_leave(struct reader *reader, struct conn *conn)
+{
+	if (conn->stream == STREAM_NONE)
+		return;
+	if (conn->head == NULL) {
+		conn_close(reader, conn);
+		return;
+	}
+	conn->state = CONN_LEAVING;
+	conn_pause(reader, conn);
+}
+
+void
+conn_pause(struct reader *reader, struct conn *conn)
+{
+	if (conn->is_paused)
+		return;
+	conn->is_paused = true;
+	stream_pause(reader->parts.streams, conn->stream);
+}
+
+void
+conn_resume(struct reader *reader, struct conn *conn)
+{
+	if (!conn->is_paused || conn->stream == STREAM_NONE)
+		return;
+	conn->is_paused = false;
+	stream_resume(reader->parts.streams, conn->stream);
+}
+
+/* ---- output --------------------------------------------------------------- */
+
+static void
+note_sent(struct reader *reader, struct conn *conn, uint32_t bytes)
+{
+	conn->sent++;
+	stats_add(reader->parts.stats, STAT_PACKETS_SENT, 1);
+	stats_add(reader->parts.stats, STAT_RESPONSE_BYTES, bytes);
+}
+
+void
+conn_send(struct reader *reader, struct conn *conn, const void *frame,
+          uint32_t bytes)
+{
+	if (conn->stream == STREAM_NONE)
+		return;
+	events_before_output(reader, conn);
+	if (conn->stream == STREAM_NONE)
+		return;
+	if (stream_write(reader->parts.streams, conn->stream, frame, bytes) !=
+	    FAL_OK) {
+		output_refused(reader, conn);
+		return;
+	}
+	note_sent(reader, conn, bytes);
+}
+
+void
+conn_reply(struct reader *reader, struct conn *conn, int32_t xid, int64_t zxid,
+           int32_t err, const void *body, uint32_t body_bytes)
+{
+	const struct proto_reply_header header = {
+		.xid = xid, .zxid = zxid, .err = err};
+	uint8_t head[REPLY_OVERHEAD];
+	struct jute_writer writer = jute_writer_of(head, sizeof(head));
+	struct stream_core *streams = reader->parts.streams;
+	const uint32_t bytes = REPLY_OVERHEAD + body_bytes;
+	uint32_t got = 0;
+
+	if (conn->stream == STREAM_NONE)
+		return;
+	events_before_output(reader, conn);
+	if (conn->stream == STREAM_NONE)
+		return;
+	jute_put_int(&writer, (int32_t)(bytes - WORD_BYTES));
+	proto_put_reply_header(&writer, &header);
+	conn->last_zxid = zxid;
+
+	uint8_t *to = bytes > STREAM_BUFFER_BYTES
+	                      ? NULL
+	                      : stream_reserve(streams, conn->stream, bytes,
+	                                       &got);
+
+	if (to != NULL) {
+		memcpy(to, head, sizeof(head));
+		if (body_bytes > 0)
+			memcpy(to + sizeof(head), body, body_bytes);
+		stream_commit(streams, conn->stream, bytes);
+	} else if (stream_write(streams, conn->stream, head, sizeof(head)) !=
+	                   FAL_OK ||
+	           stream_write(streams, conn->stream, body, body_bytes) !=
+	                   FAL_OK) {
+		output_refused(reader, conn);
+		return;
+	}
+	note_sent(reader, conn, bytes);
+}
+
+void
+conn_account(struct reader *reader, struct conn *conn, int32_t op, int32_t xid,
+             int64_t zxid, uint64_t received_ns)
+{
+	const uint64_t ns = reader->now_ns - received_ns;
+	const uint64_t ms = time_ns_to_ms(ns);
+
+	conn->last_op = op;
+	if (xid >= 0)
+		conn->last_cxid = xid;
+	conn->last_zxid = zxid;
+	conn->last_response_ms = reader->now_ms;
+	conn->last_latency_ms = ms;
+	conn->latency_sum_ms += ms;
+	conn->latency_count++;
+	if (ms < conn->min_latency_ms)
+		conn->min_latency_ms = ms;
+	if (ms > conn->max_latency_ms)
+		conn->max_latency_ms = ms;
+	stats_summary_record(reader->parts.stats, SUMMARY_REQUEST_LATENCY, ms);
+}
+
+/* ---- the queue ------------------------------------------------------------ */
+
+void
+conn_queue_push(struct conn *conn, struct req *req)
+{
+	req->next = NULL;
+	if (conn->tail == NULL)
+		conn->head = req;
+	else
+		conn->tail->next = req;
+	conn->tail = req;
+	conn->queued++;
+}
+
+void
+conn_queue_push_head(struct conn *conn, struct req *req)
+{
+	req->next = conn->head;
+	if (conn->head == NULL)
+		conn->tail = req;
+	conn->head = req;
+	conn->queued++;
+}
+
+static struct req *
+take_head(struct conn *conn)
+{
+	struct req *req = conn->head;
+
+	FAL_ASSERT(req != NULL && conn->queued > 0);
+	conn->head = req->next;
+	if (conn->head == NULL)
+		conn->tail = NULL;
+	conn->queued--;
+	return req;
+}
+
+void
+conn_queue_pop(struct reader *reader, struct conn *conn)
+{
+	req_free(&reader->pool, take_head(conn));
+	while (conn->stream != STREAM_NONE && conn->head != NULL &&
+	       conn->head->state != REQ_IS_SENT) {
+		/* Off the queue before it is served: serving may close the
+		 * connection, which frees what waits there. */
+		struct req *req = take_head(conn);
+
+		serve_queued(reader, conn, req);
+		req_free(&reader->pool, req);
+	}
+	if (conn->state == CONN_GHOST) {
+		conn_free_if_done(reader, conn);
+		return;
+	}
+	if (conn->state == CONN_LEAVING) {
+		if (conn->head == NULL)
+			conn_close(reader, conn);
+		return;
+	}
+	if (conn->is_paused && conn->state == CONN_OPEN &&
+	    conn->queued <= reader->options.outstanding_per_conn / 2 &&
+	    stream_unsent(reader->parts.streams, conn->stream) <
+	            CONN_UNSENT_PAUSE)
+		conn_resume(reader, conn);
+}
+
+/* ---- input ------------------------------------------------------------------ */
+
+static bool
+takes_frames(const struct conn *conn)
+{
+	return (conn->state == CONN_NEWCOMER || conn->state == CONN_OPEN) &&
+	       !conn->is_paused && !conn->is_held_back;
+}
+
+/* A letter word is no length that a frame may have, so it cannot be taken for
+ * one: 'a' << 24 is over any limit. */
+static bool
+looks_like_word(uint32_t word)
+{
+	for (uint32_t shift = 0; shift < 32; shift += 8) {
+		const uint32_t c = (word >> shift) & 0xff;
+
+		if (c < 'a' || c > 'z')
+			return false;
+	}
+	return true;
+}
+
+static void
+take_word(struct reader *reader, struct conn *conn, uint32_t word)
+{
+	const struct reader_word note = {
+		.word = word,
+		.conn = conn->index,
+		.conn_gen = conn->gen,
+		.core = reader->parts.channel->core,
+	};
+
+	conn->state = CONN_WORD;
+	list_del(&conn->link);
+	conn_pause(reader, conn);
+	if (!reader->hooks.on_word(reader->hooks.arg, &note))
+		conn_close(reader, conn);
+}
+
+/*
+ * Is this length word one a frame may have? Closes the connection when not:
+ * without a reply, as client-protocol.md 1.2 says.
+ */
+static bool
+check_length(struct reader *reader, struct conn *conn, uint32_t length)
+{
+	const uint32_t min =
+		conn->state == CONN_OPEN ? PROTO_REQUEST_HEADER_BYTES : 1;
+
+	if (length >= min && length <= reader->options.frame_bytes_max)
+		return true;
+	if (conn->state == CONN_NEWCOMER && looks_like_word(length)) {
+		take_word(reader, conn, length);
+		return false;
+	}
+	log_post(LOG_FRAME_TOO_LONG, (uint64_t)conn->session_id,
+	         (uint64_t)(int64_t)(int32_t)length);
+	stats_add(reader->parts.stats,
+	          length < min ? STAT_FRAMES_MALFORMED : STAT_FRAMES_TOO_LONG,
+	          1);
+	conn_close(reader, conn);
+	return false;
+}
+
+static void
+batch_add(struct reader *reader, struct conn *conn, const uint8_t *frame,
+          uint32_t bytes)
+{
+	struct batch_item *item = &reader->batch[reader->batch_count++];
+	struct jute_slice path;
+
+	*item = (struct batch_item){
+		.conn = conn,
+		.conn_gen = conn->gen,
+		.frame = frame,
+		.bytes = bytes,
+	};
+	conn->seen_bytes += WORD_BYTES + bytes;
+	if (conn->state == CONN_OPEN && serve_path_of(frame, bytes, &path)) {
+		item->is_lookup = true;
+		item->path = tree_path_of(reader->parts.tree, path.data,
+		                          (uint32_t)path.bytes);
+		tree_prefetch_bucket(reader->parts.tree, item->path);
+	}
+}
+
+static void
+carry_out(struct reader *reader, struct batch_item *item)
+{
+	struct conn *conn = item->conn;
+	bool is_taken;
+
+	if (conn->gen != item->conn_gen || !takes_frames(conn))
+		return; /* closed, or its turn ended, within this burst */
+	if (conn->state == CONN_NEWCOMER)
+		is_taken = connect_request(reader, conn, item->frame,
+		                           item->bytes);
+	else
+		is_taken = serve_frame(reader, conn, item->frame, item->bytes,
+		                       item->is_lookup ? &item->path : NULL);
+	if (conn->gen != item->conn_gen)
+		return;
+	if (!is_taken) {
+		conn->is_held_back = true;
+		return;
+	}
+	conn->done_bytes += WORD_BYTES + item->bytes;
+	conn->received++;
+	stats_add(reader->parts.stats, STAT_PACKETS_RECEIVED, 1);
+	stats_add(reader->parts.stats, STAT_BYTES_RECEIVED,
+	          WORD_BYTES + item->bytes);
+}
+
+/* Carries the burst out: nodes are fetched first, then frames in order. */
+void
+conn_run_batch(struct reader *reader)
+{
+	const uint32_t count = reader->batch_count;
+
+	if (count > 1)
+		for (uint32_t i = 0; i < count; i++)
+			if (reader->batch[i].is_lookup)
+				tree_prefetch_node(reader->parts.tree,
+				                   reader->batch[i].path);
+	for (uint32_t i = 0; i < count; i++)
+		carry_out(reader, &reader->batch[i]);
+	for (uint32_t i = 0; i < count; i++) {
+		struct conn *conn = reader->batch[i].conn;
+
+		if (conn->gen != reader->batch[i].conn_gen)
+			continue;
+		if (conn->stream != STREAM_NONE && conn->done_bytes > 0)
+			stream_consume(reader->parts.streams, conn->stream,
+			               conn->done_bytes);
+		conn->seen_bytes = 0;
+		conn->done_bytes = 0;
+		conn->is_held_back = false;
+	}
+	reader->batch_count = 0;
+}
+
+/* Whole frames that lie in one piece from `at` on join the burst. Returns how
+ * many did. */
+static uint32_t
+batch_frames(struct reader *reader, struct conn *conn, const uint8_t *at,
+             uint32_t bytes)
+{
+	uint32_t count = 0;
+
+	while (reader->batch_count < BATCH_MAX &&
+	       bytes - conn->seen_bytes >= WORD_BYTES) {
+		const uint8_t *frame = at + conn->seen_bytes;
+		const uint32_t length = be_load32(frame);
+
+		if (conn->seen_bytes > 0 &&
+		    (conn->state == CONN_NEWCOMER ||
+		     length < PROTO_REQUEST_HEADER_BYTES ||
+		     length > reader->options.frame_bytes_max))
+			break; /* judged when it is first in line */
+		if (conn->seen_bytes == 0 &&
+		    !check_length(reader, conn, length))
+			break;
+		if (bytes - conn->seen_bytes - WORD_BYTES < length)
+			break;
+		batch_add(reader, conn, frame + WORD_BYTES, length);
+		count++;
+	}
+	return count;
+}
+
+/* The first frame does not lie in one piece yet: ask for all of it. */
+static bool
+batch_long_frame(struct reader *reader, struct conn *conn)
+{
+	struct stream_core *streams = reader->parts.streams;
+	const uint8_t *at = stream_pull(streams, conn->stream, WORD_BYTES);
+
+	if (at == NULL)
+		return false;
+
+	const uint32_t length = be_load32(at);
+
+	if (!check_length(reader, conn, length))
+		return false;
+	at = stream_pull(streams, conn->stream, WORD_BYTES + length);
+	if (at == NULL)
+		return false;
+	batch_add(reader, conn, at + WORD_BYTES, length);
+	return true;
+}
+
+void
+conn_readable(struct reader *reader, stream_id id)
+{
+	struct conn *conn = conn_of_stream(reader, id);
+	struct stream_slice slices[STREAM_SLICES_MAX];
+
+	while (conn != NULL && conn->stream == id && takes_frames(conn)) {
+		const uint32_t count =
+			stream_peek(reader->parts.streams, id, slices);
+
+		if (count == 0)
+			return;
+		if (batch_frames(reader, conn, slices[0].data,
+		                 slices[0].bytes) == 0) {
+			if (conn->stream != id || conn->seen_bytes > 0 ||
+			    !takes_frames(conn) ||
+			    !batch_long_frame(reader, conn))
+				return;
+		}
+		if (reader->batch_count < BATCH_MAX)
+			return; /* the rest waits for the next poll */
+		conn_run_batch(reader);
+	}
+}
+
+void
+conn_writable(struct reader *reader, stream_id id)
+{
+	struct conn *conn = conn_of_stream(reader, id);
+
+	if (conn != NULL && conn->state == CONN_OPEN &&
+	    conn->queued <= reader->options.outstanding_per_conn / 2)
+		conn_resume(reader, conn);
+}

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * events - watches of this core's connections.
+ *
+ * A record's effects are fired before its reply is written and before any read
+ * at its zxid, so an event always precedes what shows the change (proof in
+ * architecture.md 4.3). Delivery filters by the ACL that travels with the
+ * effect; the watch is used up either way.
+ */
+#include "dataplane/reader_int.h"
+
+#include "znode/set_watches.h"
+
+/* Watches of one core: address space is reserved for so many. */
+#define WATCHES_MAX (16u << 20)
+#define EVENT_HEAD_BYTES (REPLY_OVERHEAD + 12u)
+
+static void
+send_event(struct reader *reader, struct conn *conn, int64_t zxid,
+           int32_t type, struct jute_slice path)
+{
+	struct stream_core *streams = reader->parts.streams;
+	const uint32_t bytes = EVENT_HEAD_BYTES + (uint32_t)path.bytes;
+	uint32_t got = 0;
+	uint8_t *to = stream_reserve(streams, conn->stream, bytes, &got);
+
+	if (to == NULL) {
+		/* Closing drops watches, which must not happen while the
+		 * table is being walked. */
+		if (!conn->is_overrun) {
+			conn->is_overrun = true;
+			list_del(&conn->link);
+			list_add_tail(&reader->overrun, &conn->link);
+		}
+		return;
+	}
+
+	struct jute_writer out = jute_writer_of(to, got);
+
+	jute_put_int(&out, (int32_t)(bytes - 4));
+	proto_put_reply_header(&out, &(struct proto_reply_header){
+					     .xid = XID_NOTIFICATION,
+					     .zxid = zxid,
+				     });
+	proto_put_watcher_event(&out,
+	                        &(struct proto_watcher_event){
+					.type = type,
+					.state = PROTO_STATE_SYNC_CONNECTED,
+					.path = path,
+				});
+	FAL_ASSERT(jute_written(&out) == bytes && !out.is_full);
+	stream_commit(streams, conn->stream, bytes);
+	conn->sent++;
+	stats_add(reader->parts.stats, STAT_PACKETS_SENT, 1);
+	stats_add(reader->parts.stats, STAT_WATCH_EVENTS, 1);
+	stats_add(reader->parts.stats, STAT_WATCH_BYTES, bytes);
+}
+
+static void
+deliver(void *arg, uint32_t conn_index, uint64_t zxid,
+        const struct effect *effect)
+{
+	struct reader *reader = arg;
+	struct conn *conn = &reader->conns[conn_index];
+	const struct acl_list *acl =
+		acl_table_get(tree_acls(reader->parts.tree), effect->acl);
+
+	if (conn->stream == STREAM_NONE ||
+	    !acl_permits(acl, conn->ids->list, PERM_READ))
+		return;
+	send_event(reader, conn, (int64_t)zxid, effect->type,
+	           jute_slice_of(effect->path, effect->path_bytes));
+}
+
+static uint64_t
+hash_path(const void *arg, const void *text, uint32_t bytes)
+{
+	return tree_path_of(arg, text, bytes).hash;
+}
+
+int
+events_init(struct reader *reader)
+{
+	return watch_table_create(
+		&(struct watch_options){
+			.conns_max = reader->conn_count,
+			.watches_max = WATCHES_MAX,
+			.keep_paths = reader->options.keeps_watch_paths,
+			.hash = hash_path,
+			.hash_arg = reader->parts.tree,
+			.deliver = deliver,
+			.deliver_arg = reader,
+		},
+		&reader->watches);
+}
+
+void
+events_free(struct reader *reader)
+{
+	if (reader->watches != NULL)
+		watch_table_destroy(reader->watches);
+}
+
+void
+events_of_record(struct reader *reader, const struct delta *record)
+{
+	const uint8_t *at = delta_effects(record);
+
+	for (uint32_t i = 0; i < record->effect_count; i++) {
+		const struct effect *effect = (const void *)at;
+
+		watch_fire(reader->watches, record->zxid, effect);
+		at += effect_bytes(effect->path_bytes);
+	}
+}
+
+void
+events_register(struct reader *reader, struct conn *conn, int32_t op,
+                struct tree_path path)
+{
+	const bool is_child = op == OP_GET_CHILDREN || op == OP_GET_CHILDREN2;
+
+	if (watch_add(reader->watches, conn->index, path,
+	              is_child ? WATCH_CHILD : WATCH_DATA) != FAL_OK)
+		conn_abort(reader, conn); /* a watch must not be lost silently */
+}
+
+int32_t
+events_add(struct reader *reader, struct conn *conn, int32_t mode,
+           struct tree_path path)
+{
+	if (mode != 0 && mode != 1)
+		return ZK_MARSHALLINGERROR;
+	if (watch_add(reader->watches, conn->index, path,
+	              mode == 0 ? WATCH_PERSISTENT : WATCH_RECURSIVE) !=
+	    FAL_OK)
+		return ZK_THROTTLEDOP;
+	return ZK_OK;
+}
+
+int32_t
+events_check(struct reader *reader, struct conn *conn, int32_t op, int32_t type,
+             struct tree_path path)
+{
+	return op == OP_CHECK_WATCHES
+	               ? watch_check(reader->watches, conn->index, path, type)
+	               : watch_remove(reader->watches, conn->index, path, type);
+}
+
+void
+events_before_output(struct reader *reader, struct conn *conn)
+{
+	watch_deliver_before_output(reader->watches, conn->index);
+}
+
+void
+events_drop_conn(struct reader *reader, struct conn *conn)
+{
+	watch_drop_connection(reader->watches, conn->index);
+}
+
+bool
+events_step(struct reader *reader, uint32_t budget)
+{
+	if (watch_jobs_pin(reader->watches) == UINT64_MAX)
+		return false;
+	watch_job_step(reader->watches, budget);
+	return true;
+}
+
+bool
+events_have_work(const struct reader *reader)
+{
+	return watch_jobs_pin(reader->watches) != UINT64_MAX;
+}
+
+bool
+events_have_room(const struct reader *reader)
+{
+	return watch_has_room(reader->watches);
+}
+
+uint64_t
+events_oldest(const struct reader *reader)
+{
+	const uint64_t pin = watch_jobs_pin(reader->watches);
+
+	return pin <= reader->S ? pin - 1 : reader->S;
+}
+
+/* An event that the client missed: zxid -1, no ACL filter. */
+static void
+deliver_missed(void *arg, uint32_t conn_index, enum proto_event type,
+               struct jute_slice path)
+{
+	struct reader *reader = arg;
+	struct conn *conn = &reader->conns[conn_index];
+
+	if (conn->stream != STREAM_NONE)
+		send_event(reader, conn, -1, (int32_t)type, path);
+}
+
+bool
+events_set_watches(struct reader *reader, struct conn *conn,
+                   const struct proto_set_watches *request)
+{
+	const struct set_watches_world world = {
+		.tree = reader->parts.tree,
+		.S = reader->S,
+		.watches = reader->watches,
+		.conn = conn->index,
+		.deliver = deliver_missed,
+		.arg = reader,
+	};
+	struct set_watches walk;
+	int left;
+
+	events_before_output(reader, conn);
+	set_watches_begin(&walk, request);
+	/* A request is at most a frame, some 30,000 paths. */
+	while ((left = set_watches_step(&walk, &world, UINT32_MAX)) > 0)
+		;
+	return left == 0;
+}

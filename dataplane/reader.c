@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * reader - the round of a READER core, its timers and its four-letter words.
+ */
+#include "dataplane/reader_int.h"
+
+#include <stdlib.h>
+
+#define EVENTS_MAX (sizeof(((struct reader *)0)->events) / \
+                    sizeof(((struct reader *)0)->events[0]))
+/* Work of a round on large watch fan-outs. */
+#define FAN_OUT_BURST 256u
+
+static int
+create_parts(struct reader *reader)
+{
+	int err = conn_table_init(reader);
+
+	if (err == FAL_OK)
+		err = req_pool_init(&reader->pool, reader->options.req_count);
+	if (err == FAL_OK)
+		err = events_init(reader);
+	if (err != FAL_OK)
+		return err;
+	reader->tree_reader = tree_reader_register(reader->parts.tree);
+	if (reader->tree_reader == NULL)
+		return FAL_ELIMIT;
+	reader->cursor = delta_cursor_open(reader->parts.deltas,
+	                                   reader->parts.channel->core);
+	reader->S = tree_reader_online(reader->tree_reader, reader->published);
+	return FAL_OK;
+}
+
+int
+reader_create(const struct reader_options *options,
+              const struct reader_parts *parts,
+              const struct reader_hooks *hooks, struct reader **out)
+{
+	struct reader *reader = calloc(1, sizeof(*reader));
+
+	if (reader == NULL)
+		return FAL_ENOMEM;
+	reader->options = *options;
+	reader->parts = *parts;
+	reader->hooks = *hooks;
+	reader->published = delta_published(parts->deltas);
+
+	const int err = create_parts(reader);
+
+	if (err != FAL_OK) {
+		reader_destroy(reader);
+		return err;
+	}
+	*out = reader;
+	return FAL_OK;
+}
+
+void
+reader_destroy(struct reader *reader)
+{
+	if (reader == NULL)
+		return;
+	for (uint32_t i = 0; reader->conns != NULL && i < reader->conn_count;
+	     i++)
+		if (reader->conns[i].stream != STREAM_NONE)
+			stream_close(reader->parts.streams,
+			             reader->conns[i].stream);
+	if (reader->cursor != NULL)
+		delta_cursor_close(reader->cursor);
+	count_free_all(reader);
+	if (reader->tree_reader != NULL)
+		tree_reader_unregister(reader->tree_reader);
+	events_free(reader);
+	conn_table_free(reader);
+	req_pool_destroy(&reader->pool);
+	free(reader->scratch);
+	free(reader);
+}
+
+/* The watermark stays: each publication wakes this core, and the records that
+ * wait then are walked from S on. */
+void
+reader_pause(struct reader *reader)
+{
+	tree_reader_pause(reader->tree_reader);
+}
+
+void
+reader_resume(struct reader *reader)
+{
+	tree_reader_resume(reader->tree_reader);
+}
+
+bool
+reader_has_work(const struct reader *reader)
+{
+	return reader->unicast_head != NULL || answer_has_work(reader) ||
+	       events_have_work(reader) || !list_empty(&reader->counts) || !list_empty(&reader->detaching);
+}
+
+/* Newcomers stand in the order they came, so only the first can be due. */
+static bool
+expire_newcomers(struct reader *reader)
+{
+	bool did_work = false;
+
+	while (!list_empty(&reader->newcomers)) {
+		struct conn *conn =
+			list_entry(reader->newcomers.next, struct conn, link);
+
+		if (reader->now_ms < conn->opened_ms +
+		                             reader->options.newcomer_timeout_ms)
+			break;
+		conn_close(reader, conn);
+		stats_add(reader->parts.stats, STAT_SESSIONLESS_EXPIRED, 1);
+		did_work = true;
+	}
+	return did_work;
+}
+
+uint64_t
+reader_next_timer_ms(const struct reader *reader)
+{
+	if (list_empty(&reader->newcomers))
+		return UINT64_MAX;
+	return list_entry(reader->newcomers.next, struct conn, link)
+	               ->opened_ms +
+	       reader->options.newcomer_timeout_ms;
+}
+
+static bool
+take_input(struct reader *reader)
+{
+	const uint32_t count = stream_poll(reader->parts.streams,
+	                                   reader->now_ns, reader->events,
+	                                   EVENTS_MAX);
+
+	for (uint32_t i = 0; i < count; i++) {
+		const struct stream_event *event = &reader->events[i];
+
+		switch (event->kind) {
+		case STREAM_OPENED:
+			conn_opened(reader, event);
+			break;
+		case STREAM_READABLE:
+			conn_readable(reader, event->id);
+			break;
+		case STREAM_WRITABLE:
+			conn_writable(reader, event->id);
+			break;
+		default:
+			FAL_ASSERT(event->kind == STREAM_CLOSED);
+			/* Its frames of this burst are still borrowed. */
+			conn_run_batch(reader);
+			conn_closed(reader, event->id);
+		}
+	}
+	conn_run_batch(reader);
+	return count > 0;
+}
+
+/* The oldest state that something on this core still reads. */
+static uint64_t
+oldest_state(const struct reader *reader)
+{
+	const uint64_t events = events_oldest(reader);
+	const uint64_t counts = count_oldest(reader);
+
+	return counts < events ? counts : events;
+}
+
+bool
+reader_poll(struct reader *reader, uint64_t now_ns, int64_t wall_ms)
+{
+	bool did_work = false;
+
+	reader->now_ns = now_ns;
+	reader->now_ms = time_ns_to_ms(now_ns);
+	reader->wall_ms = wall_ms;
+	stats_reset_poll(reader->parts.stats);
+	did_work |= answer_poll(reader);
+	did_work |= take_input(reader);
+	did_work |= events_step(reader, FAN_OUT_BURST);
+	did_work |= count_step(reader);
+	conn_abort_overrun(reader);
+	did_work |= expire_newcomers(reader);
+	did_work |= conn_send_detaches(reader);
+	stream_flush(reader->parts.streams);
+	stats_set(reader->parts.stats, STAT_OUTSTANDING,
+	          reader->pool.count - reader->pool.free_count);
+	if (reader->must_ring_zab) {
+		reader->must_ring_zab = false;
+		lcore_doorbell(reader->parts.channel->zab_lcore);
+	}
+	tree_reader_quiesce(reader->tree_reader, oldest_state(reader));
+	return did_work;
+}
+
+void
+reader_send_text(struct reader *reader, uint32_t conn_index, uint32_t conn_gen,
+                 const char *text, uint32_t bytes)
+{
+	struct conn *conn = conn_of(reader, conn_index, conn_gen);
+
+	if (conn == NULL || conn->stream == STREAM_NONE)
+		return;
+	if (bytes > 0)
+		conn_send(reader, conn, text, bytes);
+	conn_close(reader, conn);
+	stream_flush(reader->parts.streams);
+}
+
+uint32_t
+reader_conn_rows(struct reader *reader, uint32_t *next,
+                 struct reader_conn_row *rows, uint32_t max)
+{
+	uint32_t count = 0;
+	uint32_t i = *next;
+
+	for (; i < reader->conn_count && count < max; i++) {
+		const struct conn *conn = &reader->conns[i];
+
+		if (conn->stream == STREAM_NONE)
+			continue;
+		rows[count++] = (struct reader_conn_row){
+			.peer = conn->peer,
+			.received = conn->received,
+			.sent = conn->sent,
+			.queued = conn->queued,
+			.session_id = conn->session_id,
+			.last_op = conn->last_op,
+			.last_cxid = conn->last_cxid,
+			.last_zxid = conn->last_zxid,
+			.timeout_ms = conn->timeout_ms,
+			.established_wall_ms = conn->established_wall_ms,
+			.last_response_ms = conn->last_response_ms,
+			.last_latency_ms = conn->last_latency_ms,
+			.min_latency_ms = conn->latency_count == 0
+			                          ? 0
+			                          : conn->min_latency_ms,
+			.max_latency_ms = conn->max_latency_ms,
+			.latency_sum_ms = conn->latency_sum_ms,
+			.latency_count = conn->latency_count,
+		};
+	}
+	*next = i < reader->conn_count ? i : 0;
+	return count;
+}
+
+const struct watch_table *
+reader_watches(const struct reader *reader)
+{
+	return reader->watches;
+}
+
+bool
+reader_drain(struct reader *reader)
+{
+	if (!reader->is_draining) {
+		reader->is_draining = true;
+		for (uint32_t i = 0; i < reader->conn_count; i++)
+			if (reader->conns[i].stream != STREAM_NONE)
+				conn_leave(reader, &reader->conns[i]);
+	}
+	return reader->pool.free_count == reader->pool.count &&
+	       list_empty(&reader->detaching);
+}

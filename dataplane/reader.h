@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FALCONER_DATAPLANE_READER_H
+#define FALCONER_DATAPLANE_READER_H
+
+/*
+ * reader - the READER role: client connections of one core.
+ *
+ * Reads are answered here, on the core that received them, at the zxid S the
+ * core has reached; writes go to the ZAB core and come back as delta records.
+ * One round (architecture.md 1.4):
+ *
+ *   P' = P; walk the delta records S..P': watch events, then replies; S = P'
+ *   receive; frames in bursts: reads at S, writes to R1
+ *   send; show S as the oldest state still in use
+ *
+ * Order per connection is the order of its requests. A read behind a write of
+ * the same connection waits and is answered at exactly the zxid that write
+ * left, even when the core has learnt of later ones meanwhile.
+ *
+ * Context    everything here but the counters: the one core that polls.
+ * Limits     connections, requests under way and output of a connection are
+ *            fixed at creation. At a limit the socket is not read.
+ * Source     architecture.md sections 1, 4 and 8; client-protocol.md.
+ */
+
+#include "base/stats.h"
+#include "dataplane/channel.h"
+#include "dataplane/delta.h"
+#include "drivers/stream.h"
+#include "znode/acl.h"
+#include "znode/tree.h"
+
+struct reader;
+
+struct reader_options {
+	uint32_t conn_limit;
+	uint32_t req_count;            /* requests under way, all connections */
+	uint32_t outstanding_per_conn; /* unanswered requests of one */
+	uint32_t frame_bytes_max;      /* jute.maxbuffer */
+	uint32_t slice_bytes_extra;    /* jute.maxbuffer.extrasize */
+	int32_t session_timeout_min_ms;
+	int32_t session_timeout_max_ms;
+	uint32_t newcomer_timeout_ms; /* a connection without a session */
+	const struct acl_options *acl; /* borrowed */
+	bool keeps_watch_paths;
+};
+
+/* A four-letter word that came in; the answer is given to
+ * reader_send_text(). */
+struct reader_word {
+	uint32_t word; /* the four bytes, big-endian */
+	uint32_t conn, conn_gen;
+	uint16_t core;
+};
+
+/* What cons and stat tell of a connection. */
+struct reader_conn_row {
+	struct stream_address peer;
+	uint64_t received, sent, queued;
+	int64_t session_id; /* 0: none yet */
+	int32_t last_op;
+	int32_t last_cxid;
+	int64_t last_zxid;
+	int32_t timeout_ms;
+	int64_t established_wall_ms;
+	uint64_t last_response_ms; /* monotonic */
+	uint64_t last_latency_ms, min_latency_ms, max_latency_ms;
+	uint64_t latency_sum_ms, latency_count;
+};
+
+struct reader_hooks {
+	void *arg;
+	/* A four-letter word; false: cannot be taken, close. */
+	bool (*on_word)(void *arg, const struct reader_word *);
+};
+
+/* Borrowed for the life of the reader. */
+struct reader_parts {
+	struct stream_core *streams;
+	struct channel *channel;
+	struct tree *tree;
+	struct delta_ring *deltas;
+	struct stats_core *stats;
+};
+
+/* Created by the thread that will poll: it registers with the tree there.
+ * Returns 0, FAL_ENOMEM, FAL_ELIMIT (too many readers). */
+FAL_MUST_CHECK int reader_create(const struct reader_options *,
+                                 const struct reader_parts *,
+                                 const struct reader_hooks *,
+                                 struct reader **out);
+/* Closes all connections. */
+void reader_destroy(struct reader *);
+
+/* One round; true if anything was done. */
+bool reader_poll(struct reader *, uint64_t now_ns, int64_t wall_ms);
+
+/* Around a sleep: in between nothing of the tree is held.
+ * reader_has_work() there tells whether the sleep is still right. */
+void reader_pause(struct reader *);
+void reader_resume(struct reader *);
+bool reader_has_work(const struct reader *);
+/* Monotonic ms at which reader_poll() wants to be called at the latest. */
+uint64_t reader_next_timer_ms(const struct reader *);
+
+/* Sends the text and closes, if the connection is still there. */
+void reader_send_text(struct reader *, uint32_t conn, uint32_t conn_gen,
+                      const char *text, uint32_t bytes);
+
+/* Fills rows of live connections from *next on (0 at first), at most `max`;
+ * *next is 0 again at the end. Returns how many. */
+uint32_t reader_conn_rows(struct reader *, uint32_t *next,
+                          struct reader_conn_row *rows, uint32_t max);
+
+struct watch_table;
+/* For wchs and the counters of mntr. */
+const struct watch_table *reader_watches(const struct reader *);
+
+/* Stops taking new connections and requests; requests under way are still
+ * answered. True once nothing is under way. */
+bool reader_drain(struct reader *);
+
+#endif

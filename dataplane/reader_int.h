@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FALCONER_DATAPLANE_READER_INT_H
+#define FALCONER_DATAPLANE_READER_INT_H
+
+/*
+ * reader_int - what the files of the READER role share.
+ *
+ *   reader.c   the round, timers, four-letter words
+ *   conn.c     connections: life, framing, the queue that keeps the order
+ *   connect.c  ConnectRequest, sessions that come back
+ *   serve.c    requests that are answered on this core
+ *   events.c   watches: registering, firing, setWatches
+ *   count.c    getAllChildrenNumber
+ *   answer.c   what comes back from the ZAB core
+ *
+ * Context    the reader's core.
+ */
+
+#include "base/list.h"
+#include "base/time.h"
+#include "dataplane/reader.h"
+#include "dataplane/req.h"
+#include "znode/watch.h"
+
+/* A burst's frames are looked at together, so that cache misses overlap. */
+#define BATCH_MAX 32u
+/* Output a connection may have unsent before its requests are held back. */
+#define CONN_UNSENT_PAUSE (1u << 20)
+#define REPLY_OVERHEAD    (4u + PROTO_REPLY_HEADER_BYTES)
+
+enum conn_state {
+	CONN_FREE = 0,
+	CONN_NEWCOMER,   /* nothing said yet */
+	CONN_CONNECTING, /* its ConnectRequest is at the ZAB core */
+	CONN_OPEN,
+	CONN_WORD,  /* waits for a four-letter word's text */
+	CONN_LEAVING, /* no more requests; closes after its last answer */
+	CONN_GHOST, /* the stream is gone, requests are still under way */
+};
+
+struct conn {
+	stream_id stream; /* STREAM_NONE: gone */
+	uint32_t index;
+	uint32_t gen;
+	uint8_t state; /* enum conn_state */
+	bool has_read_only_byte;
+	bool is_paused;
+	bool must_detach;   /* the ZAB core is yet to hear it is gone */
+	bool is_overrun;    /* an event did not fit: to be closed */
+	bool is_held_back;  /* this batch: a frame could not be taken */
+	uint32_t seen_bytes; /* this batch: frames looked at */
+	uint32_t done_bytes; /* this batch: frames carried out */
+	int32_t timeout_ms;
+	int64_t session_id;
+	struct req_ids *ids;
+	struct req *head, *tail; /* answers are sent in this order */
+	uint32_t queued;
+	struct list link; /* newcomers, overrun, detaching, or free */
+	uint64_t opened_ms;
+	struct stream_address peer;
+	/* For cons and stat. */
+	uint64_t received, sent;
+	int64_t established_wall_ms;
+	int32_t last_op, last_cxid;
+	int64_t last_zxid;
+	uint64_t last_response_ms;
+	uint64_t last_latency_ms, min_latency_ms, max_latency_ms;
+	uint64_t latency_sum_ms, latency_count;
+};
+
+/* A frame of a burst. */
+struct batch_item {
+	struct conn *conn;
+	uint32_t conn_gen;
+	const uint8_t *frame; /* behind the length word; borrowed */
+	uint32_t bytes;
+	bool is_lookup; /* path is set */
+	struct tree_path path;
+};
+
+struct reader {
+	struct reader_options options;
+	struct reader_parts parts;
+	struct reader_hooks hooks;
+	struct tree_reader *tree_reader;
+	struct delta_cursor *cursor;
+	struct watch_table *watches;
+	const _Atomic uint64_t *published;
+	uint64_t S;
+	uint64_t now_ns, now_ms;
+	int64_t wall_ms;
+
+	struct conn *conns;
+	uint32_t conn_count;      /* places, ghosts included */
+	uint32_t live_count;
+	uint32_t *conn_of_stream; /* stream index -> conn index */
+	struct list free_conns, newcomers, overrun, detaching;
+	struct list counts; /* count.c: jobs, oldest first */
+	struct req_pool pool;
+	void *unicast_head; /* taken from R3, waits for its fence */
+	bool is_draining;
+	bool must_ring_zab; /* R1 got something this round */
+
+	struct batch_item batch[BATCH_MAX];
+	uint32_t batch_count;
+	struct stream_event events[256];
+
+	/* Replies too large for the stream's own space are formed here. */
+	uint8_t *scratch;
+	uint32_t scratch_bytes;
+};
+
+/* A read of the tree on behalf of a connection. */
+struct local_op {
+	int32_t xid, op;
+	const uint8_t *body;
+	uint32_t body_bytes;
+	const struct auth_ids *ids;
+	uint64_t received_ns;
+	const struct tree_path *path; /* already hashed, or NULL */
+};
+
+/* ---- conn.c ---- */
+int conn_table_init(struct reader *);
+void conn_table_free(struct reader *);
+void conn_opened(struct reader *, const struct stream_event *);
+void conn_closed(struct reader *, stream_id);
+void conn_readable(struct reader *, stream_id);
+void conn_writable(struct reader *, stream_id);
+void conn_run_batch(struct reader *);
+/* Closes the stream: after what is queued was sent, or at once. */
+void conn_close(struct reader *, struct conn *);
+void conn_abort(struct reader *, struct conn *);
+/* No more requests are read; closes once nothing is queued. */
+void conn_leave(struct reader *, struct conn *);
+struct conn *conn_of(struct reader *, uint32_t index, uint32_t gen);
+void conn_queue_push(struct conn *, struct req *);
+/* In front of all: a request whose turn it was needs more time. */
+void conn_queue_push_head(struct conn *, struct req *);
+/* Takes the head off, frees it, and answers what waited for it alone. */
+void conn_queue_pop(struct reader *, struct conn *);
+void conn_pause(struct reader *, struct conn *);
+void conn_resume(struct reader *, struct conn *);
+/* Closes connections that could not take an event. */
+void conn_abort_overrun(struct reader *);
+/* Detaches that did not fit the session lane; true if any was sent. */
+bool conn_send_detaches(struct reader *);
+
+/* A reply with a known body. */
+void conn_reply(struct reader *, struct conn *, int32_t xid, int64_t zxid,
+                int32_t err, const void *body, uint32_t body_bytes);
+/* A whole frame, length word included. */
+void conn_send(struct reader *, struct conn *, const void *frame,
+               uint32_t bytes);
+void conn_account(struct reader *, struct conn *, int32_t op, int32_t xid,
+                  int64_t zxid, uint64_t received_ns);
+
+/* ---- connect.c ---- */
+/* Returns false when it cannot be taken now (no req): ask again. */
+bool connect_request(struct reader *, struct conn *, const uint8_t *frame,
+                     uint32_t bytes);
+void connect_granted(struct reader *, struct conn *, int64_t session_id);
+void connect_refused(struct reader *, struct conn *);
+
+/* ---- serve.c ---- */
+/* One frame of an open connection. False: no room now, ask again. */
+bool serve_frame(struct reader *, struct conn *, const uint8_t *frame,
+                 uint32_t bytes, const struct tree_path *path);
+/* A LOCAL or READY req that reached the head. */
+void serve_queued(struct reader *, struct conn *, struct req *);
+/* The path of a request that looks one node up, for prefetching. */
+bool serve_path_of(const uint8_t *frame, uint32_t bytes,
+                   struct jute_slice *path);
+/* Grows the scratch buffer; NULL: out of memory. */
+uint8_t *serve_scratch(struct reader *, uint32_t bytes);
+
+/* ---- events.c ---- */
+int events_init(struct reader *);
+void events_free(struct reader *);
+/* Goes on with large fan-outs; true if there was one. */
+bool events_step(struct reader *, uint32_t budget);
+bool events_have_work(const struct reader *);
+/* The oldest state this core still needs: S, or what a fan-out needs. */
+uint64_t events_oldest(const struct reader *);
+/* False: too many fan-outs are under way to walk further records. */
+bool events_have_room(const struct reader *);
+void events_of_record(struct reader *, const struct delta *);
+/* Registers what a successful (or exists) read asked for. */
+void events_register(struct reader *, struct conn *, int32_t op,
+                     struct tree_path path);
+int32_t events_add(struct reader *, struct conn *, int32_t mode,
+                   struct tree_path path);
+int32_t events_check(struct reader *, struct conn *, int32_t op, int32_t type,
+                     struct tree_path path);
+/* Missed events, and what is registered again. False: no memory for it. */
+bool events_set_watches(struct reader *, struct conn *,
+                        const struct proto_set_watches *);
+/* Before anything is written to the connection: its share of large fan-outs
+ * that are under way. */
+void events_before_output(struct reader *, struct conn *);
+void events_drop_conn(struct reader *, struct conn *);
+
+/* ---- count.c ---- */
+/* getAllChildrenNumber at S; a large one goes on in count_step(). */
+void count_serve(struct reader *, struct conn *, const struct local_op *);
+bool count_step(struct reader *);
+/* The oldest S that a count still reads; UINT64_MAX: none. */
+uint64_t count_oldest(const struct reader *);
+void count_free_all(struct reader *);
+
+/* ---- answer.c ---- */
+/* Delta records up to P, unicasts in their places; true if any. */
+bool answer_poll(struct reader *);
+bool answer_has_work(const struct reader *);
+/* Hands a req to the ZAB core; false: the lane is full. */
+bool answer_submit(struct reader *, struct req *);
+
+#endif

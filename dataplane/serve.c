@@ -1,0 +1,668 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * serve - requests of an open connection.
+ *
+ * Reads, watch operations, auth and ping are answered here; writes, sync and
+ * getEphemerals go to the ZAB core. Anything that has an unanswered request in
+ * front of it joins the connection's queue, except ping: a heartbeat never
+ * waits behind data, and clients do not order it.
+ *
+ * A reply is formed in place, behind the space of its header, in the stream's
+ * output buffer. One that does not fit is formed once more in the scratch
+ * buffer; forming has no side effects, watches are registered afterwards.
+ */
+#include "dataplane/reader_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "base/log.h"
+#include "znode/prep.h"
+#include "znode/read.h"
+
+/* First guess of a reply's size, and the limit of what is tried. */
+#define REPLY_GUESS_BYTES 2048u
+#define SCRATCH_BYTES_MAX (1u << 30)
+
+enum op_class {
+	OP_CLASS_UNKNOWN,
+	OP_CLASS_LOCAL,
+	OP_CLASS_WRITE,
+	OP_CLASS_SYNC,
+	OP_CLASS_EPHEMERAL,
+	OP_CLASS_PING,
+	OP_CLASS_AUTH,
+};
+
+static enum op_class
+classify(int32_t op)
+{
+	switch (op) {
+	case OP_EXISTS:
+	case OP_GET_DATA:
+	case OP_GET_ACL:
+	case OP_GET_CHILDREN:
+	case OP_GET_CHILDREN2:
+	case OP_GET_ALL_CHILDREN_NUMBER:
+	case OP_MULTI_READ:
+	case OP_CHECK_WATCHES:
+	case OP_REMOVE_WATCHES:
+	case OP_ADD_WATCH:
+	case OP_SET_WATCHES:
+	case OP_SET_WATCHES2:
+	case OP_WHO_AM_I:
+	case OP_SASL:
+		return OP_CLASS_LOCAL;
+	case OP_CREATE:
+	case OP_CREATE2:
+	case OP_CREATE_CONTAINER:
+	case OP_CREATE_TTL:
+	case OP_DELETE:
+	case OP_SET_DATA:
+	case OP_SET_ACL:
+	case OP_MULTI:
+	case OP_RECONFIG:
+	case OP_CLOSE_SESSION:
+		return OP_CLASS_WRITE;
+	case OP_SYNC:
+		return OP_CLASS_SYNC;
+	case OP_GET_EPHEMERALS:
+		return OP_CLASS_EPHEMERAL;
+	case OP_PING:
+		return OP_CLASS_PING;
+	case OP_AUTH:
+		return OP_CLASS_AUTH;
+	default:
+		/* check outside a multi, deleteContainer and createSession
+		 * from a client are refused here too (client-protocol.md 19).
+		 */
+		return OP_CLASS_UNKNOWN;
+	}
+}
+
+bool
+serve_path_of(const uint8_t *frame, uint32_t bytes, struct jute_slice *path)
+{
+	if (bytes < PROTO_REQUEST_HEADER_BYTES + 4)
+		return false;
+	switch ((int32_t)be_load32(frame + 4)) {
+	case OP_EXISTS:
+	case OP_GET_DATA:
+	case OP_GET_ACL:
+	case OP_GET_CHILDREN:
+	case OP_GET_CHILDREN2:
+		break;
+	default:
+		return false;
+	}
+
+	struct jute_reader body = jute_reader_of(
+		frame + PROTO_REQUEST_HEADER_BYTES,
+		bytes - PROTO_REQUEST_HEADER_BYTES);
+
+	*path = jute_get_slice(&body);
+	return jute_reader_ok(&body) && path->bytes >= 0;
+}
+
+uint8_t *
+serve_scratch(struct reader *reader, uint32_t bytes)
+{
+	if (bytes <= reader->scratch_bytes)
+		return reader->scratch;
+
+	uint8_t *grown = realloc(reader->scratch, bytes);
+
+	if (grown == NULL)
+		return NULL;
+	reader->scratch = grown;
+	reader->scratch_bytes = bytes;
+	return grown;
+}
+
+static struct tree_path
+path_of(const struct reader *reader, const struct local_op *op,
+        struct jute_slice path)
+{
+	if (op->path != NULL)
+		return *op->path;
+	return tree_path_of(reader->parts.tree, path.data,
+	                    path.bytes < 0 ? 0 : (uint32_t)path.bytes);
+}
+
+static struct jute_reader
+body_of(const struct reader *reader, const struct local_op *op)
+{
+	struct jute_reader body = jute_reader_of(op->body, op->body_bytes);
+	const uint64_t max = (uint64_t)reader->options.frame_bytes_max +
+	                     reader->options.slice_bytes_extra;
+
+	if (max < INT32_MAX)
+		body.slice_bytes_max = (int32_t)max;
+	return body;
+}
+
+/* ---- forming bodies: no side effects ---------------------------------------- */
+
+static int32_t
+form_path_read(struct reader *reader, const struct local_op *op,
+               struct jute_writer *out)
+{
+	struct jute_reader body = body_of(reader, op);
+	struct proto_path_watch request;
+	struct tree *tree = reader->parts.tree;
+
+	if (proto_get_path_watch(&body, &request) != 0)
+		return ZK_MARSHALLINGERROR;
+
+	const struct tree_path path = path_of(reader, op, request.path);
+
+	switch (op->op) {
+	case OP_EXISTS:
+		return read_exists(tree, reader->S, path, op->ids, out);
+	case OP_GET_DATA:
+		return read_get_data(tree, reader->S, path, op->ids, out);
+	case OP_GET_CHILDREN:
+		return read_get_children(tree, reader->S, path, op->ids, false,
+		                         out);
+	default:
+		FAL_ASSERT(op->op == OP_GET_CHILDREN2);
+		return read_get_children(tree, reader->S, path, op->ids, true,
+		                         out);
+	}
+}
+
+static int32_t
+form_get_acl(struct reader *reader, const struct local_op *op,
+              struct jute_writer *out)
+{
+	struct jute_reader body = body_of(reader, op);
+	struct jute_slice text;
+
+	if (proto_get_path(&body, &text) != 0)
+		return ZK_MARSHALLINGERROR;
+	return read_get_acl(reader->parts.tree, reader->S,
+	                    path_of(reader, op, text), op->ids, out);
+}
+
+/* One read of a multiRead: its result, or the error in its place. */
+static int32_t
+form_multi_read_op(struct reader *reader, const struct local_op *multi,
+                   int32_t type, struct jute_reader *body,
+                   struct jute_writer *out)
+{
+	const uint8_t *from = body->at;
+	struct proto_path_watch request;
+
+	if (proto_get_path_watch(body, &request) != 0)
+		return ZK_MARSHALLINGERROR;
+
+	const struct local_op op = {
+		.op = type,
+		.body = from,
+		.body_bytes = (uint32_t)(body->at - from),
+		.ids = multi->ids,
+	};
+	struct jute_writer before = *out;
+
+	proto_put_multi_header(out, &(struct proto_multi_header){
+					    .type = type});
+
+	const int32_t err = form_path_read(reader, &op, out);
+
+	if (err != ZK_OK) {
+		before.is_full = out->is_full;
+		*out = before;
+		proto_put_multi_header(
+			out, &(struct proto_multi_header){.type = OP_ERROR,
+		                                          .err = err});
+		jute_put_int(out, err);
+	}
+	return ZK_OK;
+}
+
+static int32_t
+form_multi_read(struct reader *reader, const struct local_op *op,
+                struct jute_writer *out)
+{
+	struct jute_reader body = body_of(reader, op);
+
+	for (;;) {
+		struct proto_multi_header header;
+
+		if (proto_get_multi_header(&body, &header) != 0)
+			return ZK_MARSHALLINGERROR;
+		if (header.is_done)
+			break;
+		if (header.type != OP_GET_DATA &&
+		    header.type != OP_GET_CHILDREN)
+			return ZK_MARSHALLINGERROR;
+		if (form_multi_read_op(reader, op, header.type, &body, out) !=
+		    ZK_OK)
+			return ZK_MARSHALLINGERROR;
+	}
+	proto_put_multi_header(
+		out, &(struct proto_multi_header){
+			     .type = OP_ERROR, .is_done = true, .err = -1});
+	return ZK_OK;
+}
+
+static int32_t
+form_body(struct reader *reader, const struct local_op *op,
+          struct jute_writer *out)
+{
+	switch (op->op) {
+	case OP_EXISTS:
+	case OP_GET_DATA:
+	case OP_GET_CHILDREN:
+	case OP_GET_CHILDREN2:
+		return form_path_read(reader, op, out);
+	case OP_GET_ACL:
+		return form_get_acl(reader, op, out);
+	case OP_MULTI_READ:
+		return form_multi_read(reader, op, out);
+	case OP_WHO_AM_I:
+		auth_ids_put_who_am_i(out, op->ids);
+		return ZK_OK;
+	default:
+		FAL_ASSERT(op->op == OP_SASL);
+		/* No SASL configured: a null token and nothing else. */
+		jute_put_int(out, -1);
+		return ZK_OK;
+	}
+}
+
+/* ---- replying ------------------------------------------------------------------ */
+
+/* Forms header and body into `space`; returns the frame's bytes, 0 if it does
+ * not fit. */
+static uint32_t
+form_reply(struct reader *reader, const struct local_op *op, uint8_t *space,
+           uint32_t bytes, int32_t *err)
+{
+	struct jute_writer out =
+		jute_writer_of(space + REPLY_OVERHEAD, bytes - REPLY_OVERHEAD);
+
+	*err = form_body(reader, op, &out);
+	if (*err != ZK_OK)
+		out = jute_writer_of(space + REPLY_OVERHEAD, 0);
+	if (out.is_full)
+		return 0;
+
+	const uint32_t frame = REPLY_OVERHEAD + (uint32_t)jute_written(&out);
+	struct jute_writer head = jute_writer_of(space, REPLY_OVERHEAD);
+
+	jute_put_int(&head, (int32_t)(frame - 4));
+	proto_put_reply_header(
+		&head, &(struct proto_reply_header){
+			       .xid = op->xid,
+			       .zxid = op->op == OP_SASL ? 0
+	                                                 : (int64_t)reader->S,
+			       .err = *err,
+		       });
+	return frame;
+}
+
+/* The reply is larger than the space in the stream: form it aside. */
+static int32_t
+reply_aside(struct reader *reader, struct conn *conn,
+            const struct local_op *op)
+{
+	uint32_t bytes = 4 * STREAM_BUFFER_BYTES;
+	int32_t err = ZK_OK;
+
+	while (bytes <= SCRATCH_BYTES_MAX) {
+		uint8_t *space = serve_scratch(reader, bytes);
+
+		if (space == NULL)
+			break;
+
+		const uint32_t frame =
+			form_reply(reader, op, space, bytes, &err);
+
+		if (frame > 0) {
+			conn_send(reader, conn, space, frame);
+			return err;
+		}
+		bytes *= 2;
+	}
+	conn_abort(reader, conn);
+	return ZK_MARSHALLINGERROR;
+}
+
+static int32_t
+reply_formed(struct reader *reader, struct conn *conn,
+             const struct local_op *op)
+{
+	struct stream_core *streams = reader->parts.streams;
+	uint32_t got = 0;
+	int32_t err = ZK_OK;
+
+	events_before_output(reader, conn);
+
+	uint8_t *space =
+		stream_reserve(streams, conn->stream, REPLY_GUESS_BYTES, &got);
+
+	if (space == NULL)
+		return reply_aside(reader, conn, op); /* judges the limit */
+
+	const uint32_t frame = form_reply(reader, op, space, got, &err);
+
+	if (frame == 0)
+		return reply_aside(reader, conn, op);
+	stream_commit(streams, conn->stream, frame);
+	conn->sent++;
+	stats_add(reader->parts.stats, STAT_PACKETS_SENT, 1);
+	stats_add(reader->parts.stats, STAT_RESPONSE_BYTES, frame);
+	return err;
+}
+
+static void
+register_watch(struct reader *reader, struct conn *conn,
+               const struct local_op *op, int32_t err)
+{
+	struct jute_reader body = body_of(reader, op);
+	struct proto_path_watch request;
+
+	switch (op->op) {
+	case OP_EXISTS:
+		if (err != ZK_OK && err != ZK_NONODE)
+			return;
+		break;
+	case OP_GET_DATA:
+	case OP_GET_CHILDREN:
+	case OP_GET_CHILDREN2:
+		if (err != ZK_OK)
+			return;
+		break;
+	default:
+		return;
+	}
+	if (proto_get_path_watch(&body, &request) != 0 || !request.has_watch ||
+	    conn->stream == STREAM_NONE)
+		return;
+	events_register(reader, conn, op->op,
+	                path_of(reader, op, request.path));
+}
+
+/* addWatch, checkWatches, removeWatches: a path and a number. */
+static void
+serve_watch_op(struct reader *reader, struct conn *conn,
+               const struct local_op *op)
+{
+	struct jute_reader body = body_of(reader, op);
+	struct proto_path_int request;
+	int32_t err = ZK_MARSHALLINGERROR;
+	const uint8_t add_watch_body[4] = {0};
+
+	if (proto_get_path_int(&body, &request) == 0) {
+		const struct tree_path path =
+			path_of(reader, op, request.path);
+
+		err = op->op == OP_ADD_WATCH
+		              ? events_add(reader, conn, request.value, path)
+		              : events_check(reader, conn, op->op,
+		                             request.value, path);
+	}
+
+	const bool has_body = op->op == OP_ADD_WATCH && err == ZK_OK;
+
+	conn_reply(reader, conn, op->xid, (int64_t)reader->S, err,
+	           add_watch_body, has_body ? sizeof(add_watch_body) : 0);
+}
+
+static void
+serve_set_watches(struct reader *reader, struct conn *conn,
+                  const struct local_op *op)
+{
+	struct jute_reader body = body_of(reader, op);
+	struct proto_set_watches request;
+	int32_t err = ZK_MARSHALLINGERROR;
+
+	if (proto_get_set_watches(&body, op->op, &request) == 0) {
+		if (!events_set_watches(reader, conn, &request)) {
+			conn_abort(reader, conn);
+			return;
+		}
+		err = ZK_OK;
+	}
+	conn_reply(reader, conn, op->xid, (int64_t)reader->S, err, NULL, 0);
+}
+
+/* Answers at S. */
+static void
+serve_local(struct reader *reader, struct conn *conn,
+            const struct local_op *op)
+{
+	switch (op->op) {
+	case OP_ADD_WATCH:
+	case OP_CHECK_WATCHES:
+	case OP_REMOVE_WATCHES:
+		serve_watch_op(reader, conn, op);
+		break;
+	case OP_SET_WATCHES:
+	case OP_SET_WATCHES2:
+		serve_set_watches(reader, conn, op);
+		break;
+	case OP_GET_ALL_CHILDREN_NUMBER:
+		count_serve(reader, conn, op);
+		break;
+	default: {
+		const int32_t err = reply_formed(reader, conn, op);
+
+		register_watch(reader, conn, op, err);
+	}
+	}
+	stats_add(reader->parts.stats, STAT_READS, 1);
+	conn_account(reader, conn, op->op, op->xid, (int64_t)reader->S,
+	             op->received_ns);
+}
+
+/* ---- answers that are known before their turn ------------------------------- */
+
+static int64_t
+ready_zxid(const struct reader *reader, int32_t err, int32_t op)
+{
+	if (op == OP_AUTH)
+		return 0;
+	return err == ZK_UNIMPLEMENTED ? -1 : (int64_t)reader->S;
+}
+
+static void
+reply_ready(struct reader *reader, struct conn *conn, int32_t xid, int32_t op,
+            int32_t err)
+{
+	conn_reply(reader, conn, xid, ready_zxid(reader, err, op), err, NULL,
+	           0);
+	if (err == ZK_UNIMPLEMENTED || err == ZK_AUTHFAILED)
+		conn_leave(reader, conn);
+}
+
+/* Answers err now, or in its turn. False: no room. */
+static bool
+answer_ready(struct reader *reader, struct conn *conn,
+             const struct proto_request_header *header, int32_t err)
+{
+	if (conn->head == NULL) {
+		reply_ready(reader, conn, header->xid, header->type, err);
+		return true;
+	}
+
+	struct req *req = req_new(&reader->pool, NULL, 0, NULL);
+
+	if (req == NULL)
+		return false;
+	req->kind = REQ_LOCAL;
+	req->state = REQ_IS_READY;
+	req->xid = header->xid;
+	req->op = header->type;
+	req->err = err;
+	conn_queue_push(conn, req);
+	if (err == ZK_UNIMPLEMENTED || err == ZK_AUTHFAILED)
+		conn_leave(reader, conn);
+	return true;
+}
+
+void
+serve_queued(struct reader *reader, struct conn *conn, struct req *req)
+{
+	if (req->state == REQ_IS_READY) {
+		reply_ready(reader, conn, req->xid, req->op, req->err);
+		return;
+	}
+
+	const struct local_op op = {
+		.xid = req->xid,
+		.op = req->op,
+		.body = req->body,
+		.body_bytes = req->body_bytes,
+		.ids = req->ids->list,
+		.received_ns = req->received_ns,
+	};
+
+	serve_local(reader, conn, &op);
+}
+
+/* ---- frames --------------------------------------------------------------------- */
+
+static bool
+queue_req(struct reader *reader, struct conn *conn, enum req_kind kind,
+          const struct local_op *op)
+{
+	struct req *req =
+		req_new(&reader->pool, op->body, op->body_bytes, conn->ids);
+
+	if (req == NULL)
+		return false;
+	req->kind = (uint8_t)kind;
+	req->state = kind == REQ_LOCAL ? REQ_IS_LOCAL : REQ_IS_SENT;
+	req->xid = op->xid;
+	req->op = op->op;
+	req->session_id = conn->session_id;
+	req->received_ns = op->received_ns;
+	req->owner = (struct session_owner){
+		.core = reader->parts.channel->core,
+		.conn = conn->index,
+		.conn_gen = conn->gen,
+	};
+	if (kind != REQ_LOCAL && !answer_submit(reader, req)) {
+		req_free(&reader->pool, req);
+		return false;
+	}
+	conn_queue_push(conn, req);
+	return true;
+}
+
+static bool
+serve_write(struct reader *reader, struct conn *conn,
+            const struct proto_request_header *header,
+            const struct local_op *op)
+{
+	if (prep_check_syntax(op->op, op->body, op->body_bytes) != 0)
+		return answer_ready(reader, conn, header, ZK_MARSHALLINGERROR);
+	if (!queue_req(reader, conn, REQ_WRITE, op))
+		return false;
+	if (op->op == OP_CLOSE_SESSION)
+		conn_leave(reader, conn); /* what comes behind is discarded */
+	return true;
+}
+
+/* The new identities count from here on; the answer keeps its place. */
+static bool
+serve_auth(struct reader *reader, struct conn *conn,
+           const struct proto_request_header *header,
+           const struct local_op *op)
+{
+	struct jute_reader body = body_of(reader, op);
+	struct proto_auth_request request;
+	struct auth_ids *list = NULL;
+	int32_t err = ZK_MARSHALLINGERROR;
+
+	if (conn->head != NULL && reader->pool.free_count == 0)
+		return false;
+	if (proto_get_auth(&body, &request) == 0)
+		err = auth_ids_add(reader->options.acl, conn->ids->list,
+		                   &request, &list);
+	if (err == ZK_OK) {
+		struct req_ids *ids = req_ids_new(list);
+
+		if (ids == NULL)
+			return false;
+		req_ids_unref(conn->ids);
+		conn->ids = ids;
+	} else if (err == ZK_AUTHFAILED) {
+		stats_add(reader->parts.stats, STAT_AUTH_FAILED, 1);
+	}
+	return answer_ready(reader, conn, header, err);
+}
+
+/* Too much unanswered or unread: the socket rests. */
+static bool
+has_room(struct reader *reader, struct conn *conn)
+{
+	if (conn->queued < reader->options.outstanding_per_conn &&
+	    stream_unsent(reader->parts.streams, conn->stream) <
+	            CONN_UNSENT_PAUSE)
+		return true;
+	conn_pause(reader, conn);
+	return false;
+}
+
+static void
+touch(struct reader *reader, struct conn *conn)
+{
+	struct channel_heard *heard =
+		&reader->parts.channel->heard[conn->index];
+
+	atomic_store_explicit(&heard->ms, reader->now_ms,
+	                      memory_order_relaxed);
+}
+
+bool
+serve_frame(struct reader *reader, struct conn *conn, const uint8_t *frame,
+            uint32_t bytes, const struct tree_path *path)
+{
+	const struct proto_request_header header = {
+		.xid = (int32_t)be_load32(frame),
+		.type = (int32_t)be_load32(frame + 4),
+	};
+	const struct local_op op = {
+		.xid = header.xid,
+		.op = header.type,
+		.body = frame + PROTO_REQUEST_HEADER_BYTES,
+		.body_bytes = bytes - PROTO_REQUEST_HEADER_BYTES,
+		.ids = conn->ids->list,
+		.received_ns = reader->now_ns,
+		.path = path,
+	};
+	const enum op_class class = classify(header.type);
+
+	if (class != OP_CLASS_AUTH && header.type != OP_SASL)
+		touch(reader, conn);
+	if (class == OP_CLASS_PING) {
+		conn_reply(reader, conn, XID_PING, (int64_t)reader->S, ZK_OK,
+		           NULL, 0);
+		conn_account(reader, conn, OP_PING, -1, (int64_t)reader->S,
+		             op.received_ns);
+		return true;
+	}
+	if (!has_room(reader, conn))
+		return false;
+	switch (class) {
+	case OP_CLASS_LOCAL:
+		if (conn->head != NULL)
+			return queue_req(reader, conn, REQ_LOCAL, &op);
+		serve_local(reader, conn, &op);
+		return true;
+	case OP_CLASS_WRITE:
+		return serve_write(reader, conn, &header, &op);
+	case OP_CLASS_SYNC:
+		return queue_req(reader, conn, REQ_SYNC, &op);
+	case OP_CLASS_EPHEMERAL:
+		return queue_req(reader, conn, REQ_EPHEMERAL, &op);
+	case OP_CLASS_AUTH:
+		return serve_auth(reader, conn, &header, &op);
+	default:
+		return answer_ready(reader, conn, &header, ZK_UNIMPLEMENTED);
+	}
+}

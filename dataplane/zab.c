@@ -1,0 +1,869 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * zab - the loop of the one writer. A request is validated, applied and
+ * serialised in one pass (znode/prep.h); its delta record is appended at the
+ * same moment, invisible. What is left for the commit is to move numbers:
+ * publish pub pointers, carry the session table, release-store P.
+ *
+ * `pending` remembers, per applied and unpublished transaction, what its
+ * publication needs. It is a ring in zxid order; a standalone server pops it
+ * up to what its log made durable.
+ */
+#include "dataplane/zab.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "dataplane/req.h"
+
+/* R1a and R1b of a channel. */
+#define LANES 2u
+/* Per round and reader; keeps a round short when everybody floods. */
+#define DATA_BURST    64u
+#define SESSION_BURST 64u
+/* Sessions looked at, and garbage freed, per round. */
+#define EXPIRE_BURST  256u
+#define RECLAIM_BURST 64u
+/* Room that must be free in the delta ring before a request is taken. */
+#define DELTA_ROOM_BYTES 65536u
+/* What an entry needs beside its body: headers, digest, a listed default. */
+#define ENTRY_MARGIN_BYTES 65536u
+/* Any path that came in a frame, and its length word. */
+#define PATH_TEXT_BYTES (8u << 20)
+
+struct pending {
+	int64_t zxid;
+	int64_t session_id;
+	int32_t type;
+	int32_t timeout_ms;
+	uint64_t digest;
+	struct session_owner owner;
+};
+
+struct zab {
+	struct zab_options options;
+	struct zab_parts parts;
+	struct zab_hooks hooks;
+
+	int64_t appended;  /* highest zxid given out */
+	int64_t published; /* P, as the writer knows it */
+	uint64_t published_digest;
+	uint64_t pending_first, pending_end; /* positions, not indexes */
+	struct pending *pending;
+	struct txn_result result;
+	int64_t next_session_id;
+
+	uint64_t txns_since_snapshot, bytes_since_snapshot;
+	uint64_t snapshot_at_txns, snapshot_at_bytes;
+	bool is_pinned;
+	uint64_t random_state;
+
+	uint64_t reap_check_ms, reap_next_ms;
+	uint64_t reap_cursor;
+	bool is_reaping;
+	uint8_t *path_text;
+
+	uint64_t now_ms;
+	int64_t wall_ms;
+	bool must_ring[ZAB_READERS_MAX]; /* R3 got something this round */
+	bool has_committed;              /* the log got something this round */
+	struct req *held[ZAB_READERS_MAX][LANES]; /* taken, waits for the log */
+};
+
+/* xorshift64*: spreads snapshots of several servers, nothing secret. */
+static uint64_t
+next_random(struct zab *zab)
+{
+	uint64_t x = zab->random_state;
+
+	x ^= x >> 12;
+	x ^= x << 25;
+	x ^= x >> 27;
+	zab->random_state = x;
+	return x * 0x2545F4914F6CDD1Dull;
+}
+
+/* disk-format.md section 13: half the setting plus a random part of the other
+ * half, drawn again after each snapshot. */
+static void
+draw_snapshot_limits(struct zab *zab)
+{
+	const uint64_t txns = zab->options.snap_count / 2;
+	const uint64_t bytes = zab->options.snap_bytes / 2;
+
+	zab->txns_since_snapshot = 0;
+	zab->bytes_since_snapshot = 0;
+	zab->snapshot_at_txns =
+		txns + (txns > 0 ? next_random(zab) % txns : 0);
+	zab->snapshot_at_bytes =
+		bytes == 0 ? UINT64_MAX : bytes + next_random(zab) % bytes;
+}
+
+int
+zab_create(const struct zab_options *options, const struct zab_parts *parts,
+           const struct zab_hooks *hooks, int64_t last_zxid, struct zab **out)
+{
+	FAL_ASSERT(parts->channel_count >= 1);
+	FAL_ASSERT(parts->channel_count <= ZAB_READERS_MAX);
+
+	struct zab *zab = calloc(1, sizeof(*zab));
+
+	if (zab == NULL)
+		return FAL_ENOMEM;
+	zab->options = *options;
+	zab->parts = *parts;
+	zab->hooks = *hooks;
+	zab->appended = last_zxid;
+	zab->published = last_zxid;
+	zab->published_digest = tree_published_digest(parts->tree);
+	zab->random_state = options->random_seed | 1u;
+	zab->pending = calloc(ZAB_PENDING_MAX, sizeof(*zab->pending));
+	zab->path_text = malloc(PATH_TEXT_BYTES);
+	if (zab->pending == NULL || zab->path_text == NULL) {
+		zab_destroy(zab);
+		return FAL_ENOMEM;
+	}
+	draw_snapshot_limits(zab);
+	*out = zab;
+	return FAL_OK;
+}
+
+void
+zab_destroy(struct zab *zab)
+{
+	if (zab == NULL)
+		return;
+	txn_result_free(&zab->result);
+	free(zab->pending);
+	free(zab->path_text);
+	free(zab);
+}
+
+/* ---- sessions' ids ------------------------------------------------------ */
+
+/*
+ * client-protocol.md 7.1: server id in the top byte, 40 bits of a millisecond
+ * clock, then a counter. The wall clock serves as the clock: it goes on over
+ * restarts and reboots, which a monotonic one does not.
+ */
+static int64_t
+new_session_id(struct zab *zab)
+{
+	if (zab->next_session_id == 0) {
+		const uint64_t clock = ((uint64_t)zab->wall_ms << 24) >> 8;
+
+		zab->next_session_id =
+			(int64_t)(clock |
+		                  ((uint64_t)zab->options.server_id << 56));
+	}
+	while (zab->next_session_id == PROTO_CONTAINER_OWNER ||
+	       session_find(zab->parts.sessions, zab->next_session_id) != NULL)
+		zab->next_session_id++;
+	return zab->next_session_id++;
+}
+
+/* ---- answers by R3 ------------------------------------------------------- */
+
+static void
+unicast(struct zab *zab, uint16_t core, void *entry)
+{
+	FAL_ASSERT(core < zab->parts.channel_count);
+	const bool is_queued =
+		ring_push(&zab->parts.channel[core]->unicast, entry);
+
+	FAL_ASSERT(is_queued); /* sized for every req and connection */
+	zab->must_ring[core] = true;
+}
+
+/* Sends the req back. It is answered once everything appended so far is
+ * published, so that its place among the transactions is kept. */
+static void
+answer(struct zab *zab, struct req *req, enum req_verdict verdict, int32_t err)
+{
+	req->verdict = (uint8_t)verdict;
+	req->err = err;
+	req->fence = (uint64_t)zab->appended;
+	unicast(zab, req->owner.core, req);
+}
+
+/* ---- one transaction ------------------------------------------------------ */
+
+/* Hands the applied transaction to the log and, invisible yet, to the
+ * readers. */
+static void
+append(struct zab *zab, const struct prep_request *request)
+{
+	const struct txn_result *result = &zab->result;
+	const struct session_owner owner = request->owner;
+	const struct delta delta = {
+		.zxid = (uint64_t)result->zxid,
+		.session_id = request->session_id,
+		.cxid = request->cxid,
+		.type = result->type,
+		.err = result->err,
+		.origin_core = owner.core,
+		.flags = (uint16_t)((result->must_close ? DELTA_MUST_CLOSE
+	                                                : 0) |
+	                            (request->ids == NULL &&
+	                                             request->type !=
+	                                                     OP_CREATE_SESSION
+	                                     ? DELTA_INTERNAL
+	                                     : 0)),
+		.conn = owner.conn,
+		.conn_gen = owner.conn_gen,
+		.effect_count = result->effect_count,
+		.effects_bytes = result->effects.bytes,
+		.reply_bytes = result->reply.bytes,
+	};
+
+	zab->parts.log.commit(zab->parts.log.log, result->entry_bytes,
+	                      result->zxid);
+	const int err = delta_append(zab->parts.deltas, &delta,
+	                             result->effects.data, result->reply.data);
+
+	/* Logged and not told to the readers would be a lost reply: only a
+	 * huge blob can fail here, for want of memory, and then the process
+	 * must not go on. */
+	FAL_ASSERT(err == FAL_OK);
+
+	zab->pending[zab->pending_end++ % ZAB_PENDING_MAX] = (struct pending){
+		.zxid = result->zxid,
+		.session_id = request->session_id,
+		.type = result->type,
+		.timeout_ms = request->timeout_ms,
+		.digest = result->digest,
+		.owner = owner,
+	};
+	zab->appended = result->zxid;
+	zab->has_committed = true;
+	zab->txns_since_snapshot++;
+	zab->bytes_since_snapshot += result->entry_bytes;
+	stats_add(zab->parts.stats, STAT_TXNS, 1);
+	if (result->type == OP_ERROR)
+		stats_add(zab->parts.stats, STAT_ERROR_TXNS, 1);
+	stats_summary_record(zab->parts.stats, SUMMARY_PROPOSAL_BYTES,
+	                     result->entry_bytes);
+}
+
+/* What an entry for this request may need. closeSession lists the ephemerals,
+ * of which there may be any number. */
+static uint32_t
+entry_bytes_of(const struct zab *zab, int32_t type, uint32_t body_bytes)
+{
+	const uint32_t max = zab->parts.log.entry_bytes_max;
+	const uint64_t bytes = ENTRY_MARGIN_BYTES + 2ull * body_bytes;
+
+	if (type == OP_CLOSE_SESSION || bytes > max)
+		return max;
+	return (uint32_t)bytes;
+}
+
+/* Can one more transaction be taken now? */
+static enum log_port_room
+room_for(struct zab *zab, int32_t type, uint32_t body_bytes)
+{
+	if (zab->pending_end - zab->pending_first >= ZAB_PENDING_MAX ||
+	    !delta_can_append(zab->parts.deltas, DELTA_ROOM_BYTES))
+		return LOG_PORT_WAIT;
+	return zab->parts.log.admit(
+		zab->parts.log.log, entry_bytes_of(zab, type, body_bytes));
+}
+
+/* Room was found. Returns what prep_request() returns. */
+static int
+propose(struct zab *zab, const struct prep_request *request)
+{
+	uint32_t room = 0;
+	uint8_t *at = zab->parts.log.reserve(zab->parts.log.log, &room);
+	struct jute_writer entry = jute_writer_of(at, room);
+	const int err = prep_request(zab->parts.prep, request,
+	                             zab->appended + 1, zab->wall_ms, &entry,
+	                             &zab->result);
+
+	if (err == FAL_OK)
+		append(zab, request);
+	return err;
+}
+
+static struct prep_request
+request_of(const struct req *req)
+{
+	return (struct prep_request){
+		.session_id = req->session_id,
+		.cxid = req->xid,
+		.type = req->op,
+		.body = req->body,
+		.body_bytes = req->body_bytes,
+		.ids = req->ids == NULL ? NULL : req->ids->list,
+		.owner = req->owner,
+		.timeout_ms = req->timeout_ms,
+	};
+}
+
+static void
+refuse_write(struct zab *zab, struct req *req)
+{
+	stats_add(zab->parts.stats, STAT_THROTTLED_OPS, 1);
+	answer(zab, req, req->kind == REQ_CONNECT ? REQ_CLOSE : REQ_ANSWER,
+	       ZK_THROTTLEDOP);
+}
+
+/* False: there is no room in window or delta ring, the req has to wait. */
+static bool
+handle_write(struct zab *zab, struct req *req)
+{
+	const struct prep_request request = request_of(req);
+
+	switch (room_for(zab, request.type, request.body_bytes)) {
+	case LOG_PORT_WAIT:
+		zab->has_committed = true; /* the log has work to do first */
+		return false;
+	case LOG_PORT_NO_SPACE:
+		zab->has_committed = true; /* so that space is looked for */
+		refuse_write(zab, req);
+		return true;
+	default:
+		break;
+	}
+	switch (propose(zab, &request)) {
+	case FAL_OK:
+		break; /* answered by its delta record */
+	case FAL_EPROTO:
+		answer(zab, req, REQ_ANSWER, ZK_MARSHALLINGERROR);
+		break;
+	case FAL_ENOENT:
+		answer(zab, req, REQ_DROP, 0);
+		break;
+	default: /* the tree is full, or the entry larger than any may be */
+		refuse_write(zab, req);
+	}
+	return true;
+}
+
+/* client-protocol.md 3.13: null, blank or "/" means all, else a plain string
+ * prefix. */
+static bool
+prefix_is_all(struct jute_slice prefix)
+{
+	if (prefix.bytes == 1 && prefix.data[0] == '/')
+		return true;
+	for (int32_t i = 0; i < prefix.bytes; i++)
+		if (prefix.data[i] > ' ')
+			return false;
+	return true;
+}
+
+/* Writes the session's ephemeral paths that start with the prefix; returns
+ * how many there are. out may be full or NULL: then it only counts bytes. */
+static int32_t
+put_ephemerals(struct zab *zab, int64_t session_id, struct jute_slice prefix,
+               struct jute_writer *out, size_t *bytes)
+{
+	struct tree *tree = zab->parts.tree;
+	const bool is_all = prefix_is_all(prefix);
+	const struct znode *node;
+	int32_t count = 0;
+
+	for (uint32_t i = 0;
+	     (node = tree_ephemeral(tree, session_id, i)) != NULL; i++) {
+		const uint32_t length = tree_path_text(
+			tree, node, zab->path_text, PATH_TEXT_BYTES);
+
+		FAL_ASSERT(length <= PATH_TEXT_BYTES);
+		if (!is_all && (length < (uint32_t)prefix.bytes ||
+		                memcmp(zab->path_text, prefix.data,
+		                       (size_t)prefix.bytes) != 0))
+			continue;
+		count++;
+		*bytes += 4 + length;
+		if (out != NULL)
+			jute_put_slice(out, jute_slice_of(zab->path_text,
+			                                  length));
+	}
+	return count;
+}
+
+/*
+ * getEphemerals: the writer has the lists. They are those after everything
+ * appended so far, which is the state the answer's fence names. The reply is
+ * malloc'ed here and freed by the reader, the one exception to "whoever
+ * allocates frees": it is rare and its size is known only here.
+ */
+static void
+handle_ephemerals(struct zab *zab, struct req *req)
+{
+	struct jute_reader body = jute_reader_of(req->body, req->body_bytes);
+	struct jute_slice prefix;
+	size_t bytes = 4;
+
+	if (proto_get_path(&body, &prefix) != 0) {
+		answer(zab, req, REQ_ANSWER, ZK_MARSHALLINGERROR);
+		return;
+	}
+
+	const int32_t count =
+		put_ephemerals(zab, req->session_id, prefix, NULL, &bytes);
+
+	req->reply = malloc(bytes);
+	if (req->reply == NULL) {
+		answer(zab, req, REQ_CLOSE, 0);
+		return;
+	}
+
+	struct jute_writer out = jute_writer_of(req->reply, bytes);
+
+	bytes = 0;
+	jute_put_int(&out, count);
+	put_ephemerals(zab, req->session_id, prefix, &out, &bytes);
+	FAL_ASSERT(!out.is_full);
+	req->reply_bytes = (uint32_t)jute_written(&out);
+	answer(zab, req, REQ_ANSWER, ZK_OK);
+}
+
+/* ---- session lane --------------------------------------------------------- */
+
+static bool
+is_same_owner(struct session_owner a, struct session_owner b)
+{
+	return a.core == b.core && a.conn == b.conn && a.conn_gen == b.conn_gen;
+}
+
+static void
+close_owner(struct zab *zab, struct session_owner owner)
+{
+	if (owner.core == SESSION_OWNER_NONE)
+		return;
+	unicast(zab, owner.core, req_close_token(owner.conn, owner.conn_gen));
+}
+
+/*
+ * A client comes back with a session id (client-protocol.md 2.3 step 7). The
+ * connection that held the session is closed first, also when the password
+ * turns out wrong: ZooKeeper does so.
+ */
+static void
+handle_resume(struct zab *zab, struct req *req)
+{
+	struct session *session =
+		session_find(zab->parts.sessions, req->session_id);
+
+	if (session != NULL && !is_same_owner(session->owner, req->owner)) {
+		close_owner(zab, session->owner);
+		session->owner.core = SESSION_OWNER_NONE;
+	}
+	if (session == NULL || session->is_closing || !req->is_password_ok) {
+		answer(zab, req, REQ_ANSWER, ZK_SESSIONEXPIRED);
+		return;
+	}
+	session->owner = req->owner;
+	session->timeout_ms = req->timeout_ms;
+	session->heard_ms = zab->now_ms;
+	answer(zab, req, REQ_ANSWER, ZK_OK);
+}
+
+/* A connection is gone; its session lives on until it expires. */
+static void
+handle_detach(struct zab *zab, struct req *req)
+{
+	struct session *session =
+		session_find(zab->parts.sessions, req->session_id);
+
+	if (session != NULL && is_same_owner(session->owner, req->owner)) {
+		session->owner.core = SESSION_OWNER_NONE;
+		if (req->heard_ms > session->heard_ms)
+			session->heard_ms = req->heard_ms;
+	}
+	answer(zab, req, REQ_DROP, 0);
+}
+
+/* False: has to wait. */
+static bool
+handle_req(struct zab *zab, struct req *req)
+{
+	switch (req->kind) {
+	case REQ_CONNECT:
+		if (req->session_id == 0)
+			req->session_id = new_session_id(zab);
+		return handle_write(zab, req);
+	case REQ_WRITE:
+		return handle_write(zab, req);
+	case REQ_RESUME:
+		handle_resume(zab, req);
+		return true;
+	case REQ_DETACH:
+		handle_detach(zab, req);
+		return true;
+	case REQ_SYNC:
+		/* Standalone: a no-op that keeps its place. */
+		answer(zab, req, REQ_ANSWER, ZK_OK);
+		return true;
+	default:
+		FAL_ASSERT(req->kind == REQ_EPHEMERAL);
+		handle_ephemerals(zab, req);
+		return true;
+	}
+}
+
+/* A burst from one lane of one reader. */
+static bool
+take_lane(struct zab *zab, uint32_t c, uint32_t lane)
+{
+	struct channel *channel = zab->parts.channel[c];
+	struct ring *ring =
+		lane == 0 ? &channel->session_lane : &channel->data_lane;
+	const uint32_t burst = lane == 0 ? SESSION_BURST : DATA_BURST;
+	bool did_work = false;
+
+	for (uint32_t i = 0; i < burst; i++) {
+		struct req *req = zab->held[c][lane];
+
+		if (req == NULL)
+			req = ring_pop(ring);
+		if (req == NULL)
+			break;
+		zab->held[c][lane] = handle_req(zab, req) ? NULL : req;
+		if (zab->held[c][lane] != NULL)
+			break;
+		did_work = true;
+	}
+	return did_work;
+}
+
+/* Session lanes of all readers first, then a burst of data from each. */
+static bool
+take_requests(struct zab *zab)
+{
+	bool did_work = false;
+
+	for (uint32_t lane = 0; lane < LANES; lane++)
+		for (uint32_t c = 0; c < zab->parts.channel_count; c++)
+			did_work |= take_lane(zab, c, lane);
+	return did_work;
+}
+
+/* ---- commit ---------------------------------------------------------------- */
+
+static void
+publish_session(struct zab *zab, const struct pending *pending)
+{
+	if (pending->type != OP_CREATE_SESSION &&
+	    pending->type != OP_CLOSE_SESSION)
+		return;
+	prep_publish_session(zab->parts.prep, pending->type,
+	                     pending->session_id, pending->timeout_ms,
+	                     zab->now_ms);
+	if (pending->type == OP_CREATE_SESSION) {
+		struct session *session = session_find(zab->parts.sessions,
+		                                       pending->session_id);
+
+		FAL_ASSERT(session != NULL);
+		session->owner = pending->owner;
+	}
+	stats_set(zab->parts.stats, STAT_GLOBAL_SESSIONS,
+	          session_count(zab->parts.sessions));
+}
+
+/* Everything up to `zxid` is committed: one batch, one store of P. */
+static bool
+commit(struct zab *zab, int64_t zxid)
+{
+	if (zxid <= zab->published ||
+	    zab->pending_first == zab->pending_end)
+		return false;
+
+	while (zab->pending_first < zab->pending_end) {
+		const struct pending *pending =
+			&zab->pending[zab->pending_first % ZAB_PENDING_MAX];
+
+		if (pending->zxid > zxid)
+			break;
+		publish_session(zab, pending);
+		zab->published = pending->zxid;
+		zab->published_digest = pending->digest;
+		zab->pending_first++;
+	}
+	tree_publish(zab->parts.tree, zab->published);
+	delta_publish(zab->parts.deltas, (uint64_t)zab->published);
+	for (uint32_t c = 0; c < zab->parts.channel_count; c++)
+		zab->must_ring[c] = true;
+	stats_add(zab->parts.stats, STAT_PUBLICATIONS, 1);
+	return true;
+}
+
+static bool
+commit_durable(struct zab *zab)
+{
+	int err = FAL_OK;
+	const int64_t durable =
+		zab->parts.log.durable_zxid(zab->parts.log.log, &err);
+
+	if (FAL_UNLIKELY(err != FAL_OK))
+		zab->hooks.on_fatal(zab->hooks.fatal_arg, err);
+	return commit(zab, durable);
+}
+
+/* ---- timers ----------------------------------------------------------------- */
+
+static uint64_t
+session_heard(void *arg, const struct session *session)
+{
+	struct zab *zab = arg;
+	const struct session_owner owner = session->owner;
+
+	if (owner.core == SESSION_OWNER_NONE)
+		return 0;
+	FAL_ASSERT(owner.core < zab->parts.channel_count);
+
+	const struct channel *channel = zab->parts.channel[owner.core];
+	const struct channel_heard *heard = &channel->heard[owner.conn];
+
+	FAL_ASSERT(owner.conn < channel->conn_limit);
+	if (atomic_load_explicit(&heard->gen, memory_order_relaxed) !=
+	    owner.conn_gen)
+		return 0;
+	return atomic_load_explicit(&heard->ms, memory_order_relaxed);
+}
+
+/* Expiry is a closeSession like a client's own, but nobody waits for it. */
+static void
+session_expired(void *arg, struct session *session)
+{
+	struct zab *zab = arg;
+	const struct prep_request request = {
+		.session_id = session->id,
+		.type = OP_CLOSE_SESSION,
+		.owner = session->owner,
+	};
+
+	if (room_for(zab, OP_CLOSE_SESSION, 0) != LOG_PORT_READY ||
+	    propose(zab, &request) != FAL_OK) {
+		/* No room now: it lives for another timeout. */
+		session->is_closing = false;
+		session_add(zab->parts.sessions, session->id,
+		            session->timeout_ms, zab->now_ms);
+		zab->has_committed = true; /* wakes the log */
+		return;
+	}
+	stats_add(zab->parts.stats, STAT_SESSIONS_EXPIRED, 1);
+	log_post(LOG_SESSION_EXPIRED, (uint64_t)session->id,
+	         (uint64_t)session->timeout_ms);
+}
+
+static bool
+expire_sessions(struct zab *zab)
+{
+	if (zab->now_ms < session_next_due(zab->parts.sessions))
+		return false;
+	return session_expire_due(zab->parts.sessions, zab->now_ms,
+	                          EXPIRE_BURST, session_heard, session_expired,
+	                          zab) > 0;
+}
+
+static void
+propose_reap(struct zab *zab, const struct znode *node)
+{
+	uint8_t *text = zab->path_text;
+	const uint32_t length = tree_path_text(zab->parts.tree, node, text + 4,
+	                                       PATH_TEXT_BYTES - 4);
+
+	FAL_ASSERT(length <= PATH_TEXT_BYTES - 4);
+	be_store32(text, length);
+
+	const struct prep_request request = {
+		.type = OP_DELETE_CONTAINER,
+		.body = text,
+		.body_bytes = 4 + length,
+		.owner = {.core = SESSION_OWNER_NONE},
+	};
+
+	if (propose(zab, &request) == FAL_OK &&
+	    zab->result.type != OP_ERROR)
+		stats_add(zab->parts.stats, STAT_NODES_REAPED, 1);
+}
+
+/* client-protocol.md 7.7: a scan per interval, its candidates one by one with
+ * a pause between two. */
+static bool
+reap_nodes(struct zab *zab)
+{
+	if (zab->options.reap_interval_ms == 0)
+		return false;
+	if (!zab->is_reaping) {
+		if (zab->now_ms < zab->reap_check_ms)
+			return false;
+		zab->is_reaping = true;
+		zab->reap_cursor = 0;
+		zab->reap_next_ms = zab->now_ms;
+	}
+	if (zab->now_ms < zab->reap_next_ms ||
+	    room_for(zab, OP_DELETE_CONTAINER, PROTO_MAX_BUFFER_DEFAULT) !=
+	            LOG_PORT_READY)
+		return false;
+
+	struct znode *node = NULL;
+	const uint32_t found = tree_reap_scan(
+		zab->parts.tree, &zab->reap_cursor, zab->wall_ms,
+		zab->options.reap_never_used_ms, &node, 1);
+
+	if (found > 0) {
+		propose_reap(zab, node);
+		zab->reap_next_ms =
+			zab->now_ms + 60000u / zab->options.reap_per_minute;
+	}
+	if (zab->reap_cursor == 0) {
+		zab->is_reaping = false;
+		zab->reap_check_ms =
+			zab->now_ms + zab->options.reap_interval_ms;
+	}
+	return found > 0;
+}
+
+uint64_t
+zab_next_timer_ms(const struct zab *zab)
+{
+	uint64_t next = session_next_due(zab->parts.sessions);
+	const uint64_t reap = zab->is_reaping ? zab->reap_next_ms
+	                                      : zab->reap_check_ms;
+
+	if (zab->options.reap_interval_ms != 0 && reap < next)
+		next = reap;
+	return next;
+}
+
+/* ---- snapshots --------------------------------------------------------------- */
+
+struct session_copy {
+	struct zab_session *to;
+	uint32_t count;
+};
+
+static void
+copy_session(void *arg, const struct session *session)
+{
+	struct session_copy *copy = arg;
+
+	copy->to[copy->count++] = (struct zab_session){
+		.id = session->id, .timeout_ms = session->timeout_ms};
+}
+
+bool
+zab_start_snapshot(struct zab *zab)
+{
+	const uint32_t count = session_count(zab->parts.sessions);
+	struct session_copy copy = {
+		.to = malloc((count + 1) * sizeof(struct zab_session))};
+
+	if (copy.to == NULL)
+		return false;
+	session_for_each(zab->parts.sessions, copy_session, &copy);
+
+	const struct zab_snapshot snapshot = {
+		.zxid = zab->published,
+		.digest = zab->published_digest,
+		.sessions = copy.to,
+		.session_count = copy.count,
+	};
+
+	/* Pinned before the writer of the snapshot hears of it. */
+	if (!zab->is_pinned) {
+		tree_hold(zab->parts.tree, (uint64_t)zab->published);
+		zab->is_pinned = true;
+		if (zab->hooks.start_snapshot(zab->hooks.arg, &snapshot)) {
+			stats_add(zab->parts.stats, STAT_SNAPSHOTS, 1);
+			return true;
+		}
+		zab_snapshot_pinned(zab);
+	}
+	free(copy.to);
+	return false;
+}
+
+/* The log rolls at each trigger, also when the last snapshot is still being
+ * written (disk-format.md section 13). */
+static bool
+trigger_snapshot(struct zab *zab)
+{
+	if (zab->txns_since_snapshot <= zab->snapshot_at_txns &&
+	    zab->bytes_since_snapshot <= zab->snapshot_at_bytes)
+		return false;
+	zab->parts.log.roll(zab->parts.log.log);
+	zab_start_snapshot(zab);
+	draw_snapshot_limits(zab);
+	return true;
+}
+
+void
+zab_snapshot_pinned(struct zab *zab)
+{
+	if (zab->is_pinned)
+		tree_release(zab->parts.tree);
+	zab->is_pinned = false;
+}
+
+/* ---- the round ----------------------------------------------------------------- */
+
+static void
+ring_doorbells(struct zab *zab)
+{
+	for (uint32_t c = 0; c < zab->parts.channel_count; c++) {
+		if (!zab->must_ring[c])
+			continue;
+		zab->must_ring[c] = false;
+		lcore_doorbell(zab->parts.channel[c]->reader_lcore);
+	}
+}
+
+bool
+zab_poll(struct zab *zab, uint64_t now_ms, int64_t wall_ms)
+{
+	bool did_work = false;
+
+	zab->now_ms = now_ms;
+	zab->wall_ms = wall_ms;
+	did_work |= commit_durable(zab);
+	did_work |= take_requests(zab);
+	did_work |= expire_sessions(zab);
+	did_work |= reap_nodes(zab);
+	if (zab->has_committed) {
+		zab->has_committed = false;
+		zab->parts.log.kick(zab->parts.log.log);
+		did_work |= trigger_snapshot(zab);
+	}
+	ring_doorbells(zab);
+	tree_reclaim(zab->parts.tree, RECLAIM_BURST);
+	stats_set(zab->parts.stats, STAT_PROPOSALS_OUTSTANDING,
+	          zab->pending_end - zab->pending_first);
+	return did_work;
+}
+
+bool
+zab_has_work(const struct zab *zab)
+{
+	int err = FAL_OK;
+
+	for (uint32_t c = 0; c < zab->parts.channel_count; c++) {
+		const struct channel *channel = zab->parts.channel[c];
+
+		if (ring_count(&channel->session_lane) > 0 ||
+		    ring_count(&channel->data_lane) > 0)
+			return true;
+	}
+	if (zab->pending_first == zab->pending_end)
+		return false;
+	return zab->parts.log.durable_zxid(zab->parts.log.log, &err) >
+	               zab->published ||
+	       err != FAL_OK;
+}
+
+bool
+zab_is_idle(const struct zab *zab)
+{
+	return zab->pending_first == zab->pending_end;
+}
+
+int64_t
+zab_last_zxid(const struct zab *zab)
+{
+	return zab->appended;
+}

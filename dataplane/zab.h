@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FALCONER_DATAPLANE_ZAB_H
+#define FALCONER_DATAPLANE_ZAB_H
+
+/*
+ * zab - the ZAB role: the one writer of tree, session table and log window.
+ *
+ *   R1 -> prep (validate, apply invisibly, serialise) -> log window, delta
+ *   record -> durable -> publish: tree, sessions, then P -> readers
+ *
+ * A standalone server commits what its own log made durable. In an ensemble
+ * the consensus core decides instead; everything before and after that one
+ * decision is this code.
+ *
+ * Context    zab_poll() is called by one core, the owner of all objects in
+ *            struct zab_parts. Nothing here blocks or makes a system call,
+ *            doorbells of sleeping cores apart.
+ * Limits     ZAB_PENDING_MAX transactions applied and not yet published; the
+ *            window and the delta ring bound it too. At a limit requests stay
+ *            in R1 and sockets stop being read.
+ * Errors     a dead log ends the process through the on_fatal hook: a server
+ *            that does not know what is durable must not answer.
+ * Source     architecture.md sections 1.4, 1.5, 5 and 8.
+ */
+
+#include "base/stats.h"
+#include "dataplane/channel.h"
+#include "dataplane/delta.h"
+#include "dataplane/log_port.h"
+#include "znode/prep.h"
+
+#define ZAB_READERS_MAX 16u
+#define ZAB_PENDING_MAX 65536u
+
+struct zab;
+
+/* A session as a snapshot keeps it. */
+struct zab_session {
+	int64_t id;
+	int32_t timeout_ms;
+};
+
+/* What a snapshot needs from the writer, taken between two transactions. */
+struct zab_snapshot {
+	int64_t zxid; /* published; pinned until zab_snapshot_pinned() */
+	uint64_t digest;
+	struct zab_session *sessions; /* malloc'ed, given to the hook */
+	uint32_t session_count;
+};
+
+struct zab_hooks {
+	void *arg;
+	/* Starts writing a snapshot in the background; owns the sessions when
+	 * it returns true. False: too busy, asked again at the next trigger. */
+	bool (*start_snapshot)(void *arg, const struct zab_snapshot *);
+	/* Never returns: the log failed with this fal_err. */
+	void (*on_fatal)(void *fatal_arg, int err);
+	void *fatal_arg;
+};
+
+struct zab_options {
+	uint32_t tick_ms;
+	uint64_t snap_count;          /* transactions, about, per snapshot */
+	uint64_t snap_bytes;          /* log bytes, about; 0: no such limit */
+	uint64_t reap_interval_ms;    /* containers and TTL nodes; 0: never */
+	uint32_t reap_per_minute;
+	int64_t reap_never_used_ms;
+	uint8_t server_id; /* top byte of session ids */
+	uint64_t random_seed;
+};
+
+/* Borrowed for the life of the zab. */
+struct zab_parts {
+	struct tree *tree;
+	struct prep *prep;
+	struct session_table *sessions;
+	struct delta_ring *deltas;
+	struct log_port log;
+	struct channel *channel[ZAB_READERS_MAX];
+	uint32_t channel_count;
+	struct stats_core *stats;
+};
+
+FAL_MUST_CHECK int zab_create(const struct zab_options *,
+                              const struct zab_parts *,
+                              const struct zab_hooks *, int64_t last_zxid,
+                              struct zab **out);
+void zab_destroy(struct zab *);
+
+/*
+ * One round. now_ms is monotonic, wall_ms since 1970.
+ * Returns true if anything was done.
+ */
+bool zab_poll(struct zab *, uint64_t now_ms, int64_t wall_ms);
+
+/* Anything waiting in a ring or in the log? Asked between "asleep" and the
+ * sleep itself. */
+bool zab_has_work(const struct zab *);
+
+/* Monotonic ms at which zab_poll() wants to be called at the latest. */
+uint64_t zab_next_timer_ms(const struct zab *);
+
+/* No transaction is applied and unpublished. */
+bool zab_is_idle(const struct zab *);
+int64_t zab_last_zxid(const struct zab *);
+
+/* Starts a snapshot of the published state now; false: one is being written or
+ * memory is short. ZAB core. */
+bool zab_start_snapshot(struct zab *);
+
+/* The snapshot's writer pinned its own zxid (or is done): releases the pin
+ * that the ZAB core holds for it. ZAB core. */
+void zab_snapshot_pinned(struct zab *);
+
+#endif

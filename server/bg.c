@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bg - the background thread's loop: a slice of whatever waits, then sleep.
+ * A snapshot of a large tree takes seconds; the next log file and grace
+ * periods have their turn between its slices.
+ */
+#include "server/bg.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/time.h"
+#include "drivers/clock.h"
+#include "store/purge.h"
+#include "store/snapshot_job.h"
+
+/* How long garbage or a missing log file may wait; a wake-up costs some 20 us,
+ * so this is a tenth of a percent of a CPU. */
+#define BUSY_WAIT_NS (20 * NS_PER_MS)
+#define IDLE_WAIT_NS (200 * NS_PER_MS)
+/* Grace periods wake readers: at most one a millisecond. */
+#define GRACE_INTERVAL_NS (1 * NS_PER_MS)
+
+enum snapshot_state {
+	SNAPSHOT_IDLE,
+	SNAPSHOT_ASKED,  /* ZAB -> BG: `asked` is filled */
+	SNAPSHOT_PINNED, /* BG -> ZAB: the hold may go; writing goes on */
+	SNAPSHOT_WRITING,
+	SNAPSHOT_FAILED, /* BG -> ZAB: the hold may go, nothing was written */
+};
+
+struct bg {
+	struct server *server;
+	struct lcore lcore;
+	_Atomic bool must_stop;
+	struct tree_reader *reader;
+
+	_Atomic int state; /* enum snapshot_state */
+	_Atomic bool wants_snapshot; /* BG -> ZAB: please start one */
+	struct zab_snapshot asked;
+	struct snapshot_session *sessions;
+	struct snapshot_job *job;
+	uint64_t job_start_ns;
+	_Atomic uint64_t snapshot_count;
+
+	uint64_t grace_ns; /* of the last grace period */
+	uint64_t purge_ns; /* when to purge next */
+	uint64_t seen_zxid;
+};
+
+static void
+set_state(struct bg *bg, enum snapshot_state state)
+{
+	/* Pairs with the acquires in get_state(). */
+	atomic_store_explicit(&bg->state, (int)state, memory_order_release);
+}
+
+static enum snapshot_state
+get_state(const struct bg *bg)
+{
+	return (enum snapshot_state)atomic_load_explicit(&bg->state,
+	                                                 memory_order_acquire);
+}
+
+static struct lcore *
+zab_lcore(const struct bg *bg)
+{
+	return &bg->server->core[bg->server->core_count - 1].lcore;
+}
+
+/* ---- snapshots, BG's side -------------------------------------------------- */
+
+static void
+on_pinned(void *arg)
+{
+	struct bg *bg = arg;
+
+	set_state(bg, SNAPSHOT_PINNED);
+	lcore_doorbell(zab_lcore(bg));
+}
+
+static enum file_coding
+coding_of(const struct config *config)
+{
+	switch (config->snap_compression) {
+	case CONFIG_SNAP_GZIP:
+		return FILE_GZ;
+	case CONFIG_SNAP_SNAPPY:
+		return FILE_SNAPPY;
+	default:
+		return FILE_PLAIN;
+	}
+}
+
+static int
+job_begin(struct bg *bg)
+{
+	const struct server *server = bg->server;
+	const struct zab_snapshot *asked = &bg->asked;
+	struct snapshot_session *sessions =
+		malloc((asked->session_count + 1) * sizeof(*sessions));
+
+	if (sessions == NULL)
+		return FAL_ENOMEM;
+	for (uint32_t i = 0; i < asked->session_count; i++)
+		sessions[i] = (struct snapshot_session){
+			.id = asked->sessions[i].id,
+			.timeout_ms = asked->sessions[i].timeout_ms,
+		};
+	bg->sessions = sessions;
+	bg->job_start_ns = clock_now_ns();
+
+	const struct snapshot_job_options options = {
+		.disk = server->disk,
+		.dir = server->data_dir.snap_dir,
+		.coding = coding_of(server->config),
+		.writes_last_zxid = server->config->snap_last_zxid_enabled,
+		.tree = server->tree,
+		.reader = bg->reader,
+		.published = delta_published(server->deltas),
+		.zxid = (uint64_t)asked->zxid,
+		.has_digest = server->config->digest_enabled,
+		.digest = asked->digest,
+		.sessions = sessions,
+		.session_count = asked->session_count,
+		.pinned = on_pinned,
+		.arg = bg,
+	};
+
+	return snapshot_job_create(&options, &bg->job);
+}
+
+static void
+job_end(struct bg *bg, int err)
+{
+	const uint64_t ms =
+		time_ns_to_ms(clock_now_ns() - bg->job_start_ns);
+
+	if (err == FAL_OK) {
+		atomic_fetch_add_explicit(&bg->snapshot_count, 1,
+		                          memory_order_relaxed);
+		LOG_INFO("snapshot of zxid 0x%llx written: %llu nodes in "
+		         "%llu ms",
+		         (unsigned long long)bg->asked.zxid,
+		         (unsigned long long)snapshot_job_nodes(bg->job),
+		         (unsigned long long)ms);
+	} else if (err == FAL_EAGAIN) {
+		atomic_store_explicit(&bg->wants_snapshot, true,
+		                      memory_order_release);
+	} else {
+		LOG_ERROR("snapshot of zxid 0x%llx in %s failed: %s; the log "
+		          "goes on, the next one is tried in time",
+		          (unsigned long long)bg->asked.zxid,
+		          bg->server->data_dir.snap_dir, fal_err_str(err));
+	}
+	if (bg->job != NULL)
+		snapshot_job_free(bg->job);
+	bg->job = NULL;
+	free(bg->sessions);
+	free(bg->asked.sessions);
+	bg->sessions = NULL;
+	bg->asked = (struct zab_snapshot){0};
+	set_state(bg, SNAPSHOT_FAILED); /* the ZAB core makes it idle */
+	lcore_doorbell(zab_lcore(bg));
+}
+
+/* A slice of a snapshot; true if there is one. */
+static bool
+run_snapshot(struct bg *bg)
+{
+	int left;
+
+	if (bg->job == NULL) {
+		if (get_state(bg) != SNAPSHOT_ASKED)
+			return false;
+
+		const int err = job_begin(bg);
+
+		if (err != FAL_OK)
+			job_end(bg, err);
+		return true;
+	}
+	left = snapshot_job_step(bg->job);
+	/* Finished only when the ZAB core has let its hold go. */
+	if (left <= 0 && get_state(bg) == SNAPSHOT_PINNED)
+		while (get_state(bg) == SNAPSHOT_PINNED &&
+		       !atomic_load_explicit(&bg->must_stop,
+		                             memory_order_relaxed))
+			lcore_wait(&bg->lcore, NS_PER_MS);
+	if (left <= 0)
+		job_end(bg, left);
+	return true;
+}
+
+/* ---- snapshots, the ZAB core's side ------------------------------------------- */
+
+bool
+bg_snapshot(void *arg, const struct zab_snapshot *snapshot)
+{
+	struct bg *bg = arg;
+
+	if (get_state(bg) != SNAPSHOT_IDLE)
+		return false;
+	bg->asked = *snapshot;
+	set_state(bg, SNAPSHOT_ASKED);
+	lcore_doorbell(&bg->lcore);
+	return true;
+}
+
+bool
+bg_has_work_for_zab(const struct bg *bg)
+{
+	const enum snapshot_state state = get_state(bg);
+
+	return state == SNAPSHOT_PINNED || state == SNAPSHOT_FAILED ||
+	       (state == SNAPSHOT_IDLE &&
+	        atomic_load_explicit(&bg->wants_snapshot,
+	                             memory_order_acquire));
+}
+
+bool
+bg_poll_zab(struct bg *bg)
+{
+	struct zab *zab = bg->server->zab;
+
+	switch (get_state(bg)) {
+	case SNAPSHOT_PINNED:
+		zab_snapshot_pinned(zab);
+		set_state(bg, SNAPSHOT_WRITING);
+		return true;
+	case SNAPSHOT_FAILED:
+		zab_snapshot_pinned(zab); /* harmless when it is gone */
+		set_state(bg, SNAPSHOT_IDLE);
+		return true;
+	case SNAPSHOT_IDLE:
+		if (!atomic_load_explicit(&bg->wants_snapshot,
+		                          memory_order_acquire))
+			return false;
+		atomic_store_explicit(&bg->wants_snapshot, false,
+		                      memory_order_relaxed);
+		zab_start_snapshot(zab);
+		return true;
+	default:
+		return false;
+	}
+}
+
+uint64_t
+bg_snapshot_count(const struct bg *bg)
+{
+	return atomic_load_explicit(&bg->snapshot_count, memory_order_relaxed);
+}
+
+/* ---- the rest ------------------------------------------------------------------- */
+
+static void
+run_purge(struct bg *bg, uint64_t now_ns)
+{
+	const struct server *server = bg->server;
+	const struct config *config = server->config;
+	struct purge_result result = {0};
+
+	if (config->purge_interval_ms == 0 || now_ns < bg->purge_ns)
+		return;
+	bg->purge_ns =
+		now_ns + time_ms_to_ns((uint64_t)config->purge_interval_ms);
+
+	const int err = purge_run(server->disk, server->data_dir.snap_dir,
+	                          server->data_dir.log_dir,
+	                          (uint32_t)config->purge_retain_count,
+	                          UINT64_MAX, &result);
+
+	if (err != FAL_OK)
+		LOG_WARN("purging old files in %s: %s",
+		         server->data_dir.data_dir, fal_err_str(err));
+	else if (result.snapshots + result.logs > 0)
+		LOG_INFO("purged %u snapshots and %u logs", result.snapshots,
+		         result.logs);
+}
+
+static bool
+run_grace(struct bg *bg, uint64_t now_ns)
+{
+	if (now_ns - bg->grace_ns < GRACE_INTERVAL_NS)
+		return false;
+	if (!tree_reclaim_grace(bg->server->tree))
+		return false;
+	bg->grace_ns = now_ns;
+	return true;
+}
+
+static uint64_t
+wait_ns(struct bg *bg)
+{
+	const uint64_t zxid = atomic_load_explicit(
+		delta_published(bg->server->deltas), memory_order_relaxed);
+	const bool is_idle = zxid == bg->seen_zxid;
+
+	bg->seen_zxid = zxid;
+	return is_idle ? IDLE_WAIT_NS : BUSY_WAIT_NS;
+}
+
+static void *
+bg_main(void *arg)
+{
+	struct bg *bg = arg;
+
+	bg->reader = tree_reader_register(bg->server->tree);
+	FAL_ASSERT(bg->reader != NULL); /* a place is kept for it */
+	while (!atomic_load_explicit(&bg->must_stop, memory_order_relaxed)) {
+		const uint64_t now_ns = clock_now_ns();
+		bool did_work = run_grace(bg, now_ns);
+
+		did_work |= txlog_prepare(bg->server->txlog);
+		did_work |= run_snapshot(bg);
+		run_purge(bg, now_ns);
+		if (did_work)
+			continue;
+		lcore_sleep_begin(&bg->lcore);
+		if (get_state(bg) != SNAPSHOT_ASKED)
+			lcore_wait(&bg->lcore, wait_ns(bg));
+		lcore_sleep_end(&bg->lcore);
+	}
+	if (bg->job != NULL)
+		snapshot_job_free(bg->job);
+	tree_reader_unregister(bg->reader);
+	return NULL;
+}
+
+int
+bg_create(struct server *server, struct bg **out)
+{
+	struct bg *bg = calloc(1, sizeof(*bg));
+
+	if (bg == NULL)
+		return FAL_ENOMEM;
+	bg->server = server;
+	atomic_store_explicit(&bg->wants_snapshot, server->must_snapshot,
+	                      memory_order_relaxed);
+
+	const int err = lcore_init(&bg->lcore);
+
+	if (err != FAL_OK) {
+		free(bg);
+		return err;
+	}
+	*out = bg;
+	return FAL_OK;
+}
+
+int
+bg_start(struct bg *bg)
+{
+	return lcore_start(&bg->lcore, LCORE_ANY_CPU, "bg", bg_main, bg);
+}
+
+void
+bg_stop(struct bg *bg)
+{
+	if (!bg->lcore.is_started)
+		return;
+	atomic_store_explicit(&bg->must_stop, true, memory_order_relaxed);
+	lcore_wake(&bg->lcore);
+	lcore_join(&bg->lcore);
+}
+
+void
+bg_destroy(struct bg *bg)
+{
+	lcore_free(&bg->lcore);
+	free(bg->sessions);
+	free(bg->asked.sessions);
+	free(bg);
+}

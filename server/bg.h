@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FALCONER_SERVER_BG_H
+#define FALCONER_SERVER_BG_H
+
+/*
+ * bg - the BG role: an ordinary sleeping thread for everything that blocks:
+ * the next log file, snapshots, grace periods of the tree, purge.
+ *
+ * A snapshot is handed over so: the ZAB core holds the tree at the snapshot's
+ * zxid, tells BG, BG comes online as a reader at that zxid and tells back, the
+ * ZAB core lets go. From then on BG's own watermark protects what it reads.
+ *
+ * Context    bg_start(), bg_stop(): main thread. bg_snapshot(), bg_poll_zab(),
+ *            bg_has_work_for_zab(): ZAB core.
+ */
+
+#include "server/server.h"
+
+struct bg;
+
+FAL_MUST_CHECK int bg_create(struct server *, struct bg **out);
+FAL_MUST_CHECK int bg_start(struct bg *);
+/* Ends a snapshot that is being written (it is dropped), then the thread. */
+void bg_stop(struct bg *);
+void bg_destroy(struct bg *);
+
+/* zab_hooks.start_snapshot. */
+bool bg_snapshot(void *bg, const struct zab_snapshot *);
+bool bg_poll_zab(struct bg *);
+bool bg_has_work_for_zab(const struct bg *);
+/* Snapshots written since the start; any thread. */
+uint64_t bg_snapshot_count(const struct bg *);
+
+#endif

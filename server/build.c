@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * build - from a configuration to a server that is ready to start: recover the
+ * data, make every object, wire them, bind the port. Whatever fails is told in
+ * one line that names the thing and the remedy.
+ */
+#include "server/server.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "drivers/clock.h"
+#include "server/bg.h"
+#include "server/recovery.h"
+#include "server/words.h"
+
+#define CLIENT_TAG 1u
+/* Room for connections whose stream is gone and whose requests are not. */
+#define GHOST_FACTOR 2u
+/* Reqs of a reader; see server/core.c. */
+#define REQ_COUNT 8192u
+#define READ_HEAD_BYTES 4u
+
+static int FAL_PRINTF(3, 4)
+explain(struct server_error *error, int err, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(error->text, sizeof(error->text), format, args);
+	va_end(args);
+	return err;
+}
+
+/* ---- what holds the data ---------------------------------------------------- */
+
+static int
+make_tree(struct server *server, struct server_error *error)
+{
+	const struct config *config = server->config;
+	const struct tree_options tree = {
+		.bytes_max = config->tree_bytes_max,
+		.has_extended_types = config->extended_types_enabled,
+		.is_digest_on = config->digest_enabled,
+	};
+	const struct prep_options prep = {
+		.acl = &server->acl,
+		.has_extended_types = config->extended_types_enabled,
+		.is_digest_on = config->digest_enabled,
+		.has_close_paths = config->close_session_txn_enabled,
+		.is_reconfig_enabled = config->reconfig_enabled,
+		.enforce_quota = config->enforce_quota,
+	};
+
+	server->acl = (struct acl_options){
+		.skip_acl = config->skip_acl,
+		.is_digest_enabled = config->auth_digest_enabled,
+		.super_digest = config->super_digest,
+		.digest_algorithm = config->digest_algorithm,
+	};
+
+	int err = tree_create(&tree, &server->tree);
+
+	if (err == FAL_OK)
+		err = session_table_create((uint32_t)config->tick_ms,
+		                           &server->sessions);
+	if (err == FAL_OK)
+		err = prep_create(&prep, server->tree, server->sessions,
+		                  &server->prep);
+	if (err != FAL_OK)
+		return explain(error, err,
+		               "no address space or memory for the tree: %s; "
+		               "check ulimit -v and falconer.tree.maxBytes",
+		               fal_err_str(err));
+	return FAL_OK;
+}
+
+static void
+durable_notify(void *arg)
+{
+	struct server *server = arg;
+
+	/* The ZAB role is on the last core. */
+	lcore_doorbell(&server->core[server->core_count - 1].lcore);
+}
+
+static int
+make_log(struct server *server, struct server_error *error)
+{
+	const struct config *config = server->config;
+	const struct txlog_options options = {
+		.dir = server->data_dir.log_dir,
+		.window_bytes = (uint64_t)config->window_mb << 20,
+		.prealloc_bytes = (uint64_t)config->log_prealloc_kb << 10,
+		.entry_bytes_max = SERVER_ENTRY_BYTES_MAX,
+		.has_no_sync = !config->fsync_enabled,
+		.last_zxid = (uint64_t)server->last_zxid,
+		.durable_notify = durable_notify,
+		.arg = server,
+	};
+	const int err = txlog_create(server->disk, &options, &server->txlog);
+
+	if (err != FAL_OK)
+		return explain(error, err, "cannot write the log in %s: %s",
+		               server->data_dir.log_dir, fal_err_str(err));
+	if (!config->fsync_enabled)
+		LOG_WARN("forceSync=no: acknowledged writes can be lost when "
+		         "the machine stops; a crash of this process alone "
+		         "loses nothing");
+	return FAL_OK;
+}
+
+/* ---- cores ------------------------------------------------------------------- */
+
+/* One core with both roles, or N readers and ZAB on a core of its own, last.
+ */
+static void
+plan_cores(struct server *server)
+{
+	const struct config *config = server->config;
+	const bool is_spread = config->reader_cores > 0;
+
+	server->reader_count = is_spread ? config->reader_cores : 1;
+	server->core_count = is_spread ? server->reader_count + 1 : 1;
+	for (uint32_t i = 0; i < server->core_count; i++) {
+		struct server_core *core = &server->core[i];
+
+		core->server = server;
+		core->index = i;
+		core->has_reader = i < server->reader_count;
+		core->has_zab = i == server->core_count - 1;
+		core->cpu = i < config->cpu_count ? config->cpu[i]
+		                                  : LCORE_ANY_CPU;
+	}
+}
+
+static int
+make_stream_core(struct server *server, struct server_core *core,
+                 struct server_error *error)
+{
+	const struct config *config = server->config;
+	const struct stream_config options = {
+		.stream_limit = config->core_connections_max,
+		.frame_bytes_max =
+			(uint32_t)config->frame_bytes_max + READ_HEAD_BYTES,
+		.unsent_bytes_max = config->output_bytes_max,
+		.doorbell_fd = core->lcore.event_fd,
+	};
+	struct stream_error why = {0};
+	int err;
+
+	if (config->net == CONFIG_NET_URING)
+		err = stream_uring_create(&options, &core->streams);
+	else
+		err = stream_epoll_create(&options, &core->streams);
+	if (err == FAL_ENOTSUP) {
+		stream_uring_probe(&why);
+		return explain(error, err,
+		               "falconer.net=uring: this kernel does not "
+		               "allow it (%s); use auto or epoll",
+		               why.text);
+	}
+	if (err != FAL_OK)
+		return explain(error, err,
+		               "cannot make the network driver: %s; check "
+		               "ulimit -n and falconer.connections.max",
+		               fal_err_str(err));
+	server->stream_name = core->streams->ops->name;
+	return FAL_OK;
+}
+
+static int
+make_core(struct server *server, struct server_core *core,
+          struct server_error *error)
+{
+	int err = lcore_init(&core->lcore);
+
+	if (err != FAL_OK)
+		return explain(error, err, "no descriptors left: ulimit -n");
+	if (!core->has_reader)
+		return FAL_OK;
+	err = channel_init(&core->channel, (uint16_t)core->index, REQ_COUNT,
+	                   GHOST_FACTOR * server->config->core_connections_max);
+	if (err != FAL_OK)
+		return explain(error, err, "out of memory");
+	core->channel.reader_lcore = &core->lcore;
+	core->channel.zab_lcore = &server->core[server->core_count - 1].lcore;
+	return make_stream_core(server, core, error);
+}
+
+static int
+make_cores(struct server *server, struct server_error *error)
+{
+	const struct config *config = server->config;
+
+	for (uint32_t i = 0; i < server->core_count; i++) {
+		const int err = make_core(server, &server->core[i], error);
+
+		if (err != FAL_OK)
+			return err;
+	}
+
+	const int per_host = config->client_connections_max;
+	const int err = stream_limits_create(
+		server->reader_count * config->core_connections_max,
+		(uint32_t)config->connections_max,
+		per_host > 0 ? (uint32_t)per_host : 0, &server->limits);
+
+	if (err != FAL_OK)
+		return explain(error, err, "out of memory");
+	return FAL_OK;
+}
+
+/* Every reader core listens on the port; the first makes sure that no other
+ * process does. */
+static int
+listen_clients(struct server *server, struct server_error *error)
+{
+	const struct config *config = server->config;
+	struct stream_listener listener = {
+		.tag = CLIENT_TAG,
+		.backlog = config->client_backlog,
+		.is_shared = server->reader_count > 1,
+		.keepalive = config->client_keepalive,
+		.limits = server->limits,
+	};
+	const int parsed = stream_address_parse(
+		config->client_address == NULL ? "" : config->client_address,
+		(uint16_t)config->client_port, &listener.address);
+
+	if (parsed != FAL_OK)
+		return explain(error, parsed,
+		               "clientPortAddress=%s: not a numeric address",
+		               config->client_address);
+	for (uint32_t i = 0; i < server->reader_count; i++) {
+		struct stream_error why = {0};
+
+		listener.is_first = i == 0;
+
+		const int err = stream_listen(server->core[i].streams,
+		                              &listener, &server->bound, &why);
+
+		if (err != FAL_OK)
+			return explain(error, err,
+			               "clientPort=%d: %s; stop the other "
+			               "program or choose another clientPort",
+			               config->client_port, why.text);
+		listener.address.port = server->bound.port;
+	}
+	return FAL_OK;
+}
+
+/* ---- the ZAB role ------------------------------------------------------------- */
+
+static void
+log_failed(void *arg, int err)
+{
+	const struct server *server = arg;
+
+	LOG_ERROR("the transaction log in %s failed: %s; nothing more can be "
+	          "acknowledged, the server stops. Check the disk, then start "
+	          "it again: what was acknowledged is on it",
+	          server->data_dir.log_dir, fal_err_str(err));
+	_Exit(EXIT_FAILURE);
+}
+
+static int
+make_zab(struct server *server, struct server_error *error)
+{
+	const struct config *config = server->config;
+	struct zab_parts parts = {
+		.tree = server->tree,
+		.prep = server->prep,
+		.sessions = server->sessions,
+		.deltas = server->deltas,
+		.log = log_thread_port(server),
+		.channel_count = server->reader_count,
+		.stats = &server->stats.core[server->core_count - 1],
+	};
+	const struct zab_hooks hooks = {
+		.arg = server->bg,
+		.start_snapshot = bg_snapshot,
+		.on_fatal = log_failed,
+		.fatal_arg = server,
+	};
+	const struct zab_options options = {
+		.tick_ms = (uint32_t)config->tick_ms,
+		.snap_count = (uint64_t)config->snap_count,
+		.snap_bytes = config->snap_log_kb_max <= 0
+		                      ? 0
+		                      : (uint64_t)config->snap_log_kb_max << 10,
+		.reap_interval_ms = (uint64_t)config->container_check_ms,
+		.reap_per_minute = (uint32_t)config->container_per_minute_max,
+		.reap_never_used_ms = config->container_never_used_ms,
+		/* What Java's standalone server has in its session ids. */
+		.server_id = 1,
+		.random_seed = (uint64_t)server->start_wall_ms,
+	};
+
+	for (uint32_t i = 0; i < server->reader_count; i++)
+		parts.channel[i] = &server->core[i].channel;
+
+	const int err = zab_create(&options, &parts, &hooks, server->last_zxid,
+	                           &server->zab);
+
+	if (err != FAL_OK)
+		return explain(error, err, "out of memory");
+	return FAL_OK;
+}
+
+static int
+make_rest(struct server *server, struct server_error *error)
+{
+	int err = delta_ring_create(DELTA_RECORDS_DEFAULT, DELTA_ARENA_DEFAULT,
+	                            ZAB_READERS_MAX, &server->deltas);
+
+	if (err == FAL_OK) {
+		delta_restart(server->deltas, (uint64_t)server->last_zxid);
+		err = words_create(server, &server->words);
+	}
+	if (err == FAL_OK)
+		err = bg_create(server, &server->bg);
+	if (err != FAL_OK)
+		return explain(error, err, "out of memory");
+	return make_zab(server, error);
+}
+
+int
+server_build(struct server *server, const struct config *config,
+             struct server_error *error)
+{
+	clock_init();
+	*server = (struct server){
+		.config = config,
+		.disk = disk_posix(),
+		.start_wall_ms = clock_wall_ms(),
+		.start_ns = clock_now_ns(),
+	};
+	plan_cores(server);
+	if (stats_init(&server->stats, server->core_count) != FAL_OK ||
+	    lcore_init(&server->ctl_lcore) != FAL_OK ||
+	    lcore_init(&server->log_lcore) != FAL_OK)
+		return explain(error, FAL_ENOMEM,
+		               "out of memory or descriptors");
+
+	int err = make_tree(server, error);
+
+	if (err == FAL_OK)
+		err = recovery_run(server, error);
+	if (err == FAL_OK)
+		err = make_log(server, error);
+	if (err == FAL_OK)
+		err = make_cores(server, error);
+	if (err == FAL_OK)
+		err = make_rest(server, error);
+	if (err == FAL_OK)
+		err = listen_clients(server, error);
+	return err;
+}
+
+static void
+free_core(struct server_core *core)
+{
+	if (core->streams != NULL)
+		stream_destroy(core->streams);
+	if (core->channel.heard != NULL)
+		channel_destroy(&core->channel);
+	lcore_free(&core->lcore);
+}
+
+void
+server_free(struct server *server)
+{
+	zab_destroy(server->zab);
+	if (server->bg != NULL)
+		bg_destroy(server->bg);
+	words_destroy(server->words);
+	for (uint32_t i = 0; i < server->core_count; i++)
+		free_core(&server->core[i]);
+	if (server->limits != NULL)
+		stream_limits_destroy(server->limits);
+	if (server->deltas != NULL)
+		delta_ring_destroy(server->deltas);
+	if (server->txlog != NULL)
+		txlog_destroy(server->txlog);
+	if (server->prep != NULL)
+		prep_destroy(server->prep);
+	if (server->sessions != NULL)
+		session_table_destroy(server->sessions);
+	if (server->tree != NULL)
+		tree_destroy(server->tree);
+	recovery_free(server);
+	lcore_free(&server->ctl_lcore);
+	lcore_free(&server->log_lcore);
+	stats_free(&server->stats);
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core - the thread of a poll core. The reader object is made here, on its own
+ * thread, because that registers it with the tree's grace periods.
+ */
+#include "server/core.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "drivers/clock.h"
+#include "server/bg.h"
+#include "server/words.h"
+
+/* A poll core's reqs: what all its connections may have under way. */
+#define REQ_COUNT 8192u
+
+static struct reader_options
+reader_options_of(const struct server *server)
+{
+	const struct config *config = server->config;
+
+	return (struct reader_options){
+		.conn_limit = config->core_connections_max,
+		.req_count = REQ_COUNT,
+		.outstanding_per_conn = config->connection_outstanding_max,
+		.frame_bytes_max = (uint32_t)config->frame_bytes_max,
+		.slice_bytes_extra = (uint32_t)config->frame_extra_bytes,
+		.session_timeout_min_ms = config->session_timeout_min_ms,
+		.session_timeout_max_ms = config->session_timeout_max_ms,
+		.newcomer_timeout_ms =
+			(uint32_t)config->sessionless_timeout_ms,
+		.acl = &server->acl,
+		.keeps_watch_paths = core_keeps_watch_paths(config),
+	};
+}
+
+/* wchc and wchp list paths; only then they are worth their memory. */
+bool
+core_keeps_watch_paths(const struct config *config)
+{
+	return config_word_allowed(config, "wchc") ||
+	       config_word_allowed(config, "wchp");
+}
+
+static bool
+hook_poll(void *arg, uint64_t now_ns)
+{
+	struct server_core *core = arg;
+	bool did_work = false;
+
+	if (core->has_reader)
+		did_work |= words_port_poll(
+			words_port(core->server->words, core->index), now_ns);
+	if (core->has_zab)
+		did_work |= bg_poll_zab(core->server->bg);
+	return did_work;
+}
+
+static bool
+hook_has_work(void *arg)
+{
+	const struct server_core *core = arg;
+
+	return (core->has_reader &&
+	        words_port_has_work(
+			words_port(core->server->words, core->index))) ||
+	       (core->has_zab && bg_has_work_for_zab(core->server->bg));
+}
+
+static int
+make_reader(struct server_core *core)
+{
+	struct server *server = core->server;
+	struct words_port *port = words_port(server->words, core->index);
+	const struct reader_options options = reader_options_of(server);
+	const struct reader_parts parts = {
+		.streams = core->streams,
+		.channel = &core->channel,
+		.tree = server->tree,
+		.deltas = server->deltas,
+		.stats = &server->stats.core[core->index],
+	};
+	const struct reader_hooks hooks = {.arg = port,
+	                                   .on_word = words_port_ask};
+	const int err =
+		reader_create(&options, &parts, &hooks, &core->loop.reader);
+
+	if (err == FAL_OK)
+		words_port_attach(port, core->loop.reader, &core->lcore);
+	return err;
+}
+
+static void *
+core_main(void *arg)
+{
+	struct server_core *core = arg;
+	struct server *server = core->server;
+	int err = log_attach();
+
+	if (err == FAL_OK && core->has_reader)
+		err = make_reader(core);
+	if (core->has_zab)
+		core->loop.zab = server->zab;
+	core->loop.hook = (struct loop_hook){.poll = hook_poll,
+	                                     .has_work = hook_has_work,
+	                                     .arg = core};
+	atomic_store_explicit(&core->started, err == FAL_OK ? 1 : err,
+	                      memory_order_release);
+	if (err == FAL_OK)
+		loop_run(&core->loop);
+	reader_destroy(core->loop.reader);
+	core->loop.reader = NULL;
+	log_detach();
+	return NULL;
+}
+
+static enum idle_policy
+idle_policy_of(const struct server *server)
+{
+	const char *const text[] = {
+		[CONFIG_IDLE_AUTO] = "auto",
+		[CONFIG_IDLE_SPIN] = "spin",
+		[CONFIG_IDLE_YIELD] = "yield",
+		[CONFIG_IDLE_SLEEP] = "sleep",
+	};
+	enum idle_policy policy = IDLE_POLICY_SLEEP;
+
+	if (idle_policy_parse(text[server->config->idle], server->core_count,
+	                      false, &policy) != FAL_OK)
+		return IDLE_POLICY_SLEEP;
+	return policy;
+}
+
+int
+core_start(struct server_core *core)
+{
+	struct server *server = core->server;
+	char name[LCORE_NAME_MAX];
+
+	core->loop.lcore = &core->lcore;
+	core->loop.streams = core->streams;
+	core->loop.stats = &server->stats.core[core->index];
+	core->loop.idle_policy = idle_policy_of(server);
+	core->loop.must_stop = &core->must_stop;
+	core->lcore.never_sleeps =
+		core->loop.idle_policy == IDLE_POLICY_SLEEP ? 0 : 1;
+	snprintf(name, sizeof(name), "%s%u",
+	         core->has_reader ? "reader" : "zab", core->index);
+
+	const int err =
+		lcore_start(&core->lcore, core->cpu, name, core_main, core);
+
+	if (err != FAL_OK)
+		return err;
+	for (;;) {
+		const int started = atomic_load_explicit(&core->started,
+		                                         memory_order_acquire);
+
+		if (started != 0)
+			return started > 0 ? FAL_OK : started;
+		usleep(50);
+	}
+}
+
+void
+core_stop(struct server_core *core)
+{
+	if (!core->lcore.is_started)
+		return;
+	atomic_store_explicit(&core->must_stop, true, memory_order_release);
+	lcore_wake(&core->lcore);
+	lcore_join(&core->lcore);
+}

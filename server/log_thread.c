@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * log_thread - the LOG role: writes what gathered in the window, one write at
+ * a time. It spins for a moment after work, because the next batch usually
+ * comes at once and waking a thread costs more than a write; then it sleeps.
+ */
+#include "server/server.h"
+
+#include "base/time.h"
+#include "drivers/clock.h"
+
+#define SPIN_NS (50 * NS_PER_US)
+/* Longest sleep: a refused append retries, a clock is no doorbell. */
+#define SLEEP_NS (100 * NS_PER_MS)
+
+static void *
+log_main(void *arg)
+{
+	struct server *server = arg;
+	uint64_t worked_ns = clock_now_ns();
+
+	for (;;) {
+		if (txlog_poll(server->txlog)) {
+			worked_ns = clock_now_ns();
+			continue;
+		}
+		if (atomic_load_explicit(&server->log_must_stop,
+		                         memory_order_acquire))
+			return NULL;
+		if (txlog_is_writing(server->txlog) ||
+		    clock_now_ns() - worked_ns < SPIN_NS) {
+			idle_relax(IDLE_YIELD);
+			continue;
+		}
+		lcore_sleep_begin(&server->log_lcore);
+		if (!txlog_poll(server->txlog))
+			lcore_wait(&server->log_lcore, SLEEP_NS);
+		lcore_sleep_end(&server->log_lcore);
+	}
+}
+
+int
+log_thread_start(struct server *server)
+{
+	return lcore_start(&server->log_lcore, LCORE_ANY_CPU, "log", log_main,
+	                   server);
+}
+
+void
+log_thread_stop(struct server *server)
+{
+	atomic_store_explicit(&server->log_must_stop, true,
+	                      memory_order_release);
+	lcore_doorbell(&server->log_lcore);
+	lcore_join(&server->log_lcore);
+}
+
+/* ---- the port ------------------------------------------------------------ */
+
+static enum log_port_room
+port_admit(void *arg, uint32_t bytes)
+{
+	const struct server *server = arg;
+
+	switch (txlog_admit(server->txlog, bytes)) {
+	case TXLOG_ADMITTED:
+		return LOG_PORT_READY;
+	case TXLOG_WAIT:
+		return LOG_PORT_WAIT;
+	default:
+		return LOG_PORT_NO_SPACE;
+	}
+}
+
+static uint8_t *
+port_reserve(void *arg, uint32_t *room)
+{
+	const struct server *server = arg;
+
+	return txlog_reserve(server->txlog, room);
+}
+
+static void
+port_commit(void *arg, uint32_t entry_bytes, int64_t zxid)
+{
+	const struct server *server = arg;
+
+	txlog_commit(server->txlog, entry_bytes, (uint64_t)zxid);
+}
+
+static void
+port_kick(void *arg)
+{
+	struct server *server = arg;
+
+	lcore_doorbell(&server->log_lcore);
+}
+
+static int64_t
+port_durable_zxid(void *arg, int *err)
+{
+	const struct server *server = arg;
+
+	*err = txlog_error(server->txlog);
+	return (int64_t)txlog_durable_zxid(server->txlog);
+}
+
+static void
+port_roll(void *arg)
+{
+	const struct server *server = arg;
+
+	txlog_roll(server->txlog);
+}
+
+struct log_port
+log_thread_port(struct server *server)
+{
+	return (struct log_port){
+		.log = server,
+		.entry_bytes_max = SERVER_ENTRY_BYTES_MAX,
+		.admit = port_admit,
+		.reserve = port_reserve,
+		.commit = port_commit,
+		.kick = port_kick,
+		.durable_zxid = port_durable_zxid,
+		.roll = port_roll,
+	};
+}

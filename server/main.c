@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * main - falconerd ZOO_CFG: one argument, in the foreground, log lines on
+ * standard error, one line on standard output when it serves. SIGINT and
+ * SIGTERM stop it in order; exit 0 then, 1 when it could not start.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "server/server.h"
+
+static struct server server;
+
+static void
+on_signal(int signal_number)
+{
+	(void)signal_number;
+	server_stop_async(&server);
+}
+
+static void
+set_signals(void)
+{
+	struct sigaction action = {.sa_handler = on_signal};
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static void
+say_ready(const struct config *config)
+{
+	char address[STREAM_ADDRESS_TEXT_MAX];
+
+	stream_address_text(&server.bound, address);
+	printf("falconer serves ZooKeeper clients on %s, standalone, data in "
+	       "%s, zxid 0x%llx\n",
+	       address, config->data_dir,
+	       (unsigned long long)server.last_zxid);
+	fflush(stdout);
+}
+
+static int
+serve(const struct config *config)
+{
+	struct server_error error = {0};
+	int err = server_build(&server, config, &error);
+
+	if (err == FAL_OK) {
+		set_signals();
+		err = server_start(&server, &error);
+	}
+	if (err == FAL_OK) {
+		say_ready(config);
+		server_run(&server);
+		LOG_INFO("stopping");
+	} else {
+		LOG_ERROR("cannot start: %s", error.text[0] != 0
+		                                      ? error.text
+		                                      : fal_err_str(err));
+	}
+	server_stop(&server);
+	server_free(&server);
+	return err == FAL_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct config config;
+	struct config_error error;
+
+	if (argc != 2 || argv[1][0] == '-') {
+		fprintf(stderr,
+		        "usage: falconerd ZOO_CFG\n"
+		        "Serves ZooKeeper clients as the configuration file "
+		        "says; configs/ has samples.\n");
+		return argc == 2 ? EXIT_SUCCESS : 2;
+	}
+	if (config_load(argv[1], &config, &error) != FAL_OK) {
+		LOG_ERROR("%s", error.text);
+		return EXIT_FAILURE;
+	}
+	log_setup(&(struct log_options){.level = config.log_level,
+	                                .format = config.log_format,
+	                                .fd = 2});
+	for (uint32_t i = 0; i < config.warning_count; i++)
+		LOG_WARN("%s", config.warning[i]);
+
+	const int status = serve(&config);
+
+	config_free(&config);
+	return status;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * server - starting and stopping threads in order, and the control thread's
+ * loop. Stopping goes with the flow of a request: readers first, so that what
+ * they took is answered, then ZAB, the log, the background.
+ */
+#include "server/server.h"
+
+#include <stdio.h>
+
+#include "base/log.h"
+#include "base/time.h"
+#include "server/bg.h"
+#include "server/core.h"
+#include "server/recovery.h"
+#include "server/words.h"
+
+/* Poll cores post log events without a doorbell; this is how long a line may
+ * take to be seen. */
+#define DRAIN_INTERVAL_NS (200 * NS_PER_MS)
+
+int
+server_start(struct server *server, struct server_error *error)
+{
+	int err = log_thread_start(server);
+
+	if (err == FAL_OK)
+		err = bg_start(server->bg);
+	/* ZAB is last in the list and first to run. */
+	for (uint32_t i = server->core_count; i > 0 && err == FAL_OK; i--)
+		err = core_start(&server->core[i - 1]);
+	if (err != FAL_OK)
+		snprintf(error->text, sizeof(error->text),
+		         "cannot start a thread: %s; check ulimit -u and "
+		         "falconer.cpus",
+		         fal_err_str(err));
+	return err;
+}
+
+void
+server_run(struct server *server)
+{
+	while (!atomic_load_explicit(&server->is_stopping,
+	                             memory_order_acquire)) {
+		log_drain();
+		if (words_serve(server->words))
+			continue;
+		lcore_sleep_begin(&server->ctl_lcore);
+		if (!words_serve(server->words) &&
+		    !atomic_load_explicit(&server->is_stopping,
+		                          memory_order_acquire))
+			lcore_wait(&server->ctl_lcore, DRAIN_INTERVAL_NS);
+		lcore_sleep_end(&server->ctl_lcore);
+	}
+}
+
+void
+server_stop_async(struct server *server)
+{
+	atomic_store_explicit(&server->is_stopping, true,
+	                      memory_order_release);
+	lcore_wake(&server->ctl_lcore);
+}
+
+void
+server_stop(struct server *server)
+{
+	for (uint32_t i = 0; i < server->core_count; i++)
+		core_stop(&server->core[i]);
+	if (server->log_lcore.is_started)
+		log_thread_stop(server);
+	if (server->bg != NULL)
+		bg_stop(server->bg);
+	if (server->txlog != NULL && server->zab != NULL)
+		recovery_mark_clean(server);
+	log_drain();
+}

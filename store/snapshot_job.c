@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Stages: ACL lists (all in one slice, copied, because the count comes before
+ * them), nodes slice by slice, end.
+ *
+ * A slice encodes into a buffer while the reader is online; the buffer goes to
+ * the file while it is paused, so no file write stands in the way of a grace
+ * period, and none happens between two looks at the tree.
+ *
+ * A checksum per list is remembered by id. As long as the pin stands the ids
+ * cannot change meaning; after it slid each node's list is compared, as its
+ * number may have been freed and given to another list.
+ */
+
+#include "store/snapshot_job.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/be.h"
+#include "base/checksum.h"
+#include "wire/txn.h"
+#include "znode/walk.h"
+
+#define SLICE_NODES      256u
+#define SLICE_BYTES      (256u << 10)
+#define ACL_ID_MAX       (1u << 24)
+#define CHECKSUMS_MIN    1024u
+#define SLICES_PER_COUNT 16u /* between two looks at the garbage */
+
+enum stage { STAGE_ACLS, STAGE_NODES, STAGE_END };
+
+struct bytes {
+	uint8_t *data;
+	size_t bytes, cap;
+};
+
+struct snapshot_job {
+	struct snapshot_job_options options;
+	struct snapshot_out *out;
+	enum stage stage;
+	struct walk walk;
+	bool has_walk, is_online;
+	uint64_t S;
+	struct bytes slice;
+	uint32_t *checksums; /* by ACL id; 0: not in the file */
+	uint32_t checksum_cap;
+	uint64_t nodes;
+	uint32_t slides;
+	uint32_t slices;
+};
+
+/* Room for `more` bytes; NULL: out of memory. */
+static uint8_t *
+bytes_claim(struct bytes *bytes, size_t more)
+{
+	uint8_t *at;
+
+	if (bytes->cap - bytes->bytes < more) {
+		const size_t cap = 2 * (bytes->bytes + more);
+		uint8_t *larger = realloc(bytes->data, cap);
+
+		if (larger == NULL)
+			return NULL;
+		bytes->data = larger;
+		bytes->cap = cap;
+	}
+	at = bytes->data + bytes->bytes;
+	bytes->bytes += more;
+	return at;
+}
+
+/* Never 0, which means "no such list". */
+static uint32_t
+acl_checksum(const struct acl_list *list)
+{
+	const uint32_t crc =
+		checksum_crc32((uint32_t)list->entries.count,
+			       list->entries.data, list->entries.bytes);
+
+	return crc == 0 ? 1 : crc;
+}
+
+static int
+note_checksum(struct snapshot_job *job, uint32_t id, uint32_t checksum)
+{
+	FAL_ASSERT(id <= ACL_ID_MAX);
+	if (id >= job->checksum_cap) {
+		const uint32_t cap = 2 * (id + CHECKSUMS_MIN);
+		uint32_t *larger =
+			realloc(job->checksums, cap * sizeof(*larger));
+
+		if (larger == NULL)
+			return FAL_ENOMEM;
+		memset(larger + job->checksum_cap, 0,
+		       (cap - job->checksum_cap) * sizeof(*larger));
+		job->checksums = larger;
+		job->checksum_cap = cap;
+	}
+	job->checksums[id] = checksum;
+	return 0;
+}
+
+int
+snapshot_job_create(const struct snapshot_job_options *options,
+		    struct snapshot_job **out)
+{
+	struct snapshot_job *job = calloc(1, sizeof(*job));
+	int err;
+
+	if (job == NULL)
+		return FAL_ENOMEM;
+	job->options = *options;
+	job->S = options->zxid;
+	if (job->options.garbage_bytes_max == 0)
+		job->options.garbage_bytes_max = SNAPSHOT_JOB_GARBAGE_DEFAULT;
+	/* First of all the pin: the hold in force costs the writer memory. */
+	tree_reader_online_at(options->reader, job->S);
+	job->is_online = true;
+	tree_reader_pause(options->reader);
+	if (options->pinned != NULL)
+		options->pinned(options->arg);
+	err = snapshot_out_create(options->disk, options->dir, options->zxid,
+				  options->coding, &job->out);
+	if (err != 0) {
+		job->out = NULL;
+		snapshot_job_free(job);
+		return err;
+	}
+	snapshot_out_sessions(job->out, options->sessions,
+			      options->session_count);
+	*out = job;
+	return 0;
+}
+
+void
+snapshot_job_free(struct snapshot_job *job)
+{
+	if (job == NULL)
+		return;
+	if (job->has_walk)
+		walk_free(&job->walk);
+	if (job->is_online) {
+		tree_reader_resume(job->options.reader);
+		tree_reader_offline(job->options.reader);
+	}
+	if (job->out != NULL)
+		snapshot_out_abort(job->out);
+	free(job->slice.data);
+	free(job->checksums);
+	free(job);
+}
+
+static int
+encode_acl(struct snapshot_job *job, uint32_t id, const struct acl_list *list)
+{
+	const struct jute_vector *entries = &list->entries;
+	uint8_t *to = bytes_claim(&job->slice, 12 + (size_t)entries->bytes);
+
+	if (to == NULL)
+		return FAL_ENOMEM;
+	be_store64(to, id);
+	be_store32(to + 8, (uint32_t)entries->count);
+	if (entries->bytes > 0)
+		memcpy(to + 12, entries->data, entries->bytes);
+	return note_checksum(job, id, acl_checksum(list));
+}
+
+/* world:anyone ALL has the number -1 and no entry. */
+static int
+step_acls(struct snapshot_job *job)
+{
+	struct acl_table *acls = tree_acls(job->options.tree);
+	uint32_t count = 0;
+	int err = 0;
+
+	tree_reader_resume(job->options.reader);
+	for (uint32_t id = acl_table_next(acls, 0); id != 0 && err == 0;
+	     id = acl_table_next(acls, id)) {
+		if (id == ACL_ID_OPEN)
+			continue;
+		err = encode_acl(job, id, acl_table_get(acls, id));
+		count++;
+	}
+	if (err == 0)
+		err = walk_init(&job->walk, job->options.tree, job->S,
+				tree_path_of(job->options.tree, "", 0));
+	job->has_walk = err == 0;
+	tree_reader_pause(job->options.reader);
+	if (err != 0)
+		return err;
+	snapshot_out_acls(job->out, count);
+	snapshot_out_raw(job->out, job->slice.data, job->slice.bytes);
+	job->slice.bytes = 0;
+	job->stage = STAGE_NODES;
+	return 1;
+}
+
+/* Is the node's list in the file, with the meaning it has now? */
+static bool
+is_acl_written(const struct snapshot_job *job, uint32_t id)
+{
+	if (id == ACL_ID_OPEN)
+		return true;
+	if (id >= job->checksum_cap || job->checksums[id] == 0)
+		return false;
+	return job->slides == 0 ||
+	       acl_checksum(acl_table_get(tree_acls(job->options.tree), id)) ==
+		       job->checksums[id];
+}
+
+static int
+encode_node(struct snapshot_job *job, const struct walk_item *item)
+{
+	const size_t data_bytes =
+		item->data.bytes > 0 ? (size_t)item->data.bytes : 0;
+	const int64_t acl_id = item->stat.acl == ACL_ID_OPEN
+				       ? SNAPSHOT_ACL_OPEN
+				       : (int64_t)item->stat.acl;
+	uint8_t *to;
+
+	if (!is_acl_written(job, item->stat.acl)) {
+		FAL_ASSERT(job->slides > 0);
+		return FAL_EAGAIN;
+	}
+	to = bytes_claim(&job->slice, 8 + item->path_bytes + data_bytes +
+					      SNAPSHOT_NODE_TAIL_BYTES);
+	if (to == NULL)
+		return FAL_ENOMEM;
+	be_store32(to, item->path_bytes);
+	memcpy(to + 4, item->path, item->path_bytes);
+	to += 4 + item->path_bytes;
+	be_store32(to, (uint32_t)item->data.bytes);
+	if (data_bytes > 0)
+		memcpy(to + 4, item->data.data, data_bytes);
+	snapshot_encode_tail(to + 4 + data_bytes, acl_id, &item->stat);
+	job->nodes++;
+	return 0;
+}
+
+/* Lets the writer have its memory back. */
+static int
+slide_if_needed(struct snapshot_job *job)
+{
+	struct tree_counts counts;
+	uint64_t S2;
+	int err;
+
+	if (++job->slices % SLICES_PER_COUNT != 0)
+		return 0;
+	tree_counts(job->options.tree, &counts);
+	if (counts.garbage_bytes <= job->options.garbage_bytes_max)
+		return 0;
+	/* acquire: pairs with the writer's store of P */
+	S2 = atomic_load_explicit(job->options.published, memory_order_acquire);
+	if (S2 == job->S)
+		return 0;
+	err = walk_repin(&job->walk, S2);
+	if (err != 0)
+		return err;
+	tree_reader_quiesce(job->options.reader, S2);
+	job->S = S2;
+	job->slides++;
+	return 0;
+}
+
+static int
+step_nodes(struct snapshot_job *job)
+{
+	struct walk_item item;
+	int got = 1;
+
+	tree_reader_resume(job->options.reader);
+	for (uint32_t i = 0;
+	     i < SLICE_NODES && got > 0 && job->slice.bytes < SLICE_BYTES;
+	     i++) {
+		got = walk_next(&job->walk, &item);
+		if (got > 0) {
+			const int err = encode_node(job, &item);
+
+			got = err != 0 ? err : got;
+		}
+	}
+	if (got > 0) {
+		const int err = slide_if_needed(job);
+
+		got = err != 0 ? err : got;
+	}
+	tree_reader_pause(job->options.reader);
+	snapshot_out_raw(job->out, job->slice.data, job->slice.bytes);
+	job->slice.bytes = 0;
+	if (got == 0)
+		job->stage = STAGE_END;
+	if (got >= 0 && snapshot_out_error(job->out) != 0)
+		return snapshot_out_error(job->out);
+	return got < 0 ? got : 1;
+}
+
+static int
+step_end(struct snapshot_job *job)
+{
+	const struct snapshot_job_options *options = &job->options;
+	struct snapshot_info info = {.has_digest = options->has_digest,
+				     .digest_version = TXN_DIGEST_VERSION,
+				     .digest_zxid = options->zxid,
+				     .digest = options->digest,
+				     .has_last_zxid = options->writes_last_zxid,
+				     .last_zxid = options->zxid};
+	struct snapshot_out *out = job->out;
+
+	tree_reader_resume(options->reader);
+	tree_reader_offline(options->reader);
+	job->is_online = false;
+	if (job->slides > 0 && info.has_digest)
+		info.has_digest =
+			options->state_now != NULL &&
+			options->state_now(options->arg, &info.digest_zxid,
+					   &info.digest);
+	job->out = NULL;
+	return snapshot_out_finish(out, &info);
+}
+
+int
+snapshot_job_step(struct snapshot_job *job)
+{
+	if (job->stage == STAGE_ACLS)
+		return step_acls(job);
+	if (job->stage == STAGE_NODES)
+		return step_nodes(job);
+	return step_end(job);
+}
+
+uint64_t
+snapshot_job_nodes(const struct snapshot_job *job)
+{
+	return job->nodes;
+}
+
+uint32_t
+snapshot_job_slides(const struct snapshot_job *job)
+{
+	return job->slides;
+}

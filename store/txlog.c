@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who writes what:
+ *
+ *   head      ZAB   end of the last record; LOG may write up to here
+ *   next      state of the next file: NONE -> READY by LOG or BG (allocated),
+ *             READY -> FILLING -> READY by BG for one slice of zeros,
+ *             READY -> HELD by ZAB (the current file may be too small),
+ *             READY, HELD -> CLAIMED by ZAB (it begins the file in the window),
+ *             CLAIMED -> NONE by LOG (the file is log.<zxid> now)
+ *   mark      ZAB, before CLAIMED: where the old file ends, the new one starts
+ *   durable   LOG   zxid; `kept` is the first position it still needs
+ *
+ * The state word hands the next file from thread to thread; whoever moved it
+ * out of a state owns what comes with it. So there is at most one mark, and
+ * LOG never meets a file of which ZAB did not know the size.
+ *
+ * A file starts at a position that is a multiple of the block size, so file
+ * blocks are window blocks. Between the old file's end and the new one's start
+ * there are no bytes or at least as many zeros as a record's head, so that a
+ * reader of the window sees length 0 and steps to the next block.
+ */
+
+#include "store/txlog_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/be.h"
+#include "base/bits.h"
+#include "base/checksum.h"
+
+#define ENTRIES_IN_WINDOW 4u
+/* Beside a record: its overhead, a file's header, two blocks of padding and
+ * the block that is written again. */
+#define ROOM_SLACK (3u * BLOCK + LOG_FILE_HEADER_BYTES + LOG_RECORD_OVERHEAD)
+
+/* ---- creation ------------------------------------------------------------ */
+
+static int
+check_options(const struct txlog_options *options, struct txlog *log)
+{
+	const uint64_t window = options->window_bytes != 0
+					? options->window_bytes
+					: TXLOG_WINDOW_BYTES_DEFAULT;
+	const uint64_t prealloc = options->prealloc_bytes != 0
+					  ? options->prealloc_bytes
+					  : TXLOG_PREALLOC_DEFAULT;
+	uint64_t least;
+
+	log->entry_bytes_max = options->entry_bytes_max != 0
+				       ? options->entry_bytes_max
+				       : TXLOG_ENTRY_BYTES_DEFAULT;
+	if (log->entry_bytes_max < TXN_HEADER_BYTES ||
+	    log->entry_bytes_max > LOG_ENTRY_BYTES_MAX ||
+	    !bits_is_pow2(window) || options->dir == NULL ||
+	    window < ENTRIES_IN_WINDOW * (uint64_t)log->entry_bytes_max +
+			     2 * ROOM_SLACK)
+		return FAL_EINVAL;
+	least = (uint64_t)log->entry_bytes_max + ROOM_SLACK;
+	log->prealloc_bytes =
+		bits_align_up(prealloc > least ? prealloc : least, BLOCK);
+	return file_path(log->prealloc_path, options->dir, TXLOG_PREALLOC_NAME);
+}
+
+static int
+create_memory(struct txlog *log, const struct txlog_options *options)
+{
+	const uint64_t window = options->window_bytes != 0
+					? options->window_bytes
+					: TXLOG_WINDOW_BYTES_DEFAULT;
+	struct disk_part pinned[2];
+	int err = window_create(&log->window, window);
+
+	if (err != 0)
+		return err;
+	log->bounce = aligned_alloc(BLOCK, BLOCK);
+	if (log->bounce == NULL)
+		return FAL_ENOMEM;
+	memset(log->bounce, 0, BLOCK);
+	pinned[0] = (struct disk_part){.data = log->bounce, .bytes = BLOCK};
+	pinned[1] = (struct disk_part){.data = txlog_at(log, 0),
+				       .bytes = 2 * window};
+	disk_pin(log->disk, pinned, 2);
+	return 0;
+}
+
+int
+txlog_create(struct disk *disk, const struct txlog_options *options,
+	     struct txlog **out)
+{
+	struct txlog *log = aligned_alloc(
+		FAL_CACHE_LINE_BYTES,
+		bits_align_up(sizeof(*log), FAL_CACHE_LINE_BYTES));
+	int err;
+
+	if (log == NULL)
+		return FAL_ENOMEM;
+	memset(log, 0, sizeof(*log));
+	log->disk = disk;
+	log->durable_notify = options->durable_notify;
+	log->arg = options->arg;
+	log->hold = TXLOG_HOLD_NOTHING;
+	log->last_zxid = options->last_zxid;
+	log->origin_zxid = options->last_zxid;
+	log->log_open_flags =
+		DISK_LOG | (options->has_no_sync ? DISK_NOSYNC : 0u);
+	atomic_init(&log->durable_zxid, options->last_zxid);
+	err = check_options(options, log);
+	if (err == 0)
+		memcpy(log->dir, options->dir, strlen(options->dir) + 1);
+	if (err == 0)
+		err = create_memory(log, options);
+	if (err != 0) {
+		txlog_destroy(log);
+		return err;
+	}
+	txlog_provide_next(log);
+	*out = log;
+	return 0;
+}
+
+void
+txlog_destroy(struct txlog *log)
+{
+	if (log == NULL)
+		return;
+	while (log->is_flying && disk_poll(log->file) == FAL_EAGAIN)
+		continue;
+	if (log->file != NULL)
+		disk_close(log->file);
+	if (log->next_file != NULL) {
+		disk_close(log->next_file);
+		/* A leftover is emptied at the next start anyway. */
+		(void)!disk_unlink(log->disk, log->prealloc_path);
+	}
+	disk_pin(log->disk, NULL, 0);
+	free(log->bounce);
+	window_destroy(&log->window);
+	free(log);
+}
+
+/* ---- ZAB ----------------------------------------------------------------- */
+
+/* ZAB: takes the next file for itself, or has it already. */
+static bool
+hold_next(struct txlog *log)
+{
+	uint32_t ready = NEXT_READY;
+
+	if (!log->has_next)
+		log->has_next = atomic_compare_exchange_strong(
+			&log->next_state, &ready, NEXT_HELD);
+	return log->has_next;
+}
+
+/* As hold_next(), and if that fails whoever has the file will notify. */
+static bool
+want_next(struct txlog *log)
+{
+	if (hold_next(log))
+		return true;
+	atomic_store(&log->wants_next, true);
+	return hold_next(log);
+}
+
+/* First position whose bytes must stay. */
+static uint64_t
+kept_pos(const struct txlog *log)
+{
+	/* acquire: pairs with release in write_done() */
+	const uint64_t kept =
+		atomic_load_explicit(&log->kept, memory_order_acquire);
+
+	return log->hold < kept ? log->hold : kept;
+}
+
+/* Room for an entry in the window. */
+static uint64_t
+window_room(const struct txlog *log)
+{
+	const uint64_t head =
+		atomic_load_explicit(&log->head, memory_order_relaxed);
+	const uint64_t used = head - kept_pos(log) + ROOM_SLACK;
+	const uint64_t size = log->window.bytes;
+	const uint64_t room = used < size ? size - used : 0;
+
+	return room < log->entry_bytes_max ? room : log->entry_bytes_max;
+}
+
+/* Room in the current file. */
+static uint64_t
+file_room(const struct txlog *log)
+{
+	const uint64_t head =
+		atomic_load_explicit(&log->head, memory_order_relaxed);
+	const uint64_t used = head + LOG_RECORD_OVERHEAD;
+
+	return log->has_file && used < log->file_end ? log->file_end - used : 0;
+}
+
+enum txlog_admission
+txlog_admit(struct txlog *log, uint32_t bytes)
+{
+	FAL_ASSERT(bytes <= log->entry_bytes_max);
+	if (window_room(log) < bytes || txlog_error(log) != 0)
+		return TXLOG_WAIT;
+	if (file_room(log) >= bytes || want_next(log))
+		return TXLOG_ADMITTED;
+	return txlog_space_error(log) != 0 ? TXLOG_NO_SPACE : TXLOG_WAIT;
+}
+
+uint8_t *
+txlog_reserve(struct txlog *log, uint32_t *room)
+{
+	const uint64_t head =
+		atomic_load_explicit(&log->head, memory_order_relaxed);
+	uint64_t bytes = window_room(log);
+	uint64_t reach;
+
+	/* The next file always holds the largest entry. */
+	if (file_room(log) < bytes && !want_next(log))
+		bytes = file_room(log);
+	*room = txlog_error(log) == 0 ? (uint32_t)bytes : 0;
+	reach = head + ROOM_SLACK + *room;
+	if (reach > log->window.bytes &&
+	    reach - log->window.bytes > log->clean_from)
+		log->clean_from = reach - log->window.bytes;
+	return txlog_at(log, head + HEAD_BYTES);
+}
+
+/* Begins the next file in the window; the reserved entry moves with it. */
+static void
+begin_file(struct txlog *log, uint32_t bytes)
+{
+	const uint64_t head =
+		atomic_load_explicit(&log->head, memory_order_relaxed);
+	uint64_t start = bits_align_up(head, BLOCK);
+	uint8_t *header;
+
+	FAL_ASSERT(log->has_next);
+	if (start != head && start - head < HEAD_BYTES)
+		start += BLOCK;
+	memmove(txlog_at(log, start + LOG_FILE_HEADER_BYTES + HEAD_BYTES),
+		txlog_at(log, head + HEAD_BYTES), bytes);
+	memset(txlog_at(log, head), 0, (size_t)(start - head));
+	header = txlog_at(log, start);
+	be_store32(header, LOG_FILE_MAGIC);
+	be_store32(header + 4, LOG_FILE_VERSION);
+	be_store64(header + 8, 0);
+	log->mark_end = head;
+	log->mark_start = start;
+	log->file_start = start;
+	log->file_end = start + log->prealloc_bytes;
+	log->has_file = true;
+	log->has_next = false;
+	log->is_roll_wanted = false;
+	/* release: LOG reads the mark after the state; pairs with acquire in
+	 * records_end() */
+	atomic_store_explicit(&log->next_state, NEXT_CLAIMED,
+			      memory_order_release);
+	atomic_store_explicit(&log->head, start + LOG_FILE_HEADER_BYTES,
+			      memory_order_relaxed);
+}
+
+void
+txlog_commit(struct txlog *log, uint32_t bytes, uint64_t zxid)
+{
+	uint64_t head;
+	uint8_t *record;
+
+	FAL_ASSERT(bytes >= TXN_HEADER_BYTES && bytes <= log->entry_bytes_max);
+	FAL_ASSERT(zxid > log->last_zxid);
+	if (file_room(log) < bytes || (log->is_roll_wanted && hold_next(log)))
+		begin_file(log, bytes);
+	head = atomic_load_explicit(&log->head, memory_order_relaxed);
+	record = txlog_at(log, head);
+	FAL_ASSERT(be_load64(record + HEAD_BYTES + ZXID_OFFSET) == zxid);
+	be_store64(record, checksum_adler32(CHECKSUM_ADLER32_INIT,
+					    record + HEAD_BYTES, bytes));
+	be_store32(record + 8, bytes);
+	record[HEAD_BYTES + bytes] = LOG_END_OF_RECORD;
+	window_index_note(&log->window, zxid, head);
+	log->last_zxid = zxid;
+	log->last_pos = head;
+	log->has_record = true;
+	/* release: the record's bytes; pairs with acquire in records_end() */
+	atomic_store_explicit(&log->head, head + LOG_RECORD_OVERHEAD + bytes,
+			      memory_order_release);
+}
+
+int
+txlog_append(struct txlog *log, const void *entry, uint32_t bytes,
+	     uint64_t zxid)
+{
+	uint32_t room = 0;
+	uint8_t *place;
+
+	if (bytes > log->entry_bytes_max)
+		return FAL_EINVAL;
+	place = txlog_reserve(log, &room);
+	if (room < bytes)
+		return FAL_EAGAIN;
+	memcpy(place, entry, bytes);
+	txlog_commit(log, bytes, zxid);
+	return 0;
+}
+
+void
+txlog_roll(struct txlog *log)
+{
+	log->is_roll_wanted = log->has_file;
+	if (log->is_roll_wanted)
+		want_next(log);
+}
+
+uint64_t
+txlog_last_zxid(const struct txlog *log)
+{
+	return log->last_zxid;
+}
+
+void
+txlog_hold(struct txlog *log, uint64_t pos)
+{
+	log->hold = pos;
+}
+
+bool
+txlog_read(const struct txlog *log, uint64_t pos, struct txlog_record *out)
+{
+	const uint64_t head =
+		atomic_load_explicit(&log->head, memory_order_relaxed);
+	const uint8_t *at;
+
+	if (pos >= head)
+		return false;
+	at = txlog_at(log, pos);
+	if (pos % BLOCK != 0 && be_load32(at + 8) == 0) {
+		pos = bits_align_up(pos, BLOCK);
+		at = txlog_at(log, pos);
+		/* Padding of less than a record's head took a block more. */
+		if (be_load32(at) != LOG_FILE_MAGIC)
+			pos += BLOCK;
+		at = txlog_at(log, pos);
+	}
+	if (pos % BLOCK == 0 && be_load32(at) == LOG_FILE_MAGIC) {
+		pos += LOG_FILE_HEADER_BYTES;
+		at += LOG_FILE_HEADER_BYTES;
+	}
+	out->bytes = be_load32(at + 8);
+	out->entry = at + HEAD_BYTES;
+	out->zxid = be_load64(out->entry + ZXID_OFFSET);
+	out->pos = pos;
+	out->next = pos + LOG_RECORD_OVERHEAD + out->bytes;
+	FAL_ASSERT(out->next <= head);
+	return true;
+}
+
+bool
+txlog_last(const struct txlog *log, struct txlog_record *out)
+{
+	return log->has_record && txlog_read(log, log->last_pos, out);
+}
+
+bool
+txlog_find_after(const struct txlog *log, uint64_t zxid,
+		 struct txlog_record *out)
+{
+	uint64_t pos = 0;
+
+	if (!log->has_record || zxid >= log->last_zxid)
+		return false;
+	/* From the very first record on, if it is still there. */
+	if ((zxid < log->origin_zxid || log->clean_from > 0) &&
+	    !window_index_find(&log->window, zxid, log->clean_from, &pos))
+		return false;
+	while (txlog_read(log, pos, out) && out->zxid <= zxid)
+		pos = out->next;
+	return true;
+}
+
+uint64_t
+txlog_pending_bytes(const struct txlog *log)
+{
+	return atomic_load_explicit(&log->head, memory_order_relaxed) -
+	       atomic_load_explicit(&log->kept, memory_order_relaxed);
+}
+
+uint64_t
+txlog_window_bytes(const struct txlog *log)
+{
+	return log->window.bytes;
+}
+
+/* ---- any ------------------------------------------------------------------
+ */
+
+uint64_t
+txlog_durable_zxid(const struct txlog *log)
+{
+	/* acquire: pairs with release in write_done() */
+	return atomic_load_explicit(&log->durable_zxid, memory_order_acquire);
+}
+
+int
+txlog_error(const struct txlog *log)
+{
+	return atomic_load_explicit(&log->error, memory_order_acquire);
+}
+
+int
+txlog_space_error(const struct txlog *log)
+{
+	return atomic_load_explicit(&log->space_error, memory_order_relaxed);
+}
+
+void
+txlog_counters(const struct txlog *log, struct txlog_counters *out)
+{
+	out->writes = atomic_load_explicit(&log->writes, memory_order_relaxed);
+	out->records =
+		atomic_load_explicit(&log->records, memory_order_relaxed);
+	out->bytes = atomic_load_explicit(&log->bytes, memory_order_relaxed);
+	out->files = atomic_load_explicit(&log->files, memory_order_relaxed);
+	out->bytes_written =
+		atomic_load_explicit(&log->bytes_written, memory_order_relaxed);
+}

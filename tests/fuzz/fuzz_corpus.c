@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Makes the fuzz targets' first inputs from the golden files:
+ *
+ *   fuzz_corpus GOLDEN OUT     writes OUT/proto, OUT/txn, OUT/quorum
+ *
+ * A reply's request type is not known here: types are tried in turn, which is
+ * good enough for a beginning.
+ */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/be.h"
+#include "base/fal.h"
+
+#include "vector_file.h"
+
+#define PATH_BYTES 4096
+
+struct output {
+	const char *directory;
+	const char *name;
+	uint32_t count;
+};
+
+static void
+directory_make(const char *parent, const char *name)
+{
+	char path[PATH_BYTES];
+
+	FAL_ASSERT(snprintf(path, sizeof(path), "%s/%s", parent, name) <
+		   (int)sizeof(path));
+	(void)mkdir(path, 0755);
+}
+
+static void
+output_write(struct output *output, const uint8_t *prefix, size_t prefix_bytes,
+	     const uint8_t *data, size_t bytes)
+{
+	char path[PATH_BYTES];
+	FILE *file;
+
+	FAL_ASSERT(snprintf(path, sizeof(path), "%s/%s/%05u", output->directory,
+			    output->name, output->count++) < (int)sizeof(path));
+	file = fopen(path, "wb");
+	FAL_ASSERT(file != NULL);
+	FAL_ASSERT(fwrite(prefix, 1, prefix_bytes, file) == prefix_bytes);
+	FAL_ASSERT(fwrite(data, 1, bytes, file) == bytes);
+	FAL_ASSERT(fclose(file) == 0);
+}
+
+static void
+visit_client_file(const char *path, void *context)
+{
+	static const uint8_t reply_types[] = {
+		1, 3, 4, 6, 8, 12, 14, 15, 16, 22, 102, 103, 104, 106, 107};
+	static uint32_t turn;
+	struct vector_file file;
+
+	vector_file_load(path, &file);
+	for (size_t i = 0; i < file.frame_count; i++) {
+		const struct vector_frame *frame = &file.frames[i];
+		const bool is_connect =
+			strncmp(frame->fields[1].label, "protocol", 8) == 0;
+		uint8_t prefix[2];
+
+		prefix[0] = (uint8_t)((is_connect ? 0 : 2) +
+				      (frame->is_from_client ? 0 : 1));
+		prefix[1] = reply_types[turn++ % sizeof(reply_types)];
+		output_write(context, prefix, 2, frame->data + 4,
+			     frame->bytes - 4);
+	}
+	vector_file_free(&file);
+}
+
+/* kinds as in fuzz_quorum.c */
+static void
+visit_quorum_file(const char *path, void *context)
+{
+	const bool is_dialer = strstr(path, ".c2s.bin") != NULL;
+	uint8_t kind = is_dialer ? 0 : 1;
+	size_t bytes, at = 0;
+	uint8_t *data = vector_read_bytes(path, &bytes);
+
+	if (strstr(path, "election") != NULL) {
+		kind = 3;
+		if (is_dialer && bytes >= 20) {
+			const uint8_t hello_kind = 2;
+
+			at = 20 + be_load32(data + 16);
+			output_write(context, &hello_kind, 1, data, at);
+		}
+	}
+	if (bytes - at >= 8 && be_load32(data + at) == 0x5f243501)
+		kind = 4;
+	output_write(context, &kind, 1, data + at, bytes - at);
+	free(data);
+}
+
+static void
+visit_log_file(const char *path, void *context)
+{
+	size_t bytes, at = 16;
+	uint8_t *data;
+
+	if (strncmp(strrchr(path, '/'), "/log.", 5) != 0)
+		return;
+	data = vector_read_bytes(path, &bytes);
+	while (at + 12 <= bytes) {
+		const uint32_t n = be_load32(data + at + 8);
+
+		if (n == 0 || n > bytes - at - 12)
+			break;
+		output_write(context, NULL, 0, data + at + 12, n);
+		at += 12 + n + 1;
+	}
+	free(data);
+}
+
+int
+main(int argc, char **argv)
+{
+	static const char *const logs[] = {"txn-types", "synthetic-v0",
+					   "no-closesession-body",
+					   "reconfig/version-2", "bare-check"};
+	struct output output;
+	char path[PATH_BYTES];
+
+	if (argc != 3) {
+		(void)fprintf(stderr, "usage: fuzz_corpus GOLDEN OUT\n");
+		return 1;
+	}
+	(void)mkdir(argv[2], 0755);
+	directory_make(argv[2], "proto");
+	directory_make(argv[2], "txn");
+	directory_make(argv[2], "quorum");
+	output = (struct output){argv[2], "proto", 0};
+	(void)snprintf(path, sizeof(path), "%s/client", argv[1]);
+	(void)vector_files_visit(path, ".hex", visit_client_file, &output);
+	output = (struct output){argv[2], "quorum", 0};
+	(void)snprintf(path, sizeof(path), "%s/quorum", argv[1]);
+	(void)vector_files_visit(path, ".bin", visit_quorum_file, &output);
+	output = (struct output){argv[2], "txn", 0};
+	for (size_t i = 0; i < sizeof(logs) / sizeof(logs[0]); i++) {
+		(void)snprintf(path, sizeof(path), "%s/disk/%s", argv[1],
+			       logs[i]);
+		(void)vector_files_visit(path, "", visit_log_file, &output);
+	}
+	return 0;
+}

@@ -1,0 +1,769 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The same random client script against two servers, side by side.
+
+Goal: no sequence of client requests can tell Falconer from Debian's Java
+ZooKeeper, apart from the version differences named in ALLOWED.
+
+Method: a seeded generator produces steps (a request, a pipelined batch, a
+malformed frame, a session closed, dropped or resumed) for five clients.
+Each step runs on both servers; behind it every client reads until its reply
+zxid has reached the step's last transaction, so all watch events have
+arrived and the whole exchange is deterministic.  Everything a client saw is
+put into a canonical form and compared: replies and events in arrival order
+per connection, error codes, Stat fields, zxids, ACLs, session ids.  Session
+ids become names, times are checked to be one value per zxid and then
+dropped, zxids are counted without the transactions that only the older
+version spends.  At the end a superuser dumps both trees, and both servers
+restart from their disks and are dumped again.
+
+Java beside Java must give no difference at all and uses no entry of the
+table; that run is the self-check of the method.
+
+Clients 0..2 use one-shot watches, client 3 persistent ones, client 4
+recursive ones, because 3.8 lets the last registration on a path win.
+"""
+import bisect
+import collections
+import os
+import random
+import struct
+import sys
+import time
+
+import harness
+import zkwire
+from zkwire import (ADDWATCH, AUTH, CHECK, CLOSESESSION, CREATE, CREATE2,
+                    CREATECONTAINER, CREATETTL, DELETE, EXISTS, GETACL,
+                    GETALLCHILDRENNUMBER, GETCHILDREN, GETCHILDREN2, GETDATA,
+                    GETEPHEMERALS, MULTI, MULTIREAD, PING, REMOVEWATCHES,
+                    SASL, SETACL, SETDATA, SETWATCHES, SETWATCHES2, SYNC,
+                    WHOAMI, OPEN, Event, Reply, Stat)
+
+WRITES = (CREATE, CREATE2, CREATECONTAINER, CREATETTL, DELETE, SETDATA,
+          SETACL, MULTI)
+CLIENTS = 5
+SUPER = 'super:D/InIHSb7yEEbrWz8b9l71RjZJU='
+BOB = 'bob:ikIaKsbtGweaHnb/jKn7OHqbunM='
+
+CONF = {
+    'DigestAuthenticationProvider.superDigest': SUPER,
+    # Reaping runs by the clock; the script must not meet it.
+    'znode.container.checkIntervalMs': 86400000,
+}
+
+# Version differences (protocol, section 18) this script can meet.  Each
+# entry: name, and what it lets pass.  The code that applies them is
+# reconcile() and World.note_extra().
+ALLOWED = collections.OrderedDict([
+    ('notification zxid',
+     '3.8 sends -1, ours the zxid of the transaction'),
+    ('exists without READ', '3.8 answers, ours -102'),
+    ('create2 inside multi', '3.8 result type 1, ours 15 with Stat'),
+    ('undecodable write', '-5 in both; only 3.8 spends a zxid'),
+    ('undecodable operation inside multi',
+     '3.8 fails the operation, ours the whole request with -5'),
+])
+
+
+# -- the script -------------------------------------------------------------
+
+class Script:
+    """Generates steps. Never looks at a server."""
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+        self.tops = ['/d%d' % i for i in range(6)]
+        self.fresh = 0
+
+    def path(self):
+        r = self.random
+        k = r.random()
+        top = r.choice(self.tops)
+        if k < 0.35:
+            return top
+        if k < 0.75:
+            return '%s/c%d' % (top, r.randrange(5))
+        if k < 0.90:
+            return '%s/c%d/g%d' % (top, r.randrange(5), r.randrange(3))
+        if k < 0.93:
+            return r.choice(['/', '', '/zookeeper', '/zookeeper/config',
+                             '/zookeeper/quota', '/zookeeper/x'])
+        if k < 0.96:
+            return self.quota_path()
+        return r.choice([
+            '/d0/', '//', '/d1//c0', 'd0', '/d0/.', '/d0/..', '/.', '/d2/.b',
+            '/d0/...', '/d\x01', '/\x7f', '/\x80', '/\ue000', '/\uffef',
+            '/é', '/日本/x', '/日本', '/d0/\u2028', '/\uf900', '/d0/c0/',
+            '/.d', '/d0/ x', '/\x00', b'/\xff', b'/\xc0\xaf',
+            b'/\xed\xa0\xbd\xed\xb8\x80', b'/\xf0\x9f\x98\x80', b'/d0\xe2',
+        ])
+
+    def quota_path(self):
+        r = self.random
+        base = '/zookeeper/quota/d%d' % r.randrange(2)
+        return base + r.choice(['', '/zookeeper_limits', '/zookeeper_stats'])
+
+    def data(self):
+        r = self.random
+        return r.choice([None, b'', b'x', b'data %d' % r.randrange(100),
+                         bytes(r.randrange(256) for _ in range(
+                             r.randrange(200)))])
+
+    def quota_data(self):
+        return self.random.choice([
+            b'count=5,bytes=100', b'count=-1,bytes=-1',
+            b'count=3,bytes=10=;byteHardLimit=50;countHardLimit=5'])
+
+    def acl(self):
+        r = self.random
+        k = r.random()
+        if k < 0.75:
+            return OPEN
+        return r.choice([
+            [(31, 'auth', '')],
+            [(1, 'world', 'anyone'), (31, 'digest', BOB)],
+            [(r.randrange(32), 'world', 'anyone')],
+            [(31, 'ip', '127.0.0.1')],
+            [(31, 'ip', '10.0.0.0/8'), (5, 'world', 'anyone')],
+            [(31, 'ip', '127.0.0.0/8')],
+            [(31, 'world', 'anyone'), (31, 'world', 'anyone')],
+            [(-1, 'world', 'anyone')],
+            [(1, 'digest', BOB), (3, 'auth', 'ignored')],
+            [(31, 'digest', 'a:b'), (16, 'digest', ':b'),
+             (15, 'world', 'anyone')],
+            [], None, [(31, 'digest', 'a')], [(31, 'digest', 'a:b:c')],
+            [(31, 'ip', '300.0.0.1')], [(31, 'ip', '1.2.3.4/33')],
+            [(31, 'world', 'someone')], [(31, None, 'x')],
+            [(31, 'world', None)], [(31, 'nosuch', 'x')],
+            [(31, 'digest', 'a:')], [(31, 'super', '')],
+            [(31, 'digest', None)], [(31, 'ip', '')],
+        ])
+
+    def version(self):
+        r = self.random
+        return r.choice([-1] * 10 + [0, 0, 1, 2, 3, -2, 2 ** 31 - 1])
+
+    def seq_path(self):
+        r = self.random
+        top = r.choice(self.tops)
+        return r.choice(['/s', top + '/q-', top + '/', '/', top + '//q',
+                         top + '/.', '/.'])
+
+    def create(self, in_multi=False):
+        r = self.random
+        op = r.choice([CREATE, CREATE, CREATE2, CREATE2, CREATECONTAINER,
+                       CREATETTL])
+        path, data = self.path(), self.data()
+        if isinstance(path, str) and path.endswith(
+                ('zookeeper_limits', 'zookeeper_stats')):
+            data = self.quota_data()
+        if op in (CREATE, CREATE2):
+            flags = r.choice([0, 0, 0, 0, 1, 2, 3])
+            if not in_multi and r.random() < 0.05:
+                flags = r.choice([4, 5, 6, 7, -1, 100])
+        elif op == CREATECONTAINER:
+            flags = 4 if in_multi else r.choice([4, 4, 4, 0, 1, 2])
+        else:
+            flags = r.choice([5, 5, 6])
+        if flags in (2, 3, 6) and r.random() < 0.7:
+            path = self.seq_path()
+        acl = self.acl()
+        if op != CREATETTL:
+            if in_multi and acl is None:
+                acl = OPEN
+            return op, (path, data, acl, flags)
+        ttl = r.choice([3600000, 3600000, 2 ** 40 - 1, 10 ** 7])
+        if not in_multi and r.random() < 0.1:
+            # A negative ttl with flags 0..4 would end the Java server.
+            flags, ttl = r.choice([(5, 0), (5, -1), (5, 2 ** 40), (0, 5),
+                                   (4, 5), (9, 5)])
+        if in_multi and acl is None:
+            acl = OPEN
+        return op, (path, data, acl, flags, ttl)
+
+    def write(self, in_multi=False):
+        r = self.random
+        k = r.random()
+        if k < 0.45:
+            return self.create(in_multi)
+        if k < 0.65:
+            return DELETE, (self.path(), self.version())
+        if k < 0.95 or in_multi:
+            path = self.path()
+            data = self.data()
+            if isinstance(path, str) and 'quota/d' in path:
+                data = self.quota_data()
+            return SETDATA, (path, data, self.version())
+        return SETACL, (self.path(), self.acl(), self.version())
+
+    def multi(self):
+        r = self.random
+        ops = []
+        for _ in range(r.choice([0, 1, 2, 3, 4, 6])):
+            if r.random() < 0.15:
+                op, args = CHECK, (self.path(), self.version())
+            else:
+                op, args = self.write(in_multi=True)
+            ops.append((op, zkwire.REQUEST[op](*args)))
+        if r.random() < 0.3 and ops:
+            # One that is likely to work whole.
+            self.fresh += 1
+            name = '%s/m%d' % (r.choice(self.tops[:2] + ['']), self.fresh)
+            ops = [(CREATE, zkwire.w_create(name, b'1')),
+                   (SETDATA, zkwire.w_setdata(name, b'2', 0)),
+                   (CREATE2, zkwire.w_create(name + '/k-', b'3', OPEN, 2)),
+                   (CHECK, zkwire.w_path_version(name, 1))]
+            if r.random() < 0.5:
+                ops += [(CREATE, zkwire.w_create(name + '/e', b'', OPEN, 1)),
+                        (DELETE, zkwire.w_path_version(name + '/e', 0))]
+            else:
+                ops = ops[:2] + [(DELETE, zkwire.w_path_version(name, 1))]
+        k = r.random()
+        if k < 0.02:
+            ops.append((CREATE, zkwire.w_create('/d0/b', b'', OPEN, 7)))
+        elif k < 0.04:
+            ops.insert(0, (CREATE, zkwire.w_create('/d0/b', b'', None, 0)))
+        elif k < 0.08:
+            ops.append(r.choice([
+                (SETACL, zkwire.w_setacl('/d0')), (SYNC, zkwire.w_path('/')),
+                (GETDATA, zkwire.w_path_watch('/d0')), (999, b''),
+                (CREATE, zkwire.w_create('/d0/b', b'', OPEN, 5))]))
+        return MULTI, (tuple(ops),)
+
+    def multiread(self):
+        r = self.random
+        return MULTIREAD, (tuple(
+            (op, zkwire.w_path_watch(self.path(), r.random() < 0.2))
+            for op in [r.choice([GETDATA, GETCHILDREN])
+                       for _ in range(r.randrange(5))]),)
+
+    def read(self, client):
+        r = self.random
+        watch = client < 3 and r.random() < 0.4
+        k = r.random()
+        if k < 0.85:
+            op = r.choice([EXISTS, GETDATA, GETCHILDREN, GETCHILDREN2])
+            return op, (self.path(), watch)
+        return r.choice([
+            (GETACL, (self.path(),)), (GETACL, (self.path(),)),
+            (GETALLCHILDRENNUMBER, (self.path(),)),
+            (GETEPHEMERALS, (r.choice([None, '', '/', '/d1', '/d', ' ']),)),
+            (WHOAMI, ()), (SYNC, (self.path(),)), (SYNC, (None,)),
+            (PING, ())])
+
+    def watch_op(self, client):
+        r = self.random
+        if client == 3:
+            if r.random() < 0.8:
+                return ADDWATCH, (self.path(), 0)
+            return REMOVEWATCHES, (self.path(), 3)
+        if client == 4:
+            return ADDWATCH, (self.path(), r.choice([1, 1, 1, 2, -1, 7])
+                              if r.random() < 0.3 else 1)
+        return REMOVEWATCHES, (self.path(), r.choice([1, 2, 3, 3, 0, 9]))
+
+    def request(self, client):
+        k = self.random.random()
+        if k < 0.40:
+            return self.write()
+        if k < 0.50:
+            return self.multi()
+        if k < 0.55:
+            return self.multiread()
+        if k < 0.65:
+            return self.watch_op(client)
+        return self.read(client)
+
+    def malformed(self):
+        """(frame body, whether the connection must end)."""
+        r = self.random
+        k = r.random()
+        xid = r.choice([7, 0, -77, 2 ** 31 - 1])
+        if k < 0.5:
+            op, args = r.choice([self.write, self.write, self.multi,
+                                 self.multiread, lambda: self.read(0)])()
+            body = zkwire.REQUEST[op](*args)
+            if body:
+                body = body[:r.randrange(len(body))]
+            return struct.pack('>ii', xid, op) + body, False
+        if k < 0.85:
+            op = r.choice([CREATE, DELETE, EXISTS, GETDATA, SETDATA, GETACL,
+                           SETACL, GETCHILDREN, MULTI, MULTIREAD, ADDWATCH,
+                           REMOVEWATCHES, SETWATCHES, SETWATCHES2, SYNC,
+                           GETALLCHILDRENNUMBER, GETEPHEMERALS])
+            body = bytes(r.choice([0, 0, 255, r.randrange(256)])
+                         for _ in range(r.randrange(40)))
+            return struct.pack('>ii', xid, op) + body, False
+        if k < 0.95:
+            op = r.choice([10, 888, -5, 0, 2 ** 31 - 1, -1, 23, 99, 108])
+            return struct.pack('>ii', xid, op), True
+        return r.randbytes(r.randrange(8)), True
+
+    def step(self):
+        r = self.random
+        client = r.randrange(CLIENTS)
+        k = r.random()
+        if k < 0.80:
+            return 'requests', client, [self.request(client)], None
+        if k < 0.90:
+            count = r.randrange(2, 12)
+            cuts = sorted(r.random() for _ in range(r.randrange(4)))
+            return ('requests', client,
+                    [self.request(client) for _ in range(count)], cuts)
+        if k < 0.925:
+            return ('malformed', client) + self.malformed()
+        if k < 0.94:
+            lists = [[self.path() for _ in range(r.randrange(4))]
+                     for _ in range(5)]
+            lists = [[p for p in x if isinstance(p, str)] for x in lists]
+            for kind in ((0, 1, 2) if client > 2 else (3, 4)):
+                lists[kind] = []
+            if client == 3:
+                lists[4] = []
+            if client == 4:
+                lists[3] = []
+            return 'resume', client, lists, r.random() < 0.5
+        if k < 0.95:
+            return 'close', client, r.random() < 0.5
+        if k < 0.965:
+            return ('requests', client,
+                    [(AUTH, r.choice([('digest', b'bob:pw'),
+                                      ('digest', b'alice:x'),
+                                      ('ip', b''), ('digest', b'nocolon')]))],
+                    None)
+        if k < 0.97:
+            return ('requests', client,
+                    [(AUTH, r.choice([('foo', b'x'), (None, b'x'),
+                                      ('digest', None), ('world', b''),
+                                      ('sasl', b'x')]))], 'ends')
+        return 'requests', client, [self.write()], None
+
+
+# -- the servers ------------------------------------------------------------
+
+class World:
+    """One server, its clients, and the translation to canonical form."""
+
+    def __init__(self, server):
+        self.server = server
+        self.old = server.is_java
+        self.clients = [None] * CLIENTS
+        self.generation = [0] * CLIENTS
+        self.names = {0: 0}
+        self.extra = []
+        self.times = {}
+        self.last = 0
+
+    def connect(self, i):
+        c = self.server.client(timeout_ms=40000, strict=False)
+        self.clients[i] = c
+        self.names[c.session] = 'session %d.%d' % (i, self.generation[i])
+        self.generation[i] += 1
+        self.last += 1          # the createSession transaction
+        return c
+
+    def resume(self, i):
+        old = self.clients[i]
+        old.abort()
+        c = self.server.client(timeout_ms=40000, session=old.session,
+                               password=old.password, last_zxid=old.zxid,
+                               strict=False)
+        c.zxid, c.xid = old.zxid, old.xid
+        self.clients[i] = c
+        harness.expect(c.session, old.session, 'resumed session')
+        return c
+
+    def barrier(self):
+        """Lets every client catch up with the last transaction."""
+        for c in self.clients:
+            deadline = time.monotonic() + 10
+            while True:
+                shown = c.call(EXISTS, '/', False).zxid
+                c.trace.pop()       # the barrier's own reply
+                if shown >= self.last:
+                    break
+                if time.monotonic() > deadline:
+                    raise AssertionError('zxid %x never shown' % self.last)
+
+    def seen(self):
+        """All frames since the last call, per client."""
+        out = []
+        for c in self.clients:
+            out.append(c.trace)
+            c.trace, c.events = [], []
+        return out
+
+    def note_extra(self, zxid):
+        """zxid was spent by this version only."""
+        bisect.insort(self.extra, zxid)
+
+    def zxid(self, zxid):
+        if zxid <= 0:
+            return zxid
+        return zxid - bisect.bisect_right(self.extra, zxid)
+
+    def back(self, zxid, count):
+        """The zxid that lies count shared transactions before zxid."""
+        want = max(self.zxid(zxid) - count, 0)
+        while zxid > 0 and self.zxid(zxid) > want:
+            zxid -= 1
+        return zxid
+
+    def stat(self, s):
+        if s.czxid:
+            self.time(s.czxid, s.ctime)
+        # The quota and config nodes are written by the server itself.
+        if s.mzxid:
+            self.time(s.mzxid, s.mtime)
+        return s._replace(
+            czxid=self.zxid(s.czxid), mzxid=self.zxid(s.mzxid),
+            pzxid=self.zxid(s.pzxid), ctime=0, mtime=0,
+            ephemeralOwner=self.names.get(s.ephemeralOwner,
+                                          hex(s.ephemeralOwner)))
+
+    def time(self, zxid, ms):
+        known = self.times.setdefault(zxid, ms)
+        if known != ms:
+            raise AssertionError('zxid %x has times %d and %d' % (
+                zxid, known, ms))
+
+    def value(self, op, v):
+        if v is None:
+            return v
+        if isinstance(v, Stat):
+            return self.stat(v)
+        if op in (GETCHILDREN, GETEPHEMERALS, WHOAMI):
+            return sorted(v)
+        if op in (MULTI, MULTIREAD):
+            return [(kind, x if kind == -1 else self.value(kind, x))
+                    for kind, x in v]
+        if isinstance(v, tuple):
+            first = sorted(v[0]) if op == GETCHILDREN2 else v[0]
+            return first, self.stat(v[1])
+        return v
+
+    def frame(self, entry):
+        kind, x = entry
+        if kind == 'event':
+            return Event('zxid', x.type, x.state, x.path)
+        return Reply(x.op, x.xid, self.zxid(x.zxid), x.err,
+                     self.value(x.op, x.value),
+                     x.body[16:] if x.err else None)
+
+    def dump(self, keep_sessions=True):
+        """The whole tree as the superuser sees it."""
+        tree = {}
+        with self.server.client(timeout_ms=40000) as c:
+            self.last += 1
+            harness.ok(c.auth('digest', b'super:test'))
+            self.names.setdefault(c.session, 'dumper')
+            todo = ['/']
+            while todo:
+                path = todo.pop()
+                data, stat = harness.ok(c.get(path)).value
+                acl, _ = harness.ok(c.get_acl(path)).value
+                names = harness.ok(c.children(path)).value
+                if path != '/zookeeper/config':
+                    stat = self.stat(stat)
+                tree[path] = (data, stat, acl)
+                base = path if path != '/' else ''
+                todo += [base + '/' + n for n in names]
+            c.close()
+            self.last += 1
+        return tree
+
+
+class Differences(Exception):
+    pass
+
+
+class Run:
+    """Two worlds and their comparison."""
+
+    def __init__(self, left, right, limit=10):
+        self.worlds = [World(left), World(right)]
+        self.mixed = self.worlds[0].old != self.worlds[1].old
+        self.used = collections.Counter()
+        self.limit = limit
+        self.found = []
+        self.step_number = 0
+        self.requests = 0
+
+    def differ(self, step, text):
+        self.found.append('step %d %r\n      %s' % (
+            self.step_number, step, text))
+        if len(self.found) >= self.limit:
+            raise Differences()
+
+    # Version differences.
+
+    def old_and_new(self, a, b):
+        return (a, b) if self.worlds[0].old else (b, a)
+
+    def note_extras(self, left, right):
+        """Finds zxids only 3.8 spends, before anything is translated."""
+        if not self.mixed:
+            return
+        old_world = self.worlds[0] if self.worlds[0].old else self.worlds[1]
+        old, new = self.old_and_new(left, right)
+        for trace, new_trace in zip(old, new):
+            theirs = [x for kind, x in trace if kind == 'reply']
+            ours = [x for kind, x in new_trace if kind == 'reply']
+            for x, y in zip(theirs, ours):
+                if x.op not in WRITES or y.err != zkwire.MARSHALLINGERROR:
+                    continue
+                if old_world.zxid(x.zxid) == y.zxid:
+                    # Both spent one: a failure behind the decoding.
+                    continue
+                self.used['undecodable write' if x.err == y.err else
+                          'undecodable operation inside multi'] += 1
+                old_world.note_extra(x.zxid)
+
+    def reconcile(self, a, b):
+        """Whether two canonical frames differ only as ALLOWED."""
+        if not self.mixed or type(a) is not type(b):
+            return False
+        old, new = self.old_and_new(a, b)
+        if isinstance(a, Event):
+            return False
+        if old._replace(value=None, err=0, body=None) != new._replace(
+                value=None, err=0, body=None):
+            return False
+        if (old.op == EXISTS and old.err == 0 and
+                new.err == zkwire.NOAUTH):
+            self.used['exists without READ'] += 1
+            return True
+        if (old.op == MULTI and old.err == 0 and
+                new.err == zkwire.MARSHALLINGERROR):
+            return any(kind == -1 for kind, _ in old.value)
+        if old.op == MULTI and old.err == new.err == 0:
+            if len(old.value) != len(new.value):
+                return False
+            for x, y in zip(old.value, new.value):
+                if x == y:
+                    continue
+                if (x[0], y[0]) != (CREATE, CREATE2) or x[1] != y[1][0]:
+                    return False
+                self.used['create2 inside multi'] += 1
+            return True
+        return False
+
+    def check_event_zxids(self, step, low):
+        """Ours carry the zxid of a transaction of this step."""
+        for world in self.worlds:
+            for c in world.clients:
+                for kind, x in c.trace:
+                    if kind != 'event':
+                        continue
+                    if world.old:
+                        good = x.zxid == -1
+                    elif step[0] == 'resume':
+                        good = x.zxid == -1
+                    else:
+                        good = (low < x.zxid <= world.last or
+                                (x.zxid == -1 and step[0] == 'malformed'))
+                        self.used['notification zxid'] += self.mixed
+                    if not good:
+                        self.differ(step, 'event %r with zxid %d' % (
+                            x, x.zxid))
+
+    # One step.
+
+    def perform(self, world, step):
+        what, i = step[0], step[1]
+        c = world.clients[i]
+        result = None
+        if what == 'requests':
+            result = self.send_requests(world, c, step)
+        elif what == 'malformed':
+            result = self.send_malformed(world, i, step)
+        elif what == 'close':
+            reply = c.call(CLOSESESSION)
+            rest = c.recv_all()
+            world.last = max(world.last, reply.zxid)
+            result = world.frame(('reply', reply)), rest
+            c.abort()
+            world.connect(i)
+        elif what == 'resume':
+            c = world.resume(i)
+            since = c.zxid if step[3] else world.back(c.zxid, 20)
+            if any(step[2][3:]):
+                c.call(SETWATCHES2, since, *step[2])
+            elif any(step[2]):
+                c.call(SETWATCHES, since, *step[2][:3])
+        world.barrier()
+        return result
+
+    def send_requests(self, world, c, step):
+        raw = b''
+        for op, args in step[2]:
+            raw += c.encode(op, zkwire.REQUEST[op](*args))[1]
+        at = 0
+        for cut in step[3] if isinstance(step[3], list) else ():
+            end = int(cut * len(raw))
+            c.send(raw[at:end])
+            at = end
+        c.send(raw[at:])
+        for reply in c.drain():
+            world.last = max(world.last, reply.zxid)
+        if step[3] == 'ends':
+            rest = c.recv_all()
+            trace = c.trace
+            fresh = world.resume(step[1])
+            fresh.trace = trace
+            return rest
+        return None
+
+    def send_malformed(self, world, i, step):
+        c = world.clients[i]
+        body, ends = step[2], step[3]
+        xid, op = struct.unpack('>ii', (body + b'\0' * 8)[:8])
+        c.pending.append((xid if op != PING else -2, op))
+        c.send_frame(body)
+        if not ends:
+            c.send(c.encode(PING, b'')[1])
+        closed = False
+        try:
+            while c.pending:
+                reply = c.take()
+                world.last = max(world.last, reply.zxid)
+            if ends:
+                c.recv_frame(5)
+        except zkwire.Closed:
+            closed = True
+        trace = c.trace
+        if closed:
+            c = world.resume(i)
+            c.trace = trace
+        c.pending.clear()
+        return 'closed' if closed else 'open'
+
+    def step(self, step):
+        self.step_number += 1
+        self.requests += len(step[2]) if step[0] == 'requests' else 1
+        results, traces = [], []
+        lows = [w.last for w in self.worlds]
+        for world in self.worlds:
+            results.append(self.perform(world, step))
+        self.check_event_zxids(step, min(lows))
+        for world in self.worlds:
+            traces.append(world.seen())
+        self.note_extras(*traces)
+        if results[0] != results[1]:
+            self.differ(step, '%r\n      %r' % tuple(results))
+        for i in range(CLIENTS):
+            seen = [[w.frame(x) for x in t[i]]
+                    for w, t in zip(self.worlds, traces)]
+            self.compare_seen(step, i, seen)
+
+    def compare_seen(self, step, i, seen):
+        left, right = seen
+        if step[0] == 'close':
+            # The order of paths inside a closeSession is free.
+            left, right = sorted(left, key=repr), sorted(right, key=repr)
+        if left == right:
+            return
+        if len(left) != len(right):
+            self.differ(step, 'client %d saw\n      %r\n      %r' % (
+                i, left, right))
+            return
+        for a, b in zip(left, right):
+            if a != b and not self.reconcile(a, b):
+                self.differ(step, 'client %d saw\n      %r\n      %r' % (
+                    i, a, b))
+
+    def compare_dumps(self, what):
+        left, right = (w.dump() for w in self.worlds)
+        for path in sorted(set(left) | set(right)):
+            a, b = left.get(path), right.get(path)
+            if path == '/zookeeper/config' and a and b:
+                # Written by the server at start, not by a transaction.
+                a = (a[0], a[1]._replace(mtime=0, ctime=0), a[2])
+                b = (b[0], b[1]._replace(mtime=0, ctime=0), b[2])
+            if a != b:
+                self.differ((what, path), '%r\n      %r' % (a, b))
+        return len(left)
+
+
+def run_script(kinds, seed, count, restart=True, wrong=None):
+    """Runs count requests; returns the Run with what was found.
+
+    wrong holds settings for the second server that make it behave
+    differently, to see it noticed.
+    """
+    servers = []
+    try:
+        for kind in kinds:
+            conf = dict(CONF, **(wrong or {})) if servers else CONF
+            server = harness.Server(kind, conf)
+            servers.append(server)
+            server.start()
+        run = Run(*servers)
+        script = Script(seed)
+        try:
+            for world in run.worlds:
+                for i in range(CLIENTS):
+                    world.connect(i)
+                world.barrier()
+                world.seen()
+            while run.requests < count:
+                run.step(script.step())
+            run.nodes = run.compare_dumps('dump')
+            if restart:
+                for server in servers:
+                    server.restart()
+                run.compare_dumps('dump after restart')
+        except Differences:
+            pass
+        except (zkwire.Closed, zkwire.ProtocolError, TimeoutError,
+                harness.ServerError, AssertionError, OSError) as e:
+            run.found.append('step %d: %s: %s' % (
+                run.step_number, type(e).__name__, e))
+        return run
+    finally:
+        for server in servers:
+            server.close()
+
+
+def report(run, seed):
+    used = ', '.join('%s %d' % x for x in sorted(run.used.items()))
+    print('  seed %d: %d requests in %d steps, allowed differences: %s' % (
+        seed, run.requests, run.step_number, used or 'none'), flush=True)
+    if run.found:
+        raise AssertionError('%d differences (seed %d)\n    %s' % (
+            len(run.found), seed, '\n    '.join(run.found)))
+
+
+def main():
+    def extra(p):
+        p.add_argument('--seed', type=int,
+                       default=int(os.environ.get('FAL_SEED', 0)) or
+                       random.SystemRandom().randrange(1, 1 << 31))
+        p.add_argument('--count', type=int, default=None,
+                       help='requests (2000 quick, 20000 full)')
+    options = harness.options(__doc__.splitlines()[0], extra)
+    count = options.count or (2000 if options.quick else 20000)
+    limit = 60 + count // 50
+    suite = harness.Suite('differential')
+
+    def compare(kinds):
+        report(run_script(kinds, options.seed, count), options.seed)
+    suite.attempt('%s beside Java, %d requests' % (options.server, count),
+                  compare, (options.server, 'java'), seconds=limit)
+    if options.server != 'java' and not options.quick:
+        suite.attempt('Java beside Java, the self-check', compare,
+                      ('java', 'java'), seconds=limit)
+    def notice(wrong):
+        run = run_script(('java', 'java'), options.seed, 2000, wrong=wrong)
+        if not run.found:
+            raise AssertionError('no difference seen with %r' % wrong)
+    if not options.quick:
+        suite.attempt('a server without ACL checks is told apart', notice,
+                      {'skipACL': 'yes'})
+        suite.attempt('a server without TTL nodes is told apart', notice,
+                      {'extendedTypesEnabled': 'false'})
+    return suite.finish()
+
+
+if __name__ == '__main__':
+    sys.exit(main())

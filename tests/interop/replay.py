@@ -1,0 +1,471 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Replays whole recorded runs and compares every byte.
+
+Goal: a recorded client that talked to Apache ZooKeeper cannot tell that it
+talks to another server now.  222 frames on 19 connections, zxids included.
+
+Method: the frames of a full-run file are sent in their recorded order to a
+fresh server and exactly one frame is read per recorded answer.  Bytes not
+marked as varying must be equal.  Session ids and passwords are learnt from
+the answers and put in place of the recorded ones.  Times must be one value
+per zxid and must not decrease with it.  Only where the recorded frame holds
+a list without a promised order (children, ephemerals, identities) both
+frames are decoded and compared with those lists sorted.
+
+The run of 3.10 judges Falconer.  The run of 3.8 against Java 3.8 shows that
+the replayer itself is sound; a copy of it with one changed byte per frame
+shows that it can fail.  The four-letter words are compared by shape: lines,
+keys and fixed text, with numbers and addresses masked.
+"""
+import os
+import re
+import struct
+import sys
+
+import harness
+import zkwire
+from harness import GOLDEN, Suite, expect
+
+FIELD = re.compile(r'^([<>])(~?)\s*([0-9a-f]*)\s*(?:;\s*(.*?))?\s*$')
+BLOCK = re.compile(r'^@(\d+) (open|send|recv|closed)$')
+
+
+class Field:
+    __slots__ = ('data', 'varies', 'label')
+
+    def __init__(self, data, varies, label):
+        self.data, self.varies, self.label = data, varies, label
+
+
+def parse_run(path):
+    """List of (connection, what, fields) in recorded order."""
+    steps = []
+    with open(path) as f:
+        for line in f:
+            line = line.rstrip('\n')
+            if not line or line.startswith('#'):
+                continue
+            block = BLOCK.match(line)
+            if block:
+                steps.append((int(block.group(1)), block.group(2), []))
+                continue
+            m = FIELD.match(line)
+            if not m:
+                raise ValueError('%s: %r' % (path, line))
+            data = bytes.fromhex(m.group(3))
+            fields = steps[-1][2]
+            if m.group(4) is None and fields:
+                fields[-1].data += data
+            else:
+                label = re.split(r' = | \(| "|$', m.group(4))[0]
+                fields.append(Field(data, bool(m.group(2)), label))
+    return steps
+
+
+def joined(fields):
+    return b''.join(f.data for f in fields)
+
+
+class Live:
+    """What this run's server chose: ids, passwords, times."""
+
+    def __init__(self):
+        self.value = {}
+        self.time_of = {}
+
+    def substitute(self, fields):
+        return b''.join(self.value.get(f.data, f.data) if f.varies
+                        else f.data for f in fields)
+
+    def learn(self, field, data):
+        if field.data in self.value:
+            expect(data.hex(), self.value[field.data].hex(), field.label)
+        else:
+            self.value[field.data] = data
+
+    def note_time(self, zxid, ms):
+        known = self.time_of.setdefault(zxid, ms)
+        expect(ms, known, 'time of zxid %x' % zxid)
+
+    def check_times(self):
+        last = 0
+        for zxid in sorted(self.time_of):
+            if self.time_of[zxid] < last:
+                raise AssertionError('time decreases at zxid %x' % zxid)
+            last = self.time_of[zxid]
+
+
+UNORDERED = re.compile(r'^(children|ephemerals|clientInfo)\[')
+
+
+def sorted_view(op, body):
+    reply = zkwire.decode_reply(op, body)
+    value = reply.value
+    if op in (zkwire.GETCHILDREN, zkwire.GETEPHEMERALS, zkwire.WHOAMI):
+        value = sorted(value)
+    elif op == zkwire.GETCHILDREN2:
+        value = (sorted(value[0]),
+                 value[1]._replace(ctime=0, mtime=0))
+    elif op == zkwire.MULTIREAD:
+        value = [(k, sorted(v)) if k == zkwire.GETCHILDREN
+                 else (k, (v[0], v[1]._replace(ctime=0, mtime=0)))
+                 if k == zkwire.GETDATA else (k, v) for k, v in value]
+    else:
+        raise AssertionError('op %d has no unordered list' % op)
+    return reply._replace(value=value, body=None)
+
+
+def compare_frame(fields, got, op, live):
+    """One recorded answer against the live bytes (with length word)."""
+    want = joined(fields)
+    if any(UNORDERED.match(f.label) for f in fields):
+        expect(sorted_view(op, got[4:]), sorted_view(op, want[4:]),
+               'frame with lists')
+        return
+    if len(got) != len(want):
+        raise AssertionError('%d bytes, want %d: %s, want %s' % (
+            len(got), len(want), got.hex(), want.hex()))
+    at = 0
+    times = {}
+    for f in fields:
+        data = got[at:at + len(f.data)]
+        at += len(f.data)
+        name = f.label.rpartition('.')[2]
+        prefix = f.label.rpartition('.')[0]
+        if name in ('czxid', 'mzxid', 'ctime', 'mtime'):
+            times[prefix, name] = struct.unpack('>q', data)[0]
+        if not f.varies:
+            expect(data.hex(), f.data.hex(), 'field "%s"' % f.label)
+        elif name in ('sessionId', 'passwd', 'ephemeralOwner'):
+            live.learn(f, data)
+        elif name not in ('ctime', 'mtime'):
+            raise AssertionError('unknown varying field ' + f.label)
+    for prefix in {p for p, _ in times}:
+        if times[prefix, 'czxid']:
+            live.note_time(times[prefix, 'czxid'], times[prefix, 'ctime'])
+        if times[prefix, 'mzxid']:
+            live.note_time(times[prefix, 'mzxid'], times[prefix, 'mtime'])
+
+
+def replay(server, steps):
+    """Runs all steps; returns (frames compared, list of differences)."""
+    live = Live()
+    conns, ops, differences = {}, {}, []
+    frames = 0
+    for number, (conn, what, fields) in enumerate(steps):
+        try:
+            if what == 'open':
+                conns[conn] = server.conn(timeout=10)
+                ops[conn] = {}
+            elif what == 'send':
+                raw = live.substitute(fields)
+                if len(raw) >= 12 and fields[1].label.endswith('xid'):
+                    xid, op = struct.unpack_from('>ii', raw, 4)
+                    ops[conn][xid] = op
+                conns[conn].send(raw)
+                frames += 1
+            elif what == 'recv':
+                body = conns[conn].recv_frame()
+                got = struct.pack('>i', len(body)) + body
+                xid = struct.unpack_from('>i', joined(fields), 4)[0]
+                frames += 1
+                compare_frame(fields, got, ops[conn].get(xid), live)
+            else:
+                rest = conns[conn].recv_all(5)
+                expect(rest, b'', 'bytes before the close')
+        except (AssertionError, OSError, zkwire.Closed,
+                zkwire.ProtocolError) as e:
+            differences.append('step %d (@%d %s): %s: %s' % (
+                number, conn, what, type(e).__name__, e))
+            if len(differences) > 20 or not isinstance(e, AssertionError):
+                break
+    try:
+        live.check_times()
+    except AssertionError as e:
+        differences.append(str(e))
+    for number, conn in conns.items():
+        if conn.inbox:
+            differences.append('@%d: %d bytes nobody recorded' % (
+                number, len(conn.inbox)))
+        conn.abort()
+    return frames, differences
+
+
+def damaged(steps):
+    """The run with one fixed byte of one late answer changed."""
+    out = [(c, w, [Field(f.data, f.varies, f.label) for f in fs])
+           for c, w, fs in steps]
+    for conn, what, fields in reversed(out):
+        if what == 'recv' and len(fields) > 5:
+            for f in reversed(fields):
+                if not f.varies and f.data:
+                    f.data = bytes([f.data[0] ^ 1]) + f.data[1:]
+                    return out
+    raise AssertionError('no frame to damage')
+
+
+def run_file(kind):
+    return os.path.join(GOLDEN, 'full-run-3.8.0.hex' if kind == 'java'
+                        else 'full-run-3.10.0.hex')
+
+
+def whole_run(kind):
+    with harness.Server(kind) as server:
+        steps = parse_run(run_file(kind))
+        frames, differences = replay(server, steps)
+    print('  %d frames compared' % frames)
+    if differences:
+        raise AssertionError('\n    '.join(differences))
+    expect(frames, 222, 'frames in the run')
+
+
+def can_fail(kind):
+    with harness.Server(kind) as server:
+        _, differences = replay(server, damaged(parse_run(run_file(kind))))
+    if len(differences) != 1:
+        raise AssertionError('damage at one place gives %d differences: %s'
+                             % (len(differences), differences[:3]))
+
+
+def enforced(kind):
+    """enforce_auth_required.hex, which needs settings of its own."""
+    conf = {'enforce.auth.enabled': 'true', 'enforce.auth.schemes': 'digest'}
+    path = os.path.join(GOLDEN, 'enforce_auth_required.hex')
+    sends, answers = b'', b''
+    with open(path) as f:
+        for line in f:
+            m = FIELD.match(line.rstrip('\n'))
+            if m and m.group(1) == '>':
+                sends += bytes.fromhex(m.group(3))
+            elif m:
+                answers += bytes.fromhex(m.group(3))
+    with harness.Server(kind, conf) as server:
+        with server.client() as c:
+            c.send(sends)
+            expect(c.recv_all(5).hex(), answers.hex(), 'answer and close')
+        with server.client() as c:
+            harness.ok(c.auth('digest', b'bob:pw'))
+            harness.ok(c.ping())
+            harness.ok(c.close())
+
+
+# -- four-letter words ------------------------------------------------------
+
+def golden_text(name):
+    with open(os.path.join(GOLDEN, '4lw-%s.txt' % name)) as f:
+        return f.read()
+
+
+def shape(text):
+    """The text with everything that depends on the moment masked."""
+    text = re.sub(r'Zookeeper version: \d+\.\d+\.\d+\S*, built on .*',
+                  'Zookeeper version: V', text)
+    text = re.sub(r'0x[0-9a-f]+', '0xN', text)
+    text = re.sub(r'\b\w{3} \w{3} +\d+ \d\d:\d\d:\d\d \w+ \d{4}', 'DATE',
+                  text)
+    text = re.sub(r'127\.0\.0\.1:\d+\[[0-9a-f]+\]', 'ADDR', text)
+    text = re.sub(r'127\.0\.0\.1:\d+', 'ADDR', text)
+    return re.sub(r'(?<![\w.])-?\d+(\.\d+)?', 'N', text)
+
+
+def keys(text, separator):
+    return [line.split(separator)[0] for line in text.splitlines()
+            if separator in line]
+
+
+def words_scene(server):
+    """The scene the texts were taken in: two sessions, an ephemeral, some
+    watches."""
+    a = server.client(timeout_ms=30000)
+    b = server.client(timeout_ms=30000)
+    harness.ok(a.create('/flw'))
+    harness.ok(a.create('/flw/eph', flags=zkwire.EPHEMERAL))
+    harness.ok(a.get('/flw', watch=True))
+    harness.ok(a.children('/flw', watch=True))
+    harness.ok(b.exists('/flw/eph', watch=True))
+    harness.ok(b.add_watch('/flw', 0))
+    return a, b
+
+
+def add_word_cases(suite, kind):
+    scene = {}
+
+    def word(name):
+        return scene['server'].four_letter(name).decode()
+
+    @suite.case('srvr has the recorded lines in the recorded order')
+    def _():
+        expect(shape(word('srvr')), shape(golden_text('srvr')), 'srvr')
+
+    @suite.case('stat lists clients between version and numbers')
+    def _():
+        got = shape(word('stat'))
+        want = shape(golden_text('stat'))
+        expect(sorted(set(got.splitlines())),
+               sorted(set(want.splitlines())), 'stat lines')
+        expect(got.splitlines()[:2], want.splitlines()[:2], 'head of stat')
+        expect(got.splitlines()[-8:], want.splitlines()[-8:], 'its tail')
+
+    @suite.case('srvr average latency is a decimal')
+    def _():
+        line = re.search(r'^Latency min/avg/max: (\S+)$', word('srvr'),
+                         re.M).group(1)
+        expect(bool(re.fullmatch(r'\d+/\d+\.\d{1,4}/\d+', line)), True, line)
+
+    @suite.case('conf has the recorded keys in order')
+    def _():
+        got, want = keys(word('conf'), '='), keys(golden_text('conf'), '=')
+        expect([k for k in got if k in want], want, 'keys of conf')
+        text = word('conf')
+        expect('clientPort=%d\n' % scene['server'].port in text, True,
+               'own port in conf')
+        expect('serverId=0\n' in text, True, 'serverId 0')
+
+    @suite.case('cons has one well-formed line per connection')
+    def _():
+        lines = word('cons').split('\n')
+        expect(lines[-2:], ['', ''], 'end of cons')
+        bare = r' /127\.0\.0\.1:\d+\[[0-9a-f]+\]\(queued=\d+,recved=\d+,' \
+               r'sent=\d+'
+        full = bare + r',sid=0x[0-9a-f]+,lop=[A-Z0-9]+,est=\d+,to=30000,' \
+            r'lcxid=0x[0-9a-f]+,lzxid=0x[0-9a-f]+,lresp=\d+,llat=\d+,' \
+            r'minlat=\d+,avglat=\d+,maxlat=\d+\)'
+        with_session = [x for x in lines if re.fullmatch(full, x)]
+        expect(len(with_session), 2, 'lines with a session')
+        rest = [x for x in lines[:-2] if x not in with_session]
+        for line in rest:
+            if not re.fullmatch(bare + r'\)', line):
+                raise AssertionError('odd line %r' % line)
+        lops = sorted(re.search('lop=([A-Z0-9]+)', x).group(1)
+                      for x in with_session)
+        expect(lops, ['ADDW', 'GETC'], 'last operations')
+
+    @suite.case('dump lists both sessions and the ephemeral')
+    def _():
+        text = word('dump')
+        for part in ('SessionTracker dump:\n', 'ephemeral nodes dump:\n',
+                     'Sessions with Ephemerals (1):\n', '\t/flw/eph\n',
+                     'Connections dump:\n'):
+            expect(part in text, True, 'dump holds %r' % part)
+        for c in scene['clients']:
+            expect('\t0x%x\n' % c.session in text, True, 'session in dump')
+            expect('sessionId: 0x%x\n' % c.session in text, True,
+                   'connection in dump')
+        expect(bool(re.search(r'^Session Sets \(\d+\)/\(2\):$', text, re.M)),
+               True, 'head of the session sets')
+
+    @suite.case('wchs, wchc and wchp describe the data watches')
+    def _():
+        a, b = scene['clients']
+        expect(word('wchs'), '2 connections watching 2 paths\n'
+               'Total watches:3\n', 'wchs')
+        blocks = {}
+        for line in word('wchc').splitlines():
+            if line.startswith('0x'):
+                current = blocks.setdefault(line, set())
+            elif line:
+                expect(line[0], '\t', 'indent')
+                current.add(line[1:])
+        expect(blocks, {'0x%x' % a.session: {'/flw'},
+                        '0x%x' % b.session: {'/flw', '/flw/eph'}}, 'wchc')
+        blocks = {}
+        for line in word('wchp').splitlines():
+            if line.startswith('/'):
+                current = blocks.setdefault(line, set())
+            elif line:
+                expect(line[0], '\t', 'indent')
+                current.add(line[1:])
+        expect(blocks, {'/flw': {'0x%x' % a.session, '0x%x' % b.session},
+                        '/flw/eph': {'0x%x' % b.session}}, 'wchp')
+
+    @suite.case('dirs has its two lines')
+    def _():
+        expect(bool(re.fullmatch(r'datadir_size: \d+\nlogdir_size: \d+\n',
+                                 word('dirs'))), True, 'dirs')
+
+    @suite.case('envi starts with its title and names the version')
+    def _():
+        lines = word('envi').splitlines()
+        expect(lines[0], 'Environment:', 'title')
+        expect(bool(re.match(r'zookeeper\.version=\d+\.\d+\.\d+',
+                             lines[1])), True, 'version line')
+        have = keys('\n'.join(lines), '=')
+        for key in keys(golden_text('envi'), '='):
+            if key.startswith(('java.', 'os.memory')):
+                continue
+            expect(key in have, True, 'key %s in envi' % key)
+
+    @suite.case('mntr is tab-separated and holds the metrics users read')
+    def _():
+        lines = word('mntr').splitlines()
+        expect(lines[0].startswith('zk_version\t'), True, 'first line')
+        expect(lines[1], 'zk_server_state\tstandalone', 'second line')
+        values = {}
+        for line in lines:
+            key, tab, value = line.partition('\t')
+            expect(tab, '\t', 'tab in %r' % line)
+            expect(bool(re.fullmatch(r'zk_[\w.:-]+(\{.*\})?', key)), True,
+                   'key %r' % key)
+            values[key] = value
+        for key in ('zk_ephemerals_count', 'zk_num_alive_connections',
+                    'zk_avg_latency', 'zk_min_latency', 'zk_max_latency',
+                    'zk_outstanding_requests', 'zk_znode_count',
+                    'zk_watch_count', 'zk_packets_sent',
+                    'zk_packets_received', 'zk_approximate_data_size',
+                    'zk_open_file_descriptor_count', 'zk_global_sessions',
+                    'zk_max_file_descriptor_count', 'zk_local_sessions'):
+            expect(key in values, True, 'metric %s' % key)
+        expect(values['zk_ephemerals_count'], '1', 'ephemerals')
+        expect(values['zk_znode_count'], '7', 'nodes')
+        expect(values['zk_global_sessions'], '2', 'sessions')
+
+    @suite.case('stmk echoes the mask, gtmk returns it')
+    def _():
+        expect(scene['server'].four_letter(
+            b'stmk' + struct.pack('>q', 306)), b'306', 'stmk')
+
+    @suite.case('ruok, isro, crst, srst answer the recorded text')
+    def _():
+        for name in ('ruok', 'isro', 'crst', 'srst', 'gtmk'):
+            if name == 'gtmk':
+                expect(word(name).isdigit(), True, 'gtmk is a number')
+            else:
+                expect(word(name), golden_text(name), name)
+
+    def finish(options):
+        with harness.Server(kind) as server:
+            scene['server'] = server
+            scene['clients'] = words_scene(server)
+            suite.run(options)
+            for c in scene['clients']:
+                c.abort()
+    return finish
+
+
+def not_whitelisted(kind):
+    with harness.Server(kind, {'4lw.commands.whitelist': ' ruok , srvr'}) \
+            as server:
+        expect(server.four_letter('stat').decode(),
+               golden_text('not-whitelisted').replace('ruok', 'stat'),
+               'stat')
+        expect(server.four_letter('ruok'), b'imok', 'blank in the list')
+    with harness.Server(kind, {'4lw.commands.whitelist': None}) as server:
+        expect(server.four_letter('ruok').decode(),
+               golden_text('not-whitelisted'),
+               'ruok by default')
+
+
+def main():
+    options = harness.options(__doc__.splitlines()[0])
+    suite = Suite('replay')
+    kind = options.server
+    suite.attempt('the whole recorded run, byte for byte', whole_run, kind)
+    suite.attempt('a run damaged at one byte is found out', can_fail, kind)
+    suite.attempt('enforced authentication as recorded', enforced, kind)
+    suite.attempt('the whitelist texts as recorded', not_whitelisted, kind)
+    add_word_cases(suite, kind)(options)
+    return 1 if suite.failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ZooKeeper's own command line client, scripted.
+
+Goal: an operator with zkCli.sh sees the same text, to the zxid.
+
+Method: the commands of zkcli.commands are piped into zkCli.sh on a fresh
+server. Dates and session ids are masked; zxids, versions and messages are
+not. What watches print comes from another thread of the client, so those
+lines are taken out and compared as a list of their own. The transcript must
+equal zkcli.expected, which was taken from Debian's Java server with
+--record; comparing that server to it again is the self-check.
+"""
+import difflib
+import os
+import re
+import subprocess
+import sys
+
+import harness
+
+ZKCLI = '/usr/share/zookeeper/bin/zkCli.sh'
+COMMANDS = os.path.join(harness.HERE, 'zkcli.commands')
+EXPECTED = os.path.join(harness.HERE, 'zkcli.expected')
+RUN_SECONDS = 60
+
+
+def commands():
+    with open(COMMANDS) as f:
+        return [line.rstrip('\n') for line in f
+                if line.strip() and not line.startswith('#')]
+
+
+def run_client(server):
+    """Everything zkCli.sh printed, both streams in one."""
+    env = dict(os.environ, ZOO_LOG_DIR=server.home,
+               JVMFLAGS='-Xmx128m -XX:TieredStopAtLevel=1')
+    script = '\n'.join(commands()) + '\nquit\n'
+    done = subprocess.run(
+        ['/bin/bash', ZKCLI, '-server', server.hosts], input=script,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        timeout=RUN_SECONDS, env=env, cwd=server.home)
+    return done.stdout
+
+
+def normalise(text, server):
+    """(transcript, watch lines) with what varies masked."""
+    lines, watches = [], []
+    for line in text.splitlines():
+        if line.startswith('SLF4J') or not line.strip():
+            continue
+        if line == 'WATCHER::':
+            continue
+        if line.startswith('WatchedEvent '):
+            watches.append(line)
+            continue
+        line = line.replace(server.hosts, 'HOST')
+        line = re.sub(r'\w{3} \w{3} \d\d \d\d:\d\d:\d\d \w+ \d{4}', 'DATE',
+                      line)
+        line = re.sub(r'0x1[0-9a-f]{14}', 'SESSION', line)
+        if re.fullmatch(r'\[.*\]', line):
+            # Lists of no promised order.
+            line = '[%s]' % ', '.join(sorted(line[1:-1].split(', ')))
+        lines.append(line)
+    # So are the identities that whoami prints.
+    at = lines.index('Auth scheme: User') if 'Auth scheme: User' in lines \
+        else len(lines)
+    lines[at + 1:at + 3] = sorted(lines[at + 1:at + 3])
+    return lines, watches
+
+
+def transcript(kind):
+    with harness.Server(kind) as server:
+        lines, watches = normalise(run_client(server), server)
+    return lines + ['-- watch events'] + sorted(watches)
+
+
+def compare(kind):
+    with open(EXPECTED) as f:
+        want = f.read().splitlines()
+    got = transcript(kind)
+    if len(want) < len(commands()) // 2:
+        raise AssertionError('the expected transcript is too short')
+    if got != want:
+        raise AssertionError('the transcript differs:\n      %s' % (
+            '\n      '.join(list(difflib.unified_diff(
+                want, got, 'expected', 'got', lineterm='', n=2))[:60])))
+
+
+def main():
+    def extra(p):
+        p.add_argument('--record', action='store_true',
+                       help='write zkcli.expected from the Java server')
+    options = harness.options(__doc__.splitlines()[0], extra)
+    suite = harness.Suite('zkcli')
+    if options.record:
+        with open(EXPECTED, 'w') as f:
+            f.write('\n'.join(transcript('java')) + '\n')
+        return 0
+    if not os.path.exists(ZKCLI):
+        print('SKIPPED zkcli: %s is not installed' % ZKCLI)
+        return 0
+    suite.attempt('%d commands of zkCli.sh' % len(commands()), compare,
+                  options.server)
+    return suite.finish()
+
+
+if __name__ == '__main__':
+    sys.exit(main())

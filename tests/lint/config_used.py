@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""No key of zoo.cfg is accepted and then forgotten.
+
+Each field that config_keys.def fills is read by the server, or stops the
+start in missing_part() of server/config.c, or stands in HARMLESS below with
+the reason why nobody needs to read it.
+
+Usage: config_used.py [root]
+"""
+import os
+import re
+import sys
+
+import sources
+
+KEYS = 'server/config_keys.def'
+# kind(scope, "key", field, ... of config_keys.def
+ROW = re.compile(r'^(INT|SIZE|REAL|BOOL|YESNO|ENUM|TEXT|PATH)\('
+                 r'\w+,\s*"([^"]+)",\s*(\w+)', re.M)
+
+ENSEMBLE = 'server.N lines of an ensemble are refused as a whole'
+HTTP = 'admin.enableServer and the Prometheus provider are refused'
+HARMLESS = {
+    **dict.fromkeys((
+        'init_limit_ticks', 'sync_limit_ticks', 'connect_limit_ticks',
+        'election_algorithm', 'peer_type', 'dynamic_file',
+        'standalone_enabled', 'local_sessions_enabled',
+        'local_sessions_upgrading', 'quorum_listen_all',
+        'observer_master_port', 'sync_enabled', 'multi_address_enabled',
+        'reachability_check', 'reachability_timeout_ms', 'leader_serves',
+        'snap_syncs_max', 'diff_syncs_max', 'epoch_wait_ms',
+        'election_connect_ms', 'election_read_ms', 'election_bind_retries',
+        'notification_min_ms', 'notification_max_ms',
+        'observer_reconnect_ms', 'observer_election_ms',
+        'observer_sync_enabled', 'observer_master_bytes', 'leader_retry_ms',
+        'force_snapshot_sync', 'leader_nodelay', 'follower_nodelay',
+        'election_keepalive', 'commit_log_count', 'snapshot_size_factor',
+        'readonly_mode_enabled', 'eager_acl_check'), ENSEMBLE),
+    **dict.fromkeys((
+        'admin_address', 'admin_port', 'admin_url', 'admin_idle_ms',
+        'admin_rate_interval_ms', 'admin_snapshot_enabled',
+        'admin_restore_enabled', 'metrics_host', 'metrics_port'), HTTP),
+}
+
+
+def text_of_users(root, paths):
+    """All C of the product that may read a field."""
+    for path in paths:
+        folder, name = os.path.split(path)
+        if path.endswith('.c') and folder == 'server' \
+                and not name.startswith('config'):
+            yield sources.read(root, path)
+
+
+def refusals(root):
+    text = sources.read(root, 'server/config.c')
+    found = re.search(r'^missing_part\(.*?^}', text, re.M | re.S)
+    return found.group(0) if found else ''
+
+
+def main():
+    root = sys.argv[1] if len(sys.argv) > 1 else '.'
+    paths = list(sources.walk(root))
+    used = '\n'.join(text_of_users(root, paths)) + refusals(root)
+    findings = []
+    keys = sources.read(root, KEYS)
+    rows = list(ROW.finditer(keys))
+    if not rows:
+        findings.append((KEYS, 1, 'holds no keys'))
+    for row in rows:
+        key, field = row.group(2), row.group(3)
+        line = keys[:row.start()].count('\n') + 1
+        is_used = re.search(rf'\bconfig(->|\.){field}\b', used)
+        if field in HARMLESS and is_used:
+            findings.append((KEYS, line, f'{field} is read: it is HARMLESS '
+                             'no more'))
+        elif field not in HARMLESS and not is_used:
+            findings.append((KEYS, line, f'{key} is accepted, and nobody '
+                             f'reads {field}'))
+    sources.finish(findings)
+
+
+if __name__ == '__main__':
+    main()

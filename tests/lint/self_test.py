@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lints find what they are for.
+
+Goal    a lint that stays silent says something: it would have spoken.
+Method  a tiny clean tree passes each lint; then one thing at a time is broken
+        in a copy, and the lint must name it.
+
+Usage: self_test.py [cc]
+"""
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import textwrap
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+STYLE = os.path.join(os.path.dirname(os.path.dirname(HERE)), '.clang-format')
+CC = sys.argv[1] if len(sys.argv) > 1 else 'cc'
+SPDX = '/* SPDX-License-Identifier: Apache-2.0 */\n'
+
+
+def header(path, body=''):
+    guard = 'FALCONER_' + path.replace('/', '_').replace('.', '_').upper()
+    body = '\n' + body + '\n' if body else '\n'
+    return f'{SPDX}#ifndef {guard}\n#define {guard}\n{body}#endif\n'
+
+
+CLEAN = {
+    'base/b.h': header('base/b.h', 'int b(void);\n'),
+    'wire/w.h': header('wire/w.h', '#include "base/b.h"\n'),
+    'znode/z.h': header('znode/z.h'),
+    'consensus/c.h': header('consensus/c.h'),
+    'consensus/c.c': SPDX + '#include "consensus/c.h"\n\n'
+                            '#include <string.h>\n\n#include "base/b.h"\n',
+    'drivers/stream.h': header('drivers/stream.h'),
+    'drivers/disk_posix.h': header('drivers/disk_posix.h'),
+    'dataplane/d.h': header('dataplane/d.h', '#include "drivers/stream.h"\n'),
+    'store/s.h': header('store/s.h'),
+    'server/v.c': SPDX + '#include "drivers/disk_posix.h"\n',
+}
+
+
+def run(*command):
+    done = subprocess.run(command, capture_output=True, text=True,
+                          check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def lint(name, *args):
+    program = [sys.executable] if name.endswith('.py') else ['bash']
+    return run(*program, os.path.join(HERE, name), *args)
+
+
+class Tree:
+    """A clean tree in a folder of its own, with some files replaced."""
+
+    def __init__(self, **changes):
+        self.changes = changes.get('files', {})
+
+    def __enter__(self):
+        self.root = tempfile.mkdtemp(prefix='falconer-lint-')
+        for path, text in {**CLEAN, **self.changes}.items():
+            full = os.path.join(self.root, path)
+            os.makedirs(os.path.dirname(full), exist_ok=True)
+            with open(full, 'w', encoding='utf-8') as file:
+                file.write(text)
+        shutil.copy(STYLE, self.root)
+        return self.root
+
+    def __exit__(self, *unused):
+        shutil.rmtree(self.root)
+
+
+failures = []
+checks = 0
+
+
+def expect(what, result, status, part=''):
+    global checks
+    checks += 1
+    got, out = result
+    if got != status or part not in out:
+        failures.append(what)
+        print(f'FAILED {what}: status {got}, wanted {status} with '
+              f'"{part}"\n{textwrap.indent(out, "    ")}')
+
+
+def on_tree(name, path, text, part, *args):
+    """The lint must find `part` when the file at path has this text."""
+    with Tree(files={path: text}) as root:
+        expect(f'{name}: {part}', lint(name, root, *args), 1, part)
+
+
+def layering():
+    with Tree() as root:
+        expect('layering: a clean tree', lint('layering.py', root), 0)
+    for path, line, part in [
+            ('wire/w.h', '#include "znode/z.h"', 'wire/ must not know znode/'),
+            ('base/b.h', '#include "wire/w.h"', 'base/ must not know wire/'),
+            ('znode/z.h', '#include "consensus/c.h"', 'must not know'),
+            ('consensus/c.h', '#include "znode/z.h"', 'must not know'),
+            ('store/s.h', '#include "dataplane/d.h"', 'must not know'),
+            ('dataplane/d.h', '#include "store/s.h"', 'must not know'),
+            ('dataplane/d.h', '#  include "drivers/disk_posix.h"',
+             'is an implementation'),
+            ('dataplane/d.h', '#include "stream.h"', 'is no path'),
+            ('server/v.c', '#include "consensus/c.c"', 'included by nobody'),
+            ('dataplane/d.h', '#include <sys/socket.h>', 'belongs below'),
+            ('server/v.c', '#include <rte_ethdev.h>', 'belongs below'),
+            ('store/s.h', '#include <liburing.h>', 'belongs below'),
+            ('consensus/c.h', '#include <stdlib.h>', 'is pure'),
+            ('wire/w.h', '#include <stdio.h>', 'is pure')]:
+        text = SPDX + line + '\n' if path.endswith('.c') \
+            else header(path, line + '\n')
+        on_tree('layering.py', path, text, part)
+    on_tree('layering.py', 'consensus/c.c',
+            SPDX + '#include <string.h>\n#include "consensus/c.h"\n',
+            'comes first')
+
+
+def tidy():
+    long_body = 'int\nlong_one(void)\n{\n' + '\tb();\n' * 68 + '}\n'
+    with Tree(files={'base/b.c': SPDX + long_body.replace(
+            '\tb();\n', '', 1)}) as root:
+        expect('tidy: a clean tree', lint('tidy.py', root), 0)
+    for path, text, part in [
+            ('base/b.c', 'int a;\n', 'no line SPDX'),
+            ('base/b.c', SPDX + 'int a; \n', 'trailing blanks'),
+            ('base/b.c', SPDX + 'int a;', 'no newline'),
+            ('base/b.c', SPDX + 'int a;\n\n', 'blank lines at the end'),
+            ('base/b.c', SPDX + '/* TO' 'DO: more */\n', 'unfinished'),
+            ('base/b.c', SPDX + '#if 0\n#endif\n', 'switched off'),
+            ('base/b.c', SPDX + 'int a = 1 +\n  \t2;\n', 'blanks before'),
+            ('base/b.c', SPDX + '/* see /wo' 'rk/x */\n', 'one machine'),
+            ('base/b.c', SPDX + '\n' * 800 + 'int a;\n', 'more than 800'),
+            ('base/b.c', SPDX + long_body, 'long_one() has 71 lines'),
+            ('base/b.h', header('base/c.h'), 'is not FALCONER_BASE_B_H'),
+            ('script', '#!/bin/sh\ntrue\n', 'no line SPDX'),
+            ('tests/t.c', SPDX + '\n' * 2000 + 'int a;\n', 'more than 2000')]:
+        on_tree('tidy.py', path, text, part)
+
+
+def formatting():
+    if shutil.which('clang-format') is None:
+        print('skipped: clang-format is not installed')
+        return
+    with Tree() as root:
+        expect('format: a clean tree', lint('format.sh', root), 0)
+    with Tree(files={'base/b.c': SPDX + 'int  a;\n'}) as root:
+        got, out = lint('format.sh', root)
+        expect('format: two blanks', (got != 0, out), True, 'base/b.c')
+
+
+def headers():
+    with Tree() as root:
+        expect('headers: a clean tree',
+               lint('headers.sh', root, root, CC, 'base', 'wire'), 0)
+    on_tree('headers.sh', 'wire/w.h',
+            header('wire/w.h', 'static inline uint32_t\nw(void)\n{\n'
+                               '\treturn 1;\n}\n'),
+            'wire/w.h does not compile alone', '.', CC, 'base', 'wire')
+
+
+def compile_archive(folder, text):
+    source = os.path.join(folder, 'x.c')
+    archive = os.path.join(folder, 'x.a')
+    with open(source, 'w', encoding='ascii') as file:
+        file.write(text)
+    subprocess.run([CC, '-O2', '-fPIC', '-c', source, '-o', source + '.o'],
+                   check=True)
+    subprocess.run(['ar', 'rcs', archive, source + '.o'], check=True)
+    return archive
+
+
+def pure_symbols():
+    with tempfile.TemporaryDirectory(prefix='falconer-lint-') as folder:
+        def check(text, *args):
+            return lint('pure_symbols.sh', *args,
+                        compile_archive(folder, text))
+
+        clean = ('#include <string.h>\n'
+                 'const char *const names[] = {"a", "b"};\n'
+                 'void f(char *a, const char *b, size_t n)\n'
+                 '{ memcpy(a, b, n); }\n'
+                 'void g(char *a) { f(a, names[1], 1); }\n')
+        expect('pure: clean', check(clean), 0)
+        expect('pure: malloc', check(
+            '#include <stdlib.h>\nvoid *f(void) { return malloc(8); }\n'), 1,
+            'needs from outside: malloc')
+        expect('pure: clock', check(
+            '#include <time.h>\nlong f(void) { return time(0); }\n'), 1,
+            'needs from outside: time')
+        expect('pure: allowed by hand', check(
+            '#include <time.h>\nlong f(void) { return time(0); }\n',
+            '-a', 'time'), 0)
+        expect('pure: a variable', check(
+            'int counter;\nint f(void) { return counter++; }\n'), 1,
+            'has variables: counter')
+        expect('pure: a static variable', check(
+            'int f(void) { static int calls = 3; return calls++; }\n'), 1,
+            'has variables: calls')
+        expect('pure: an empty archive', check('static int x;\n'), 1,
+               'defines nothing')
+
+
+def read_path():
+    with tempfile.TemporaryDirectory(prefix='falconer-lint-') as folder:
+        def check(text):
+            return lint('read_path.py', 'read_.*',
+                        compile_archive(folder, text))
+
+        start = '#include <stdlib.h>\n#define KEEP __attribute__((noinline))\n'
+        expect('read path: clean', check(
+            start + 'KEEP static int deep(int i) { return i * 3; }\n'
+                    'int read_it(int i) { return deep(i) + 1; }\n'
+                    'void *write_it(void) { return malloc(8); }\n'), 0,
+            '1 starting functions: read_it')
+        expect('read path: two calls deep', check(
+            start + 'void *deep(size_t n);\n'
+                    'KEEP void *deep(size_t n) { return malloc(n); }\n'
+                    'KEEP static int middle(size_t n)\n'
+                    '{ return deep(n) != 0; }\n'
+                    'int read_it(size_t n) { return middle(n) + 1; }\n'), 1,
+            'read_it -> middle')
+        expect('read path: a tail call', check(
+            start + 'void read_it(void *p) { free(p); }\n'), 1,
+            'read_it -> free')
+        expect('read path: nothing to start from', check(
+            'int other(void) { return 1; }\n'), 1, 'no function matches')
+
+
+def main():
+    for group in (layering, tidy, formatting, headers, pure_symbols,
+                  read_path):
+        group()
+    print(f'{checks} checks, {len(failures)} failed')
+    sys.exit(bool(failures))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,857 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Goal: recovery brings up exactly what disk-format.md says for every captured
+ * directory, tells torn tails from damage, cuts what it may and refuses the
+ * rest in words, and never loses what txlog has called durable.
+ *
+ * Method: captured directories and their damaged variants on a disk in memory,
+ * with the real tree and prep behind apply(). Then logs written by txlog: cut
+ * at every byte of the last two batches, each of their sectors blanked or
+ * flipped, every operation of a recovery failing once. FAL_SEED, FAL_ROUNDS.
+ */
+
+#include "recover_testing.h"
+
+#include "store/log_reader.h"
+#include "store/txlog.h"
+
+#define FULL_ZXID   0x10000007eull
+#define FULL_DIGEST 0x244c60d22aull
+#define TORN_DIGEST 0x2429ea74ebull
+
+static const int64_t full_sessions[] = {0x100001bd0460000, 0x300001bd0810000,
+					0x200001bd04b0001};
+
+static void
+check_full(struct rt *rt)
+{
+	assert_int_equal(rt->outcome.last_zxid, FULL_ZXID);
+	assert_int_equal(tree_published_digest(rt->tree), FULL_DIGEST);
+	assert_int_equal(rt_nodes(rt), 78);
+	assert_int_equal(session_count(rt->sessions), 3);
+	for (uint32_t i = 0; i < 3; i++)
+		assert_non_null(session_find(rt->sessions, full_sessions[i]));
+	assert_int_equal(
+		session_find(rt->sessions, full_sessions[1])->timeout_ms, 7000);
+	assert_int_equal(rt->outcome.digests_different, 0);
+	assert_false(rt->outcome.is_damaged);
+}
+
+static void
+three_replicas_recover_to_the_same_state(void **arg)
+{
+	static const char *const dirs[] = {"fixture-full/server1/version-2",
+					   "fixture-full/server2/version-2",
+					   "fixture-full/server3/version-2"};
+
+	(void)arg;
+	for (uint32_t i = 0; i < 3; i++) {
+		struct rt rt;
+		struct recover_options options;
+
+		rt_begin(&rt);
+		rt_put_dir(&rt, dirs[i]);
+		options = rt_options(&rt);
+		assert_int_equal(rt_run(&rt, &options), 0);
+		check_full(&rt);
+		assert_true(rt.outcome.digests_compared > 10);
+		assert_false(rt.outcome.has_cut);
+		assert_int_equal(rt.outcome.replayed,
+				 FULL_ZXID - rt.outcome.snapshot_zxid);
+		rt_end(&rt);
+	}
+}
+
+/* Recovers what a cut has left once more: nothing is left to do. */
+static void
+check_second_start(struct rt *rt)
+{
+	const struct recover_options options = rt_options(rt);
+	const uint64_t last = rt->outcome.last_zxid;
+	const uint64_t digest = tree_published_digest(rt->tree);
+
+	assert_int_equal(rt_run(rt, &options), 0);
+	assert_false(rt->outcome.has_cut);
+	assert_int_equal(rt->outcome.last_zxid, last);
+	assert_int_equal(tree_published_digest(rt->tree), digest);
+}
+
+static void
+a_torn_tail_is_cut_and_synced(void **arg)
+{
+	struct rt rt;
+	struct recover_options options;
+	struct disk_info info;
+
+	(void)arg;
+	rt_begin(&rt);
+	rt_put_dir(&rt, "fixture-torn-tail/version-2");
+	options = rt_options(&rt);
+	assert_int_equal(rt_run(&rt, &options), 0);
+	assert_int_equal(rt.outcome.last_zxid, FULL_ZXID - 1);
+	assert_int_equal(tree_published_digest(rt.tree), TORN_DIGEST);
+	assert_true(rt.outcome.has_cut);
+	assert_string_equal(rt.outcome.cut_path, RT_DIR "/log.100000071");
+	assert_int_equal(rt.outcome.cut_offset, 980);
+	disk_mem_crash(rt.mem, DISK_MEM_LOSE_ALL);
+	assert_int_equal(disk_info(disk_mem_disk(rt.mem),
+				   RT_DIR "/log.100000071", &info),
+			 0);
+	assert_int_equal(info.bytes, 980);
+	check_second_start(&rt);
+	rt_end(&rt);
+}
+
+enum expectation {
+	EXPECT_FULL,     /* nothing is lost */
+	EXPECT_TORN,     /* the last transaction is cut */
+	EXPECT_REMOVED,  /* nothing is lost, the last file goes */
+	EXPECT_DAMAGE,   /* refused with 0x73 as the last good one */
+	EXPECT_FOREIGN,  /* refused, nothing is lost */
+	EXPECT_OLD_SNAP, /* nothing is lost, an older snapshot is used */
+};
+
+struct damaged {
+	const char *name, *file;
+	enum expectation expectation;
+};
+
+static const struct damaged damaged[] = {
+	{"bad_magic_tail", "log.10000007f", EXPECT_FOREIGN},
+	{"bitflip_last", "log.100000071", EXPECT_TORN},
+	{"bitflip_mid", "log.100000071", EXPECT_DAMAGE},
+	{"dup_zxid", "log.100000071", EXPECT_FULL},
+	{"empty_tail", "log.10000007f", EXPECT_REMOVED},
+	{"eor_lost", "log.100000071", EXPECT_TORN},
+	{"header_only_tail", "log.10000007f", EXPECT_FULL},
+	{"hole_mid_eor", "log.100000071", EXPECT_DAMAGE},
+	{"huge_len", "log.100000071", EXPECT_TORN},
+	{"minus1_len", "log.100000071", EXPECT_TORN},
+	{"neg_len", "log.100000071", EXPECT_TORN},
+	{"short_header_tail", "log.10000007f", EXPECT_REMOVED},
+	{"snap_bitflip", "snapshot.10000006f", EXPECT_OLD_SNAP},
+	{"snap_empty", "snapshot.10000006f", EXPECT_OLD_SNAP},
+	{"snap_trail_flip", "snapshot.10000006f", EXPECT_OLD_SNAP},
+	{"snap_trunc", "snapshot.10000006f", EXPECT_OLD_SNAP},
+	{"torn_crc_only", "log.100000071", EXPECT_TORN},
+	{"torn_eof", "log.100000071", EXPECT_TORN},
+	{"torn_len_only", "log.100000071", EXPECT_TORN},
+	{"torn_zero", "log.100000071", EXPECT_TORN},
+};
+
+static void
+put_damaged(struct rt *rt, const struct damaged *what)
+{
+	char path[RT_PATH_BYTES];
+
+	rt_put_dir(rt, "fixture-full/server1/version-2");
+	snprintf(path, sizeof(path), "damaged/%s/%s", what->name, what->file);
+	rt_put(rt, path, what->file);
+}
+
+static void
+check_good_start(struct rt *rt, const struct damaged *what)
+{
+	struct disk_info info;
+	char path[RT_PATH_BYTES];
+
+	if (what->expectation == EXPECT_TORN) {
+		assert_int_equal(rt->outcome.last_zxid, FULL_ZXID - 1);
+		assert_int_equal(tree_published_digest(rt->tree), TORN_DIGEST);
+		assert_true(rt->outcome.has_cut);
+		assert_false(rt->outcome.is_damaged);
+	} else {
+		check_full(rt);
+	}
+	assert_int_equal(rt->outcome.snapshots_refused,
+			 what->expectation == EXPECT_OLD_SNAP ? 1 : 0);
+	snprintf(path, sizeof(path), RT_DIR "/%s", what->file);
+	assert_int_equal(disk_info(disk_mem_disk(rt->mem), path, &info),
+			 what->expectation == EXPECT_REMOVED ? FAL_ENOENT : 0);
+	check_second_start(rt);
+}
+
+static void
+every_damaged_directory_has_its_outcome(void **arg)
+{
+	(void)arg;
+	for (uint32_t i = 0; i < sizeof(damaged) / sizeof(damaged[0]); i++) {
+		const enum expectation wanted = damaged[i].expectation;
+		struct rt rt;
+		struct recover_options options;
+		int err;
+
+		print_message("         %s\n", damaged[i].name);
+		rt_begin(&rt);
+		put_damaged(&rt, &damaged[i]);
+		options = rt_options(&rt);
+		err = rt_run(&rt, &options);
+		if (wanted != EXPECT_DAMAGE && wanted != EXPECT_FOREIGN) {
+			assert_int_equal(err, 0);
+			check_good_start(&rt, &damaged[i]);
+			rt_end(&rt);
+			continue;
+		}
+		assert_int_equal(err, FAL_ECORRUPT);
+		assert_non_null(strstr(rt.outcome.message, damaged[i].file));
+		assert_non_null(strstr(rt.outcome.message, "accept-loss"));
+		assert_int_equal(rt.outcome.last_zxid, wanted == EXPECT_DAMAGE
+							       ? 0x100000073
+							       : FULL_ZXID);
+		assert_false(rt.outcome.has_cut);
+		rt_end(&rt);
+	}
+}
+
+static void
+a_member_starts_damaged_and_changes_nothing_on_disk(void **arg)
+{
+	(void)arg;
+	for (uint32_t i = 0; i < sizeof(damaged) / sizeof(damaged[0]); i++) {
+		struct rt rt;
+		struct recover_options options;
+		uint64_t operations;
+
+		if (damaged[i].expectation != EXPECT_DAMAGE)
+			continue;
+		rt_begin(&rt);
+		put_damaged(&rt, &damaged[i]);
+		options = rt_options(&rt);
+		options.is_member = true;
+		operations = disk_mem_operations(rt.mem);
+		assert_int_equal(rt_run(&rt, &options), 0);
+		assert_true(rt.outcome.is_damaged);
+		assert_int_equal(rt.outcome.last_zxid, 0x100000073);
+		assert_int_equal(disk_mem_operations(rt.mem), operations);
+		rt_end(&rt);
+	}
+}
+
+static void
+accepting_the_loss_cuts_and_keeps_a_copy(void **arg)
+{
+	static const struct damaged mid = {"bitflip_mid", "log.100000071",
+					   EXPECT_DAMAGE};
+	struct rt rt;
+	struct recover_options options;
+	size_t bytes = 0;
+
+	(void)arg;
+	rt_begin(&rt);
+	put_damaged(&rt, &mid);
+	options = rt_options(&rt);
+	options.accepts_loss = true;
+	assert_int_equal(rt_run(&rt, &options), 0);
+	assert_int_equal(rt.outcome.last_zxid, 0x100000073);
+	assert_true(rt.outcome.has_cut && rt.outcome.must_snapshot);
+	assert_int_equal(rt.outcome.cut_offset, 259);
+	assert_non_null(disk_mem_bytes(
+		rt.mem, RT_DIR "/" RECOVER_CUT_PREFIX "log.100000071", &bytes));
+	assert_int_equal(bytes, 65552);
+	check_second_start(&rt);
+	rt_end(&rt);
+}
+
+static void
+damage_that_a_snapshot_covers_loses_nothing(void **arg)
+{
+	struct rt rt;
+	struct recover_options options;
+	uint8_t *log;
+	size_t bytes = 0;
+
+	(void)arg;
+	rt_begin(&rt);
+	rt_put_dir(&rt, "fixture-torn-tail/version-2");
+	/* snapshot.10000007d is there; break record 0x100000074. */
+	rt_put(&rt, "damaged/bitflip_mid/log.100000071", "log.100000071");
+	log = disk_mem_bytes(rt.mem, RT_DIR "/log.100000071", &bytes);
+	assert_non_null(log);
+	options = rt_options(&rt);
+	assert_int_equal(rt_run(&rt, &options), 0);
+	check_full(&rt);
+	assert_int_equal(rt.outcome.snapshot_zxid, 0x10000007d);
+	assert_int_equal(rt.outcome.replayed, 1);
+	rt_end(&rt);
+}
+
+static void
+a_missing_log_is_refused_with_the_gap(void **arg)
+{
+	struct rt rt;
+	struct recover_options options;
+	struct disk *disk;
+
+	(void)arg;
+	rt_begin(&rt);
+	disk = disk_mem_disk(rt.mem);
+	rt_put_dir(&rt, "fixture-full/server1/version-2");
+	assert_int_equal(disk_unlink(disk, RT_DIR "/log.100000049"), 0);
+	assert_int_equal(disk_unlink(disk, RT_DIR "/snapshot.10000006f"), 0);
+	options = rt_options(&rt);
+	assert_int_equal(rt_run(&rt, &options), FAL_ECORRUPT);
+	assert_int_equal(rt.outcome.last_zxid, 0x100000048);
+	assert_non_null(strstr(rt.outcome.message, "0x100000071"));
+	options.is_member = true;
+	assert_int_equal(rt_run(&rt, &options), 0);
+	assert_true(rt.outcome.is_damaged);
+	rt_end(&rt);
+}
+
+static void
+logs_without_a_snapshot_are_refused_unless_trusted(void **arg)
+{
+	struct rt rt;
+	struct recover_options options;
+
+	(void)arg;
+	rt_begin(&rt);
+	rt_put(&rt, "fixture-full/server1/version-2/log.100000001",
+	       "log.100000001");
+	options = rt_options(&rt);
+	assert_int_equal(rt_run(&rt, &options), FAL_ECORRUPT);
+	assert_non_null(strstr(rt.outcome.message, "snapshot.trust.empty"));
+	options.trusts_no_snapshot = true;
+	assert_int_equal(rt_run(&rt, &options), 0);
+	assert_int_equal(rt.outcome.last_zxid, 0x100000026);
+	assert_true(rt.outcome.must_snapshot);
+	assert_int_equal(rt.outcome.digests_different, 0);
+	rt_end(&rt);
+}
+
+static void
+an_empty_directory_is_a_fresh_database(void **arg)
+{
+	struct rt rt;
+	struct recover_options options;
+
+	(void)arg;
+	rt_begin(&rt);
+	options = rt_options(&rt);
+	assert_int_equal(rt_run(&rt, &options), 0);
+	assert_true(rt.outcome.is_empty);
+	assert_int_equal(rt.outcome.last_zxid, 0);
+	assert_int_equal(rt_nodes(&rt), 4);
+	assert_int_equal(tree_published_digest(rt.tree), 0x51c6d660);
+	rt_end(&rt);
+}
+
+/* A stale suffix behind a snapshot that is gone (hazard H3). */
+static void
+a_left_over_of_another_history_is_refused(void **arg)
+{
+	struct rt rt;
+	struct recover_options options;
+	struct disk *disk;
+
+	(void)arg;
+	rt_begin(&rt);
+	disk = disk_mem_disk(rt.mem);
+	rt_put_dir(&rt, "hazard-stale-suffix-after-snap/version-2");
+	options = rt_options(&rt);
+	assert_int_equal(rt_run(&rt, &options), 0);
+	assert_int_equal(rt.outcome.last_zxid, 0x400000004);
+	assert_null(tree_find(rt.tree, tree_path_of(rt.tree, "/lost0", 6)));
+	assert_int_equal(disk_unlink(disk, RT_DIR "/snapshot.300000008"), 0);
+	assert_int_equal(disk_unlink(disk, RT_DIR "/snapshot.300000002"), 0);
+	assert_int_equal(rt_run(&rt, &options), FAL_ECORRUPT);
+	assert_non_null(strstr(rt.outcome.message, "0x300000003"));
+	rt_end(&rt);
+}
+
+static void
+old_and_odd_logs_are_read(void **arg)
+{
+	static const struct {
+		const char *log;
+		uint64_t last;
+	} cases[] = {{"no-digest/log.1", 0},
+		     {"no-closesession-body/log.1", 5},
+		     {"synthetic-v0/log.1", 4}};
+
+	(void)arg;
+	for (uint32_t i = 0; i < 3; i++) {
+		struct rt rt;
+		struct recover_options options;
+
+		rt_begin(&rt);
+		rt_put(&rt, "no-digest/snapshot.0", "snapshot.0");
+		rt_put(&rt, cases[i].log, "log.1");
+		options = rt_options(&rt);
+		assert_int_equal(rt_run(&rt, &options), 0);
+		assert_true(rt.outcome.replayed > 3);
+		if (cases[i].last != 0)
+			assert_int_equal(rt.outcome.last_zxid, cases[i].last);
+		if (i == 2) {
+			assert_non_null(tree_find(
+				rt.tree, tree_path_of(rt.tree, "/v0", 3)));
+			assert_null(tree_find(
+				rt.tree, tree_path_of(rt.tree, "/v0/eph", 7)));
+		}
+		rt_end(&rt);
+	}
+}
+
+static void
+a_check_on_its_own_is_named_and_can_be_cut(void **arg)
+{
+	struct rt rt;
+	struct recover_options options;
+
+	(void)arg;
+	rt_begin(&rt);
+	rt_put(&rt, "txn-types/snapshot.0", "snapshot.0");
+	rt_put(&rt, "bare-check/log.100000001", "log.100000001");
+	options = rt_options(&rt);
+	assert_int_equal(rt_run(&rt, &options), FAL_ECORRUPT);
+	assert_non_null(strstr(rt.outcome.message, "0x100000003"));
+	assert_non_null(strstr(rt.outcome.message, "until=0x100000002"));
+	options.until_zxid = 0x100000002;
+	assert_int_equal(rt_run(&rt, &options), 0);
+	assert_int_equal(rt.outcome.last_zxid, 0x100000002);
+	assert_true(rt.outcome.has_cut);
+	check_second_start(&rt);
+	rt_end(&rt);
+}
+
+static void
+cutting_behind_a_zxid_takes_newer_snapshots_and_logs_aside(void **arg)
+{
+	struct rt rt;
+	struct recover_options options;
+	struct disk *disk;
+	struct disk_info info;
+
+	(void)arg;
+	rt_begin(&rt);
+	disk = disk_mem_disk(rt.mem);
+	rt_put_dir(&rt, "fixture-full/server1/version-2");
+	options = rt_options(&rt);
+	options.until_zxid = 0x100000050;
+	assert_int_equal(rt_run(&rt, &options), 0);
+	assert_int_equal(rt.outcome.last_zxid, 0x100000050);
+	assert_int_equal(disk_info(disk, RT_DIR "/snapshot.10000006f", &info),
+			 FAL_ENOENT);
+	assert_int_equal(disk_info(disk, RT_DIR "/log.100000071", &info),
+			 FAL_ENOENT);
+	assert_int_equal(
+		disk_info(disk, RT_DIR "/" RECOVER_CUT_PREFIX "log.100000071",
+			  &info),
+		0);
+	check_second_start(&rt);
+	/* Cut exactly at a snapshot newer than the logs below it. */
+	options.until_zxid = 0x10000004f;
+	assert_int_equal(rt_run(&rt, &options), 0);
+	assert_int_equal(rt.outcome.last_zxid, 0x10000004f);
+	rt_end(&rt);
+}
+
+static void
+a_tree_that_differs_from_its_digest_is_refused_unless_forced(void **arg)
+{
+	struct rt rt;
+	struct recover_options options;
+	uint8_t *snapshot;
+	size_t bytes = 0;
+
+	(void)arg;
+	rt_begin(&rt);
+	rt_put(&rt, "txn-types/snapshot.0", "snapshot.0");
+	rt_put(&rt, "txn-types/log.100000001", "log.100000001");
+	/* The first record's digest, with a new checksum around it. */
+	snapshot = disk_mem_bytes(rt.mem, RT_DIR "/log.100000001", &bytes);
+	assert_non_null(snapshot);
+	snapshot[0x4b] ^= 1;
+	be_store64(snapshot + 0x10, checksum_adler32(1, snapshot + 0x1c, 0x30));
+	options = rt_options(&rt);
+	assert_int_equal(rt_run(&rt, &options), FAL_ECORRUPT);
+	assert_int_equal(rt.outcome.digests_different, 1);
+	assert_int_equal(rt.outcome.digest_zxid, 0x100000001);
+	options.ignores_digest = true;
+	assert_int_equal(rt_run(&rt, &options), 0);
+	assert_int_equal(rt.outcome.last_zxid, 0x100000026);
+	rt_end(&rt);
+}
+
+/* ---- logs of our own -------------------------------------------------------
+ */
+
+#define OWN_FIRST 0x700000001ull
+#define OWN_COUNT 40u
+#define BATCH     5u
+#define WINDOW    (1u << 20)
+
+struct own {
+	struct rt rt;
+	uint64_t ends[OWN_COUNT]; /* where each record ends in the file */
+	uint32_t lengths[OWN_COUNT];
+};
+
+/* setData of a node that is not there: any size, applies as an error. */
+static uint32_t
+make_entry(uint8_t *to, uint32_t data_bytes, uint64_t zxid)
+{
+	struct jute_writer writer = jute_writer_of(to, data_bytes + 100);
+	const struct txn_header header = {.session_id = 1,
+					  .cxid = 1,
+					  .zxid = (int64_t)zxid,
+					  .time_ms = 1700000000000,
+					  .type = OP_SET_DATA};
+	uint8_t *data;
+
+	txn_put_header(&writer, &header);
+	jute_put_cstr(&writer, "/none");
+	jute_put_int(&writer, (int32_t)data_bytes);
+	data = jute_claim(&writer, data_bytes);
+	assert_non_null(data);
+	/* Zeros inside, as real data has: whole sectors of them. */
+	for (uint32_t i = 0; i < data_bytes; i++)
+		data[i] = i / 700 % 2 == 0 ? (uint8_t)(zxid + i) : 0;
+	jute_put_int(&writer, 1);
+	return (uint32_t)jute_written(&writer);
+}
+
+static void
+own_begin(struct own *own)
+{
+	static uint8_t entry[10000];
+	struct txlog *log = NULL;
+	const struct txlog_options options = {.dir = RT_DIR,
+					      .window_bytes = WINDOW,
+					      .prealloc_bytes = WINDOW / 4,
+					      .entry_bytes_max = 65536,
+					      .last_zxid = OWN_FIRST - 1};
+	uint64_t end = LOG_FILE_HEADER_BYTES;
+
+	rt_begin(&own->rt);
+	rt_put(&own->rt, "txn-types/snapshot.0", "snapshot.0");
+	assert_int_equal(
+		txlog_create(disk_mem_disk(own->rt.mem), &options, &log), 0);
+	for (uint32_t i = 0; i < OWN_COUNT; i++) {
+		const uint32_t data_bytes = i % 7 == 3 ? 2100 : 20 + 13 * i;
+		const uint32_t bytes =
+			make_entry(entry, data_bytes, OWN_FIRST + i);
+
+		assert_int_equal(txlog_append(log, entry, bytes, OWN_FIRST + i),
+				 0);
+		end += bytes + LOG_RECORD_OVERHEAD;
+		own->ends[i] = end;
+		own->lengths[i] = bytes;
+		if (i % BATCH == BATCH - 1)
+			while (txlog_poll(log))
+				continue;
+	}
+	assert_int_equal(txlog_durable_zxid(log), OWN_FIRST + OWN_COUNT - 1);
+	txlog_destroy(log);
+}
+
+/* How many records end at or before `offset`. */
+static uint32_t
+own_whole(const struct own *own, uint64_t offset)
+{
+	uint32_t count = 0;
+
+	while (count < OWN_COUNT && own->ends[count] <= offset)
+		count++;
+	return count;
+}
+
+/* A run on a changed copy; gives the outcome and what is left afterwards. */
+static int
+own_try(const struct own *own, struct disk_mem *changed, bool is_member,
+	struct recover_outcome *outcome)
+{
+	struct rt rt = own->rt;
+	struct recover_options options;
+	int err;
+
+	rt.mem = changed;
+	options = rt_options(&rt);
+	options.is_member = is_member;
+	/* The log's epoch starts with 1, like any. */
+	err = recover_run(disk_mem_disk(changed), &options, rt.tree, outcome);
+	return err;
+}
+
+static uint8_t *
+own_log(struct disk_mem *mem, size_t *bytes)
+{
+	char path[FILE_PATH_MAX];
+
+	assert_int_equal(file_path_log(path, RT_DIR, OWN_FIRST), 0);
+	return disk_mem_bytes(mem, path, bytes);
+}
+
+/* Power loss leaves the last two batches' file without an end: either the file
+ * is short, or zeros follow. */
+static void
+a_log_cut_at_any_byte_of_the_last_two_batches_recovers(void **arg)
+{
+	static struct own own;
+	uint64_t from;
+
+	(void)arg;
+	own_begin(&own);
+	from = own.ends[OWN_COUNT - 2 * BATCH - 1];
+	for (uint64_t at = from; at <= own.ends[OWN_COUNT - 1]; at++) {
+		for (uint32_t is_short = 0; is_short < 2; is_short++) {
+			struct disk_mem *copy = NULL;
+			struct recover_outcome outcome;
+			size_t bytes = 0;
+			uint8_t *log;
+
+			if (is_short == 1 && at % 5 != 0)
+				continue;
+			assert_int_equal(disk_mem_copy(own.rt.mem, 1, &copy),
+					 0);
+			log = own_log(copy, &bytes);
+			if (is_short == 1) {
+				char path[FILE_PATH_MAX];
+				uint8_t *part = malloc((size_t)at);
+
+				assert_non_null(part);
+				memcpy(part, log, (size_t)at);
+				assert_int_equal(
+					file_path_log(path, RT_DIR, OWN_FIRST),
+					0);
+				assert_int_equal(disk_mem_put(copy, path, part,
+							      (size_t)at),
+						 0);
+				free(part);
+			} else {
+				memset(log + at, 0, bytes - (size_t)at);
+			}
+			assert_int_equal(own_try(&own, copy, false, &outcome),
+					 0);
+			assert_int_equal(outcome.last_zxid,
+					 OWN_FIRST - 1 + own_whole(&own, at));
+			assert_int_equal(outcome.digests_different, 0);
+			disk_mem_destroy(copy);
+		}
+	}
+	rt_end(&own.rt);
+}
+
+/* Sectors of the last two batches that never reached the disk: whatever set of
+ * them is missing, what lies before the first is kept. */
+static void
+any_missing_sectors_are_a_torn_tail(void **arg)
+{
+	static struct own own;
+	const uint32_t rounds = testing_rounds("FAL_ROUNDS", 400);
+	uint64_t first, last;
+
+	(void)arg;
+	own_begin(&own);
+	first = own.ends[OWN_COUNT - 2 * BATCH - 1] / 512 + 1;
+	last = own.ends[OWN_COUNT - 1] / 512;
+	for (uint32_t round = 0; round < rounds; round++) {
+		struct disk_mem *copy = NULL;
+		struct recover_outcome outcome;
+		size_t bytes = 0;
+		uint64_t lost = UINT64_MAX;
+		uint32_t whole;
+		uint8_t *log;
+
+		assert_int_equal(disk_mem_copy(own.rt.mem, 1, &copy), 0);
+		log = own_log(copy, &bytes);
+		for (uint64_t sector = first; sector <= last; sector++) {
+			uint8_t *at = log + sector * 512;
+			uint32_t used = 0;
+
+			if (testing_below(3) != 0)
+				continue;
+			while (used < 512 && at[used] == 0)
+				used++;
+			if (used == 512)
+				continue; /* was blank anyway */
+			memset(at, 0, 512);
+			if (sector * 512 + used < lost)
+				lost = sector * 512 + used;
+		}
+		assert_int_equal(own_try(&own, copy, false, &outcome), 0);
+		whole = lost == UINT64_MAX ? OWN_COUNT : own_whole(&own, lost);
+		assert_int_equal(outcome.last_zxid, OWN_FIRST - 1 + whole);
+		/* And it starts again. */
+		assert_int_equal(own_try(&own, copy, false, &outcome), 0);
+		assert_false(outcome.has_cut);
+		disk_mem_destroy(copy);
+	}
+	rt_end(&own.rt);
+}
+
+/* A flipped bit is no torn sector: with good records behind it, it is damage;
+ * in the last record it cannot be told from a tear. */
+static void
+a_flipped_sector_is_damage_unless_it_is_the_end(void **arg)
+{
+	static struct own own;
+
+	(void)arg;
+	own_begin(&own);
+	for (uint64_t sector = 0; sector * 512 < own.ends[OWN_COUNT - 1];
+	     sector++) {
+		struct disk_mem *copy = NULL;
+		struct recover_outcome outcome;
+		const uint64_t at = sector * 512 + 17;
+		size_t bytes = 0;
+		uint32_t whole;
+		uint8_t *log;
+		int err;
+
+		if (at >= own.ends[OWN_COUNT - 1])
+			break;
+		assert_int_equal(disk_mem_copy(own.rt.mem, 1, &copy), 0);
+		log = own_log(copy, &bytes);
+		log[at] ^= 0x40;
+		whole = own_whole(&own, at);
+		err = own_try(&own, copy, true, &outcome);
+		assert_int_equal(err, 0);
+		assert_int_equal(outcome.last_zxid, OWN_FIRST - 1 + whole);
+		/* A record with blank sectors of its own reads like a tear. */
+		if (whole < OWN_COUNT - 1 && own.lengths[whole] < 1500)
+			assert_true(outcome.is_damaged);
+		if (whole == OWN_COUNT - 1)
+			assert_true(outcome.has_cut && !outcome.is_damaged);
+		disk_mem_destroy(copy);
+	}
+	rt_end(&own.rt);
+}
+
+static void
+after_a_clean_stop_a_shorter_log_is_damage(void **arg)
+{
+	static struct own own;
+	struct disk_mem *copy = NULL;
+	struct recover_outcome outcome;
+	size_t bytes = 0;
+	uint8_t *log;
+
+	(void)arg;
+	own_begin(&own);
+	assert_int_equal(recover_note_clean_stop(disk_mem_disk(own.rt.mem),
+						 RT_DIR,
+						 OWN_FIRST + OWN_COUNT - 1),
+			 0);
+	assert_int_equal(disk_mem_copy(own.rt.mem, 1, &copy), 0);
+	assert_int_equal(own_try(&own, copy, false, &outcome), 0);
+	assert_true(outcome.was_clean_stop);
+	/* The note is good for one start. */
+	assert_int_equal(own_try(&own, copy, false, &outcome), 0);
+	assert_false(outcome.was_clean_stop);
+	disk_mem_destroy(copy);
+
+	/* The same tail that is torn after a crash. */
+	assert_int_equal(disk_mem_copy(own.rt.mem, 1, &copy), 0);
+	log = own_log(copy, &bytes);
+	memset(log + own.ends[OWN_COUNT - 2] + 5, 0, 4096);
+	assert_int_equal(own_try(&own, copy, false, &outcome), FAL_ECORRUPT);
+	assert_non_null(strstr(outcome.message, "stopped cleanly"));
+	assert_int_equal(own_try(&own, copy, true, &outcome), 0);
+	assert_true(outcome.is_damaged);
+	disk_mem_destroy(copy);
+
+	/* Even an end that looks clean. */
+	assert_int_equal(disk_mem_copy(own.rt.mem, 1, &copy), 0);
+	log = own_log(copy, &bytes);
+	memset(log + own.ends[OWN_COUNT - 2], 0, 4096);
+	assert_int_equal(own_try(&own, copy, false, &outcome), FAL_ECORRUPT);
+	disk_mem_destroy(copy);
+	rt_end(&own.rt);
+}
+
+static void
+a_note_of_an_older_stop_does_not_matter(void **arg)
+{
+	static struct own own;
+	struct disk_mem *copy = NULL;
+	struct recover_outcome outcome;
+	size_t bytes = 0;
+	uint8_t *log;
+
+	(void)arg;
+	own_begin(&own);
+	/* Another server went on here after our clean stop, and crashed. */
+	assert_int_equal(recover_note_clean_stop(disk_mem_disk(own.rt.mem),
+						 RT_DIR, OWN_FIRST + 3),
+			 0);
+	assert_int_equal(disk_mem_copy(own.rt.mem, 1, &copy), 0);
+	log = own_log(copy, &bytes);
+	memset(log + own.ends[OWN_COUNT - 2] + 5, 0, 4096);
+	assert_int_equal(own_try(&own, copy, false, &outcome), 0);
+	assert_true(outcome.has_cut && !outcome.was_clean_stop);
+	disk_mem_destroy(copy);
+	rt_end(&own.rt);
+}
+
+static void
+a_recovery_whose_operation_fails_can_be_repeated(void **arg)
+{
+	static struct own own;
+	size_t bytes = 0;
+	uint32_t failed = 0;
+	uint8_t *log;
+
+	(void)arg;
+	own_begin(&own);
+	assert_int_equal(recover_note_clean_stop(disk_mem_disk(own.rt.mem),
+						 RT_DIR, OWN_FIRST),
+			 0);
+	log = own_log(own.rt.mem, &bytes);
+	memset(log + own.ends[OWN_COUNT - 2] + 5, 0, 4096);
+	for (uint64_t n = 0; n < 8; n++) {
+		struct disk_mem *copy = NULL;
+		struct recover_outcome outcome;
+		int err;
+
+		assert_int_equal(
+			disk_mem_copy(own.rt.mem, testing_random(), &copy), 0);
+		disk_mem_fail_at(copy, n, FAL_EIO, true);
+		err = own_try(&own, copy, false, &outcome);
+		failed += err != 0;
+		disk_mem_crash(copy, DISK_MEM_BY_CHANCE);
+		assert_int_equal(own_try(&own, copy, false, &outcome), 0);
+		assert_int_equal(outcome.last_zxid, OWN_FIRST + OWN_COUNT - 2);
+		disk_mem_destroy(copy);
+	}
+	/* Truncation, its sync, the directory; the marker and its directory. */
+	assert_int_equal(failed, 5);
+	rt_end(&own.rt);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(three_replicas_recover_to_the_same_state),
+		cmocka_unit_test(a_torn_tail_is_cut_and_synced),
+		cmocka_unit_test(every_damaged_directory_has_its_outcome),
+		cmocka_unit_test(
+			a_member_starts_damaged_and_changes_nothing_on_disk),
+		cmocka_unit_test(accepting_the_loss_cuts_and_keeps_a_copy),
+		cmocka_unit_test(damage_that_a_snapshot_covers_loses_nothing),
+		cmocka_unit_test(a_missing_log_is_refused_with_the_gap),
+		cmocka_unit_test(
+			logs_without_a_snapshot_are_refused_unless_trusted),
+		cmocka_unit_test(an_empty_directory_is_a_fresh_database),
+		cmocka_unit_test(a_left_over_of_another_history_is_refused),
+		cmocka_unit_test(old_and_odd_logs_are_read),
+		cmocka_unit_test(a_check_on_its_own_is_named_and_can_be_cut),
+		cmocka_unit_test(
+			cutting_behind_a_zxid_takes_newer_snapshots_and_logs_aside),
+		cmocka_unit_test(
+			a_tree_that_differs_from_its_digest_is_refused_unless_forced),
+		cmocka_unit_test(
+			a_log_cut_at_any_byte_of_the_last_two_batches_recovers),
+		cmocka_unit_test(any_missing_sectors_are_a_torn_tail),
+		cmocka_unit_test(
+			a_flipped_sector_is_damage_unless_it_is_the_end),
+		cmocka_unit_test(after_a_clean_stop_a_shorter_log_is_damage),
+		cmocka_unit_test(a_note_of_an_older_stop_does_not_matter),
+		cmocka_unit_test(
+			a_recovery_whose_operation_fails_can_be_repeated),
+	};
+
+	testing_seed(0x9e3779b97f4a7c15);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

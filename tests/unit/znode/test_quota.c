@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Goal    Usage of quota roots is kept as ZooKeeper keeps it: text of the
+ *         stats node only, deepest root only, recounted when the stats node is
+ *         made; hard limits refuse with enforceQuota and never without;
+ *         garbage in either node hurts nobody (client-protocol.md 9.3, 19).
+ * Method  writes of every kind below one and two quota roots, the text of the
+ *         stats nodes read after each.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "prep_world.h"
+
+#define LIMITS "zookeeper_limits"
+#define STATS  "zookeeper_stats"
+
+static const struct prep_options enforcing = {.has_extended_types = true,
+                                              .is_digest_on = true,
+                                              .has_close_paths = true,
+                                              .enforce_quota = true};
+
+static void
+assert_text(struct world *world, const char *path, const char *expected)
+{
+	struct znode *node = tree_find(
+		world->tree,
+		tree_path_of(world->tree, path, (uint32_t)strlen(path)));
+
+	assert_non_null(node);
+	const struct jute_slice data = tree_spec_data(world->tree, node);
+
+	assert_int_equal(data.bytes, strlen(expected));
+	assert_memory_equal(data.data, expected, strlen(expected));
+}
+
+/* Makes `root` (one component) a quota root with that text of limits. */
+static void
+make_root(struct world *world, const char *root, const char *limits)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/zookeeper/quota%s", root);
+	assert_int_equal(world_create(world, OP_CREATE, path, 0), ZK_OK);
+	snprintf(path, sizeof(path), "/zookeeper/quota%s/" LIMITS, root);
+	assert_int_equal(world_create(world, OP_CREATE, path, 0), ZK_OK);
+	assert_int_equal(world_set(world, path, limits, -1), ZK_OK);
+	snprintf(path, sizeof(path), "/zookeeper/quota%s/" STATS, root);
+	assert_int_equal(world_create(world, OP_CREATE, path, 0), ZK_OK);
+}
+
+static void
+stats_follow_every_change_below_the_root(void **state)
+{
+	(void)state;
+	struct world world;
+	struct tree_stat before, after;
+	const char *const stats = "/zookeeper/quota/a/" STATS;
+
+	world_open(&world, NULL);
+	assert_int_equal(world_create(&world, OP_CREATE, "/a", 0), ZK_OK);
+	assert_int_equal(world_create(&world, OP_CREATE, "/a/b", 0), ZK_OK);
+	assert_int_equal(world_create(&world, OP_CREATE, "/ab", 0), ZK_OK);
+	make_root(&world, "/a", "count=9,bytes=99");
+	/* "/a" and "/a/b" with one byte each; not "/ab". */
+	assert_text(&world, stats, "count=2,bytes=2");
+	world_stat(&world, stats, &before);
+	assert_int_equal(world_create(&world, OP_CREATE, "/a/b/c", 0), ZK_OK);
+	assert_int_equal(world.result.effect_count, 2);
+	assert_text(&world, stats, "count=3,bytes=3");
+	assert_int_equal(world_set(&world, "/a/b/c", "hello", -1), ZK_OK);
+	assert_int_equal(world.result.effect_count, 1);
+	assert_text(&world, stats, "count=3,bytes=7");
+	assert_int_equal(world_set(&world, "/a", NULL, -1), ZK_OK);
+	assert_text(&world, stats, "count=3,bytes=6");
+	assert_int_equal(world_create(&world, OP_CREATE, "/ab/x", 0), ZK_OK);
+	assert_int_equal(world_set(&world, "/", "y", -1), ZK_OK);
+	assert_text(&world, stats, "count=3,bytes=6");
+	assert_int_equal(world_delete(&world, "/a/b/c", -1), ZK_OK);
+	assert_text(&world, stats, "count=2,bytes=1");
+	assert_int_equal(world_create(&world, OP_CREATE, "/a/e", 1), ZK_OK);
+	assert_text(&world, stats, "count=3,bytes=2");
+	world_body(&world);
+	assert_int_equal(world_run(&world, OP_CLOSE_SESSION), ZK_OK);
+	assert_text(&world, stats, "count=2,bytes=1");
+	/* Data only: nothing else of the stats node moved. */
+	world_stat(&world, stats, &after);
+	before.data_bytes = after.data_bytes;
+	assert_memory_equal(&before, &after, sizeof(before));
+	world_close(&world);
+}
+
+static void
+the_deepest_root_counts_alone(void **state)
+{
+	(void)state;
+	struct world world;
+
+	world_open(&world, NULL);
+	assert_int_equal(world_create(&world, OP_CREATE, "/a", 0), ZK_OK);
+	assert_int_equal(world_create(&world, OP_CREATE, "/a/b", 0), ZK_OK);
+	make_root(&world, "/a", "count=9,bytes=99");
+	make_root(&world, "/a/b", "count=9,bytes=99");
+	assert_int_equal(world_create(&world, OP_CREATE, "/a/b/c", 0), ZK_OK);
+	assert_text(&world, "/zookeeper/quota/a/" STATS, "count=2,bytes=2");
+	assert_text(&world, "/zookeeper/quota/a/b/" STATS, "count=2,bytes=2");
+	/* Without its limits a root is none, and the outer one counts. */
+	assert_int_equal(
+		world_delete(&world, "/zookeeper/quota/a/b/" LIMITS, -1),
+		ZK_OK);
+	assert_int_equal(world_create(&world, OP_CREATE, "/a/b/d", 0), ZK_OK);
+	assert_text(&world, "/zookeeper/quota/a/" STATS, "count=3,bytes=3");
+	assert_text(&world, "/zookeeper/quota/a/b/" STATS, "count=2,bytes=2");
+	world_close(&world);
+}
+
+static void
+a_failed_multi_is_not_counted(void **state)
+{
+	(void)state;
+	struct world world;
+
+	world_open(&world, NULL);
+	assert_int_equal(world_create(&world, OP_CREATE, "/a", 0), ZK_OK);
+	make_root(&world, "/a", "count=9,bytes=99");
+	world_body(&world);
+	world_add_create(&world, OP_CREATE, "/a/x", 0);
+	world_add_set(&world, "/a", "longer", -1);
+	world_add_check(&world, "/a", 77);
+	assert_int_equal(world_run_multi(&world), ZK_OK);
+	assert_text(&world, "/zookeeper/quota/a/" STATS, "count=1,bytes=1");
+	world_close(&world);
+}
+
+static void
+hard_limits_refuse_and_soft_ones_do_not(void **state)
+{
+	(void)state;
+	struct world world;
+
+	world_open(&world, &enforcing);
+	assert_int_equal(world_create(&world, OP_CREATE, "/a", 0), ZK_OK);
+	make_root(&world, "/a",
+	          "count=1,bytes=1=;byteHardLimit=5;countHardLimit=3");
+	assert_int_equal(world_create(&world, OP_CREATE, "/a/1", 0), ZK_OK);
+	assert_int_equal(world_create(&world, OP_CREATE, "/a/2", 0), ZK_OK);
+	assert_int_equal(world_create(&world, OP_CREATE, "/a/3", 0), -125);
+	assert_int_equal(world_create_ttl(&world, "/a/3", 5, 1), -125);
+	/* Existence comes before the quota. */
+	assert_int_equal(world_create(&world, OP_CREATE, "/a/2", 0), -110);
+	/* Three bytes are used: five are allowed, also exactly. */
+	assert_int_equal(world_set(&world, "/a/1", "123", -1), ZK_OK);
+	assert_int_equal(world_set(&world, "/a/1", "1234", -1), -125);
+	/* The quota comes before the version. */
+	assert_int_equal(world_set(&world, "/a/1", "1234", 77), -125);
+	assert_int_equal(world_set(&world, "/a/1", "123", 77), -103);
+	assert_int_equal(world_set(&world, "/a/1", NULL, -1), ZK_OK);
+	assert_int_equal(world_delete(&world, "/a/2", -1), ZK_OK);
+	assert_int_equal(world_create(&world, OP_CREATE, "/a/3", 0), ZK_OK);
+	world_close(&world);
+	/* The same without enforceQuota. */
+	world_open(&world, NULL);
+	assert_int_equal(world_create(&world, OP_CREATE, "/a", 0), ZK_OK);
+	make_root(&world, "/a", "count=1,bytes=1=;countHardLimit=1");
+	assert_int_equal(world_create(&world, OP_CREATE, "/a/1", 0), ZK_OK);
+	world_close(&world);
+}
+
+static void
+garbage_in_quota_nodes_is_no_limit_and_no_harm(void **state)
+{
+	(void)state;
+	static const char *const garbage[] = {
+		"",
+		"=",
+		";;,,",
+		"count",
+		"count=",
+		"count=x,bytes=y",
+		"countHardLimit=99999999999999999999",
+		"countHardLimit=-",
+		"byteHardLimit==;=",
+		NULL,
+	};
+	struct world world;
+
+	world_open(&world, &enforcing);
+	assert_int_equal(world_create(&world, OP_CREATE, "/a", 0), ZK_OK);
+	make_root(&world, "/a", "count=1,bytes=1");
+	for (size_t i = 0; i < sizeof(garbage) / sizeof(garbage[0]); i++) {
+		assert_int_equal(world_set(&world,
+		                           "/zookeeper/quota/a/" LIMITS,
+		                           garbage[i], -1),
+		                 ZK_OK);
+		assert_int_equal(world_set(&world, "/zookeeper/quota/a/" STATS,
+		                           garbage[i], -1),
+		                 ZK_OK);
+		assert_int_equal(world_create(&world, OP_CREATE, "/a/s", 2),
+		                 ZK_OK);
+	}
+	/* Nothing was there, one node and byte were added to -1 and -1. */
+	assert_text(&world, "/zookeeper/quota/a/" STATS, "count=0,bytes=0");
+	assert_int_equal(world_set(&world, "/zookeeper/quota/a/" STATS,
+	                           "bytes=9223372036854775807;count=7,,"
+	                           "countHardLimit=5=;byteHardLimit=6",
+	                           -1),
+	                 ZK_OK);
+	assert_int_equal(world_create(&world, OP_CREATE, "/a/s", 2), ZK_OK);
+	assert_text(&world, "/zookeeper/quota/a/" STATS,
+	            "count=8,bytes=-9223372036854775808="
+	            ";byteHardLimit=6;countHardLimit=5");
+	world_close(&world);
+}
+
+static void
+stats_of_the_root_and_of_missing_paths(void **state)
+{
+	(void)state;
+	struct world world;
+
+	world_open(&world, NULL);
+	/* Counts the tree, but the root is no quota root. */
+	assert_int_equal(world_create(&world, OP_CREATE,
+	                              "/zookeeper/quota/" STATS, 0),
+	                 ZK_OK);
+	assert_text(&world, "/zookeeper/quota/" STATS, "count=5,bytes=1");
+	assert_int_equal(world_create(&world, OP_CREATE, "/a", 0), ZK_OK);
+	assert_text(&world, "/zookeeper/quota/" STATS, "count=5,bytes=1");
+	make_root(&world, "/missing", "count=1,bytes=1");
+	assert_text(&world, "/zookeeper/quota/missing/" STATS,
+	            "count=0,bytes=0");
+	world_close(&world);
+}
+
+static void
+recounting_walks_wide_and_deep_trees(void **state)
+{
+	(void)state;
+	struct world world;
+	char path[1024] = "/a";
+
+	world_open(&world, NULL);
+	assert_int_equal(world_create(&world, OP_CREATE, "/a", 0), ZK_OK);
+	for (int i = 0; i < 1500; i++)
+		assert_int_equal(world_create(&world, OP_CREATE, "/a/w", 2),
+		                 ZK_OK);
+	for (int i = 0; i < 150; i++) {
+		strcat(path, "/d");
+		assert_int_equal(world_create(&world, OP_CREATE, path, 0),
+		                 ZK_OK);
+	}
+	make_root(&world, "/a", "count=1,bytes=1");
+	assert_text(&world, "/zookeeper/quota/a/" STATS,
+	            "count=1651,bytes=1651");
+	world_close(&world);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(stats_follow_every_change_below_the_root),
+		cmocka_unit_test(the_deepest_root_counts_alone),
+		cmocka_unit_test(a_failed_multi_is_not_counted),
+		cmocka_unit_test(hard_limits_refuse_and_soft_ones_do_not),
+		cmocka_unit_test(garbage_in_quota_nodes_is_no_limit_and_no_harm),
+		cmocka_unit_test(stats_of_the_root_and_of_missing_paths),
+		cmocka_unit_test(recounting_walks_wide_and_deep_trees),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

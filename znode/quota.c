@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The tree below /zookeeper/quota mirrors the paths that have quotas, so the
+ * deepest root of a path is found by walking both from the top: it stops at
+ * the first component that the mirror does not have. The text of a mirrored
+ * path lives in one buffer; the name of a limits or stats node is laid over
+ * its tail and taken away again.
+ */
+#include "znode/quota.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define DIR_TEXT    "/zookeeper/quota"
+#define DIR_BYTES   (sizeof(DIR_TEXT) - 1)
+#define LIMITS_NAME "/zookeeper_limits"
+#define STATS_NAME  "/zookeeper_stats"
+#define NAME_BYTES_MAX (sizeof(LIMITS_NAME) - 1)
+/* "count=..,bytes=..=;byteHardLimit=..;countHardLimit=..", four numbers. */
+#define TEXT_BYTES_MAX 160
+
+struct quota {
+	struct tree *tree;
+	struct tree_path dir;
+	uint8_t *text; /* DIR_TEXT, path, room for a name */
+	size_t cap;
+	uint64_t *cursor; /* stack of a walk */
+	size_t depth_max;
+};
+
+/* A limits or stats node's numbers; -1: not there. */
+struct track {
+	int64_t count, bytes, count_hard, bytes_hard;
+};
+
+int
+quota_create(struct tree *tree, struct quota **out)
+{
+	struct quota *quota = calloc(1, sizeof(*quota));
+
+	if (quota == NULL)
+		return FAL_ENOMEM;
+	quota->tree = tree;
+	quota->dir = tree_path_of(tree, DIR_TEXT, DIR_BYTES);
+	*out = quota;
+	return 0;
+}
+
+void
+quota_destroy(struct quota *quota)
+{
+	if (quota == NULL)
+		return;
+	free(quota->text);
+	free(quota->cursor);
+	free(quota);
+}
+
+/* ---- text ------------------------------------------------------------------ */
+
+/* Decimal with an optional sign. False, and -1, for anything else. */
+static bool
+parse_number(const uint8_t *at, const uint8_t *end, int64_t *out)
+{
+	const bool is_negative = at < end && *at == '-';
+	int64_t value = 0;
+
+	*out = -1;
+	if (at < end && (*at == '-' || *at == '+'))
+		at++;
+	if (at == end)
+		return false;
+	for (; at < end; at++) {
+		if (*at < '0' || *at > '9' ||
+		    __builtin_mul_overflow(value, 10, &value) ||
+		    __builtin_sub_overflow(value, *at - '0', &value))
+			return false;
+	}
+	if (!is_negative && value == INT64_MIN)
+		return false;
+	*out = is_negative ? value : -value;
+	return true;
+}
+
+/* "key=number", possibly with more '=' behind. */
+static void
+parse_pair(const uint8_t *at, const uint8_t *end, struct track *out)
+{
+	const uint8_t *equals = memchr(at, '=', (size_t)(end - at));
+
+	if (equals == NULL)
+		return;
+	const uint8_t *stop =
+		memchr(equals + 1, '=', (size_t)(end - equals - 1));
+	const struct jute_slice key = jute_slice_of(at, (size_t)(equals - at));
+	int64_t value;
+
+	(void)parse_number(equals + 1, stop == NULL ? end : stop, &value);
+	if (jute_slice_equal(key, jute_slice_of("count", 5)))
+		out->count = value;
+	else if (jute_slice_equal(key, jute_slice_of("bytes", 5)))
+		out->bytes = value;
+	else if (jute_slice_equal(key, jute_slice_of("countHardLimit", 14)))
+		out->count_hard = value;
+	else if (jute_slice_equal(key, jute_slice_of("byteHardLimit", 13)))
+		out->bytes_hard = value;
+}
+
+/* Pairs divided by runs of ',' and ';'. */
+static struct track
+parse_track(struct jute_slice text)
+{
+	struct track track = {-1, -1, -1, -1};
+
+	if (text.bytes <= 0)
+		return track;
+	const uint8_t *at = text.data;
+	const uint8_t *const end = at + text.bytes;
+
+	while (at < end) {
+		const uint8_t *stop = at;
+
+		while (stop < end && *stop != ',' && *stop != ';')
+			stop++;
+		parse_pair(at, stop, &track);
+		at = stop + 1;
+	}
+	return track;
+}
+
+static int
+put_track(struct quota *quota, struct znode *node, const struct track *track)
+{
+	char text[TEXT_BYTES_MAX];
+	int bytes = snprintf(text, sizeof(text),
+	                     "count=%" PRId64 ",bytes=%" PRId64, track->count,
+	                     track->bytes);
+
+	if (track->bytes_hard != -1 || track->count_hard != -1)
+		text[bytes++] = '=';
+	if (track->bytes_hard != -1)
+		bytes += snprintf(text + bytes, sizeof(text) - (size_t)bytes,
+		                  ";byteHardLimit=%" PRId64,
+		                  track->bytes_hard);
+	if (track->count_hard != -1)
+		bytes += snprintf(text + bytes, sizeof(text) - (size_t)bytes,
+		                  ";countHardLimit=%" PRId64,
+		                  track->count_hard);
+	FAL_ASSERT(bytes < TEXT_BYTES_MAX);
+	return tree_set_data_quietly(quota->tree, node,
+	                             jute_slice_of(text, (size_t)bytes));
+}
+
+static int64_t
+add_wrapping(int64_t a, int64_t b)
+{
+	return (int64_t)((uint64_t)a + (uint64_t)b);
+}
+
+/* ---- roots ------------------------------------------------------------------- */
+
+static bool
+is_used(const struct quota *quota)
+{
+	struct znode *dir = tree_find(quota->tree, quota->dir);
+	struct tree_stat stat;
+
+	if (dir == NULL)
+		return false;
+	tree_spec_stat(quota->tree, dir, &stat);
+	return stat.num_children > 0;
+}
+
+/* Puts the mirrored path into quota->text. */
+static int
+put_mirrored(struct quota *quota, struct jute_slice path)
+{
+	const size_t need = DIR_BYTES + (size_t)path.bytes + NAME_BYTES_MAX;
+
+	if (need > quota->cap) {
+		uint8_t *text = realloc(quota->text, 2 * need);
+
+		if (text == NULL)
+			return FAL_ENOMEM;
+		quota->text = text;
+		quota->cap = 2 * need;
+	}
+	memcpy(quota->text, DIR_TEXT, DIR_BYTES);
+	memcpy(quota->text + DIR_BYTES, path.data, (size_t)path.bytes);
+	return 0;
+}
+
+/* The node `name` under the first `bytes` bytes of the mirrored path. */
+static struct znode *
+find_named(struct quota *quota, size_t bytes, const char *name)
+{
+	uint8_t *const tail = quota->text + bytes;
+	const size_t name_bytes = strlen(name);
+	uint8_t kept[NAME_BYTES_MAX];
+
+	memcpy(kept, tail, name_bytes);
+	memcpy(tail, name, name_bytes);
+	struct znode *node = tree_find(
+		quota->tree, tree_path_of(quota->tree, quota->text,
+	                                  (uint32_t)(bytes + name_bytes)));
+
+	memcpy(tail, kept, name_bytes);
+	return node;
+}
+
+/* Length of the mirrored deepest root of `path`; 0: it has none. */
+static int
+find_root(struct quota *quota, struct jute_slice path, size_t *root)
+{
+	*root = 0;
+	if (path.bytes < 2 || path.data[0] != '/' || !is_used(quota))
+		return 0;
+	const int err = put_mirrored(quota, path);
+
+	if (err != 0)
+		return err;
+	const size_t bytes = DIR_BYTES + (size_t)path.bytes;
+	size_t end = DIR_BYTES;
+
+	while (end < bytes) {
+		const uint8_t *slash = memchr(quota->text + end + 1, '/',
+		                              bytes - end - 1);
+
+		end = slash == NULL ? bytes : (size_t)(slash - quota->text);
+		if (tree_find(quota->tree,
+		              tree_path_of(quota->tree, quota->text,
+		                           (uint32_t)end)) == NULL)
+			break;
+		if (find_named(quota, end, LIMITS_NAME) != NULL)
+			*root = end;
+	}
+	return 0;
+}
+
+/* Is `value` plus `more` above the hard limit? */
+static bool
+exceeds(int64_t value, int64_t more, int64_t hard)
+{
+	return more != 0 && hard > -1 && add_wrapping(value, more) > hard;
+}
+
+int32_t
+quota_check(struct quota *quota, struct jute_slice path, int64_t nodes,
+            int64_t bytes)
+{
+	size_t root;
+
+	/* Out of memory: no answer is no refusal, the step will meet it. */
+	if (find_root(quota, path, &root) != 0 || root == 0)
+		return ZK_OK;
+	const struct znode *limits = find_named(quota, root, LIMITS_NAME);
+	const struct znode *stats = find_named(quota, root, STATS_NAME);
+
+	if (limits == NULL || stats == NULL)
+		return ZK_OK;
+	const struct track limit =
+		parse_track(tree_spec_data(quota->tree, limits));
+	const struct track usage =
+		parse_track(tree_spec_data(quota->tree, stats));
+
+	if (exceeds(usage.count, nodes, limit.count_hard) ||
+	    exceeds(usage.bytes, bytes, limit.bytes_hard))
+		return ZK_QUOTAEXCEEDED;
+	return ZK_OK;
+}
+
+int
+quota_add(struct quota *quota, struct jute_slice path, int64_t nodes,
+          int64_t bytes)
+{
+	size_t root;
+	const int err = find_root(quota, path, &root);
+
+	if (err != 0 || root == 0)
+		return err;
+	struct znode *stats = find_named(quota, root, STATS_NAME);
+
+	if (stats == NULL)
+		return 0;
+	struct track usage = parse_track(tree_spec_data(quota->tree, stats));
+
+	usage.count = add_wrapping(usage.count, nodes);
+	usage.bytes = add_wrapping(usage.bytes, bytes);
+	return put_track(quota, stats, &usage);
+}
+
+/* ---- counting ----------------------------------------------------------------- */
+
+/* Enters a node of a walk: counts it, and makes room for its cursor. */
+static int
+enter(struct quota *quota, const struct znode *node, size_t depth,
+      struct track *out)
+{
+	const struct jute_slice data = tree_spec_data(quota->tree, node);
+
+	out->count++;
+	out->bytes += data.bytes > 0 ? data.bytes : 0;
+	if (depth == quota->depth_max) {
+		const size_t more = depth == 0 ? 64 : 2 * depth;
+		uint64_t *cursor =
+			realloc(quota->cursor, more * sizeof(cursor[0]));
+
+		if (cursor == NULL)
+			return FAL_ENOMEM;
+		quota->cursor = cursor;
+		quota->depth_max = more;
+	}
+	quota->cursor[depth] = 0;
+	return 0;
+}
+
+/* Counts `top` and all below, depth first. */
+static int
+count_subtree(struct quota *quota, struct znode *top, struct track *out)
+{
+	struct znode *node = top;
+	size_t depth = 0;
+	int err = enter(quota, top, 0, out);
+
+	while (err == 0) {
+		struct znode *child = tree_spec_child(quota->tree, node,
+		                                      &quota->cursor[depth]);
+
+		if (child != NULL) {
+			node = child;
+			err = enter(quota, node, ++depth, out);
+		} else if (depth == 0) {
+			return 0;
+		} else {
+			node = tree_parent(quota->tree, node);
+			depth--;
+		}
+	}
+	return err;
+}
+
+int
+quota_created(struct quota *quota, struct znode *node, struct jute_slice path)
+{
+	const size_t name_bytes = sizeof(STATS_NAME) - 1;
+	const size_t bytes = (size_t)path.bytes;
+
+	if (FAL_LIKELY(bytes < DIR_BYTES + name_bytes) ||
+	    memcmp(path.data, DIR_TEXT "/", DIR_BYTES + 1) != 0 ||
+	    memcmp(path.data + bytes - name_bytes, STATS_NAME, name_bytes) != 0)
+		return 0;
+	struct track usage = {
+		.count = 0, .bytes = 0, .count_hard = -1, .bytes_hard = -1};
+	struct znode *top = tree_find(
+		quota->tree,
+		tree_path_of(quota->tree, path.data + DIR_BYTES,
+	                     (uint32_t)(bytes - DIR_BYTES - name_bytes)));
+
+	if (top != NULL) {
+		const int err = count_subtree(quota, top, &usage);
+
+		if (err != 0)
+			return err;
+	}
+	return put_track(quota, node, &usage);
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FALCONER_ZNODE_QUOTA_H
+#define FALCONER_ZNODE_QUOTA_H
+
+/*
+ * quota - limits and usage of subtrees.
+ *
+ * /zookeeper/quota/p/zookeeper_limits makes /p a quota root; its neighbour
+ * zookeeper_stats holds the number of nodes and bytes at and below /p. Both
+ * are ordinary nodes with text like "count=3,bytes=40". Usage belongs to the
+ * deepest root on a path and is kept as data alone: no version, no time, no
+ * watch. Text that does not parse counts as -1, "no limit".
+ *
+ * What is a root is asked of the tree each time, so rollback and truncation
+ * need nothing here. The price is one lookup per component of a written path,
+ * paid only while /zookeeper/quota has children.
+ *
+ * Context    writer core, within a transaction.
+ * Errors     FAL_ENOMEM: roll the transaction back.
+ * Source     client-protocol.md section 9.3.
+ */
+
+#include "znode/tree.h"
+
+struct quota;
+
+FAL_MUST_CHECK int quota_create(struct tree *, struct quota **out);
+void quota_destroy(struct quota *);
+
+/*
+ * Would this change exceed a hard limit of the path's root?
+ *
+ * nodes, bytes  what the change adds
+ *
+ * Returns ZK_OK, ZK_QUOTAEXCEEDED.
+ */
+int32_t quota_check(struct quota *, struct jute_slice path, int64_t nodes,
+                    int64_t bytes);
+
+/* Adds to the usage of the path's root, if it has one. */
+FAL_MUST_CHECK int quota_add(struct quota *, struct jute_slice path,
+                             int64_t nodes, int64_t bytes);
+
+/* To be called for each created node before quota_add(): a new stats node is
+ * filled by counting the subtree. */
+FAL_MUST_CHECK int quota_created(struct quota *, struct znode *,
+                                 struct jute_slice path);
+
+#endif

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tree - making and unmaking, counters, names and the writer's view.
+ *
+ * The root is not in the index: both of its names ("" and "/") are caught
+ * before hashing.
+ */
+#include "znode/tree_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bits.h"
+
+/* ---- life ---------------------------------------------------------------- */
+
+static void
+retire_acl(void *arg, uint32_t id)
+{
+	limbo_put(arg, GARBAGE_ACL, id);
+}
+
+static int
+tree_init(struct tree *tree, const struct tree_options *options)
+{
+	struct index_retire retire;
+
+	tree->options = *options;
+	hash_key_random(&tree->key);
+	reclaim_init(tree);
+
+	int err = region_init(&tree->region, options->region_bytes);
+
+	if (err < 0)
+		return err;
+	tree->region.poisons = options->poisons_freed;
+	index_callbacks(tree, &retire);
+	err = acl_table_create(retire_acl, tree, &tree->acls);
+	if (err == 0)
+		err = index_init(&tree->index, &tree->region, &retire);
+	if (err == 0)
+		err = owners_init(tree);
+	return err;
+}
+
+int
+tree_create(const struct tree_options *options, struct tree **out)
+{
+	struct tree *tree =
+		aligned_alloc(alignof(struct tree), sizeof(struct tree));
+
+	if (tree == NULL)
+		return FAL_ENOMEM;
+	memset(tree, 0, sizeof(*tree));
+
+	static const struct tree_stat root = {.acl = ACL_ID_OPEN};
+	int err = tree_init(tree, options);
+
+	if (err == 0)
+		err = tree_load_node(tree, "", 0, (struct jute_slice){0},
+				     &root);
+	if (err == 0)
+		err = tree_load_end(tree, 0);
+	if (err < 0) {
+		tree_destroy(tree);
+		return err;
+	}
+	*out = tree;
+	return 0;
+}
+
+void
+tree_destroy(struct tree *tree)
+{
+	garbage_drop(tree);
+	fifo_free(&tree->garbage);
+	fifo_free(&tree->limbo);
+	fifo_free(&tree->batch.items);
+	fifo_free(&tree->undo);
+	index_free(&tree->index);
+	owners_free(tree);
+	if (tree->acls != NULL)
+		acl_table_destroy(tree->acls);
+	region_free_all(&tree->region);
+	free(tree->load.step);
+	free(tree->load.path);
+	free(tree->scratch);
+	free(tree);
+}
+
+struct acl_table *
+tree_acls(struct tree *tree)
+{
+	return tree->acls;
+}
+
+/* ---- counting ------------------------------------------------------------ */
+
+void
+tree_counts(const struct tree *tree, struct tree_counts *out)
+{
+	const struct tree_counters *from = &tree->counters;
+	const struct {
+		const _Atomic uint64_t *from;
+		uint64_t *to;
+	} pairs[] = {
+		{&from->nodes, &out->nodes},
+		{&from->data_bytes, &out->data_bytes},
+		{&from->ephemerals, &out->ephemerals},
+		{&from->containers, &out->containers},
+		{&from->ttls, &out->ttls},
+		{&tree->region.used_bytes, &out->used_bytes},
+		{&tree->region.touched_bytes, &out->region_bytes},
+		{&from->garbage_bytes, &out->garbage_bytes},
+		{&from->versions, &out->versions},
+		{&tree->index.table_bytes, &out->index_bytes},
+	};
+
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+		*pairs[i].to = atomic_load_explicit(pairs[i].from,
+						    memory_order_relaxed);
+}
+
+uint64_t
+tree_bytes_left(const struct tree *tree)
+{
+	const uint64_t used = atomic_load_explicit(&tree->region.used_bytes,
+						   memory_order_relaxed) +
+			      atomic_load_explicit(&tree->index.table_bytes,
+						   memory_order_relaxed);
+	const uint64_t max = tree->options.bytes_max != 0
+				     ? tree->options.bytes_max
+				     : tree->region.reserved_bytes;
+
+	return used < max ? max - used : 0;
+}
+
+enum tree_kind
+tree_kind_of(const struct tree *tree, int64_t owner)
+{
+	if (owner == 0)
+		return TREE_PERSISTENT;
+	if (owner == PROTO_CONTAINER_OWNER)
+		return TREE_CONTAINER;
+	if (tree->options.has_extended_types &&
+	    (owner & PROTO_TTL_MASK) == PROTO_TTL_MASK)
+		return TREE_TTL;
+	return TREE_EPHEMERAL;
+}
+
+/* ---- names --------------------------------------------------------------- */
+
+int
+tree_scratch(struct tree *tree, uint32_t bytes)
+{
+	if (bytes <= tree->scratch_cap)
+		return 0;
+	const uint32_t cap = (uint32_t)bits_pow2_at_least(bytes + 256u);
+	uint8_t *scratch = realloc(tree->scratch, cap);
+
+	if (scratch == NULL)
+		return FAL_ENOMEM;
+	tree->scratch = scratch;
+	tree->scratch_cap = cap;
+	return 0;
+}
+
+struct tree_path
+tree_path_of(const struct tree *tree, const void *text, uint32_t bytes)
+{
+	static const uint8_t root[1];
+	const uint8_t *at = text;
+
+	if (bytes == 0 || (bytes == 1 && at[0] == '/'))
+		return (struct tree_path){
+			.text = root, .hash = hash_bytes(&tree->key, root, 0)};
+	return (struct tree_path){.text = at,
+				  .bytes = bytes,
+				  .hash = hash_bytes(&tree->key, at, bytes)};
+}
+
+uint32_t
+tree_path_bytes(const struct tree *tree, const struct znode *node)
+{
+	uint32_t bytes = 0;
+
+	for (; node->parent != 0; node = node_at(tree, node->parent))
+		bytes += node->name_bytes + 1;
+	return bytes;
+}
+
+uint32_t
+tree_path_text(const struct tree *tree, const struct znode *node, uint8_t *text,
+	       uint32_t cap)
+{
+	const uint32_t bytes = tree_path_bytes(tree, node);
+	uint32_t end = bytes;
+
+	if (bytes > cap)
+		return bytes;
+	for (; node->parent != 0; node = node_at(tree, node->parent)) {
+		end -= node->name_bytes;
+		memcpy(text + end, node->name, node->name_bytes);
+		text[--end] = '/';
+	}
+	return bytes;
+}
+
+/* ---- the writer's view --------------------------------------------------- */
+
+struct znode *
+tree_root(struct tree *tree)
+{
+	return tree->root == 0 ? NULL : node_at(tree, tree->root);
+}
+
+struct znode *
+tree_parent(struct tree *tree, const struct znode *node)
+{
+	return node->parent == 0 ? NULL : node_at(tree, node->parent);
+}
+
+struct znode *
+tree_find(struct tree *tree, struct tree_path path)
+{
+	struct index_probe probe;
+
+	if (path.bytes == 0)
+		return tree_root(tree);
+
+	uint32_t handle = index_first(&tree->index, path.hash, &probe);
+
+	for (; handle != 0; handle = index_next(&probe)) {
+		struct znode *node = node_at(tree, handle);
+
+		if (!spec_of(tree, node)->is_deleted &&
+		    node_has_path(tree, node, path.text, path.bytes))
+			return node;
+	}
+	return NULL;
+}
+
+void
+tree_spec_stat(const struct tree *tree, const struct znode *node,
+	       struct tree_stat *out)
+{
+	version_stat(node, spec_of(tree, node), out);
+}
+
+void
+tree_spec_proto_stat(const struct tree *tree, const struct znode *node,
+		     struct proto_stat *out)
+{
+	struct tree_stat stat;
+
+	tree_spec_stat(tree, node, &stat);
+	tree_stat_show(tree, &stat, out);
+}
+
+struct jute_slice
+tree_spec_data(const struct tree *tree, const struct znode *node)
+{
+	return version_data(&tree->region, spec_of(tree, node));
+}

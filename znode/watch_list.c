@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * watch_list - counts and lists for wchs, wchc, wchp, and the check of the
+ * whole structure that tests call after every step.
+ */
+#include <string.h>
+
+#include "znode/watch.h"
+#include "znode/watch_table.h"
+
+void
+watch_counts(const struct watch_table *table, struct watch_counts *out)
+{
+	*out = table->counts;
+	out->jobs = table->job_count;
+	out->used_bytes =
+		(uint64_t)table->path_used * sizeof(struct watch_path) +
+		(uint64_t)table->watcher_used * sizeof(struct watcher) +
+		(uint64_t)table->slots.count * sizeof(struct watch_slot) +
+		(uint64_t)table->pairs.count * sizeof(uint32_t);
+}
+
+static struct jute_slice
+path_text(const struct watch_table *table, uint32_t path)
+{
+	uint32_t bytes;
+
+	if (table->text == NULL)
+		return (struct jute_slice){.data = NULL, .bytes = -1};
+	memcpy(&bytes, table->text[path], sizeof(bytes));
+	return jute_slice_of(table->text[path] + sizeof(bytes), bytes);
+}
+
+void
+watch_visit_paths(const struct watch_table *table, uint32_t *cursor,
+		  uint32_t budget, watch_visit_fn fn, void *arg)
+{
+	uint32_t path = *cursor;
+
+	for (; budget > 0 && path < table->path_used; budget--) {
+		path++;
+		/* A free entry has no watcher. */
+		for (uint32_t id = table->path[path].head; id != 0;
+		     id = table->watcher[id].path_next)
+			fn(arg, table->watcher[id].conn, path_text(table, path),
+			   table->watcher[id].bits & WATCH_MODES);
+	}
+	*cursor = path < table->path_used ? path : 0;
+}
+
+void
+watch_visit_conn(const struct watch_table *table, uint32_t conn,
+		 watch_visit_fn fn, void *arg)
+{
+	FAL_ASSERT(conn < table->options.conns_max);
+	for (uint32_t id = table->conn[conn].head; id != 0;
+	     id = table->watcher[id].conn_next)
+		fn(arg, conn, path_text(table, table->watcher[id].path),
+		   table->watcher[id].bits & WATCH_MODES);
+}
+
+/* The watchers of one path against its counts and the pair index. */
+static bool
+path_is_consistent(const struct watch_table *table, uint32_t path,
+		   struct watch_counts *sum, uint32_t *pairs)
+{
+	const struct watch_path *entry = &table->path[path];
+	uint32_t before = 0, data = 0, child = 0, recursive = 0;
+	uint32_t in_pairs = 0, all = 0;
+
+	for (uint32_t id = entry->head; id != 0;
+	     id = table->watcher[id].path_next) {
+		const struct watcher *watcher = &table->watcher[id];
+		const uint32_t modes = watcher->bits & WATCH_MODES;
+
+		if (watcher->path != path || watcher->path_prev != before ||
+		    modes == 0 ||
+		    watch_pair_find(table, path, watcher->conn) != id)
+			return false;
+		data += (modes & WATCH_DATA_MODES) != 0;
+		child += (modes & WATCH_CHILD_MODES) != 0;
+		recursive += (modes & WATCH_RECURSIVE) != 0;
+		in_pairs += (watcher->bits & WATCHER_IN_PAIRS) != 0;
+		all++;
+		before = id;
+	}
+	*pairs += in_pairs;
+	sum->recursive += recursive;
+	sum->watchers += all;
+	sum->data_watches += data;
+	sum->child_watches += child;
+	sum->data_paths += data > 0;
+	sum->child_paths += child > 0;
+	return data == entry->data_count && child == entry->child_count &&
+	       recursive == entry->recursive_count && all > 0 &&
+	       (in_pairs == 0 || in_pairs == all);
+}
+
+static bool
+conns_are_consistent(const struct watch_table *table, struct watch_counts *sum)
+{
+	uint64_t all = 0;
+
+	for (uint32_t conn = 0; conn < table->options.conns_max; conn++) {
+		uint32_t before = 0, data = 0, child = 0;
+
+		for (uint32_t id = table->conn[conn].head; id != 0;
+		     id = table->watcher[id].conn_next) {
+			const struct watcher *watcher = &table->watcher[id];
+
+			if (watcher->conn != conn ||
+			    watcher->conn_prev != before)
+				return false;
+			data += (watcher->bits & WATCH_DATA_MODES) != 0;
+			child += (watcher->bits & WATCH_CHILD_MODES) != 0;
+			before = id;
+			all++;
+		}
+		if (data != table->conn[conn].data_count ||
+		    child != table->conn[conn].child_count)
+			return false;
+		sum->data_conns += data > 0;
+		sum->child_conns += child > 0;
+	}
+	return all == table->counts.watchers;
+}
+
+static bool
+counts_are_equal(const struct watch_counts *a, const struct watch_counts *b)
+{
+	return a->data_conns == b->data_conns &&
+	       a->data_paths == b->data_paths &&
+	       a->data_watches == b->data_watches &&
+	       a->child_conns == b->child_conns &&
+	       a->child_paths == b->child_paths &&
+	       a->child_watches == b->child_watches &&
+	       a->recursive == b->recursive && a->paths == b->paths &&
+	       a->watchers == b->watchers;
+}
+
+bool
+watch_is_consistent(const struct watch_table *table)
+{
+	struct watch_counts sum = {.jobs = 0};
+	uint32_t pairs = 0;
+
+	for (uint32_t i = 0; i < table->slots.count; i++) {
+		uint32_t tags = 0;
+
+		for (uint32_t id = table->slot[i].head; id != 0;
+		     id = table->path[id].chain) {
+			const uint64_t hash = table->path[id].hash;
+
+			if (watch_slot_of(&table->slots, hash) != i ||
+			    !path_is_consistent(table, id, &sum, &pairs))
+				return false;
+			tags |= watch_tag_of(hash);
+			sum.paths++;
+		}
+		if (tags != table->slot[i].tags)
+			return false;
+	}
+	return conns_are_consistent(table, &sum) &&
+	       counts_are_equal(&sum, &table->counts) &&
+	       table->slots.entries == sum.paths &&
+	       table->pairs.entries == pairs;
+}
