@@ -57,6 +57,6 @@ be_store64(void *to, uint64_t v)
 }
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
-               "be.h swaps: add the identity case for big-endian machines");
+	       "be.h swaps: add the identity case for big-endian machines");
 
 #endif

@@ -14,8 +14,8 @@ fal_err_str(int err)
 	switch (err) {
 	case FAL_OK:
 		return "no error";
-#define FAL_ERR(name, text)                                                    \
-	case name:                                                             \
+#define FAL_ERR(name, text) \
+	case name:          \
 		return text;
 #include "base/err.def"
 #undef FAL_ERR

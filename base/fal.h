@@ -35,18 +35,18 @@ const char *fal_err_str(int err);
 /* Prints file, line and the condition to standard error and aborts. */
 _Noreturn void fal_panic(const char *file, int line, const char *what);
 
-#define FAL_MUST_CHECK __attribute__((warn_unused_result))
+#define FAL_MUST_CHECK        __attribute__((warn_unused_result))
 #define FAL_PRINTF(at, first) __attribute__((format(printf, at, first)))
-#define FAL_LIKELY(cond) __builtin_expect(!!(cond), 1)
-#define FAL_UNLIKELY(cond) __builtin_expect(!!(cond), 0)
+#define FAL_LIKELY(cond)      __builtin_expect(!!(cond), 1)
+#define FAL_UNLIKELY(cond)    __builtin_expect(!!(cond), 0)
 
 /* A cache line of x86-64 and of most Arm servers. */
 #define FAL_CACHE_LINE_BYTES 64
 
-#define FAL_ASSERT(cond)                                                       \
-	do {                                                                   \
-		if (FAL_UNLIKELY(!(cond)))                                     \
-			fal_panic(__FILE__, __LINE__, #cond);                  \
+#define FAL_ASSERT(cond)                                      \
+	do {                                                  \
+		if (FAL_UNLIKELY(!(cond)))                    \
+			fal_panic(__FILE__, __LINE__, #cond); \
 	} while (0)
 
 /* Checks of whole structures: tests and simulator only. */

@@ -34,18 +34,6 @@ hist_bucket_top(uint32_t bucket)
 }
 
 void
-summary_record(struct summary *summary, uint64_t value)
-{
-	if (word_get(&summary->count) == 0 ||
-	    value < word_get(&summary->smallest))
-		word_set(&summary->smallest, value);
-	if (value > word_get(&summary->largest))
-		word_set(&summary->largest, value);
-	hist_word_add(&summary->sum, value);
-	hist_word_add(&summary->count, 1);
-}
-
-void
 summary_reset(struct summary *summary)
 {
 	word_set(&summary->count, 0);
@@ -80,11 +68,35 @@ summary_mean(const struct summary *summary)
 			  : (double)word_get(&summary->sum) / (double)count;
 }
 
+static void
+summary_record_many(struct summary *summary, uint64_t value, uint64_t count)
+{
+	if (word_get(&summary->count) == 0 ||
+	    value < word_get(&summary->smallest))
+		word_set(&summary->smallest, value);
+	if (value > word_get(&summary->largest))
+		word_set(&summary->largest, value);
+	hist_word_add(&summary->sum, value * count);
+	hist_word_add(&summary->count, count);
+}
+
+void
+summary_record(struct summary *summary, uint64_t value)
+{
+	summary_record_many(summary, value, 1);
+}
+
+void
+hist_record_many(struct hist *hist, uint64_t value, uint64_t count)
+{
+	hist_word_add(&hist->bucket[hist_bucket_of(value)], count);
+	summary_record_many(&hist->summary, value, count);
+}
+
 void
 hist_record(struct hist *hist, uint64_t value)
 {
-	hist_word_add(&hist->bucket[hist_bucket_of(value)], 1);
-	summary_record(&hist->summary, value);
+	hist_record_many(hist, value, 1);
 }
 
 void

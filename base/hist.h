@@ -111,6 +111,8 @@ summary_highest(const struct summary *summary)
 double summary_mean(const struct summary *summary);
 
 void hist_record(struct hist *hist, uint64_t value);
+/* `count` times the same value: a burst that was answered together. */
+void hist_record_many(struct hist *hist, uint64_t value, uint64_t count);
 void hist_reset(struct hist *hist);
 void hist_merge(struct hist *into, const struct hist *from);
 

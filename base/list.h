@@ -14,15 +14,15 @@ struct list {
 	struct list *next, *prev;
 };
 
-#define list_entry(link, type, member)                                         \
-	((type *)(void *)((char *)(link) - offsetof(type, member)))
+#define list_entry(link, type, member) \
+	((type *)(void *)((char *)(link)-offsetof(type, member)))
 
-#define list_for_each(link, head)                                              \
+#define list_for_each(link, head) \
 	for ((link) = (head)->next; (link) != (head); (link) = (link)->next)
 
 /* The body may delete `link`. */
-#define list_for_each_safe(link, after, head)                                  \
-	for ((link) = (head)->next, (after) = (link)->next; (link) != (head);  \
+#define list_for_each_safe(link, after, head)                                 \
+	for ((link) = (head)->next, (after) = (link)->next; (link) != (head); \
 	     (link) = (after), (after) = (link)->next)
 
 static inline void

@@ -92,8 +92,11 @@ clock_now_ns(void)
 	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
-static void FAL_PRINTF(2, 3)
-	line_add(struct line *line, const char *format, ...)
+static void line_add(struct line *line, const char *format, ...)
+	FAL_PRINTF(2, 3);
+
+static void
+line_add(struct line *line, const char *format, ...)
 {
 	const size_t room = sizeof(line->bytes) - line->count;
 	va_list args;
@@ -309,9 +312,6 @@ log_detach(void)
 static void
 event_write(enum log_event event, uint64_t a, uint64_t b)
 {
-#define LOG_IPV4(w)                                               \
-	(unsigned)((w) >> 24 & 255), (unsigned)((w) >> 16 & 255), \
-		(unsigned)((w) >> 8 & 255), (unsigned)((w)&255)
 	switch (event) {
 #define LOG_EVENT(name, level, ...)                               \
 	case name:                                                \
@@ -322,7 +322,6 @@ event_write(enum log_event event, uint64_t a, uint64_t b)
 	case LOG_EVENT_COUNT:
 		fal_panic(__FILE__, __LINE__, "event out of range");
 	}
-#undef LOG_IPV4
 }
 
 void

@@ -24,7 +24,7 @@ ring_init(struct ring *ring, const char *name, uint32_t capacity)
 	if (ring->impl == NULL)
 		return FAL_ENOMEM;
 	if (rte_ring_init(ring->impl, name, slots,
-	                  RING_F_SP_ENQ | RING_F_SC_DEQ) != 0) {
+			  RING_F_SP_ENQ | RING_F_SC_DEQ) != 0) {
 		ring_free(ring);
 		return FAL_ENOMEM;
 	}

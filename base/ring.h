@@ -32,7 +32,7 @@ struct ring {
 /* Makes a ring that holds at least `capacity` pointers (1..2^20).
  * Returns 0 or FAL_ENOMEM. */
 FAL_MUST_CHECK int ring_init(struct ring *ring, const char *name,
-                             uint32_t capacity);
+			     uint32_t capacity);
 
 /* Frees the memory; whatever is queued is lost, so drain before. */
 void ring_free(struct ring *ring);

@@ -7,8 +7,8 @@
 
 #include <stdint.h>
 
-#define NS_PER_US 1000ull
-#define NS_PER_MS 1000000ull
+#define NS_PER_US     1000ull
+#define NS_PER_MS     1000000ull
 #define NS_PER_SECOND 1000000000ull
 #ifndef NS_PER_S /* DPDK's ring headers bring one of type int */
 #define NS_PER_S NS_PER_SECOND

@@ -24,12 +24,12 @@ answer_submit(struct reader *reader, struct req *req)
 {
 	struct channel *channel = reader->parts.channel;
 	const bool is_session = req->kind == REQ_CONNECT ||
-	                        req->kind == REQ_RESUME ||
-	                        req->kind == REQ_DETACH;
+				req->kind == REQ_RESUME ||
+				req->kind == REQ_DETACH;
 
 	if (!ring_push(is_session ? &channel->session_lane
-	                          : &channel->data_lane,
-	               req)) {
+				  : &channel->data_lane,
+		       req)) {
 		stats_add(reader->parts.stats, STAT_RING_FULL, 1);
 		return false;
 	}
@@ -47,12 +47,12 @@ answer_sync(struct reader *reader, struct conn *conn, struct req *req)
 
 	if (proto_get_path(&body, &path) != 0) {
 		conn_reply(reader, conn, req->xid, (int64_t)reader->S,
-		           ZK_MARSHALLINGERROR, NULL, 0);
+			   ZK_MARSHALLINGERROR, NULL, 0);
 		return;
 	}
 	/* The path as it came, null and malformed ones too. */
 	conn_reply(reader, conn, req->xid, (int64_t)reader->S, req->err,
-	           req->body, (uint32_t)(body.at - req->body));
+		   req->body, (uint32_t)(body.at - req->body));
 }
 
 static void
@@ -69,19 +69,19 @@ answer_unicast_req(struct reader *reader, struct conn *conn, struct req *req)
 		answer_sync(reader, conn, req);
 		break;
 	default:
-		conn_reply(reader, conn, req->xid, (int64_t)reader->S,
-		           req->err, req->reply,
-		           req->err == ZK_OK ? req->reply_bytes : 0);
+		conn_reply(reader, conn, req->xid, (int64_t)reader->S, req->err,
+			   req->reply,
+			   req->err == ZK_OK ? req->reply_bytes : 0);
 	}
 	conn_account(reader, conn, req->op, req->xid, (int64_t)reader->S,
-	             req->received_ns);
+		     req->received_ns);
 }
 
 static void
 handle_close_token(struct reader *reader, const void *entry)
 {
 	struct conn *conn = conn_of(reader, req_close_token_conn(entry),
-	                            req_close_token_gen(entry));
+				    req_close_token_gen(entry));
 
 	if (conn != NULL)
 		conn_close(reader, conn);
@@ -139,7 +139,8 @@ drain_unicasts(struct reader *reader)
 	}
 }
 
-/* ---- records ---------------------------------------------------------------- */
+/* ---- records ----------------------------------------------------------------
+ */
 
 static void
 reply_to(struct reader *reader, struct conn *conn, const struct delta *record)
@@ -157,14 +158,14 @@ reply_to(struct reader *reader, struct conn *conn, const struct delta *record)
 			if (record->type == OP_CLOSE_SESSION)
 				conn->session_id = 0; /* nothing to detach */
 			conn_reply(reader, conn, record->cxid,
-			           (int64_t)record->zxid, record->err,
-			           delta_reply(record), record->reply_bytes);
+				   (int64_t)record->zxid, record->err,
+				   delta_reply(record), record->reply_bytes);
 			conn_account(reader, conn, req->op, record->cxid,
-			             (int64_t)record->zxid, req->received_ns);
+				     (int64_t)record->zxid, req->received_ns);
 			stats_add(reader->parts.stats, STAT_UPDATES, 1);
 			stats_hist_record(reader->parts.stats,
-			                  HIST_UPDATE_LATENCY,
-			                  reader->now_ns - req->received_ns);
+					  HIST_UPDATE_LATENCY,
+					  reader->now_ns - req->received_ns);
 		}
 	}
 	conn_queue_pop(reader, conn);
@@ -222,6 +223,6 @@ bool
 answer_has_work(const struct reader *reader)
 {
 	return atomic_load_explicit(reader->published, memory_order_acquire) !=
-	               reader->S ||
+		       reader->S ||
 	       ring_count(&reader->parts.channel->unicast) > 0;
 }

@@ -13,7 +13,7 @@
 
 int
 channel_init(struct channel *channel, uint16_t core, uint32_t req_count,
-             uint32_t conn_limit)
+	     uint32_t conn_limit)
 {
 	*channel = (struct channel){.core = core, .conn_limit = conn_limit};
 	channel->heard = calloc(conn_limit, sizeof(*channel->heard));

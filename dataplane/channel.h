@@ -45,7 +45,7 @@ struct channel {
 /* req_count: how many reqs the reader can have under way. Returns 0 or
  * FAL_ENOMEM. */
 FAL_MUST_CHECK int channel_init(struct channel *, uint16_t core,
-                                uint32_t req_count, uint32_t conn_limit);
+				uint32_t req_count, uint32_t conn_limit);
 void channel_destroy(struct channel *);
 
 #endif

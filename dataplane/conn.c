@@ -103,6 +103,8 @@ conn_opened(struct reader *reader, const struct stream_event *event)
 	if (list_empty(&reader->free_conns) || reader->is_draining) {
 		stream_abort(reader->parts.streams, event->id);
 		stats_add(reader->parts.stats, STAT_CONNECTIONS_REJECTED, 1);
+		log_post(LOG_CONN_TABLE_FULL, reader->live_count,
+			 reader->conn_count);
 		return;
 	}
 
@@ -269,7 +271,7 @@ static void
 output_refused(struct reader *reader, struct conn *conn)
 {
 	log_post(LOG_OUTPUT_LIMIT, (uint64_t)conn->session_id,
-	         stream_unsent(reader->parts.streams, conn->stream));
+		 stream_unsent(reader->parts.streams, conn->stream));
 	stats_add(reader->parts.stats, STAT_OUTPUT_LIMIT_HITS, 1);
 	conn_abort(reader, conn);
 }
@@ -279,7 +281,7 @@ conn_abort_overrun(struct reader *reader)
 {
 	while (!list_empty(&reader->overrun))
 		output_refused(reader, list_entry(reader->overrun.next,
-		                                  struct conn, link));
+						  struct conn, link));
 }
 
 void
@@ -313,7 +315,8 @@ conn_resume(struct reader *reader, struct conn *conn)
 	stream_resume(reader->parts.streams, conn->stream);
 }
 
-/* ---- output --------------------------------------------------------------- */
+/* ---- output ---------------------------------------------------------------
+ */
 
 static void
 note_sent(struct reader *reader, struct conn *conn, uint32_t bytes)
@@ -325,7 +328,7 @@ note_sent(struct reader *reader, struct conn *conn, uint32_t bytes)
 
 void
 conn_send(struct reader *reader, struct conn *conn, const void *frame,
-          uint32_t bytes)
+	  uint32_t bytes)
 {
 	if (conn->stream == STREAM_NONE)
 		return;
@@ -342,7 +345,7 @@ conn_send(struct reader *reader, struct conn *conn, const void *frame,
 
 void
 conn_reply(struct reader *reader, struct conn *conn, int32_t xid, int64_t zxid,
-           int32_t err, const void *body, uint32_t body_bytes)
+	   int32_t err, const void *body, uint32_t body_bytes)
 {
 	const struct proto_reply_header header = {
 		.xid = xid, .zxid = zxid, .err = err};
@@ -361,10 +364,10 @@ conn_reply(struct reader *reader, struct conn *conn, int32_t xid, int64_t zxid,
 	proto_put_reply_header(&writer, &header);
 	conn->last_zxid = zxid;
 
-	uint8_t *to = bytes > STREAM_BUFFER_BYTES
-	                      ? NULL
-	                      : stream_reserve(streams, conn->stream, bytes,
-	                                       &got);
+	uint8_t *to =
+		bytes > STREAM_BUFFER_BYTES
+			? NULL
+			: stream_reserve(streams, conn->stream, bytes, &got);
 
 	if (to != NULL) {
 		memcpy(to, head, sizeof(head));
@@ -372,9 +375,9 @@ conn_reply(struct reader *reader, struct conn *conn, int32_t xid, int64_t zxid,
 			memcpy(to + sizeof(head), body, body_bytes);
 		stream_commit(streams, conn->stream, bytes);
 	} else if (stream_write(streams, conn->stream, head, sizeof(head)) !=
-	                   FAL_OK ||
-	           stream_write(streams, conn->stream, body, body_bytes) !=
-	                   FAL_OK) {
+			   FAL_OK ||
+		   stream_write(streams, conn->stream, body, body_bytes) !=
+			   FAL_OK) {
 		output_refused(reader, conn);
 		return;
 	}
@@ -383,7 +386,7 @@ conn_reply(struct reader *reader, struct conn *conn, int32_t xid, int64_t zxid,
 
 void
 conn_account(struct reader *reader, struct conn *conn, int32_t op, int32_t xid,
-             int64_t zxid, uint64_t received_ns)
+	     int64_t zxid, uint64_t received_ns)
 {
 	const uint64_t ns = reader->now_ns - received_ns;
 	const uint64_t ms = time_ns_to_ms(ns);
@@ -403,7 +406,8 @@ conn_account(struct reader *reader, struct conn *conn, int32_t op, int32_t xid,
 	stats_summary_record(reader->parts.stats, SUMMARY_REQUEST_LATENCY, ms);
 }
 
-/* ---- the queue ------------------------------------------------------------ */
+/* ---- the queue ------------------------------------------------------------
+ */
 
 void
 conn_queue_push(struct conn *conn, struct req *req)
@@ -465,11 +469,12 @@ conn_queue_pop(struct reader *reader, struct conn *conn)
 	if (conn->is_paused && conn->state == CONN_OPEN &&
 	    conn->queued <= reader->options.outstanding_per_conn / 2 &&
 	    stream_unsent(reader->parts.streams, conn->stream) <
-	            CONN_UNSENT_PAUSE)
+		    CONN_UNSENT_PAUSE)
 		conn_resume(reader, conn);
 }
 
-/* ---- input ------------------------------------------------------------------ */
+/* ---- input ------------------------------------------------------------------
+ */
 
 static bool
 takes_frames(const struct conn *conn)
@@ -526,17 +531,17 @@ check_length(struct reader *reader, struct conn *conn, uint32_t length)
 		return false;
 	}
 	log_post(LOG_FRAME_TOO_LONG, (uint64_t)conn->session_id,
-	         (uint64_t)(int64_t)(int32_t)length);
+		 (uint64_t)(int64_t)(int32_t)length);
 	stats_add(reader->parts.stats,
-	          length < min ? STAT_FRAMES_MALFORMED : STAT_FRAMES_TOO_LONG,
-	          1);
+		  length < min ? STAT_FRAMES_MALFORMED : STAT_FRAMES_TOO_LONG,
+		  1);
 	conn_close(reader, conn);
 	return false;
 }
 
 static void
 batch_add(struct reader *reader, struct conn *conn, const uint8_t *frame,
-          uint32_t bytes)
+	  uint32_t bytes)
 {
 	struct batch_item *item = &reader->batch[reader->batch_count++];
 	struct jute_slice path;
@@ -551,7 +556,7 @@ batch_add(struct reader *reader, struct conn *conn, const uint8_t *frame,
 	if (conn->state == CONN_OPEN && serve_path_of(frame, bytes, &path)) {
 		item->is_lookup = true;
 		item->path = tree_path_of(reader->parts.tree, path.data,
-		                          (uint32_t)path.bytes);
+					  (uint32_t)path.bytes);
 		tree_prefetch_bucket(reader->parts.tree, item->path);
 	}
 }
@@ -565,11 +570,11 @@ carry_out(struct reader *reader, struct batch_item *item)
 	if (conn->gen != item->conn_gen || !takes_frames(conn))
 		return; /* closed, or its turn ended, within this burst */
 	if (conn->state == CONN_NEWCOMER)
-		is_taken = connect_request(reader, conn, item->frame,
-		                           item->bytes);
+		is_taken =
+			connect_request(reader, conn, item->frame, item->bytes);
 	else
 		is_taken = serve_frame(reader, conn, item->frame, item->bytes,
-		                       item->is_lookup ? &item->path : NULL);
+				       item->is_lookup ? &item->path : NULL);
 	if (conn->gen != item->conn_gen)
 		return;
 	if (!is_taken) {
@@ -580,7 +585,7 @@ carry_out(struct reader *reader, struct batch_item *item)
 	conn->received++;
 	stats_add(reader->parts.stats, STAT_PACKETS_RECEIVED, 1);
 	stats_add(reader->parts.stats, STAT_BYTES_RECEIVED,
-	          WORD_BYTES + item->bytes);
+		  WORD_BYTES + item->bytes);
 }
 
 /* Carries the burst out: nodes are fetched first, then frames in order. */
@@ -593,7 +598,7 @@ conn_run_batch(struct reader *reader)
 		for (uint32_t i = 0; i < count; i++)
 			if (reader->batch[i].is_lookup)
 				tree_prefetch_node(reader->parts.tree,
-				                   reader->batch[i].path);
+						   reader->batch[i].path);
 	for (uint32_t i = 0; i < count; i++)
 		carry_out(reader, &reader->batch[i]);
 	for (uint32_t i = 0; i < count; i++) {
@@ -603,7 +608,7 @@ conn_run_batch(struct reader *reader)
 			continue;
 		if (conn->stream != STREAM_NONE && conn->done_bytes > 0)
 			stream_consume(reader->parts.streams, conn->stream,
-			               conn->done_bytes);
+				       conn->done_bytes);
 		conn->seen_bytes = 0;
 		conn->done_bytes = 0;
 		conn->is_held_back = false;
@@ -615,7 +620,7 @@ conn_run_batch(struct reader *reader)
  * many did. */
 static uint32_t
 batch_frames(struct reader *reader, struct conn *conn, const uint8_t *at,
-             uint32_t bytes)
+	     uint32_t bytes)
 {
 	uint32_t count = 0;
 
@@ -674,7 +679,7 @@ conn_readable(struct reader *reader, stream_id id)
 		if (count == 0)
 			return;
 		if (batch_frames(reader, conn, slices[0].data,
-		                 slices[0].bytes) == 0) {
+				 slices[0].bytes) == 0) {
 			if (conn->stream != id || conn->seen_bytes > 0 ||
 			    !takes_frames(conn) ||
 			    !batch_long_frame(reader, conn))

@@ -40,8 +40,7 @@ heard_start(struct reader *reader, const struct conn *conn)
 	struct channel_heard *heard =
 		&reader->parts.channel->heard[conn->index];
 
-	atomic_store_explicit(&heard->ms, reader->now_ms,
-	                      memory_order_relaxed);
+	atomic_store_explicit(&heard->ms, reader->now_ms, memory_order_relaxed);
 	atomic_store_explicit(&heard->gen, conn->gen, memory_order_relaxed);
 }
 
@@ -59,8 +58,8 @@ submit(struct reader *reader, struct conn *conn,
 	req->op = OP_CREATE_SESSION;
 	req->session_id = request->session_id;
 	req->timeout_ms = conn->timeout_ms;
-	req->is_password_ok = request->session_id != 0 &&
-	                      is_password_of(request);
+	req->is_password_ok =
+		request->session_id != 0 && is_password_of(request);
 	req->received_ns = reader->now_ns;
 	req->owner = (struct session_owner){
 		.core = reader->parts.channel->core,
@@ -77,7 +76,7 @@ submit(struct reader *reader, struct conn *conn,
 
 bool
 connect_request(struct reader *reader, struct conn *conn, const uint8_t *frame,
-                uint32_t bytes)
+		uint32_t bytes)
 {
 	struct jute_reader body = jute_reader_of(frame, bytes);
 	struct proto_connect_request request;
@@ -92,7 +91,7 @@ connect_request(struct reader *reader, struct conn *conn, const uint8_t *frame,
 	}
 	if (request.last_zxid_seen > (int64_t)published) {
 		log_post(LOG_CONNECT_ZXID_AHEAD,
-		         (uint64_t)request.last_zxid_seen, published);
+			 (uint64_t)request.last_zxid_seen, published);
 		conn_close(reader, conn);
 		return true;
 	}
@@ -113,7 +112,7 @@ connect_request(struct reader *reader, struct conn *conn, const uint8_t *frame,
 
 static void
 send_response(struct reader *reader, struct conn *conn,
-              const struct proto_connect_response *response)
+	      const struct proto_connect_response *response)
 {
 	uint8_t frame[64];
 	struct jute_writer writer = jute_writer_of(frame, sizeof(frame));
@@ -143,7 +142,7 @@ connect_granted(struct reader *reader, struct conn *conn, int64_t session_id)
 	heard_start(reader, conn);
 	send_response(reader, conn, &response);
 	conn_account(reader, conn, OP_CREATE_SESSION, 0, (int64_t)reader->S,
-	             reader->now_ns);
+		     reader->now_ns);
 	conn_resume(reader, conn);
 }
 
@@ -154,6 +153,8 @@ connect_refused(struct reader *reader, struct conn *conn)
 	const struct proto_connect_response response = {
 		.has_read_only = conn->has_read_only_byte};
 
+	log_post(LOG_CONNECT_REFUSED, (uint64_t)conn->head->session_id,
+		 (uint64_t)(int64_t)FAL_ENOENT);
 	send_response(reader, conn, &response);
 	conn_close(reader, conn);
 }

@@ -34,7 +34,7 @@ reply(struct reader *reader, struct conn *conn, int32_t xid, uint64_t S,
 
 	be_store32(body, (uint32_t)count);
 	conn_reply(reader, conn, xid, (int64_t)S, err, body,
-	           err == ZK_OK ? sizeof(body) : 0);
+		   err == ZK_OK ? sizeof(body) : 0);
 }
 
 static void
@@ -56,21 +56,21 @@ check(struct reader *reader, const struct local_op *op, struct tree_path *path)
 	if (proto_get_path(&body, &text) != 0)
 		return ZK_MARSHALLINGERROR;
 	*path = tree_path_of(tree, text.data,
-	                     text.bytes < 0 ? 0 : (uint32_t)text.bytes);
+			     text.bytes < 0 ? 0 : (uint32_t)text.bytes);
 
 	const struct znode *node = tree_lookup(tree, *path, reader->S);
 
 	if (node == NULL)
 		return ZK_NONODE;
 	return read_permits(tree, node, reader->S, op->ids, PERM_READ)
-	               ? ZK_OK
-	               : ZK_NOAUTH;
+		       ? ZK_OK
+		       : ZK_NOAUTH;
 }
 
 /* Puts the request at the head of the queue, to wait for its job. */
 static bool
 enqueue(struct reader *reader, struct conn *conn, const struct local_op *op,
-        struct count_job *job)
+	struct count_job *job)
 {
 	struct req *req = req_new(&reader->pool, NULL, 0, NULL);
 
@@ -89,8 +89,7 @@ enqueue(struct reader *reader, struct conn *conn, const struct local_op *op,
 }
 
 void
-count_serve(struct reader *reader, struct conn *conn,
-            const struct local_op *op)
+count_serve(struct reader *reader, struct conn *conn, const struct local_op *op)
 {
 	struct tree_path path;
 	const int32_t err = check(reader, op, &path);
@@ -148,18 +147,16 @@ count_step(struct reader *reader)
 
 	if (list_empty(&reader->counts))
 		return false;
-	list_for_each_safe(link, after, &reader->counts)
-	{
+	list_for_each_safe (link, after, &reader->counts) {
 		struct count_job *job =
 			list_entry(link, struct count_job, link);
 		const struct conn *conn =
 			conn_of(reader, job->conn, job->conn_gen);
 		const bool is_wanted =
 			conn != NULL && conn->stream != STREAM_NONE;
-		const int left =
-			is_wanted ? walk_count(&job->walk, COUNT_SLICE,
-		                               &job->count)
-				  : 0;
+		const int left = is_wanted ? walk_count(&job->walk, COUNT_SLICE,
+							&job->count)
+					   : 0;
 
 		if (left <= 0)
 			finish(reader, job, left == 0);
@@ -181,5 +178,5 @@ count_free_all(struct reader *reader)
 {
 	while (reader->counts.next != NULL && !list_empty(&reader->counts))
 		job_free(list_entry(reader->counts.next, struct count_job,
-		                    link));
+				    link));
 }

@@ -12,12 +12,12 @@
 #include "znode/set_watches.h"
 
 /* Watches of one core: address space is reserved for so many. */
-#define WATCHES_MAX (16u << 20)
+#define WATCHES_MAX      (16u << 20)
 #define EVENT_HEAD_BYTES (REPLY_OVERHEAD + 12u)
 
 static void
-send_event(struct reader *reader, struct conn *conn, int64_t zxid,
-           int32_t type, struct jute_slice path)
+send_event(struct reader *reader, struct conn *conn, int64_t zxid, int32_t type,
+	   struct jute_slice path)
 {
 	struct stream_core *streams = reader->parts.streams;
 	const uint32_t bytes = EVENT_HEAD_BYTES + (uint32_t)path.bytes;
@@ -43,7 +43,7 @@ send_event(struct reader *reader, struct conn *conn, int64_t zxid,
 					     .zxid = zxid,
 				     });
 	proto_put_watcher_event(&out,
-	                        &(struct proto_watcher_event){
+				&(struct proto_watcher_event){
 					.type = type,
 					.state = PROTO_STATE_SYNC_CONNECTED,
 					.path = path,
@@ -51,6 +51,7 @@ send_event(struct reader *reader, struct conn *conn, int64_t zxid,
 	FAL_ASSERT(jute_written(&out) == bytes && !out.is_full);
 	stream_commit(streams, conn->stream, bytes);
 	conn->sent++;
+	reader->delivered++;
 	stats_add(reader->parts.stats, STAT_PACKETS_SENT, 1);
 	stats_add(reader->parts.stats, STAT_WATCH_EVENTS, 1);
 	stats_add(reader->parts.stats, STAT_WATCH_BYTES, bytes);
@@ -58,7 +59,7 @@ send_event(struct reader *reader, struct conn *conn, int64_t zxid,
 
 static void
 deliver(void *arg, uint32_t conn_index, uint64_t zxid,
-        const struct effect *effect)
+	const struct effect *effect)
 {
 	struct reader *reader = arg;
 	struct conn *conn = &reader->conns[conn_index];
@@ -69,7 +70,7 @@ deliver(void *arg, uint32_t conn_index, uint64_t zxid,
 	    !acl_permits(acl, conn->ids->list, PERM_READ))
 		return;
 	send_event(reader, conn, (int64_t)zxid, effect->type,
-	           jute_slice_of(effect->path, effect->path_bytes));
+		   jute_slice_of(effect->path, effect->path_bytes));
 }
 
 static uint64_t
@@ -101,6 +102,36 @@ events_free(struct reader *reader)
 		watch_table_destroy(reader->watches);
 }
 
+/* How many heard of an event of each type; fan-outs that become jobs count
+ * what was told at once. */
+static void
+note_fan_out(struct reader *reader, uint8_t type, uint64_t count)
+{
+	static const enum stat_summary summary[] = {
+		[EVENT_NODE_CREATED] = SUMMARY_NODE_CREATED_WATCHES,
+		[EVENT_NODE_DELETED] = SUMMARY_NODE_DELETED_WATCHES,
+		[EVENT_NODE_DATA_CHANGED] = SUMMARY_NODE_CHANGED_WATCHES,
+		[EVENT_NODE_CHILDREN_CHANGED] = SUMMARY_NODE_CHILDREN_WATCHES,
+	};
+
+	if (count > 0)
+		stats_summary_record(reader->parts.stats, summary[type], count);
+}
+
+void
+events_tell_gauges(struct reader *reader)
+{
+	struct stats_core *stats = reader->parts.stats;
+	struct watch_counts counts;
+
+	watch_counts(reader->watches, &counts);
+	stats_set(stats, STAT_WATCHES,
+		  counts.data_watches + counts.child_watches);
+	stats_set(stats, STAT_WATCH_PATHS, counts.paths);
+	stats_set(stats, STAT_WATCH_CONNECTIONS, counts.data_conns);
+	stats_set(stats, STAT_WATCH_TABLE_BYTES, counts.used_bytes);
+}
+
 void
 events_of_record(struct reader *reader, const struct delta *record)
 {
@@ -109,42 +140,45 @@ events_of_record(struct reader *reader, const struct delta *record)
 	for (uint32_t i = 0; i < record->effect_count; i++) {
 		const struct effect *effect = (const void *)at;
 
+		const uint64_t before = reader->delivered;
+
 		watch_fire(reader->watches, record->zxid, effect);
+		note_fan_out(reader, effect->type, reader->delivered - before);
 		at += effect_bytes(effect->path_bytes);
 	}
 }
 
 void
 events_register(struct reader *reader, struct conn *conn, int32_t op,
-                struct tree_path path)
+		struct tree_path path)
 {
 	const bool is_child = op == OP_GET_CHILDREN || op == OP_GET_CHILDREN2;
 
 	if (watch_add(reader->watches, conn->index, path,
-	              is_child ? WATCH_CHILD : WATCH_DATA) != FAL_OK)
-		conn_abort(reader, conn); /* a watch must not be lost silently */
+		      is_child ? WATCH_CHILD : WATCH_DATA) != FAL_OK)
+		conn_abort(reader,
+			   conn); /* a watch must not be lost silently */
 }
 
 int32_t
 events_add(struct reader *reader, struct conn *conn, int32_t mode,
-           struct tree_path path)
+	   struct tree_path path)
 {
 	if (mode != 0 && mode != 1)
 		return ZK_MARSHALLINGERROR;
 	if (watch_add(reader->watches, conn->index, path,
-	              mode == 0 ? WATCH_PERSISTENT : WATCH_RECURSIVE) !=
-	    FAL_OK)
+		      mode == 0 ? WATCH_PERSISTENT : WATCH_RECURSIVE) != FAL_OK)
 		return ZK_THROTTLEDOP;
 	return ZK_OK;
 }
 
 int32_t
 events_check(struct reader *reader, struct conn *conn, int32_t op, int32_t type,
-             struct tree_path path)
+	     struct tree_path path)
 {
 	return op == OP_CHECK_WATCHES
-	               ? watch_check(reader->watches, conn->index, path, type)
-	               : watch_remove(reader->watches, conn->index, path, type);
+		       ? watch_check(reader->watches, conn->index, path, type)
+		       : watch_remove(reader->watches, conn->index, path, type);
 }
 
 void
@@ -191,7 +225,7 @@ events_oldest(const struct reader *reader)
 /* An event that the client missed: zxid -1, no ACL filter. */
 static void
 deliver_missed(void *arg, uint32_t conn_index, enum proto_event type,
-               struct jute_slice path)
+	       struct jute_slice path)
 {
 	struct reader *reader = arg;
 	struct conn *conn = &reader->conns[conn_index];
@@ -202,7 +236,7 @@ deliver_missed(void *arg, uint32_t conn_index, enum proto_event type,
 
 bool
 events_set_watches(struct reader *reader, struct conn *conn,
-                   const struct proto_set_watches *request)
+		   const struct proto_set_watches *request)
 {
 	const struct set_watches_world world = {
 		.tree = reader->parts.tree,

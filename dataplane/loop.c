@@ -37,7 +37,7 @@ has_work(const struct loop *loop)
 	return (loop->reader != NULL && reader_has_work(loop->reader)) ||
 	       (loop->zab != NULL && zab_has_work(loop->zab)) ||
 	       (loop->hook.has_work != NULL &&
-	        loop->hook.has_work(loop->hook.arg)) ||
+		loop->hook.has_work(loop->hook.arg)) ||
 	       atomic_load_explicit(loop->must_stop, memory_order_relaxed);
 }
 
@@ -88,6 +88,18 @@ is_drained(const struct loop *loop)
 	return is_done;
 }
 
+static void
+note_round(struct loop *loop, uint64_t took_ns, bool did_work)
+{
+	stats_add(loop->stats, STAT_LOOP_ITERATIONS, 1);
+	if (did_work)
+		stats_hist_record(loop->stats, HIST_LOOP_TIME, took_ns);
+	if (took_ns <= STALL_NS)
+		return;
+	stats_add(loop->stats, STAT_LOOP_STALLS, 1);
+	log_post(LOG_LOOP_STALL, took_ns / NS_PER_US, loop->core);
+}
+
 void
 loop_run(struct loop *loop)
 {
@@ -100,12 +112,12 @@ loop_run(struct loop *loop)
 		const bool did_work = poll_roles(loop, now_ns);
 		const uint64_t after_ns = clock_now_ns();
 
-		stats_add(loop->stats, STAT_LOOP_ITERATIONS, 1);
-		if (after_ns - now_ns > STALL_NS)
-			stats_add(loop->stats, STAT_LOOP_STALLS, 1);
+		note_round(loop, after_ns - now_ns, did_work);
+		if (loop->reader != NULL)
+			reader_round_done(loop->reader, after_ns);
 		now_ns = after_ns;
 		if (FAL_UNLIKELY(atomic_load_explicit(loop->must_stop,
-		                                      memory_order_relaxed))) {
+						      memory_order_relaxed))) {
 			if (stop_ns == 0)
 				stop_ns = now_ns;
 			if (is_drained(loop) || now_ns - stop_ns > DRAIN_NS)
@@ -114,8 +126,7 @@ loop_run(struct loop *loop)
 			continue;
 		}
 
-		const enum idle_step step =
-			idle_step(&idle, did_work, now_ns);
+		const enum idle_step step = idle_step(&idle, did_work, now_ns);
 
 		if (step == IDLE_BLOCK) {
 			block(loop, now_ns);

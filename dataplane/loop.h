@@ -26,6 +26,7 @@ struct loop_hook {
 
 struct loop {
 	struct lcore *lcore;
+	uint32_t core;               /* number, for log lines */
 	struct stream_core *streams; /* NULL: no sockets on this core */
 	struct reader *reader;       /* or NULL */
 	struct zab *zab;             /* or NULL */

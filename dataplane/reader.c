@@ -6,8 +6,9 @@
 
 #include <stdlib.h>
 
-#define EVENTS_MAX (sizeof(((struct reader *)0)->events) / \
-                    sizeof(((struct reader *)0)->events[0]))
+#define EVENTS_MAX                              \
+	(sizeof(((struct reader *)0)->events) / \
+	 sizeof(((struct reader *)0)->events[0]))
 /* Work of a round on large watch fan-outs. */
 #define FAN_OUT_BURST 256u
 
@@ -26,15 +27,15 @@ create_parts(struct reader *reader)
 	if (reader->tree_reader == NULL)
 		return FAL_ELIMIT;
 	reader->cursor = delta_cursor_open(reader->parts.deltas,
-	                                   reader->parts.channel->core);
+					   reader->parts.channel->core);
 	reader->S = tree_reader_online(reader->tree_reader, reader->published);
 	return FAL_OK;
 }
 
 int
 reader_create(const struct reader_options *options,
-              const struct reader_parts *parts,
-              const struct reader_hooks *hooks, struct reader **out)
+	      const struct reader_parts *parts,
+	      const struct reader_hooks *hooks, struct reader **out)
 {
 	struct reader *reader = calloc(1, sizeof(*reader));
 
@@ -64,7 +65,7 @@ reader_destroy(struct reader *reader)
 	     i++)
 		if (reader->conns[i].stream != STREAM_NONE)
 			stream_close(reader->parts.streams,
-			             reader->conns[i].stream);
+				     reader->conns[i].stream);
 	if (reader->cursor != NULL)
 		delta_cursor_close(reader->cursor);
 	count_free_all(reader);
@@ -95,7 +96,8 @@ bool
 reader_has_work(const struct reader *reader)
 {
 	return reader->unicast_head != NULL || answer_has_work(reader) ||
-	       events_have_work(reader) || !list_empty(&reader->counts) || !list_empty(&reader->detaching);
+	       events_have_work(reader) || !list_empty(&reader->counts) ||
+	       !list_empty(&reader->detaching);
 }
 
 /* Newcomers stand in the order they came, so only the first can be due. */
@@ -108,8 +110,8 @@ expire_newcomers(struct reader *reader)
 		struct conn *conn =
 			list_entry(reader->newcomers.next, struct conn, link);
 
-		if (reader->now_ms < conn->opened_ms +
-		                             reader->options.newcomer_timeout_ms)
+		if (reader->now_ms <
+		    conn->opened_ms + reader->options.newcomer_timeout_ms)
 			break;
 		conn_close(reader, conn);
 		stats_add(reader->parts.stats, STAT_SESSIONLESS_EXPIRED, 1);
@@ -124,16 +126,16 @@ reader_next_timer_ms(const struct reader *reader)
 	if (list_empty(&reader->newcomers))
 		return UINT64_MAX;
 	return list_entry(reader->newcomers.next, struct conn, link)
-	               ->opened_ms +
+		       ->opened_ms +
 	       reader->options.newcomer_timeout_ms;
 }
 
 static bool
 take_input(struct reader *reader)
 {
-	const uint32_t count = stream_poll(reader->parts.streams,
-	                                   reader->now_ns, reader->events,
-	                                   EVENTS_MAX);
+	const uint32_t count =
+		stream_poll(reader->parts.streams, reader->now_ns,
+			    reader->events, EVENTS_MAX);
 
 	for (uint32_t i = 0; i < count; i++) {
 		const struct stream_event *event = &reader->events[i];
@@ -187,7 +189,8 @@ reader_poll(struct reader *reader, uint64_t now_ns, int64_t wall_ms)
 	did_work |= conn_send_detaches(reader);
 	stream_flush(reader->parts.streams);
 	stats_set(reader->parts.stats, STAT_OUTSTANDING,
-	          reader->pool.count - reader->pool.free_count);
+		  reader->pool.count - reader->pool.free_count);
+	events_tell_gauges(reader);
 	if (reader->must_ring_zab) {
 		reader->must_ring_zab = false;
 		lcore_doorbell(reader->parts.channel->zab_lcore);
@@ -197,8 +200,18 @@ reader_poll(struct reader *reader, uint64_t now_ns, int64_t wall_ms)
 }
 
 void
+reader_round_done(struct reader *reader, uint64_t now_ns)
+{
+	if (reader->round_reads == 0)
+		return;
+	hist_record_many(&reader->parts.stats->hist[HIST_READ_LATENCY],
+			 now_ns - reader->now_ns, reader->round_reads);
+	reader->round_reads = 0;
+}
+
+void
 reader_send_text(struct reader *reader, uint32_t conn_index, uint32_t conn_gen,
-                 const char *text, uint32_t bytes)
+		 const char *text, uint32_t bytes)
 {
 	struct conn *conn = conn_of(reader, conn_index, conn_gen);
 
@@ -212,7 +225,7 @@ reader_send_text(struct reader *reader, uint32_t conn_index, uint32_t conn_gen,
 
 uint32_t
 reader_conn_rows(struct reader *reader, uint32_t *next,
-                 struct reader_conn_row *rows, uint32_t max)
+		 struct reader_conn_row *rows, uint32_t max)
 {
 	uint32_t count = 0;
 	uint32_t i = *next;
@@ -236,8 +249,8 @@ reader_conn_rows(struct reader *reader, uint32_t *next,
 			.last_response_ms = conn->last_response_ms,
 			.last_latency_ms = conn->last_latency_ms,
 			.min_latency_ms = conn->latency_count == 0
-			                          ? 0
-			                          : conn->min_latency_ms,
+						  ? 0
+						  : conn->min_latency_ms,
 			.max_latency_ms = conn->max_latency_ms,
 			.latency_sum_ms = conn->latency_sum_ms,
 			.latency_count = conn->latency_count,

@@ -40,8 +40,11 @@ struct reader_options {
 	uint32_t slice_bytes_extra;    /* jute.maxbuffer.extrasize */
 	int32_t session_timeout_min_ms;
 	int32_t session_timeout_max_ms;
-	uint32_t newcomer_timeout_ms; /* a connection without a session */
+	uint32_t newcomer_timeout_ms;  /* a connection without a session */
 	const struct acl_options *acl; /* borrowed */
+	/* enforce.auth.schemes: only connections with an identity of one of
+	 * these (comma list, borrowed) are served; NULL: all are. */
+	const char *enforced_schemes;
 	bool keeps_watch_paths;
 };
 
@@ -86,14 +89,17 @@ struct reader_parts {
 /* Created by the thread that will poll: it registers with the tree there.
  * Returns 0, FAL_ENOMEM, FAL_ELIMIT (too many readers). */
 FAL_MUST_CHECK int reader_create(const struct reader_options *,
-                                 const struct reader_parts *,
-                                 const struct reader_hooks *,
-                                 struct reader **out);
+				 const struct reader_parts *,
+				 const struct reader_hooks *,
+				 struct reader **out);
 /* Closes all connections. */
 void reader_destroy(struct reader *);
 
 /* One round; true if anything was done. */
 bool reader_poll(struct reader *, uint64_t now_ns, int64_t wall_ms);
+
+/* The round's end, when its replies have left: what its reads took. */
+void reader_round_done(struct reader *, uint64_t now_ns);
 
 /* Around a sleep: in between nothing of the tree is held.
  * reader_has_work() there tells whether the sleep is still right. */
@@ -105,12 +111,12 @@ uint64_t reader_next_timer_ms(const struct reader *);
 
 /* Sends the text and closes, if the connection is still there. */
 void reader_send_text(struct reader *, uint32_t conn, uint32_t conn_gen,
-                      const char *text, uint32_t bytes);
+		      const char *text, uint32_t bytes);
 
 /* Fills rows of live connections from *next on (0 at first), at most `max`;
  * *next is 0 again at the end. Returns how many. */
 uint32_t reader_conn_rows(struct reader *, uint32_t *next,
-                          struct reader_conn_row *rows, uint32_t max);
+			  struct reader_conn_row *rows, uint32_t max);
 
 struct watch_table;
 /* For wchs and the counters of mntr. */

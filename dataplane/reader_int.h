@@ -33,9 +33,9 @@ enum conn_state {
 	CONN_NEWCOMER,   /* nothing said yet */
 	CONN_CONNECTING, /* its ConnectRequest is at the ZAB core */
 	CONN_OPEN,
-	CONN_WORD,  /* waits for a four-letter word's text */
+	CONN_WORD,    /* waits for a four-letter word's text */
 	CONN_LEAVING, /* no more requests; closes after its last answer */
-	CONN_GHOST, /* the stream is gone, requests are still under way */
+	CONN_GHOST,   /* the stream is gone, requests are still under way */
 };
 
 struct conn {
@@ -45,9 +45,9 @@ struct conn {
 	uint8_t state; /* enum conn_state */
 	bool has_read_only_byte;
 	bool is_paused;
-	bool must_detach;   /* the ZAB core is yet to hear it is gone */
-	bool is_overrun;    /* an event did not fit: to be closed */
-	bool is_held_back;  /* this batch: a frame could not be taken */
+	bool must_detach;    /* the ZAB core is yet to hear it is gone */
+	bool is_overrun;     /* an event did not fit: to be closed */
+	bool is_held_back;   /* this batch: a frame could not be taken */
 	uint32_t seen_bytes; /* this batch: frames looked at */
 	uint32_t done_bytes; /* this batch: frames carried out */
 	int32_t timeout_ms;
@@ -91,7 +91,7 @@ struct reader {
 	int64_t wall_ms;
 
 	struct conn *conns;
-	uint32_t conn_count;      /* places, ghosts included */
+	uint32_t conn_count; /* places, ghosts included */
 	uint32_t live_count;
 	uint32_t *conn_of_stream; /* stream index -> conn index */
 	struct list free_conns, newcomers, overrun, detaching;
@@ -99,7 +99,9 @@ struct reader {
 	struct req_pool pool;
 	void *unicast_head; /* taken from R3, waits for its fence */
 	bool is_draining;
-	bool must_ring_zab; /* R1 got something this round */
+	uint32_t round_reads; /* answered in this round */
+	uint64_t delivered;   /* watch events written so far */
+	bool must_ring_zab;   /* R1 got something this round */
 
 	struct batch_item batch[BATCH_MAX];
 	uint32_t batch_count;
@@ -148,29 +150,29 @@ bool conn_send_detaches(struct reader *);
 
 /* A reply with a known body. */
 void conn_reply(struct reader *, struct conn *, int32_t xid, int64_t zxid,
-                int32_t err, const void *body, uint32_t body_bytes);
+		int32_t err, const void *body, uint32_t body_bytes);
 /* A whole frame, length word included. */
 void conn_send(struct reader *, struct conn *, const void *frame,
-               uint32_t bytes);
+	       uint32_t bytes);
 void conn_account(struct reader *, struct conn *, int32_t op, int32_t xid,
-                  int64_t zxid, uint64_t received_ns);
+		  int64_t zxid, uint64_t received_ns);
 
 /* ---- connect.c ---- */
 /* Returns false when it cannot be taken now (no req): ask again. */
 bool connect_request(struct reader *, struct conn *, const uint8_t *frame,
-                     uint32_t bytes);
+		     uint32_t bytes);
 void connect_granted(struct reader *, struct conn *, int64_t session_id);
 void connect_refused(struct reader *, struct conn *);
 
 /* ---- serve.c ---- */
 /* One frame of an open connection. False: no room now, ask again. */
 bool serve_frame(struct reader *, struct conn *, const uint8_t *frame,
-                 uint32_t bytes, const struct tree_path *path);
+		 uint32_t bytes, const struct tree_path *path);
 /* A LOCAL or READY req that reached the head. */
 void serve_queued(struct reader *, struct conn *, struct req *);
 /* The path of a request that looks one node up, for prefetching. */
 bool serve_path_of(const uint8_t *frame, uint32_t bytes,
-                   struct jute_slice *path);
+		   struct jute_slice *path);
 /* Grows the scratch buffer; NULL: out of memory. */
 uint8_t *serve_scratch(struct reader *, uint32_t bytes);
 
@@ -180,6 +182,7 @@ void events_free(struct reader *);
 /* Goes on with large fan-outs; true if there was one. */
 bool events_step(struct reader *, uint32_t budget);
 bool events_have_work(const struct reader *);
+void events_tell_gauges(struct reader *);
 /* The oldest state this core still needs: S, or what a fan-out needs. */
 uint64_t events_oldest(const struct reader *);
 /* False: too many fan-outs are under way to walk further records. */
@@ -187,14 +190,14 @@ bool events_have_room(const struct reader *);
 void events_of_record(struct reader *, const struct delta *);
 /* Registers what a successful (or exists) read asked for. */
 void events_register(struct reader *, struct conn *, int32_t op,
-                     struct tree_path path);
+		     struct tree_path path);
 int32_t events_add(struct reader *, struct conn *, int32_t mode,
-                   struct tree_path path);
+		   struct tree_path path);
 int32_t events_check(struct reader *, struct conn *, int32_t op, int32_t type,
-                     struct tree_path path);
+		     struct tree_path path);
 /* Missed events, and what is registered again. False: no memory for it. */
 bool events_set_watches(struct reader *, struct conn *,
-                        const struct proto_set_watches *);
+			const struct proto_set_watches *);
 /* Before anything is written to the connection: its share of large fan-outs
  * that are under way. */
 void events_before_output(struct reader *, struct conn *);

@@ -32,7 +32,7 @@ req_pool_destroy(struct req_pool *pool)
 
 struct req *
 req_new(struct req_pool *pool, const void *body, uint32_t body_bytes,
-        struct req_ids *ids)
+	struct req_ids *ids)
 {
 	struct req *req = pool->free;
 

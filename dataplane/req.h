@@ -39,7 +39,7 @@ enum req_kind {
 	REQ_CONNECT,   /* session lane: a new session */
 	REQ_RESUME,    /* session lane: take a session over */
 	REQ_DETACH,    /* session lane: its connection is gone; no answer but
-	                  the req itself */
+			  the req itself */
 	REQ_LOCAL,     /* never leaves the reader */
 };
 
@@ -65,8 +65,8 @@ struct req_ids {
 
 struct req {
 	/* Written by the reader, read by both. */
-	uint8_t kind;  /* enum req_kind */
-	uint8_t state; /* enum req_state, reader only */
+	uint8_t kind;        /* enum req_kind */
+	uint8_t state;       /* enum req_state, reader only */
 	bool is_password_ok; /* RESUME */
 	int32_t xid;
 	int32_t op;
@@ -97,7 +97,7 @@ static inline void *
 req_close_token(uint32_t conn, uint32_t conn_gen)
 {
 	return (void *)(uintptr_t)(((uint64_t)conn_gen << 32) |
-	                           ((uint64_t)conn << 1) | 1u);
+				   ((uint64_t)conn << 1) | 1u);
 }
 
 static inline bool
@@ -131,7 +131,7 @@ void req_pool_destroy(struct req_pool *);
 /* A req with a copy of the body and a reference to ids (may be NULL); NULL
  * when the pool (or, for a long body, memory) is exhausted. */
 struct req *req_new(struct req_pool *, const void *body, uint32_t body_bytes,
-                    struct req_ids *ids);
+		    struct req_ids *ids);
 void req_free(struct req_pool *, struct req *);
 
 /* Takes ownership of the list. NULL: out of memory (the list is freed). */

@@ -97,9 +97,9 @@ serve_path_of(const uint8_t *frame, uint32_t bytes, struct jute_slice *path)
 		return false;
 	}
 
-	struct jute_reader body = jute_reader_of(
-		frame + PROTO_REQUEST_HEADER_BYTES,
-		bytes - PROTO_REQUEST_HEADER_BYTES);
+	struct jute_reader body =
+		jute_reader_of(frame + PROTO_REQUEST_HEADER_BYTES,
+			       bytes - PROTO_REQUEST_HEADER_BYTES);
 
 	*path = jute_get_slice(&body);
 	return jute_reader_ok(&body) && path->bytes >= 0;
@@ -122,12 +122,12 @@ serve_scratch(struct reader *reader, uint32_t bytes)
 
 static struct tree_path
 path_of(const struct reader *reader, const struct local_op *op,
-        struct jute_slice path)
+	struct jute_slice path)
 {
 	if (op->path != NULL)
 		return *op->path;
 	return tree_path_of(reader->parts.tree, path.data,
-	                    path.bytes < 0 ? 0 : (uint32_t)path.bytes);
+			    path.bytes < 0 ? 0 : (uint32_t)path.bytes);
 }
 
 static struct jute_reader
@@ -135,18 +135,19 @@ body_of(const struct reader *reader, const struct local_op *op)
 {
 	struct jute_reader body = jute_reader_of(op->body, op->body_bytes);
 	const uint64_t max = (uint64_t)reader->options.frame_bytes_max +
-	                     reader->options.slice_bytes_extra;
+			     reader->options.slice_bytes_extra;
 
 	if (max < INT32_MAX)
 		body.slice_bytes_max = (int32_t)max;
 	return body;
 }
 
-/* ---- forming bodies: no side effects ---------------------------------------- */
+/* ---- forming bodies: no side effects ----------------------------------------
+ */
 
 static int32_t
 form_path_read(struct reader *reader, const struct local_op *op,
-               struct jute_writer *out)
+	       struct jute_writer *out)
 {
 	struct jute_reader body = body_of(reader, op);
 	struct proto_path_watch request;
@@ -164,17 +165,17 @@ form_path_read(struct reader *reader, const struct local_op *op,
 		return read_get_data(tree, reader->S, path, op->ids, out);
 	case OP_GET_CHILDREN:
 		return read_get_children(tree, reader->S, path, op->ids, false,
-		                         out);
+					 out);
 	default:
 		FAL_ASSERT(op->op == OP_GET_CHILDREN2);
 		return read_get_children(tree, reader->S, path, op->ids, true,
-		                         out);
+					 out);
 	}
 }
 
 static int32_t
 form_get_acl(struct reader *reader, const struct local_op *op,
-              struct jute_writer *out)
+	     struct jute_writer *out)
 {
 	struct jute_reader body = body_of(reader, op);
 	struct jute_slice text;
@@ -182,14 +183,14 @@ form_get_acl(struct reader *reader, const struct local_op *op,
 	if (proto_get_path(&body, &text) != 0)
 		return ZK_MARSHALLINGERROR;
 	return read_get_acl(reader->parts.tree, reader->S,
-	                    path_of(reader, op, text), op->ids, out);
+			    path_of(reader, op, text), op->ids, out);
 }
 
 /* One read of a multiRead: its result, or the error in its place. */
 static int32_t
 form_multi_read_op(struct reader *reader, const struct local_op *multi,
-                   int32_t type, struct jute_reader *body,
-                   struct jute_writer *out)
+		   int32_t type, struct jute_reader *body,
+		   struct jute_writer *out)
 {
 	const uint8_t *from = body->at;
 	struct proto_path_watch request;
@@ -205,8 +206,7 @@ form_multi_read_op(struct reader *reader, const struct local_op *multi,
 	};
 	struct jute_writer before = *out;
 
-	proto_put_multi_header(out, &(struct proto_multi_header){
-					    .type = type});
+	proto_put_multi_header(out, &(struct proto_multi_header){.type = type});
 
 	const int32_t err = form_path_read(reader, &op, out);
 
@@ -215,7 +215,7 @@ form_multi_read_op(struct reader *reader, const struct local_op *multi,
 		*out = before;
 		proto_put_multi_header(
 			out, &(struct proto_multi_header){.type = OP_ERROR,
-		                                          .err = err});
+							  .err = err});
 		jute_put_int(out, err);
 	}
 	return ZK_OK;
@@ -223,7 +223,7 @@ form_multi_read_op(struct reader *reader, const struct local_op *multi,
 
 static int32_t
 form_multi_read(struct reader *reader, const struct local_op *op,
-                struct jute_writer *out)
+		struct jute_writer *out)
 {
 	struct jute_reader body = body_of(reader, op);
 
@@ -249,7 +249,7 @@ form_multi_read(struct reader *reader, const struct local_op *op,
 
 static int32_t
 form_body(struct reader *reader, const struct local_op *op,
-          struct jute_writer *out)
+	  struct jute_writer *out)
 {
 	switch (op->op) {
 	case OP_EXISTS:
@@ -272,13 +272,14 @@ form_body(struct reader *reader, const struct local_op *op,
 	}
 }
 
-/* ---- replying ------------------------------------------------------------------ */
+/* ---- replying
+ * ------------------------------------------------------------------ */
 
 /* Forms header and body into `space`; returns the frame's bytes, 0 if it does
  * not fit. */
 static uint32_t
 form_reply(struct reader *reader, const struct local_op *op, uint8_t *space,
-           uint32_t bytes, int32_t *err)
+	   uint32_t bytes, int32_t *err)
 {
 	struct jute_writer out =
 		jute_writer_of(space + REPLY_OVERHEAD, bytes - REPLY_OVERHEAD);
@@ -294,19 +295,18 @@ form_reply(struct reader *reader, const struct local_op *op, uint8_t *space,
 
 	jute_put_int(&head, (int32_t)(frame - 4));
 	proto_put_reply_header(
-		&head, &(struct proto_reply_header){
-			       .xid = op->xid,
-			       .zxid = op->op == OP_SASL ? 0
-	                                                 : (int64_t)reader->S,
-			       .err = *err,
-		       });
+		&head,
+		&(struct proto_reply_header){
+			.xid = op->xid,
+			.zxid = op->op == OP_SASL ? 0 : (int64_t)reader->S,
+			.err = *err,
+		});
 	return frame;
 }
 
 /* The reply is larger than the space in the stream: form it aside. */
 static int32_t
-reply_aside(struct reader *reader, struct conn *conn,
-            const struct local_op *op)
+reply_aside(struct reader *reader, struct conn *conn, const struct local_op *op)
 {
 	uint32_t bytes = 4 * STREAM_BUFFER_BYTES;
 	int32_t err = ZK_OK;
@@ -332,7 +332,7 @@ reply_aside(struct reader *reader, struct conn *conn,
 
 static int32_t
 reply_formed(struct reader *reader, struct conn *conn,
-             const struct local_op *op)
+	     const struct local_op *op)
 {
 	struct stream_core *streams = reader->parts.streams;
 	uint32_t got = 0;
@@ -359,7 +359,7 @@ reply_formed(struct reader *reader, struct conn *conn,
 
 static void
 register_watch(struct reader *reader, struct conn *conn,
-               const struct local_op *op, int32_t err)
+	       const struct local_op *op, int32_t err)
 {
 	struct jute_reader body = body_of(reader, op);
 	struct proto_path_watch request;
@@ -382,13 +382,13 @@ register_watch(struct reader *reader, struct conn *conn,
 	    conn->stream == STREAM_NONE)
 		return;
 	events_register(reader, conn, op->op,
-	                path_of(reader, op, request.path));
+			path_of(reader, op, request.path));
 }
 
 /* addWatch, checkWatches, removeWatches: a path and a number. */
 static void
 serve_watch_op(struct reader *reader, struct conn *conn,
-               const struct local_op *op)
+	       const struct local_op *op)
 {
 	struct jute_reader body = body_of(reader, op);
 	struct proto_path_int request;
@@ -396,24 +396,23 @@ serve_watch_op(struct reader *reader, struct conn *conn,
 	const uint8_t add_watch_body[4] = {0};
 
 	if (proto_get_path_int(&body, &request) == 0) {
-		const struct tree_path path =
-			path_of(reader, op, request.path);
+		const struct tree_path path = path_of(reader, op, request.path);
 
 		err = op->op == OP_ADD_WATCH
-		              ? events_add(reader, conn, request.value, path)
-		              : events_check(reader, conn, op->op,
-		                             request.value, path);
+			      ? events_add(reader, conn, request.value, path)
+			      : events_check(reader, conn, op->op,
+					     request.value, path);
 	}
 
 	const bool has_body = op->op == OP_ADD_WATCH && err == ZK_OK;
 
 	conn_reply(reader, conn, op->xid, (int64_t)reader->S, err,
-	           add_watch_body, has_body ? sizeof(add_watch_body) : 0);
+		   add_watch_body, has_body ? sizeof(add_watch_body) : 0);
 }
 
 static void
 serve_set_watches(struct reader *reader, struct conn *conn,
-                  const struct local_op *op)
+		  const struct local_op *op)
 {
 	struct jute_reader body = body_of(reader, op);
 	struct proto_set_watches request;
@@ -431,8 +430,7 @@ serve_set_watches(struct reader *reader, struct conn *conn,
 
 /* Answers at S. */
 static void
-serve_local(struct reader *reader, struct conn *conn,
-            const struct local_op *op)
+serve_local(struct reader *reader, struct conn *conn, const struct local_op *op)
 {
 	switch (op->op) {
 	case OP_ADD_WATCH:
@@ -454,34 +452,44 @@ serve_local(struct reader *reader, struct conn *conn,
 	}
 	}
 	stats_add(reader->parts.stats, STAT_READS, 1);
+	reader->round_reads++;
 	conn_account(reader, conn, op->op, op->xid, (int64_t)reader->S,
-	             op->received_ns);
+		     op->received_ns);
 }
 
-/* ---- answers that are known before their turn ------------------------------- */
+/* ---- answers that are known before their turn -------------------------------
+ */
 
 static int64_t
 ready_zxid(const struct reader *reader, int32_t err, int32_t op)
 {
-	if (op == OP_AUTH)
+	if (op == OP_AUTH || err == ZK_SESSIONCLOSEDREQUIRESASLAUTH)
 		return 0;
 	return err == ZK_UNIMPLEMENTED ? -1 : (int64_t)reader->S;
 }
 
+/* Errors that end the connection behind their reply. */
+static bool
+is_final(int32_t err)
+{
+	return err == ZK_UNIMPLEMENTED || err == ZK_AUTHFAILED ||
+	       err == ZK_SESSIONCLOSEDREQUIRESASLAUTH;
+}
+
 static void
 reply_ready(struct reader *reader, struct conn *conn, int32_t xid, int32_t op,
-            int32_t err)
+	    int32_t err)
 {
-	conn_reply(reader, conn, xid, ready_zxid(reader, err, op), err, NULL,
-	           0);
-	if (err == ZK_UNIMPLEMENTED || err == ZK_AUTHFAILED)
+	conn_reply(reader, conn, op == OP_PING ? XID_PING : xid,
+		   ready_zxid(reader, err, op), err, NULL, 0);
+	if (is_final(err))
 		conn_leave(reader, conn);
 }
 
 /* Answers err now, or in its turn. False: no room. */
 static bool
 answer_ready(struct reader *reader, struct conn *conn,
-             const struct proto_request_header *header, int32_t err)
+	     const struct proto_request_header *header, int32_t err)
 {
 	if (conn->head == NULL) {
 		reply_ready(reader, conn, header->xid, header->type, err);
@@ -498,7 +506,7 @@ answer_ready(struct reader *reader, struct conn *conn,
 	req->op = header->type;
 	req->err = err;
 	conn_queue_push(conn, req);
-	if (err == ZK_UNIMPLEMENTED || err == ZK_AUTHFAILED)
+	if (is_final(err))
 		conn_leave(reader, conn);
 	return true;
 }
@@ -523,11 +531,12 @@ serve_queued(struct reader *reader, struct conn *conn, struct req *req)
 	serve_local(reader, conn, &op);
 }
 
-/* ---- frames --------------------------------------------------------------------- */
+/* ---- frames
+ * --------------------------------------------------------------------- */
 
 static bool
 queue_req(struct reader *reader, struct conn *conn, enum req_kind kind,
-          const struct local_op *op)
+	  const struct local_op *op)
 {
 	struct req *req =
 		req_new(&reader->pool, op->body, op->body_bytes, conn->ids);
@@ -555,8 +564,8 @@ queue_req(struct reader *reader, struct conn *conn, enum req_kind kind,
 
 static bool
 serve_write(struct reader *reader, struct conn *conn,
-            const struct proto_request_header *header,
-            const struct local_op *op)
+	    const struct proto_request_header *header,
+	    const struct local_op *op)
 {
 	if (prep_check_syntax(op->op, op->body, op->body_bytes) != 0)
 		return answer_ready(reader, conn, header, ZK_MARSHALLINGERROR);
@@ -570,8 +579,7 @@ serve_write(struct reader *reader, struct conn *conn,
 /* The new identities count from here on; the answer keeps its place. */
 static bool
 serve_auth(struct reader *reader, struct conn *conn,
-           const struct proto_request_header *header,
-           const struct local_op *op)
+	   const struct proto_request_header *header, const struct local_op *op)
 {
 	struct jute_reader body = body_of(reader, op);
 	struct proto_auth_request request;
@@ -582,7 +590,7 @@ serve_auth(struct reader *reader, struct conn *conn,
 		return false;
 	if (proto_get_auth(&body, &request) == 0)
 		err = auth_ids_add(reader->options.acl, conn->ids->list,
-		                   &request, &list);
+				   &request, &list);
 	if (err == ZK_OK) {
 		struct req_ids *ids = req_ids_new(list);
 
@@ -602,7 +610,7 @@ has_room(struct reader *reader, struct conn *conn)
 {
 	if (conn->queued < reader->options.outstanding_per_conn &&
 	    stream_unsent(reader->parts.streams, conn->stream) <
-	            CONN_UNSENT_PAUSE)
+		    CONN_UNSENT_PAUSE)
 		return true;
 	conn_pause(reader, conn);
 	return false;
@@ -614,13 +622,43 @@ touch(struct reader *reader, struct conn *conn)
 	struct channel_heard *heard =
 		&reader->parts.channel->heard[conn->index];
 
-	atomic_store_explicit(&heard->ms, reader->now_ms,
-	                      memory_order_relaxed);
+	atomic_store_explicit(&heard->ms, reader->now_ms, memory_order_relaxed);
+}
+
+/* Is `scheme` one of the comma list? */
+static bool
+is_listed(const char *list, struct jute_slice scheme)
+{
+	for (const char *at = list; *at != 0;) {
+		const size_t bytes = strcspn(at, ",");
+
+		if (bytes == (size_t)scheme.bytes &&
+		    memcmp(at, scheme.data, bytes) == 0)
+			return true;
+		at += bytes;
+		at += strspn(at, ", ");
+	}
+	return false;
+}
+
+/* client-protocol.md 8.6: has the connection shown who it is? */
+static bool
+is_admitted(const struct reader *reader, const struct conn *conn)
+{
+	const struct auth_ids *ids = conn->ids->list;
+
+	if (FAL_LIKELY(reader->options.enforced_schemes == NULL))
+		return true;
+	for (uint32_t i = 0; i < ids->count; i++)
+		if (is_listed(reader->options.enforced_schemes,
+			      ids->id[i].scheme))
+			return true;
+	return false;
 }
 
 bool
 serve_frame(struct reader *reader, struct conn *conn, const uint8_t *frame,
-            uint32_t bytes, const struct tree_path *path)
+	    uint32_t bytes, const struct tree_path *path)
 {
 	const struct proto_request_header header = {
 		.xid = (int32_t)be_load32(frame),
@@ -639,11 +677,15 @@ serve_frame(struct reader *reader, struct conn *conn, const uint8_t *frame,
 
 	if (class != OP_CLASS_AUTH && header.type != OP_SASL)
 		touch(reader, conn);
+	if (class != OP_CLASS_AUTH && header.type != OP_SASL &&
+	    !is_admitted(reader, conn))
+		return answer_ready(reader, conn, &header,
+				    ZK_SESSIONCLOSEDREQUIRESASLAUTH);
 	if (class == OP_CLASS_PING) {
 		conn_reply(reader, conn, XID_PING, (int64_t)reader->S, ZK_OK,
-		           NULL, 0);
+			   NULL, 0);
 		conn_account(reader, conn, OP_PING, -1, (int64_t)reader->S,
-		             op.received_ns);
+			     op.received_ns);
 		return true;
 	}
 	if (!has_room(reader, conn))

@@ -94,15 +94,14 @@ draw_snapshot_limits(struct zab *zab)
 
 	zab->txns_since_snapshot = 0;
 	zab->bytes_since_snapshot = 0;
-	zab->snapshot_at_txns =
-		txns + (txns > 0 ? next_random(zab) % txns : 0);
+	zab->snapshot_at_txns = txns + (txns > 0 ? next_random(zab) % txns : 0);
 	zab->snapshot_at_bytes =
 		bytes == 0 ? UINT64_MAX : bytes + next_random(zab) % bytes;
 }
 
 int
 zab_create(const struct zab_options *options, const struct zab_parts *parts,
-           const struct zab_hooks *hooks, int64_t last_zxid, struct zab **out)
+	   const struct zab_hooks *hooks, int64_t last_zxid, struct zab **out)
 {
 	FAL_ASSERT(parts->channel_count >= 1);
 	FAL_ASSERT(parts->channel_count <= ZAB_READERS_MAX);
@@ -155,7 +154,7 @@ new_session_id(struct zab *zab)
 
 		zab->next_session_id =
 			(int64_t)(clock |
-		                  ((uint64_t)zab->options.server_id << 56));
+				  ((uint64_t)zab->options.server_id << 56));
 	}
 	while (zab->next_session_id == PROTO_CONTAINER_OWNER ||
 	       session_find(zab->parts.sessions, zab->next_session_id) != NULL)
@@ -187,7 +186,8 @@ answer(struct zab *zab, struct req *req, enum req_verdict verdict, int32_t err)
 	unicast(zab, req->owner.core, req);
 }
 
-/* ---- one transaction ------------------------------------------------------ */
+/* ---- one transaction ------------------------------------------------------
+ */
 
 /* Hands the applied transaction to the log and, invisible yet, to the
  * readers. */
@@ -203,13 +203,13 @@ append(struct zab *zab, const struct prep_request *request)
 		.type = result->type,
 		.err = result->err,
 		.origin_core = owner.core,
-		.flags = (uint16_t)((result->must_close ? DELTA_MUST_CLOSE
-	                                                : 0) |
-	                            (request->ids == NULL &&
-	                                             request->type !=
-	                                                     OP_CREATE_SESSION
-	                                     ? DELTA_INTERNAL
-	                                     : 0)),
+		.flags =
+			(uint16_t)((result->must_close ? DELTA_MUST_CLOSE : 0) |
+				   (request->ids == NULL &&
+						    request->type !=
+							    OP_CREATE_SESSION
+					    ? DELTA_INTERNAL
+					    : 0)),
 		.conn = owner.conn,
 		.conn_gen = owner.conn_gen,
 		.effect_count = result->effect_count,
@@ -218,9 +218,9 @@ append(struct zab *zab, const struct prep_request *request)
 	};
 
 	zab->parts.log.commit(zab->parts.log.log, result->entry_bytes,
-	                      result->zxid);
+			      result->zxid);
 	const int err = delta_append(zab->parts.deltas, &delta,
-	                             result->effects.data, result->reply.data);
+				     result->effects.data, result->reply.data);
 
 	/* Logged and not told to the readers would be a lost reply: only a
 	 * huge blob can fail here, for want of memory, and then the process
@@ -243,7 +243,7 @@ append(struct zab *zab, const struct prep_request *request)
 	if (result->type == OP_ERROR)
 		stats_add(zab->parts.stats, STAT_ERROR_TXNS, 1);
 	stats_summary_record(zab->parts.stats, SUMMARY_PROPOSAL_BYTES,
-	                     result->entry_bytes);
+			     result->entry_bytes);
 }
 
 /* What an entry for this request may need. closeSession lists the ephemerals,
@@ -266,8 +266,8 @@ room_for(struct zab *zab, int32_t type, uint32_t body_bytes)
 	if (zab->pending_end - zab->pending_first >= ZAB_PENDING_MAX ||
 	    !delta_can_append(zab->parts.deltas, DELTA_ROOM_BYTES))
 		return LOG_PORT_WAIT;
-	return zab->parts.log.admit(
-		zab->parts.log.log, entry_bytes_of(zab, type, body_bytes));
+	return zab->parts.log.admit(zab->parts.log.log,
+				    entry_bytes_of(zab, type, body_bytes));
 }
 
 /* Room was found. Returns what prep_request() returns. */
@@ -277,9 +277,9 @@ propose(struct zab *zab, const struct prep_request *request)
 	uint32_t room = 0;
 	uint8_t *at = zab->parts.log.reserve(zab->parts.log.log, &room);
 	struct jute_writer entry = jute_writer_of(at, room);
-	const int err = prep_request(zab->parts.prep, request,
-	                             zab->appended + 1, zab->wall_ms, &entry,
-	                             &zab->result);
+	const int err =
+		prep_request(zab->parts.prep, request, zab->appended + 1,
+			     zab->wall_ms, &entry, &zab->result);
 
 	if (err == FAL_OK)
 		append(zab, request);
@@ -305,6 +305,11 @@ static void
 refuse_write(struct zab *zab, struct req *req)
 {
 	stats_add(zab->parts.stats, STAT_THROTTLED_OPS, 1);
+	if (tree_bytes_left(zab->parts.tree) == 0)
+		log_post(LOG_TREE_FULL,
+			 zab->options.tree_bytes_max -
+				 tree_bytes_left(zab->parts.tree),
+			 zab->options.tree_bytes_max);
 	answer(zab, req, req->kind == REQ_CONNECT ? REQ_CLOSE : REQ_ANSWER,
 	       ZK_THROTTLEDOP);
 }
@@ -358,7 +363,7 @@ prefix_is_all(struct jute_slice prefix)
  * how many there are. out may be full or NULL: then it only counts bytes. */
 static int32_t
 put_ephemerals(struct zab *zab, int64_t session_id, struct jute_slice prefix,
-               struct jute_writer *out, size_t *bytes)
+	       struct jute_writer *out, size_t *bytes)
 {
 	struct tree *tree = zab->parts.tree;
 	const bool is_all = prefix_is_all(prefix);
@@ -372,14 +377,14 @@ put_ephemerals(struct zab *zab, int64_t session_id, struct jute_slice prefix,
 
 		FAL_ASSERT(length <= PATH_TEXT_BYTES);
 		if (!is_all && (length < (uint32_t)prefix.bytes ||
-		                memcmp(zab->path_text, prefix.data,
-		                       (size_t)prefix.bytes) != 0))
+				memcmp(zab->path_text, prefix.data,
+				       (size_t)prefix.bytes) != 0))
 			continue;
 		count++;
 		*bytes += 4 + length;
 		if (out != NULL)
-			jute_put_slice(out, jute_slice_of(zab->path_text,
-			                                  length));
+			jute_put_slice(out,
+				       jute_slice_of(zab->path_text, length));
 	}
 	return count;
 }
@@ -421,7 +426,8 @@ handle_ephemerals(struct zab *zab, struct req *req)
 	answer(zab, req, REQ_ANSWER, ZK_OK);
 }
 
-/* ---- session lane --------------------------------------------------------- */
+/* ---- session lane ---------------------------------------------------------
+ */
 
 static bool
 is_same_owner(struct session_owner a, struct session_owner b)
@@ -542,7 +548,8 @@ take_requests(struct zab *zab)
 	return did_work;
 }
 
-/* ---- commit ---------------------------------------------------------------- */
+/* ---- commit ----------------------------------------------------------------
+ */
 
 static void
 publish_session(struct zab *zab, const struct pending *pending)
@@ -551,25 +558,24 @@ publish_session(struct zab *zab, const struct pending *pending)
 	    pending->type != OP_CLOSE_SESSION)
 		return;
 	prep_publish_session(zab->parts.prep, pending->type,
-	                     pending->session_id, pending->timeout_ms,
-	                     zab->now_ms);
+			     pending->session_id, pending->timeout_ms,
+			     zab->now_ms);
 	if (pending->type == OP_CREATE_SESSION) {
-		struct session *session = session_find(zab->parts.sessions,
-		                                       pending->session_id);
+		struct session *session =
+			session_find(zab->parts.sessions, pending->session_id);
 
 		FAL_ASSERT(session != NULL);
 		session->owner = pending->owner;
 	}
 	stats_set(zab->parts.stats, STAT_GLOBAL_SESSIONS,
-	          session_count(zab->parts.sessions));
+		  session_count(zab->parts.sessions));
 }
 
 /* Everything up to `zxid` is committed: one batch, one store of P. */
 static bool
 commit(struct zab *zab, int64_t zxid)
 {
-	if (zxid <= zab->published ||
-	    zab->pending_first == zab->pending_end)
+	if (zxid <= zab->published || zab->pending_first == zab->pending_end)
 		return false;
 
 	while (zab->pending_first < zab->pending_end) {
@@ -603,7 +609,8 @@ commit_durable(struct zab *zab)
 	return commit(zab, durable);
 }
 
-/* ---- timers ----------------------------------------------------------------- */
+/* ---- timers -----------------------------------------------------------------
+ */
 
 static uint64_t
 session_heard(void *arg, const struct session *session)
@@ -641,13 +648,13 @@ session_expired(void *arg, struct session *session)
 		/* No room now: it lives for another timeout. */
 		session->is_closing = false;
 		session_add(zab->parts.sessions, session->id,
-		            session->timeout_ms, zab->now_ms);
+			    session->timeout_ms, zab->now_ms);
 		zab->has_committed = true; /* wakes the log */
 		return;
 	}
 	stats_add(zab->parts.stats, STAT_SESSIONS_EXPIRED, 1);
 	log_post(LOG_SESSION_EXPIRED, (uint64_t)session->id,
-	         (uint64_t)session->timeout_ms);
+		 (uint64_t)session->timeout_ms);
 }
 
 static bool
@@ -656,8 +663,8 @@ expire_sessions(struct zab *zab)
 	if (zab->now_ms < session_next_due(zab->parts.sessions))
 		return false;
 	return session_expire_due(zab->parts.sessions, zab->now_ms,
-	                          EXPIRE_BURST, session_heard, session_expired,
-	                          zab) > 0;
+				  EXPIRE_BURST, session_heard, session_expired,
+				  zab) > 0;
 }
 
 static void
@@ -665,7 +672,7 @@ propose_reap(struct zab *zab, const struct znode *node)
 {
 	uint8_t *text = zab->path_text;
 	const uint32_t length = tree_path_text(zab->parts.tree, node, text + 4,
-	                                       PATH_TEXT_BYTES - 4);
+					       PATH_TEXT_BYTES - 4);
 
 	FAL_ASSERT(length <= PATH_TEXT_BYTES - 4);
 	be_store32(text, length);
@@ -677,8 +684,7 @@ propose_reap(struct zab *zab, const struct znode *node)
 		.owner = {.core = SESSION_OWNER_NONE},
 	};
 
-	if (propose(zab, &request) == FAL_OK &&
-	    zab->result.type != OP_ERROR)
+	if (propose(zab, &request) == FAL_OK && zab->result.type != OP_ERROR)
 		stats_add(zab->parts.stats, STAT_NODES_REAPED, 1);
 }
 
@@ -698,13 +704,13 @@ reap_nodes(struct zab *zab)
 	}
 	if (zab->now_ms < zab->reap_next_ms ||
 	    room_for(zab, OP_DELETE_CONTAINER, PROTO_MAX_BUFFER_DEFAULT) !=
-	            LOG_PORT_READY)
+		    LOG_PORT_READY)
 		return false;
 
 	struct znode *node = NULL;
-	const uint32_t found = tree_reap_scan(
-		zab->parts.tree, &zab->reap_cursor, zab->wall_ms,
-		zab->options.reap_never_used_ms, &node, 1);
+	const uint32_t found =
+		tree_reap_scan(zab->parts.tree, &zab->reap_cursor, zab->wall_ms,
+			       zab->options.reap_never_used_ms, &node, 1);
 
 	if (found > 0) {
 		propose_reap(zab, node);
@@ -723,15 +729,16 @@ uint64_t
 zab_next_timer_ms(const struct zab *zab)
 {
 	uint64_t next = session_next_due(zab->parts.sessions);
-	const uint64_t reap = zab->is_reaping ? zab->reap_next_ms
-	                                      : zab->reap_check_ms;
+	const uint64_t reap =
+		zab->is_reaping ? zab->reap_next_ms : zab->reap_check_ms;
 
 	if (zab->options.reap_interval_ms != 0 && reap < next)
 		next = reap;
 	return next;
 }
 
-/* ---- snapshots --------------------------------------------------------------- */
+/* ---- snapshots
+ * --------------------------------------------------------------- */
 
 struct session_copy {
 	struct zab_session *to;
@@ -801,7 +808,8 @@ zab_snapshot_pinned(struct zab *zab)
 	zab->is_pinned = false;
 }
 
-/* ---- the round ----------------------------------------------------------------- */
+/* ---- the round
+ * ----------------------------------------------------------------- */
 
 static void
 ring_doorbells(struct zab *zab)
@@ -833,7 +841,7 @@ zab_poll(struct zab *zab, uint64_t now_ms, int64_t wall_ms)
 	ring_doorbells(zab);
 	tree_reclaim(zab->parts.tree, RECLAIM_BURST);
 	stats_set(zab->parts.stats, STAT_PROPOSALS_OUTSTANDING,
-	          zab->pending_end - zab->pending_first);
+		  zab->pending_end - zab->pending_first);
 	return did_work;
 }
 
@@ -852,7 +860,7 @@ zab_has_work(const struct zab *zab)
 	if (zab->pending_first == zab->pending_end)
 		return false;
 	return zab->parts.log.durable_zxid(zab->parts.log.log, &err) >
-	               zab->published ||
+		       zab->published ||
 	       err != FAL_OK;
 }
 

@@ -60,12 +60,13 @@ struct zab_hooks {
 
 struct zab_options {
 	uint32_t tick_ms;
-	uint64_t snap_count;          /* transactions, about, per snapshot */
-	uint64_t snap_bytes;          /* log bytes, about; 0: no such limit */
-	uint64_t reap_interval_ms;    /* containers and TTL nodes; 0: never */
+	uint64_t snap_count;       /* transactions, about, per snapshot */
+	uint64_t snap_bytes;       /* log bytes, about; 0: no such limit */
+	uint64_t reap_interval_ms; /* containers and TTL nodes; 0: never */
 	uint32_t reap_per_minute;
 	int64_t reap_never_used_ms;
-	uint8_t server_id; /* top byte of session ids */
+	uint64_t tree_bytes_max; /* for the operator's line */
+	uint8_t server_id;       /* top byte of session ids */
 	uint64_t random_seed;
 };
 
@@ -82,9 +83,9 @@ struct zab_parts {
 };
 
 FAL_MUST_CHECK int zab_create(const struct zab_options *,
-                              const struct zab_parts *,
-                              const struct zab_hooks *, int64_t last_zxid,
-                              struct zab **out);
+			      const struct zab_parts *,
+			      const struct zab_hooks *, int64_t last_zxid,
+			      struct zab **out);
 void zab_destroy(struct zab *);
 
 /*

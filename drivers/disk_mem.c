@@ -21,8 +21,7 @@
 
 #define SECTOR        DISK_MEM_SECTOR_BYTES
 #define PATH_BYTES    512u
-#define NAMES_MAX     4096u
-#define CHANGES_MAX   4096u
+#define NAMES_MIN     16u
 #define DISK_MEM_USER 1000u
 
 struct image {
@@ -44,7 +43,7 @@ struct name {
 
 struct table {
 	struct name *names;
-	uint32_t count;
+	uint32_t count, cap;
 };
 
 /* to = NULL: removal. A rename has both paths. */
@@ -58,7 +57,7 @@ struct disk_mem {
 	struct disk base;
 	struct table seen, platter;
 	struct change *changes;
-	uint32_t change_count;
+	uint32_t change_count, change_cap;
 	uint64_t random;
 	uint64_t operations;
 	uint64_t fail_at;
@@ -174,6 +173,18 @@ inode_unref(struct inode *inode)
 	free(inode);
 }
 
+/* An array twice as large. */
+static void *
+grow(void *items, uint32_t *cap, size_t item_bytes)
+{
+	void *larger;
+
+	*cap = *cap == 0 ? NAMES_MIN : 2 * *cap;
+	larger = realloc(items, *cap * item_bytes);
+	FAL_ASSERT(larger != NULL);
+	return larger;
+}
+
 /* ---- names ------------------------------------------------------------------
  */
 
@@ -204,7 +215,9 @@ table_put(struct table *table, const char *path, struct inode *inode)
 
 	inode_ref(inode);
 	table_remove(table, path);
-	FAL_ASSERT(table->count < NAMES_MAX);
+	if (table->count == table->cap)
+		table->names =
+			grow(table->names, &table->cap, sizeof(*table->names));
 	name = &table->names[table->count++];
 	snprintf(name->path, sizeof(name->path), "%s", path);
 	name->inode = inode;
@@ -267,7 +280,9 @@ note_change(struct disk_mem *mem, const char *from, const char *to,
 {
 	struct change *change;
 
-	FAL_ASSERT(mem->change_count < CHANGES_MAX);
+	if (mem->change_count == mem->change_cap)
+		mem->changes = grow(mem->changes, &mem->change_cap,
+				    sizeof(*mem->changes));
 	change = &mem->changes[mem->change_count++];
 	snprintf(change->from, sizeof(change->from), "%s", from);
 	snprintf(change->to, sizeof(change->to), "%s", to);
@@ -745,14 +760,6 @@ disk_mem_create(uint64_t seed, struct disk_mem **out)
 
 	if (mem == NULL)
 		return FAL_ENOMEM;
-	mem->seen.names = calloc(NAMES_MAX, sizeof(struct name));
-	mem->platter.names = calloc(NAMES_MAX, sizeof(struct name));
-	mem->changes = calloc(CHANGES_MAX, sizeof(struct change));
-	if (mem->seen.names == NULL || mem->platter.names == NULL ||
-	    mem->changes == NULL) {
-		disk_mem_destroy(mem);
-		return FAL_ENOMEM;
-	}
 	mem->base = (struct disk){.ops = &mem_ops, .name = "memory"};
 	mem->random = seed | 1;
 	mem->space = UINT64_MAX;

@@ -25,17 +25,12 @@
  * The ring belongs to the thread that polls first (SINGLE_ISSUER); until then
  * requests of listeners only gather in memory.
  */
-#include "drivers/stream_socket.h"
+#include "drivers/stream_uring.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <liburing.h>
-#include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -44,326 +39,7 @@
 #define SQ_ENTRIES 512u
 #define CQ_ENTRIES 8192u
 
-/* Provided buffers: as many as may be filled between two polls before receives
- * are told to come again. */
-#define BUFFERS      256u
-#define BUFFER_BYTES STREAM_BUFFER_BYTES
-#define BUFFER_GROUP 0
-
-/* Completions handled and connections accepted in one poll. */
-#define COMPLETIONS_MAX 512u
-
-/* Chains that one submission can send. */
-#define CHAINS_MAX 32u
-
-/* A connection with so much unconsumed input is not received from. */
-#define INPUT_ENOUGH (STREAM_BUFFER_BYTES / 2)
-
 #define DESTROY_PATIENCE_NS (100 * NS_PER_MS)
-
-enum operation {
-	OP_RECEIVE = 1,
-	OP_SEND,
-	OP_POLL,
-	OP_ACCEPT,
-	OP_DOORBELL,
-	OP_CANCEL,
-};
-
-/* Accepted, but not looked at before all ends of this poll are. */
-struct arrival {
-	int fd;
-	uint32_t listener;
-	uint32_t generation;
-};
-
-struct uring_core {
-	struct socket_core shared; /* first */
-	struct io_uring ring;
-	struct io_uring_buf_ring *buffer_ring;
-	uint8_t *buffer_data;
-	bool is_enabled;
-	bool has_rung; /* the doorbell, since the last wait ended */
-	bool is_doorbell_armed;
-	pthread_t owner; /* valid when is_enabled */
-	uint32_t arrival_count;
-	struct arrival arrivals[COMPLETIONS_MAX];
-	/* What a submission reads; free again after it (SUBMIT_STABLE). */
-	uint32_t chain_count;
-	struct msghdr messages[CHAINS_MAX];
-	struct iovec pieces[CHAINS_MAX][SOCKET_SEND_BUFFERS];
-};
-
-static struct uring_core *
-uring_core_of(struct socket_core *core)
-{
-	return (struct uring_core *)(void *)core;
-}
-
-/* user_data: generation << 32 | operation << 24 | index. */
-static uint64_t
-key_of(enum operation operation, uint32_t generation, uint32_t index)
-{
-	FAL_ASSERT(index < 1u << 24);
-	return (uint64_t)generation << 32 | (uint32_t)operation << 24 | index;
-}
-
-static uint64_t
-conn_key(const struct socket_core *core, const struct socket_conn *conn,
-	 enum operation operation)
-{
-	return key_of(operation, conn->generation, socket_index(core, conn));
-}
-
-static void
-submit(struct uring_core *self)
-{
-	/* Completions that do not fit are kept by the kernel; errors of single
-	 * requests come as completions. */
-	(void)io_uring_submit_and_get_events(&self->ring);
-	self->chain_count = 0;
-}
-
-/* An empty request; when the queue is full it is submitted first. */
-static struct io_uring_sqe *
-request_get(struct uring_core *self)
-{
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&self->ring);
-
-	if (sqe == NULL) {
-		submit(self);
-		sqe = io_uring_get_sqe(&self->ring);
-	}
-	FAL_ASSERT(sqe != NULL);
-	return sqe;
-}
-
-static void
-blocking_set(int fd, bool is_blocking)
-{
-	const int flags = fcntl(fd, F_GETFL);
-
-	if (flags >= 0)
-		(void)fcntl(fd, F_SETFL,
-			    is_blocking ? flags & ~O_NONBLOCK
-					: flags | O_NONBLOCK);
-}
-
-/* ---- provided buffers ---- */
-
-static uint8_t *
-buffer_at(const struct uring_core *self, uint32_t buffer)
-{
-	return self->buffer_data + (size_t)buffer * BUFFER_BYTES;
-}
-
-static void
-buffer_provide(struct uring_core *self, uint32_t buffer)
-{
-	io_uring_buf_ring_add(self->buffer_ring, buffer_at(self, buffer),
-			      BUFFER_BYTES, (unsigned short)buffer, BUFFERS - 1,
-			      0);
-	io_uring_buf_ring_advance(self->buffer_ring, 1);
-}
-
-/* ---- driver ---- */
-
-static void
-poll_start(struct socket_core *core, struct socket_conn *conn, unsigned events)
-{
-	struct io_uring_sqe *sqe = request_get(uring_core_of(core));
-
-	FAL_ASSERT(!conn->is_polled);
-	io_uring_prep_poll_add(sqe, conn->fd, events);
-	sqe->user_data = conn_key(core, conn, OP_POLL);
-	conn->is_polled = true;
-}
-
-static int
-uring_attach(struct socket_core *core, struct socket_conn *conn)
-{
-	/* has_input means here: a receive is to be submitted. */
-	conn->has_input = true;
-	if (conn->state == SOCKET_CONNECTING)
-		poll_start(core, conn, POLLOUT);
-	return 0;
-}
-
-static struct io_uring_sqe *
-receive_start(struct socket_core *core, struct socket_conn *conn, void *data,
-	      uint32_t bytes)
-{
-	struct io_uring_sqe *sqe = request_get(uring_core_of(core));
-
-	io_uring_prep_recv(sqe, conn->fd, data, bytes, 0);
-	/* Most of the time nothing is there yet: saves the vain attempt. */
-	if (!conn->has_more)
-		sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
-	sqe->user_data = conn_key(core, conn, OP_RECEIVE);
-	conn->is_receiving = true;
-	conn->has_input = false;
-	return sqe;
-}
-
-static void
-provided_receive_start(struct socket_core *core, struct socket_conn *conn)
-{
-	struct io_uring_sqe *sqe = receive_start(core, conn, NULL, 0);
-
-	sqe->flags |= IOSQE_BUFFER_SELECT;
-	sqe->buf_group = BUFFER_GROUP;
-}
-
-static void
-uring_receive(struct socket_core *core, struct socket_conn *conn)
-{
-	const uint32_t buffered = socket_buffered(conn);
-
-	FAL_ASSERT(!conn->is_receiving);
-	if (buffered >= conn->rx_wanted && buffered > INPUT_ENOUGH)
-		return;
-	if (conn->rx_wanted <= buffered + BUFFER_BYTES) {
-		provided_receive_start(core, conn);
-		return;
-	}
-
-	const uint32_t room = socket_rx_room(core, conn);
-
-	if (room == 0)
-		return;
-	receive_start(core, conn, conn->rx->data + conn->rx->tail, room);
-	conn->receives_in_place = true;
-}
-
-static void
-uring_hold(struct socket_core *core, struct socket_conn *conn)
-{
-	/* POLLERR is always told. */
-	if (!conn->is_polled)
-		poll_start(core, conn, 0);
-}
-
-static void
-uring_drain(struct socket_core *core, struct socket_conn *conn)
-{
-	provided_receive_start(core, conn);
-}
-
-/* Describes the chain in one of the messages of this submission. */
-static struct msghdr *
-chain_describe(struct uring_core *self, const struct socket_conn *conn)
-{
-	FAL_ASSERT(self->chain_count < CHAINS_MAX);
-
-	struct iovec *pieces = self->pieces[self->chain_count];
-	struct msghdr *message = &self->messages[self->chain_count++];
-	size_t count = 0;
-
-	for (const struct stream_buf *buf = conn->tx_head;
-	     buf != NULL && count < SOCKET_SEND_BUFFERS; buf = buf->next) {
-		/* The system only reads what it sends. */
-		pieces[count].iov_base =
-			(void *)(uintptr_t)(buf->data + buf->head);
-		pieces[count].iov_len = stream_buf_bytes(buf);
-		count++;
-	}
-	*message = (struct msghdr){.msg_iov = pieces, .msg_iovlen = count};
-	return message;
-}
-
-static void
-uring_send(struct socket_core *core, struct socket_conn *conn)
-{
-	struct uring_core *self = uring_core_of(core);
-	const struct stream_buf *buf = conn->tx_head;
-	struct io_uring_sqe *sqe;
-
-	if (conn->is_sending)
-		return; /* Its completion makes the connection dirty again. */
-	if (self->chain_count == CHAINS_MAX)
-		submit(self);
-	/* Before the chain is described: a full queue is submitted here. */
-	sqe = request_get(self);
-	if (buf->next == NULL)
-		io_uring_prep_send(sqe, conn->fd, buf->data + buf->head,
-				   stream_buf_bytes(buf), MSG_NOSIGNAL);
-	else
-		io_uring_prep_sendmsg(sqe, conn->fd, chain_describe(self, conn),
-				      MSG_NOSIGNAL);
-	sqe->user_data = conn_key(core, conn, OP_SEND);
-	conn->is_sending = true;
-	socket_count(&core->counters.send_calls, 1);
-}
-
-/* Resets a connection whose descriptor is still in use by requests, so that
- * closing it would not reach the socket: dissolving the association is defined
- * to send RST, and it wakes the requests. */
-static void
-reset_now(int fd)
-{
-	const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
-
-	(void)connect(fd, &nobody, sizeof(nobody));
-}
-
-static bool
-uring_detach(struct socket_core *core, struct socket_conn *conn)
-{
-	struct io_uring_sqe *sqe;
-
-	if (!conn->is_receiving && !conn->is_sending && !conn->is_polled)
-		return true;
-	if (conn->is_cancelled)
-		return false;
-	if (conn->is_reset_wanted)
-		reset_now(conn->fd);
-	sqe = request_get(uring_core_of(core));
-	io_uring_prep_cancel_fd(sqe, conn->fd, IORING_ASYNC_CANCEL_ALL);
-	sqe->user_data = key_of(OP_CANCEL, 0, 0);
-	conn->is_cancelled = true;
-	return false;
-}
-
-static int
-uring_watch(struct socket_core *core, uint32_t place)
-{
-	struct socket_listener *listener = &core->listeners[place];
-	struct io_uring_sqe *sqe = request_get(uring_core_of(core));
-
-	FAL_ASSERT(!listener->is_armed);
-	blocking_set(listener->fd, true);
-	io_uring_prep_multishot_accept(sqe, listener->fd, NULL, NULL,
-				       SOCK_CLOEXEC);
-	sqe->user_data = key_of(OP_ACCEPT, listener->generation, place);
-	listener->is_armed = true;
-	return 0;
-}
-
-static void
-uring_unwatch(struct socket_core *core, uint32_t place)
-{
-	struct socket_listener *listener = &core->listeners[place];
-	struct io_uring_sqe *sqe;
-
-	if (!listener->is_armed)
-		return;
-	sqe = request_get(uring_core_of(core));
-	io_uring_prep_cancel64(
-		sqe, key_of(OP_ACCEPT, listener->generation, place), 0);
-	sqe->user_data = key_of(OP_CANCEL, 0, 0);
-	listener->is_armed = false;
-}
-
-static const struct socket_driver uring_driver = {
-	.attach = uring_attach,
-	.receive = uring_receive,
-	.hold = uring_hold,
-	.drain = uring_drain,
-	.send = uring_send,
-	.detach = uring_detach,
-	.watch = uring_watch,
-	.unwatch = uring_unwatch,
-};
 
 /* ---- completions ---- */
 
@@ -412,7 +88,8 @@ receive_done(struct uring_core *self, struct socket_conn *conn, int result,
 			socket_count(&core->counters.recv_calls, 1);
 		if (result > 0) {
 			input_take(core, conn,
-				   is_provided ? buffer_at(self, buffer) : NULL,
+				   is_provided ? uring_buffer_at(self, buffer)
+					       : NULL,
 				   (uint32_t)result);
 		} else if (result == 0) {
 			socket_finish(core, conn);
@@ -427,7 +104,7 @@ receive_done(struct uring_core *self, struct socket_conn *conn, int result,
 	if (!is_done_with(conn))
 		socket_rx_trim(core, conn);
 	if (is_provided)
-		buffer_provide(self, buffer);
+		uring_buffer_provide(self, buffer);
 }
 
 static void
@@ -459,7 +136,7 @@ poll_done(struct socket_core *core, struct socket_conn *conn)
 	if (conn->state == SOCKET_CONNECTING) {
 		socket_connect_check(core, conn);
 		if (conn->state == SOCKET_OPEN)
-			blocking_set(conn->fd, true);
+			uring_blocking_set(conn->fd, true);
 		return;
 	}
 	/* A failure while it was paused; else the receive tells it. */
@@ -477,7 +154,7 @@ accept_failed(struct socket_core *core, uint32_t place, int error)
 	struct socket_listener *listener = &core->listeners[place];
 	const bool has_no_file = error == EMFILE || error == ENFILE;
 
-	blocking_set(listener->fd, false);
+	uring_blocking_set(listener->fd, false);
 
 	const bool goes_on = socket_accept_failed(core, place, error);
 
@@ -486,7 +163,7 @@ accept_failed(struct socket_core *core, uint32_t place, int error)
 	if (has_no_file && !goes_on && listener->rest_until_ns == 0)
 		socket_listener_rest(core, place);
 	if (listener->rest_until_ns == 0)
-		(void)uring_watch(core, place);
+		(void)core->driver->watch(core, place);
 }
 
 static void
@@ -499,7 +176,7 @@ accept_done(struct uring_core *self, uint32_t place, uint32_t generation,
 		listener->fd >= 0 && listener->generation == generation;
 
 	if (cqe->res >= 0)
-		self->arrivals[self->arrival_count++] = (struct arrival){
+		self->arrivals[self->arrival_count++] = (struct uring_arrival){
 			.fd = cqe->res,
 			.listener = place,
 			.generation = generation,
@@ -510,42 +187,28 @@ accept_done(struct uring_core *self, uint32_t place, uint32_t generation,
 	if (listener->rest_until_ns != 0)
 		return;
 	if (cqe->res >= 0)
-		(void)uring_watch(core, place);
+		(void)core->driver->watch(core, place);
 	else
 		accept_failed(core, place, -cqe->res);
 }
 
 static void
-doorbell_arm(struct uring_core *self)
-{
-	struct io_uring_sqe *sqe;
-
-	if (self->is_doorbell_armed || self->shared.config.doorbell_fd < 0)
-		return;
-	sqe = request_get(self);
-	io_uring_prep_poll_multishot(sqe, self->shared.config.doorbell_fd,
-				     POLLIN);
-	sqe->user_data = key_of(OP_DOORBELL, 0, 0);
-	self->is_doorbell_armed = true;
-}
-
-static void
-conn_done(struct uring_core *self, enum operation operation,
+conn_done(struct uring_core *self, enum uring_operation operation,
 	  const struct io_uring_cqe *cqe)
 {
 	struct socket_core *core = &self->shared;
-	const uint32_t index = (uint32_t)cqe->user_data & 0xffffff;
+	const uint32_t index = uring_key_index(cqe->user_data);
 
 	FAL_ASSERT(index < core->touched);
 
 	struct socket_conn *conn = &core->conns[index];
 
 	/* The slot waits for its requests, so it is the same connection. */
-	FAL_ASSERT(conn->generation == cqe->user_data >> 32);
+	FAL_ASSERT(conn->generation == uring_key_generation(cqe->user_data));
 	FAL_ASSERT(conn->state != SOCKET_FREE);
-	if (operation == OP_RECEIVE)
+	if (operation == URING_RECEIVE)
 		receive_done(self, conn, cqe->res, cqe->flags);
-	else if (operation == OP_SEND)
+	else if (operation == URING_SEND)
 		send_done(core, conn, cqe->res);
 	else
 		poll_done(core, conn);
@@ -554,25 +217,25 @@ conn_done(struct uring_core *self, enum operation operation,
 static void
 completion_handle(struct uring_core *self, const struct io_uring_cqe *cqe)
 {
-	const enum operation operation =
-		(enum operation)(cqe->user_data >> 24 & 0xff);
+	const enum uring_operation operation =
+		uring_key_operation(cqe->user_data);
 
 	switch (operation) {
-	case OP_RECEIVE:
-	case OP_SEND:
-	case OP_POLL:
+	case URING_RECEIVE:
+	case URING_SEND:
+	case URING_POLL:
 		conn_done(self, operation, cqe);
 		break;
-	case OP_ACCEPT:
-		accept_done(self, (uint32_t)cqe->user_data & 0xffffff,
-			    (uint32_t)(cqe->user_data >> 32), cqe);
+	case URING_ACCEPT:
+		accept_done(self, uring_key_index(cqe->user_data),
+			    uring_key_generation(cqe->user_data), cqe);
 		break;
-	case OP_DOORBELL:
+	case URING_DOORBELL:
 		self->has_rung = true;
 		if ((cqe->flags & IORING_CQE_F_MORE) == 0)
 			self->is_doorbell_armed = false;
 		break;
-	case OP_CANCEL:
+	case URING_CANCEL:
 	default:
 		break;
 	}
@@ -599,7 +262,7 @@ completions_handle(struct uring_core *self)
 		(void)io_uring_get_events(&self->ring);
 	io_uring_for_each_cqe(&self->ring, head, cqe)
 	{
-		if (count == COMPLETIONS_MAX)
+		if (count == URING_COMPLETIONS_MAX)
 			break;
 		completion_handle(self, cqe);
 		count++;
@@ -613,7 +276,7 @@ arrivals_admit(struct uring_core *self)
 	struct socket_core *core = &self->shared;
 
 	for (uint32_t i = 0; i < self->arrival_count; i++) {
-		const struct arrival *arrival = &self->arrivals[i];
+		const struct uring_arrival *arrival = &self->arrivals[i];
 		const struct socket_listener *listener =
 			&core->listeners[arrival->listener];
 
@@ -643,8 +306,8 @@ enable(struct uring_core *self)
 	FAL_ASSERT(err == 0);
 	self->is_enabled = true;
 	self->owner = pthread_self();
-	doorbell_arm(self);
-	submit(self);
+	uring_doorbell_arm(self);
+	uring_submit(self);
 }
 
 static uint32_t
@@ -681,7 +344,7 @@ op_flush(struct stream_core *base)
 	enable(self);
 	socket_op_flush(base);
 	if (io_uring_sq_ready(&self->ring) != 0)
-		submit(self);
+		uring_submit(self);
 }
 
 static void
@@ -693,7 +356,7 @@ op_wait(struct stream_core *base, uint64_t timeout_ns)
 	struct io_uring_cqe *cqe;
 
 	enable(self);
-	doorbell_arm(self);
+	uring_doorbell_arm(self);
 	socket_housekeep(core, core->now_ns);
 	op_flush(base);
 	if (self->has_rung || !list_empty(&core->ready) ||
@@ -727,7 +390,7 @@ destroy_gently(struct uring_core *self)
 		socket_housekeep(core, core->now_ns);
 		if (list_empty(&core->dead))
 			return;
-		submit(self);
+		uring_submit(self);
 		completions_handle(self);
 		arrivals_admit(self);
 		if (!list_empty(&core->dead))
@@ -835,13 +498,14 @@ buffers_create(struct uring_core *self)
 {
 	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	struct io_uring_buf_reg registration = {
-		.ring_entries = BUFFERS,
-		.bgid = BUFFER_GROUP,
+		.ring_entries = URING_BUFFERS,
+		.bgid = URING_BUFFER_GROUP,
 	};
 
-	self->buffer_ring =
-		aligned_alloc(page, BUFFERS * sizeof(struct io_uring_buf));
-	self->buffer_data = aligned_alloc(page, BUFFERS * BUFFER_BYTES);
+	self->buffer_ring = aligned_alloc(
+		page, URING_BUFFERS * sizeof(struct io_uring_buf));
+	self->buffer_data =
+		aligned_alloc(page, URING_BUFFERS * URING_BUFFER_BYTES);
 	if (self->buffer_ring == NULL || self->buffer_data == NULL)
 		return -ENOMEM;
 	registration.ring_addr = (uint64_t)(uintptr_t)self->buffer_ring;
@@ -850,8 +514,8 @@ buffers_create(struct uring_core *self)
 	const int err =
 		io_uring_register_buf_ring(&self->ring, &registration, 0);
 
-	for (uint32_t i = 0; err == 0 && i < BUFFERS; i++)
-		buffer_provide(self, i);
+	for (uint32_t i = 0; err == 0 && i < URING_BUFFERS; i++)
+		uring_buffer_provide(self, i);
 	return err;
 }
 

@@ -35,7 +35,7 @@ struct bg {
 	_Atomic bool must_stop;
 	struct tree_reader *reader;
 
-	_Atomic int state; /* enum snapshot_state */
+	_Atomic int state;           /* enum snapshot_state */
 	_Atomic bool wants_snapshot; /* BG -> ZAB: please start one */
 	struct zab_snapshot asked;
 	struct snapshot_session *sessions;
@@ -59,7 +59,7 @@ static enum snapshot_state
 get_state(const struct bg *bg)
 {
 	return (enum snapshot_state)atomic_load_explicit(&bg->state,
-	                                                 memory_order_acquire);
+							 memory_order_acquire);
 }
 
 static struct lcore *
@@ -68,7 +68,8 @@ zab_lcore(const struct bg *bg)
 	return &bg->server->core[bg->server->core_count - 1].lcore;
 }
 
-/* ---- snapshots, BG's side -------------------------------------------------- */
+/* ---- snapshots, BG's side --------------------------------------------------
+ */
 
 static void
 on_pinned(void *arg)
@@ -133,25 +134,26 @@ job_begin(struct bg *bg)
 static void
 job_end(struct bg *bg, int err)
 {
-	const uint64_t ms =
-		time_ns_to_ms(clock_now_ns() - bg->job_start_ns);
+	const uint64_t ms = time_ns_to_ms(clock_now_ns() - bg->job_start_ns);
 
+	stats_summary_record(server_bg_stats(bg->server), SUMMARY_SNAPSHOT_TIME,
+			     ms);
 	if (err == FAL_OK) {
 		atomic_fetch_add_explicit(&bg->snapshot_count, 1,
-		                          memory_order_relaxed);
+					  memory_order_relaxed);
 		LOG_INFO("snapshot of zxid 0x%llx written: %llu nodes in "
-		         "%llu ms",
-		         (unsigned long long)bg->asked.zxid,
-		         (unsigned long long)snapshot_job_nodes(bg->job),
-		         (unsigned long long)ms);
+			 "%llu ms",
+			 (unsigned long long)bg->asked.zxid,
+			 (unsigned long long)snapshot_job_nodes(bg->job),
+			 (unsigned long long)ms);
 	} else if (err == FAL_EAGAIN) {
 		atomic_store_explicit(&bg->wants_snapshot, true,
-		                      memory_order_release);
+				      memory_order_release);
 	} else {
 		LOG_ERROR("snapshot of zxid 0x%llx in %s failed: %s; the log "
-		          "goes on, the next one is tried in time",
-		          (unsigned long long)bg->asked.zxid,
-		          bg->server->data_dir.snap_dir, fal_err_str(err));
+			  "goes on, the next one is tried in time",
+			  (unsigned long long)bg->asked.zxid,
+			  bg->server->data_dir.snap_dir, fal_err_str(err));
 	}
 	if (bg->job != NULL)
 		snapshot_job_free(bg->job);
@@ -185,14 +187,15 @@ run_snapshot(struct bg *bg)
 	if (left <= 0 && get_state(bg) == SNAPSHOT_PINNED)
 		while (get_state(bg) == SNAPSHOT_PINNED &&
 		       !atomic_load_explicit(&bg->must_stop,
-		                             memory_order_relaxed))
+					     memory_order_relaxed))
 			lcore_wait(&bg->lcore, NS_PER_MS);
 	if (left <= 0)
 		job_end(bg, left);
 	return true;
 }
 
-/* ---- snapshots, the ZAB core's side ------------------------------------------- */
+/* ---- snapshots, the ZAB core's side
+ * ------------------------------------------- */
 
 bool
 bg_snapshot(void *arg, const struct zab_snapshot *snapshot)
@@ -214,8 +217,8 @@ bg_has_work_for_zab(const struct bg *bg)
 
 	return state == SNAPSHOT_PINNED || state == SNAPSHOT_FAILED ||
 	       (state == SNAPSHOT_IDLE &&
-	        atomic_load_explicit(&bg->wants_snapshot,
-	                             memory_order_acquire));
+		atomic_load_explicit(&bg->wants_snapshot,
+				     memory_order_acquire));
 }
 
 bool
@@ -234,10 +237,10 @@ bg_poll_zab(struct bg *bg)
 		return true;
 	case SNAPSHOT_IDLE:
 		if (!atomic_load_explicit(&bg->wants_snapshot,
-		                          memory_order_acquire))
+					  memory_order_acquire))
 			return false;
 		atomic_store_explicit(&bg->wants_snapshot, false,
-		                      memory_order_relaxed);
+				      memory_order_relaxed);
 		zab_start_snapshot(zab);
 		return true;
 	default:
@@ -251,7 +254,8 @@ bg_snapshot_count(const struct bg *bg)
 	return atomic_load_explicit(&bg->snapshot_count, memory_order_relaxed);
 }
 
-/* ---- the rest ------------------------------------------------------------------- */
+/* ---- the rest
+ * ------------------------------------------------------------------- */
 
 static void
 run_purge(struct bg *bg, uint64_t now_ns)
@@ -266,16 +270,16 @@ run_purge(struct bg *bg, uint64_t now_ns)
 		now_ns + time_ms_to_ns((uint64_t)config->purge_interval_ms);
 
 	const int err = purge_run(server->disk, server->data_dir.snap_dir,
-	                          server->data_dir.log_dir,
-	                          (uint32_t)config->purge_retain_count,
-	                          UINT64_MAX, &result);
+				  server->data_dir.log_dir,
+				  (uint32_t)config->purge_retain_count,
+				  UINT64_MAX, &result);
 
 	if (err != FAL_OK)
 		LOG_WARN("purging old files in %s: %s",
-		         server->data_dir.data_dir, fal_err_str(err));
+			 server->data_dir.data_dir, fal_err_str(err));
 	else if (result.snapshots + result.logs > 0)
 		LOG_INFO("purged %u snapshots and %u logs", result.snapshots,
-		         result.logs);
+			 result.logs);
 }
 
 static bool
@@ -336,7 +340,7 @@ bg_create(struct server *server, struct bg **out)
 		return FAL_ENOMEM;
 	bg->server = server;
 	atomic_store_explicit(&bg->wants_snapshot, server->must_snapshot,
-	                      memory_order_relaxed);
+			      memory_order_relaxed);
 
 	const int err = lcore_init(&bg->lcore);
 

@@ -21,11 +21,11 @@
 /* Room for connections whose stream is gone and whose requests are not. */
 #define GHOST_FACTOR 2u
 /* Reqs of a reader; see server/core.c. */
-#define REQ_COUNT 8192u
+#define REQ_COUNT       8192u
 #define READ_HEAD_BYTES 4u
 
 static int FAL_PRINTF(3, 4)
-explain(struct server_error *error, int err, const char *format, ...)
+	explain(struct server_error *error, int err, const char *format, ...)
 {
 	va_list args;
 
@@ -35,7 +35,8 @@ explain(struct server_error *error, int err, const char *format, ...)
 	return err;
 }
 
-/* ---- what holds the data ---------------------------------------------------- */
+/* ---- what holds the data ----------------------------------------------------
+ */
 
 static int
 make_tree(struct server *server, struct server_error *error)
@@ -66,15 +67,15 @@ make_tree(struct server *server, struct server_error *error)
 
 	if (err == FAL_OK)
 		err = session_table_create((uint32_t)config->tick_ms,
-		                           &server->sessions);
+					   &server->sessions);
 	if (err == FAL_OK)
 		err = prep_create(&prep, server->tree, server->sessions,
-		                  &server->prep);
+				  &server->prep);
 	if (err != FAL_OK)
 		return explain(error, err,
-		               "no address space or memory for the tree: %s; "
-		               "check ulimit -v and falconer.tree.maxBytes",
-		               fal_err_str(err));
+			       "no address space or memory for the tree: %s; "
+			       "check ulimit -v and falconer.tree.maxBytes",
+			       fal_err_str(err));
 	return FAL_OK;
 }
 
@@ -105,15 +106,30 @@ make_log(struct server *server, struct server_error *error)
 
 	if (err != FAL_OK)
 		return explain(error, err, "cannot write the log in %s: %s",
-		               server->data_dir.log_dir, fal_err_str(err));
+			       server->data_dir.log_dir, fal_err_str(err));
 	if (!config->fsync_enabled)
 		LOG_WARN("forceSync=no: acknowledged writes can be lost when "
-		         "the machine stops; a crash of this process alone "
-		         "loses nothing");
+			 "the machine stops; a crash of this process alone "
+			 "loses nothing");
 	return FAL_OK;
 }
 
-/* ---- cores ------------------------------------------------------------------- */
+/* Plain system calls in the LOG thread, unless io_uring is asked for. */
+static int
+choose_disk(struct server *server, struct server_error *error)
+{
+	server->disk = disk_posix();
+	if (server->config->log_io != CONFIG_LOG_IO_URING)
+		return FAL_OK;
+	if (disk_uring_create(&server->disk) == FAL_OK)
+		return FAL_OK;
+	return explain(error, FAL_ENOTSUP,
+		       "falconer.log.io=uring: this kernel does not allow "
+		       "io_uring; use auto or thread");
+}
+
+/* ---- cores
+ * ------------------------------------------------------------------- */
 
 /* One core with both roles, or N readers and ZAB on a core of its own, last.
  */
@@ -132,14 +148,14 @@ plan_cores(struct server *server)
 		core->index = i;
 		core->has_reader = i < server->reader_count;
 		core->has_zab = i == server->core_count - 1;
-		core->cpu = i < config->cpu_count ? config->cpu[i]
-		                                  : LCORE_ANY_CPU;
+		core->cpu =
+			i < config->cpu_count ? config->cpu[i] : LCORE_ANY_CPU;
 	}
 }
 
 static int
 make_stream_core(struct server *server, struct server_core *core,
-                 struct server_error *error)
+		 struct server_error *error)
 {
 	const struct config *config = server->config;
 	const struct stream_config options = {
@@ -159,22 +175,22 @@ make_stream_core(struct server *server, struct server_core *core,
 	if (err == FAL_ENOTSUP) {
 		stream_uring_probe(&why);
 		return explain(error, err,
-		               "falconer.net=uring: this kernel does not "
-		               "allow it (%s); use auto or epoll",
-		               why.text);
+			       "falconer.net=uring: this kernel does not "
+			       "allow it (%s); use auto or epoll",
+			       why.text);
 	}
 	if (err != FAL_OK)
 		return explain(error, err,
-		               "cannot make the network driver: %s; check "
-		               "ulimit -n and falconer.connections.max",
-		               fal_err_str(err));
+			       "cannot make the network driver: %s; check "
+			       "ulimit -n and falconer.connections.max",
+			       fal_err_str(err));
 	server->stream_name = core->streams->ops->name;
 	return FAL_OK;
 }
 
 static int
 make_core(struct server *server, struct server_core *core,
-          struct server_error *error)
+	  struct server_error *error)
 {
 	int err = lcore_init(&core->lcore);
 
@@ -183,7 +199,7 @@ make_core(struct server *server, struct server_core *core,
 	if (!core->has_reader)
 		return FAL_OK;
 	err = channel_init(&core->channel, (uint16_t)core->index, REQ_COUNT,
-	                   GHOST_FACTOR * server->config->core_connections_max);
+			   GHOST_FACTOR * server->config->core_connections_max);
 	if (err != FAL_OK)
 		return explain(error, err, "out of memory");
 	core->channel.reader_lcore = &core->lcore;
@@ -233,27 +249,28 @@ listen_clients(struct server *server, struct server_error *error)
 
 	if (parsed != FAL_OK)
 		return explain(error, parsed,
-		               "clientPortAddress=%s: not a numeric address",
-		               config->client_address);
+			       "clientPortAddress=%s: not a numeric address",
+			       config->client_address);
 	for (uint32_t i = 0; i < server->reader_count; i++) {
 		struct stream_error why = {0};
 
 		listener.is_first = i == 0;
 
 		const int err = stream_listen(server->core[i].streams,
-		                              &listener, &server->bound, &why);
+					      &listener, &server->bound, &why);
 
 		if (err != FAL_OK)
 			return explain(error, err,
-			               "clientPort=%d: %s; stop the other "
-			               "program or choose another clientPort",
-			               config->client_port, why.text);
+				       "clientPort=%d: %s; stop the other "
+				       "program or choose another clientPort",
+				       config->client_port, why.text);
 		listener.address.port = server->bound.port;
 	}
 	return FAL_OK;
 }
 
-/* ---- the ZAB role ------------------------------------------------------------- */
+/* ---- the ZAB role
+ * ------------------------------------------------------------- */
 
 static void
 log_failed(void *arg, int err)
@@ -261,9 +278,9 @@ log_failed(void *arg, int err)
 	const struct server *server = arg;
 
 	LOG_ERROR("the transaction log in %s failed: %s; nothing more can be "
-	          "acknowledged, the server stops. Check the disk, then start "
-	          "it again: what was acknowledged is on it",
-	          server->data_dir.log_dir, fal_err_str(err));
+		  "acknowledged, the server stops. Check the disk, then start "
+		  "it again: what was acknowledged is on it",
+		  server->data_dir.log_dir, fal_err_str(err));
 	_Exit(EXIT_FAILURE);
 }
 
@@ -290,11 +307,12 @@ make_zab(struct server *server, struct server_error *error)
 		.tick_ms = (uint32_t)config->tick_ms,
 		.snap_count = (uint64_t)config->snap_count,
 		.snap_bytes = config->snap_log_kb_max <= 0
-		                      ? 0
-		                      : (uint64_t)config->snap_log_kb_max << 10,
+				      ? 0
+				      : (uint64_t)config->snap_log_kb_max << 10,
 		.reap_interval_ms = (uint64_t)config->container_check_ms,
 		.reap_per_minute = (uint32_t)config->container_per_minute_max,
 		.reap_never_used_ms = config->container_never_used_ms,
+		.tree_bytes_max = config->tree_bytes_max,
 		/* What Java's standalone server has in its session ids. */
 		.server_id = 1,
 		.random_seed = (uint64_t)server->start_wall_ms,
@@ -304,7 +322,7 @@ make_zab(struct server *server, struct server_error *error)
 		parts.channel[i] = &server->core[i].channel;
 
 	const int err = zab_create(&options, &parts, &hooks, server->last_zxid,
-	                           &server->zab);
+				   &server->zab);
 
 	if (err != FAL_OK)
 		return explain(error, err, "out of memory");
@@ -315,7 +333,7 @@ static int
 make_rest(struct server *server, struct server_error *error)
 {
 	int err = delta_ring_create(DELTA_RECORDS_DEFAULT, DELTA_ARENA_DEFAULT,
-	                            ZAB_READERS_MAX, &server->deltas);
+				    ZAB_READERS_MAX, &server->deltas);
 
 	if (err == FAL_OK) {
 		delta_restart(server->deltas, (uint64_t)server->last_zxid);
@@ -330,21 +348,23 @@ make_rest(struct server *server, struct server_error *error)
 
 int
 server_build(struct server *server, const struct config *config,
-             struct server_error *error)
+	     struct server_error *error)
 {
 	clock_init();
 	*server = (struct server){
 		.config = config,
-		.disk = disk_posix(),
 		.start_wall_ms = clock_wall_ms(),
 		.start_ns = clock_now_ns(),
 	};
 	plan_cores(server);
-	if (stats_init(&server->stats, server->core_count) != FAL_OK ||
+	if (choose_disk(server, error) != FAL_OK)
+		return FAL_ENOTSUP;
+	/* LOG and BG count in blocks of their own, behind the cores'. */
+	if (stats_init(&server->stats, server->core_count + 2) != FAL_OK ||
 	    lcore_init(&server->ctl_lcore) != FAL_OK ||
 	    lcore_init(&server->log_lcore) != FAL_OK)
 		return explain(error, FAL_ENOMEM,
-		               "out of memory or descriptors");
+			       "out of memory or descriptors");
 
 	int err = make_tree(server, error);
 
@@ -393,6 +413,8 @@ server_free(struct server *server)
 	if (server->tree != NULL)
 		tree_destroy(server->tree);
 	recovery_free(server);
+	if (server->disk != NULL && server->disk != disk_posix())
+		disk_uring_destroy(server->disk);
 	lcore_free(&server->ctl_lcore);
 	lcore_free(&server->log_lcore);
 	stats_free(&server->stats);

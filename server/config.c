@@ -60,15 +60,24 @@ config_keep(struct config *config, const char *format, ...)
 const char *
 config_keep_path(struct config *config, const char *path)
 {
-	const int folder_bytes =
-		(int)(strrchr(config->path, '/') - config->path);
+	size_t folder_bytes =
+		(size_t)(strrchr(config->path, '/') - config->path);
+	const bool is_absolute = path[0] == '/';
 	char joined[2 * PATH_MAX]; /* both are shorter than PATH_MAX */
 	size_t out = 0;
 
-	if (path[0] == '/')
+	/* config->path is real, without symbolic links, so ".." at the front
+	 * is the folder above. */
+	while (strncmp(path, "./", 2) == 0 || strncmp(path, "../", 3) == 0) {
+		while (path[1] == '.' && folder_bytes > 0 &&
+		       config->path[--folder_bytes] != '/') {
+		}
+		path += path[1] == '.' ? 3 : 2;
+	}
+	if (is_absolute)
 		snprintf(joined, sizeof(joined), "%s", path);
 	else
-		snprintf(joined, sizeof(joined), "%.*s/%s", folder_bytes,
+		snprintf(joined, sizeof(joined), "%.*s/%s", (int)folder_bytes,
 			 config->path, path);
 	/* As Java's File: no doubled and no trailing slashes. */
 	for (size_t i = 0; joined[i] != '\0'; i++)
@@ -481,6 +490,21 @@ config_read(const char *path, struct config *config, struct config_error *error)
 	return err;
 }
 
+static bool
+has_strange_scheme(const char *schemes)
+{
+	for (const char *at = schemes; *at != 0;) {
+		const size_t bytes = strcspn(at, ", ");
+
+		if (bytes > 0 && strncmp(at, "digest", bytes) != 0 &&
+		    strncmp(at, "ip", bytes) != 0)
+			return true;
+		at += bytes;
+		at += strspn(at, ", ");
+	}
+	return false;
+}
+
 /* What the fields can say and nobody does yet. When a part is built, its line
  * here goes. */
 static const char *
@@ -498,16 +522,21 @@ missing_part(const struct config *config)
 		 "admin.enableServer=true: needs the admin HTTP server"},
 		{config->metrics_enabled,
 		 "metricsProvider.className: needs metrics over HTTP"},
+		{config->enforce_auth_enabled &&
+			 has_strange_scheme(config->enforce_auth_schemes),
+		 "enforce.auth.schemes: needs a provider for a scheme other "
+		 "than digest and ip"},
+		{config->auth_ensemble_enabled,
+		 "authProvider: needs the EnsembleAuthenticationProvider"},
+		{!config->db_autocreate, "db.autocreate=false: needs the check "
+					 "for the file `initialize`"},
+		{config->emulate_353_ttl_nodes,
+		 "emulate353TTLNodes=true: needs TTL nodes of 3.5.3"},
 		{config->audit_enabled, "audit.enable=true: needs audit logs"},
-		{strcmp(config->digest_algorithm, "SHA1") != 0,
-		 "DigestAuthenticationProvider.digestAlg: needs another "
-		 "algorithm than SHA1"},
 		{config->dataplane == CONFIG_DATAPLANE_DPDK,
 		 "falconer.dataplane=dpdk: needs the DPDK data plane"},
 		{config->hugepages != CONFIG_HUGEPAGES_NO,
 		 "falconer.hugepages: needs memory in huge pages"},
-		{config->log_io == CONFIG_LOG_IO_URING,
-		 "falconer.log.io=uring: needs the io_uring log"},
 	};
 
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)

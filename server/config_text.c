@@ -17,7 +17,10 @@ struct text {
 	size_t count; /* < CONFIG_TEXT_BYTES */
 };
 
-static void FAL_PRINTF(2, 3) add(struct text *text, const char *format, ...)
+static void add(struct text *text, const char *format, ...) FAL_PRINTF(2, 3);
+
+static void
+add(struct text *text, const char *format, ...)
 {
 	const size_t room = CONFIG_TEXT_BYTES - text->count;
 	va_list args;

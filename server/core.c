@@ -30,9 +30,11 @@ reader_options_of(const struct server *server)
 		.slice_bytes_extra = (uint32_t)config->frame_extra_bytes,
 		.session_timeout_min_ms = config->session_timeout_min_ms,
 		.session_timeout_max_ms = config->session_timeout_max_ms,
-		.newcomer_timeout_ms =
-			(uint32_t)config->sessionless_timeout_ms,
+		.newcomer_timeout_ms = (uint32_t)config->sessionless_timeout_ms,
 		.acl = &server->acl,
+		.enforced_schemes = config->enforce_auth_enabled
+					    ? config->enforce_auth_schemes
+					    : NULL,
 		.keeps_watch_paths = core_keeps_watch_paths(config),
 	};
 }
@@ -65,7 +67,7 @@ hook_has_work(void *arg)
 	const struct server_core *core = arg;
 
 	return (core->has_reader &&
-	        words_port_has_work(
+		words_port_has_work(
 			words_port(core->server->words, core->index))) ||
 	       (core->has_zab && bg_has_work_for_zab(core->server->bg));
 }
@@ -84,7 +86,7 @@ make_reader(struct server_core *core)
 		.stats = &server->stats.core[core->index],
 	};
 	const struct reader_hooks hooks = {.arg = port,
-	                                   .on_word = words_port_ask};
+					   .on_word = words_port_ask};
 	const int err =
 		reader_create(&options, &parts, &hooks, &core->loop.reader);
 
@@ -104,11 +106,10 @@ core_main(void *arg)
 		err = make_reader(core);
 	if (core->has_zab)
 		core->loop.zab = server->zab;
-	core->loop.hook = (struct loop_hook){.poll = hook_poll,
-	                                     .has_work = hook_has_work,
-	                                     .arg = core};
+	core->loop.hook = (struct loop_hook){
+		.poll = hook_poll, .has_work = hook_has_work, .arg = core};
 	atomic_store_explicit(&core->started, err == FAL_OK ? 1 : err,
-	                      memory_order_release);
+			      memory_order_release);
 	if (err == FAL_OK)
 		loop_run(&core->loop);
 	reader_destroy(core->loop.reader);
@@ -129,7 +130,7 @@ idle_policy_of(const struct server *server)
 	enum idle_policy policy = IDLE_POLICY_SLEEP;
 
 	if (idle_policy_parse(text[server->config->idle], server->core_count,
-	                      false, &policy) != FAL_OK)
+			      false, &policy) != FAL_OK)
 		return IDLE_POLICY_SLEEP;
 	return policy;
 }
@@ -141,6 +142,7 @@ core_start(struct server_core *core)
 	char name[LCORE_NAME_MAX];
 
 	core->loop.lcore = &core->lcore;
+	core->loop.core = core->index;
 	core->loop.streams = core->streams;
 	core->loop.stats = &server->stats.core[core->index];
 	core->loop.idle_policy = idle_policy_of(server);
@@ -148,7 +150,7 @@ core_start(struct server_core *core)
 	core->lcore.never_sleeps =
 		core->loop.idle_policy == IDLE_POLICY_SLEEP ? 0 : 1;
 	snprintf(name, sizeof(name), "%s%u",
-	         core->has_reader ? "reader" : "zab", core->index);
+		 core->has_reader ? "reader" : "zab", core->index);
 
 	const int err =
 		lcore_start(&core->lcore, core->cpu, name, core_main, core);
@@ -157,7 +159,7 @@ core_start(struct server_core *core)
 		return err;
 	for (;;) {
 		const int started = atomic_load_explicit(&core->started,
-		                                         memory_order_acquire);
+							 memory_order_acquire);
 
 		if (started != 0)
 			return started > 0 ? FAL_OK : started;

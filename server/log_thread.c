@@ -6,12 +6,43 @@
  */
 #include "server/server.h"
 
+#include "base/log.h"
 #include "base/time.h"
 #include "drivers/clock.h"
 
 #define SPIN_NS (50 * NS_PER_US)
 /* Longest sleep: a refused append retries, a clock is no doorbell. */
 #define SLEEP_NS (100 * NS_PER_MS)
+
+/* One step of the log, with what it took; true if there was one. */
+static bool
+write_gathered(struct server *server)
+{
+	struct stats_core *stats = server_log_stats(server);
+	struct txlog_counters before, after;
+	const uint64_t start_ns = clock_now_ns();
+
+	txlog_counters(server->txlog, &before);
+	if (!txlog_poll(server->txlog))
+		return false;
+
+	const uint64_t took_ns = clock_now_ns() - start_ns;
+
+	stats_reset_poll(stats);
+	txlog_counters(server->txlog, &after);
+	if (after.writes == before.writes)
+		return true;
+	stats_hist_record(stats, HIST_FSYNC_TIME, took_ns);
+	stats_summary_record(stats, SUMMARY_SYNC_BATCH,
+			     after.records - before.records);
+	if (time_ns_to_ms(took_ns) >=
+	    (uint64_t)server->config->fsync_warning_ms) {
+		stats_add(stats, STAT_FSYNC_SLOW, 1);
+		log_post(LOG_SYNC_SLOW, time_ns_to_ms(took_ns),
+			 after.bytes - before.bytes);
+	}
+	return true;
+}
 
 static void *
 log_main(void *arg)
@@ -20,12 +51,12 @@ log_main(void *arg)
 	uint64_t worked_ns = clock_now_ns();
 
 	for (;;) {
-		if (txlog_poll(server->txlog)) {
+		if (write_gathered(server)) {
 			worked_ns = clock_now_ns();
 			continue;
 		}
 		if (atomic_load_explicit(&server->log_must_stop,
-		                         memory_order_acquire))
+					 memory_order_acquire))
 			return NULL;
 		if (txlog_is_writing(server->txlog) ||
 		    clock_now_ns() - worked_ns < SPIN_NS) {
@@ -33,7 +64,7 @@ log_main(void *arg)
 			continue;
 		}
 		lcore_sleep_begin(&server->log_lcore);
-		if (!txlog_poll(server->txlog))
+		if (!write_gathered(server))
 			lcore_wait(&server->log_lcore, SLEEP_NS);
 		lcore_sleep_end(&server->log_lcore);
 	}
@@ -43,14 +74,14 @@ int
 log_thread_start(struct server *server)
 {
 	return lcore_start(&server->log_lcore, LCORE_ANY_CPU, "log", log_main,
-	                   server);
+			   server);
 }
 
 void
 log_thread_stop(struct server *server)
 {
 	atomic_store_explicit(&server->log_must_stop, true,
-	                      memory_order_release);
+			      memory_order_release);
 	lcore_doorbell(&server->log_lcore);
 	lcore_join(&server->log_lcore);
 }

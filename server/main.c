@@ -38,8 +38,7 @@ say_ready(const struct config *config)
 	stream_address_text(&server.bound, address);
 	printf("falconer serves ZooKeeper clients on %s, standalone, data in "
 	       "%s, zxid 0x%llx\n",
-	       address, config->data_dir,
-	       (unsigned long long)server.last_zxid);
+	       address, config->data_dir, (unsigned long long)server.last_zxid);
 	fflush(stdout);
 }
 
@@ -58,9 +57,8 @@ serve(const struct config *config)
 		server_run(&server);
 		LOG_INFO("stopping");
 	} else {
-		LOG_ERROR("cannot start: %s", error.text[0] != 0
-		                                      ? error.text
-		                                      : fal_err_str(err));
+		LOG_ERROR("cannot start: %s",
+			  error.text[0] != 0 ? error.text : fal_err_str(err));
 	}
 	server_stop(&server);
 	server_free(&server);
@@ -75,9 +73,9 @@ main(int argc, char **argv)
 
 	if (argc != 2 || argv[1][0] == '-') {
 		fprintf(stderr,
-		        "usage: falconerd ZOO_CFG\n"
-		        "Serves ZooKeeper clients as the configuration file "
-		        "says; configs/ has samples.\n");
+			"usage: falconerd ZOO_CFG\n"
+			"Serves ZooKeeper clients as the configuration file "
+			"says; configs/ has samples.\n");
 		return argc == 2 ? EXIT_SUCCESS : 2;
 	}
 	if (config_load(argv[1], &config, &error) != FAL_OK) {
@@ -85,8 +83,8 @@ main(int argc, char **argv)
 		return EXIT_FAILURE;
 	}
 	log_setup(&(struct log_options){.level = config.log_level,
-	                                .format = config.log_format,
-	                                .fd = 2});
+					.format = config.log_format,
+					.fd = 2});
 	for (uint32_t i = 0; i < config.warning_count; i++)
 		LOG_WARN("%s", config.warning[i]);
 

@@ -21,9 +21,9 @@ take_session(void *arg, int64_t id, int32_t timeout_ms)
 	struct server *server = arg;
 
 	return session_add(server->sessions, id, timeout_ms,
-	                   time_ns_to_ms(server->start_ns)) == NULL
-	               ? FAL_ENOMEM
-	               : FAL_OK;
+			   time_ns_to_ms(server->start_ns)) == NULL
+		       ? FAL_ENOMEM
+		       : FAL_OK;
 }
 
 struct id_list {
@@ -45,7 +45,7 @@ forget_sessions(void *arg)
 	struct server *server = arg;
 	struct id_list list = {
 		.id = malloc((session_count(server->sessions) + 1) *
-	                     sizeof(*list.id))};
+			     sizeof(*list.id))};
 
 	FAL_ASSERT(list.id != NULL);
 	session_for_each(server->sessions, list_id, &list);
@@ -61,17 +61,16 @@ apply(void *arg, const void *entry, uint32_t bytes,
 	struct server *server = arg;
 	struct jute_reader body =
 		jute_reader_of((const uint8_t *)entry + TXN_HEADER_BYTES,
-	                       bytes - TXN_HEADER_BYTES);
+			       bytes - TXN_HEADER_BYTES);
 	bool matches = true;
 	const int32_t timeout_ms =
 		header->type == OP_CREATE_SESSION ? jute_get_int(&body) : 0;
-	const int err =
-		prep_apply(server->prep, entry, bytes, NULL, &matches);
+	const int err = prep_apply(server->prep, entry, bytes, NULL, &matches);
 
 	if (err != FAL_OK)
 		return err;
 	prep_publish_session(server->prep, header->type, header->session_id,
-	                     timeout_ms, time_ns_to_ms(server->start_ns));
+			     timeout_ms, time_ns_to_ms(server->start_ns));
 	tree_publish(server->tree, header->zxid);
 	return matches ? FAL_OK : RECOVER_DIGEST_DIFFERS;
 }
@@ -80,7 +79,7 @@ static int
 explain(struct server_error *error, int err, const char *message)
 {
 	snprintf(error->text, sizeof(error->text), "%s",
-	         message[0] == 0 ? fal_err_str(err) : message);
+		 message[0] == 0 ? fal_err_str(err) : message);
 	return err;
 }
 
@@ -119,7 +118,7 @@ write_first_snapshot(struct server *server)
 
 static void
 say_outcome(const struct server *server, const struct recover_outcome *outcome,
-            uint64_t ms)
+	    uint64_t ms)
 {
 	struct tree_counts counts;
 
@@ -129,12 +128,12 @@ say_outcome(const struct server *server, const struct recover_outcome *outcome,
 		return;
 	tree_counts(server->tree, &counts);
 	LOG_INFO("recovered zxid 0x%llx: snapshot 0x%llx, %llu transactions "
-	         "replayed, %llu nodes, %u sessions, %llu ms",
-	         (unsigned long long)outcome->last_zxid,
-	         (unsigned long long)outcome->snapshot_zxid,
-	         (unsigned long long)outcome->replayed,
-	         (unsigned long long)counts.nodes,
-	         session_count(server->sessions), (unsigned long long)ms);
+		 "replayed, %llu nodes, %u sessions, %llu ms",
+		 (unsigned long long)outcome->last_zxid,
+		 (unsigned long long)outcome->snapshot_zxid,
+		 (unsigned long long)outcome->replayed,
+		 (unsigned long long)counts.nodes,
+		 session_count(server->sessions), (unsigned long long)ms);
 }
 
 static int
@@ -157,7 +156,7 @@ recover(struct server *server, struct server_error *error)
 	if (err != FAL_OK)
 		return explain(error, err, outcome.message);
 	say_outcome(server, &outcome,
-	            time_ns_to_ms(clock_now_ns() - server->start_ns));
+		    time_ns_to_ms(clock_now_ns() - server->start_ns));
 	server->last_zxid = (int64_t)outcome.last_zxid;
 	server->must_snapshot = outcome.must_snapshot;
 	if (!outcome.is_empty)
@@ -165,8 +164,8 @@ recover(struct server *server, struct server_error *error)
 	err = write_first_snapshot(server);
 	if (err != FAL_OK) {
 		snprintf(error->text, sizeof(error->text),
-		         "cannot write the first snapshot in %s: %s",
-		         server->data_dir.snap_dir, fal_err_str(err));
+			 "cannot write the first snapshot in %s: %s",
+			 server->data_dir.snap_dir, fal_err_str(err));
 		return err;
 	}
 	return FAL_OK;
@@ -182,8 +181,8 @@ recovery_run(struct server *server, struct server_error *error)
 		.log_dir = config->data_log_dir,
 		.may_create = config->datadir_autocreate,
 	};
-	const int err = data_dir_open(server->disk, &options,
-	                              &server->data_dir, message);
+	const int err = data_dir_open(server->disk, &options, &server->data_dir,
+				      message);
 
 	if (err != FAL_OK)
 		return explain(error, err, message);
@@ -201,10 +200,10 @@ recovery_mark_clean(struct server *server)
 	    txlog_durable_zxid(server->txlog) != zxid)
 		return;
 	err = recover_note_clean_stop(server->disk, server->data_dir.log_dir,
-	                              zxid);
+				      zxid);
 	if (err != FAL_OK)
 		LOG_WARN("no note of the clean stop in %s: %s",
-		         server->data_dir.log_dir, fal_err_str(err));
+			 server->data_dir.log_dir, fal_err_str(err));
 }
 
 void

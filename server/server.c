@@ -31,24 +31,45 @@ server_start(struct server *server, struct server_error *error)
 		err = core_start(&server->core[i - 1]);
 	if (err != FAL_OK)
 		snprintf(error->text, sizeof(error->text),
-		         "cannot start a thread: %s; check ulimit -u and "
-		         "falconer.cpus",
-		         fal_err_str(err));
+			 "cannot start a thread: %s; check ulimit -u and "
+			 "falconer.cpus",
+			 fal_err_str(err));
 	return err;
+}
+
+/* Refusals happen in the network driver, which only counts. */
+static void
+say_refusals(struct server *server)
+{
+	struct stream_counters counters;
+	uint64_t refused = 0;
+
+	for (uint32_t i = 0; i < server->reader_count; i++) {
+		stream_counters_read(server->core[i].streams, &counters);
+		refused += counters.refused_host;
+	}
+	if (refused != server->refused_seen)
+		LOG_WARN("%llu connections were refused: maxClientCnxns=%d "
+			 "from one address are open; raise it or find the "
+			 "client that does not close",
+			 (unsigned long long)(refused - server->refused_seen),
+			 server->config->client_connections_max);
+	server->refused_seen = refused;
 }
 
 void
 server_run(struct server *server)
 {
 	while (!atomic_load_explicit(&server->is_stopping,
-	                             memory_order_acquire)) {
+				     memory_order_acquire)) {
 		log_drain();
+		say_refusals(server);
 		if (words_serve(server->words))
 			continue;
 		lcore_sleep_begin(&server->ctl_lcore);
 		if (!words_serve(server->words) &&
 		    !atomic_load_explicit(&server->is_stopping,
-		                          memory_order_acquire))
+					  memory_order_acquire))
 			lcore_wait(&server->ctl_lcore, DRAIN_INTERVAL_NS);
 		lcore_sleep_end(&server->ctl_lcore);
 	}
@@ -57,8 +78,7 @@ server_run(struct server *server)
 void
 server_stop_async(struct server *server)
 {
-	atomic_store_explicit(&server->is_stopping, true,
-	                      memory_order_release);
+	atomic_store_explicit(&server->is_stopping, true, memory_order_release);
 	lcore_wake(&server->ctl_lcore);
 }
 

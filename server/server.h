@@ -63,13 +63,14 @@ struct server {
 	_Atomic bool log_must_stop;
 	_Atomic bool is_stopping; /* a signal came */
 
+	uint64_t refused_seen; /* connections over maxClientCnxns */
 	int64_t start_wall_ms;
 	uint64_t start_ns;
-	int64_t last_zxid; /* of recovery */
+	int64_t last_zxid;           /* of recovery */
 	struct stream_address bound; /* of the client port */
 	const char *stream_name;
 	struct data_dir data_dir;
-	bool has_data_dir; /* opened and locked */
+	bool has_data_dir;  /* opened and locked */
 	bool must_snapshot; /* recovery asks for one soon */
 };
 
@@ -81,7 +82,7 @@ struct server_error {
 /* Recovers the data, makes all objects, listens. Returns 0 or a fal_err with
  * a line that names the thing and the remedy. */
 FAL_MUST_CHECK int server_build(struct server *, const struct config *,
-                                struct server_error *);
+				struct server_error *);
 /* Starts all threads. */
 FAL_MUST_CHECK int server_start(struct server *, struct server_error *);
 /* Serves words and log lines until a signal (or server_stop_async()). */
@@ -92,6 +93,19 @@ void server_free(struct server *);
 
 /* May be called from a signal handler. */
 void server_stop_async(struct server *);
+
+/* Where LOG and BG count. */
+static inline struct stats_core *
+server_log_stats(struct server *server)
+{
+	return &server->stats.core[server->core_count];
+}
+
+static inline struct stats_core *
+server_bg_stats(struct server *server)
+{
+	return &server->stats.core[server->core_count + 1];
+}
 
 /* ---- log_thread.c ---- */
 FAL_MUST_CHECK int log_thread_start(struct server *);

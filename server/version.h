@@ -12,8 +12,8 @@
 #include "server/version_build.h" /* VERSION_REVISION, VERSION_BUILT */
 
 #define VERSION_ZOOKEEPER "3.9.5"
-#define VERSION_TEXT                                                           \
-	VERSION_ZOOKEEPER "-falconer-" VERSION_REVISION ", built on "          \
-			  VERSION_BUILT
+#define VERSION_TEXT                                    \
+	VERSION_ZOOKEEPER "-falconer-" VERSION_REVISION \
+			  ", built on " VERSION_BUILT
 
 #endif

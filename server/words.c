@@ -116,7 +116,7 @@ words_port(struct words *words, uint32_t core)
 
 void
 words_port_attach(struct words_port *port, struct reader *reader,
-                  struct lcore *lcore)
+		  struct lcore *lcore)
 {
 	port->reader = reader;
 	port->lcore = lcore;
@@ -187,8 +187,8 @@ words_port_poll(void *arg, uint64_t now_ns)
 		break;
 	case STAGE_SEND:
 		reader_send_text(port->reader, job->word.conn,
-		                 job->word.conn_gen, job->text,
-		                 job->text_bytes);
+				 job->word.conn_gen, job->text,
+				 job->text_bytes);
 		job->stage = STAGE_DONE;
 		push_to_ctl(port, job);
 		break;
@@ -208,7 +208,8 @@ words_port_has_work(void *arg)
 	return port->collecting != NULL || ring_count(&port->to_core) > 0;
 }
 
-/* ---- the control thread's side -------------------------------------------- */
+/* ---- the control thread's side --------------------------------------------
+ */
 
 static void
 push_to_core(struct words *words, uint32_t core, struct job *job)
@@ -224,7 +225,7 @@ static void
 answer(struct words *words, struct job *job)
 {
 	job->text = words_text(words->server, job->word.word, &job->rows,
-	                       &job->text_bytes);
+			       &job->text_bytes);
 	job->stage = STAGE_SEND;
 	push_to_core(words, job->word.core, job);
 }

@@ -14,8 +14,8 @@
 #include "server/words_text.h"
 
 static const char *const java_keys[] = {
-	"java.version",      "java.vendor",       "java.home",
-	"java.class.path",   "java.library.path", "java.io.tmpdir",
+	"java.version",    "java.vendor",       "java.home",
+	"java.class.path", "java.library.path", "java.io.tmpdir",
 	"java.compiler",
 };
 
@@ -26,7 +26,7 @@ put_system(FILE *out)
 
 	if (uname(&name) == 0)
 		fprintf(out, "os.name=%s\nos.arch=%s\nos.version=%s\n",
-		        name.sysname, name.machine, name.release);
+			name.sysname, name.machine, name.release);
 }
 
 static void
@@ -36,8 +36,8 @@ put_user(FILE *out)
 	char *dir = getcwd(NULL, 0);
 
 	fprintf(out, "user.name=%s\nuser.home=%s\nuser.dir=%s\n",
-	        user == NULL ? "?" : user->pw_name,
-	        user == NULL ? "?" : user->pw_dir, dir == NULL ? "?" : dir);
+		user == NULL ? "?" : user->pw_name,
+		user == NULL ? "?" : user->pw_dir, dir == NULL ? "?" : dir);
 	free(dir);
 }
 
@@ -52,10 +52,10 @@ put_memory(FILE *out)
 	const unsigned long long unit = info.mem_unit;
 
 	fprintf(out,
-	        "os.memory.free=%lluMB\nos.memory.max=%lluMB\n"
-	        "os.memory.total=%lluMB\n",
-	        info.freeram * unit >> 20, info.totalram * unit >> 20,
-	        info.totalram * unit >> 20);
+		"os.memory.free=%lluMB\nos.memory.max=%lluMB\n"
+		"os.memory.total=%lluMB\n",
+		info.freeram * unit >> 20, info.totalram * unit >> 20,
+		info.totalram * unit >> 20);
 }
 
 void
@@ -65,7 +65,7 @@ words_put_envi(FILE *out)
 
 	gethostname(host, sizeof(host) - 1);
 	fprintf(out, "Environment:\nzookeeper.version=%s\nhost.name=%s\n",
-	        VERSION_TEXT, host);
+		VERSION_TEXT, host);
 	for (size_t i = 0; i < sizeof(java_keys) / sizeof(java_keys[0]); i++)
 		fprintf(out, "%s=none\n", java_keys[i]);
 	put_system(out);

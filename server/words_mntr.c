@@ -73,8 +73,7 @@ put_process(FILE *out, const struct server *server)
 	getrlimit(RLIMIT_NOFILE, &files);
 	put(out, "open_file_descriptor_count", open_files());
 	put(out, "max_file_descriptor_count", files.rlim_cur);
-	put(out, "uptime",
-	    time_ns_to_ms(clock_now_ns() - server->start_ns));
+	put(out, "uptime", time_ns_to_ms(clock_now_ns() - server->start_ns));
 }
 
 static void
@@ -96,11 +95,23 @@ put_tree(FILE *out, const struct server *server)
 	/* What a znode costs over its name and data; paths count whole in
 	 * data_bytes, so this is a lower bound. */
 	const uint64_t over = counts.used_bytes > counts.data_bytes
-	                              ? counts.used_bytes - counts.data_bytes
-	                              : 0;
+				      ? counts.used_bytes - counts.data_bytes
+				      : 0;
 
 	put(out, "falconer_bytes_per_znode_over_data",
 	    counts.nodes == 0 ? 0 : over / counts.nodes);
+}
+
+/* Names that dashboards ask for and that have one true value here: there are
+ * no local sessions, no TLS, no connection throttle. */
+static void
+put_constants(FILE *out)
+{
+	put(out, "local_sessions", 0);
+	put(out, "outstanding_tls_handshake", 0);
+	put(out, "non_mtls_remote_conn_count", 0);
+	put(out, "non_mtls_local_conn_count", 0);
+	fputs("zk_connection_drop_probability\t0.0\n", out);
 }
 
 static void
@@ -125,10 +136,10 @@ put_summary(FILE *out, const char *name, const struct summary *summary)
 	words_put_average(out, summary_sum(summary), summary_count(summary));
 	fputc('\n', out);
 	fprintf(out,
-	        "zk_min_%s\t%" PRIu64 "\nzk_max_%s\t%" PRIu64
-	        "\nzk_cnt_%s\t%" PRIu64 "\nzk_sum_%s\t%" PRIu64 "\n",
-	        name, summary_lowest(summary), name, summary_highest(summary),
-	        name, summary_count(summary), name, summary_sum(summary));
+		"zk_min_%s\t%" PRIu64 "\nzk_max_%s\t%" PRIu64
+		"\nzk_cnt_%s\t%" PRIu64 "\nzk_sum_%s\t%" PRIu64 "\n",
+		name, summary_lowest(summary), name, summary_highest(summary),
+		name, summary_count(summary), name, summary_sum(summary));
 }
 
 /* srvr's latency has names of its own: avg_latency without cnt and sum. */
@@ -137,8 +148,7 @@ put_latency(FILE *out, const struct server *server)
 {
 	struct summary latency = {0}, response = {0};
 
-	stats_summary_gather(&server->stats, SUMMARY_REQUEST_LATENCY,
-	                     &latency);
+	stats_summary_gather(&server->stats, SUMMARY_REQUEST_LATENCY, &latency);
 	stats_summary_gather(&server->stats, SUMMARY_RESPONSE_SIZE, &response);
 	fputs("zk_avg_latency\t", out);
 	words_put_average(out, summary_sum(&latency), summary_count(&latency));
@@ -162,7 +172,7 @@ put_hist(FILE *out, enum stat_hist which, const struct hist *hist)
 	put_summary(out, name, &hist->summary);
 	for (size_t i = 0; i < sizeof(quantile) / sizeof(quantile[0]); i++)
 		fprintf(out, "zk_%s_%s\t%" PRIu64 "\n", quantile[i].name, name,
-		        hist_quantile(hist, quantile[i].share));
+			hist_quantile(hist, quantile[i].share));
 }
 
 static void
@@ -179,9 +189,9 @@ put_stats(FILE *out, const struct server *server)
 		if (i == SUMMARY_REQUEST_LATENCY || i == SUMMARY_RESPONSE_SIZE)
 			continue;
 		stats_summary_gather(&server->stats, (enum stat_summary)i,
-		                     &summary);
+				     &summary);
 		put_summary(out, stats_summary_name((enum stat_summary)i),
-		            &summary);
+			    &summary);
 	}
 	for (int i = 0; i < HIST_COUNT; i++) {
 		hist = (struct hist){0};
@@ -194,10 +204,11 @@ void
 words_put_mntr(FILE *out, const struct server *server)
 {
 	fprintf(out, "zk_version\t%s\nzk_server_state\tstandalone\n",
-	        VERSION_TEXT);
+		VERSION_TEXT);
 	put_latency(out, server);
 	put_tree(out, server);
 	put_process(out, server);
+	put_constants(out);
 	put_log(out, server);
 	put_stats(out, server);
 }

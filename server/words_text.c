@@ -18,10 +18,11 @@
 #include "server/version.h"
 #include "server/words_mntr.h"
 
-#define NOT_IN_WHITELIST " is not executed because it is not in the whitelist.\n"
+#define NOT_IN_WHITELIST \
+	" is not executed because it is not in the whitelist.\n"
 
 typedef void (*word_fn)(FILE *out, const struct server *,
-                        const struct words_rows *);
+			const struct words_rows *);
 
 static void
 put_ruok(FILE *out, const struct server *server, const struct words_rows *rows)
@@ -46,12 +47,11 @@ words_put_average(FILE *out, uint64_t sum, uint64_t count)
 	char text[64];
 
 	snprintf(text, sizeof(text), "%.4f",
-	         count == 0 ? 0.0 : (double)sum / (double)count);
+		 count == 0 ? 0.0 : (double)sum / (double)count);
 
 	size_t length = strlen(text);
 
-	while (length > 3 && text[length - 1] == '0' &&
-	       text[length - 2] != '.')
+	while (length > 3 && text[length - 1] == '0' && text[length - 2] != '.')
 		text[--length] = 0;
 	fputs(text, out);
 }
@@ -73,21 +73,21 @@ put_server_lines(FILE *out, const struct server *server)
 	stats_summary_gather(stats, SUMMARY_REQUEST_LATENCY, &latency);
 	stats_summary_gather(stats, SUMMARY_PROPOSAL_BYTES, &proposal);
 	fprintf(out, "Latency min/avg/max: %" PRIu64 "/",
-	        summary_lowest(&latency));
+		summary_lowest(&latency));
 	words_put_average(out, summary_sum(&latency), summary_count(&latency));
 	fprintf(out, "/%" PRIu64 "\n", summary_highest(&latency));
 	fprintf(out,
-	        "Received: %" PRIu64 "\nSent: %" PRIu64
-	        "\nConnections: %" PRIu64 "\nOutstanding: %" PRIu64
-	        "\nZxid: 0x%" PRIx64 "\nMode: standalone\nNode count: %" PRIu64
-	        "\n",
-	        stats_sum(stats, STAT_PACKETS_RECEIVED),
-	        stats_sum(stats, STAT_PACKETS_SENT),
-	        stats_sum(stats, STAT_CONNECTIONS),
-	        stats_sum(stats, STAT_OUTSTANDING),
-	        atomic_load_explicit(delta_published(server->deltas),
-	                             memory_order_acquire),
-	        counts.nodes);
+		"Received: %" PRIu64 "\nSent: %" PRIu64
+		"\nConnections: %" PRIu64 "\nOutstanding: %" PRIu64
+		"\nZxid: 0x%" PRIx64 "\nMode: standalone\nNode count: %" PRIu64
+		"\n",
+		stats_sum(stats, STAT_PACKETS_RECEIVED),
+		stats_sum(stats, STAT_PACKETS_SENT),
+		stats_sum(stats, STAT_CONNECTIONS),
+		stats_sum(stats, STAT_OUTSTANDING),
+		atomic_load_explicit(delta_published(server->deltas),
+				     memory_order_acquire),
+		counts.nodes);
 }
 
 static void
@@ -105,8 +105,8 @@ put_row_begin(FILE *out, const struct reader_conn_row *row)
 
 	stream_address_text(&row->peer, address);
 	fprintf(out,
-	        " /%s[1](queued=%" PRIu64 ",recved=%" PRIu64 ",sent=%" PRIu64,
-	        address, row->queued, row->received, row->sent);
+		" /%s[1](queued=%" PRIu64 ",recved=%" PRIu64 ",sent=%" PRIu64,
+		address, row->queued, row->received, row->sent);
 }
 
 static void
@@ -195,22 +195,22 @@ put_cons(FILE *out, const struct server *server, const struct words_rows *rows)
 			continue;
 		}
 		fprintf(out,
-		        ",sid=0x%" PRIx64 ",lop=%s,est=%" PRId64 ",to=%" PRId32,
-		        (uint64_t)row->session_id, operation_name(row->last_op),
-		        row->established_wall_ms, row->timeout_ms);
+			",sid=0x%" PRIx64 ",lop=%s,est=%" PRId64 ",to=%" PRId32,
+			(uint64_t)row->session_id, operation_name(row->last_op),
+			row->established_wall_ms, row->timeout_ms);
 		if (row->last_cxid >= 0)
 			fprintf(out, ",lcxid=0x%" PRIx32,
-			        (uint32_t)row->last_cxid);
+				(uint32_t)row->last_cxid);
 		fprintf(out,
-		        ",lzxid=0x%" PRIx64 ",lresp=%" PRIu64 ",llat=%" PRIu64
-		        ",minlat=%" PRIu64 ",avglat=%" PRIu64
-		        ",maxlat=%" PRIu64 ")\n",
-		        (uint64_t)row->last_zxid, row->last_response_ms,
-		        row->last_latency_ms, row->min_latency_ms,
-		        row->latency_count == 0
-		                ? 0
-		                : row->latency_sum_ms / row->latency_count,
-		        row->max_latency_ms);
+			",lzxid=0x%" PRIx64 ",lresp=%" PRIu64 ",llat=%" PRIu64
+			",minlat=%" PRIu64 ",avglat=%" PRIu64 ",maxlat=%" PRIu64
+			")\n",
+			(uint64_t)row->last_zxid, row->last_response_ms,
+			row->last_latency_ms, row->min_latency_ms,
+			row->latency_count == 0
+				? 0
+				: row->latency_sum_ms / row->latency_count,
+			row->max_latency_ms);
 	}
 	fputc('\n', out);
 }
@@ -222,8 +222,9 @@ put_conf(FILE *out, const struct server *server, const struct words_rows *rows)
 
 	(void)rows;
 	config_conf_text(server->config,
-	                 words_dir_bytes(server, server->data_dir.snap_dir),
-	                 words_dir_bytes(server, server->data_dir.log_dir), text);
+			 words_dir_bytes(server, server->data_dir.snap_dir),
+			 words_dir_bytes(server, server->data_dir.log_dir),
+			 text);
 	fputs(text, out);
 }
 
@@ -232,8 +233,8 @@ put_dirs(FILE *out, const struct server *server, const struct words_rows *rows)
 {
 	(void)rows;
 	fprintf(out, "datadir_size: %" PRIu64 "\nlogdir_size: %" PRIu64 "\n",
-	        words_dir_bytes(server, server->data_dir.snap_dir),
-	        words_dir_bytes(server, server->data_dir.log_dir));
+		words_dir_bytes(server, server->data_dir.snap_dir),
+		words_dir_bytes(server, server->data_dir.log_dir));
 }
 
 static void
@@ -259,7 +260,8 @@ put_mntr(FILE *out, const struct server *server, const struct words_rows *rows)
 	words_put_mntr(out, server);
 }
 
-/* ---- the table ------------------------------------------------------------- */
+/* ---- the table -------------------------------------------------------------
+ */
 
 struct word {
 	char name[5];
@@ -299,7 +301,7 @@ words_needs_rows(const struct server *server, uint32_t word)
 
 char *
 words_text(const struct server *server, uint32_t word,
-           const struct words_rows *rows, uint32_t *bytes)
+	   const struct words_rows *rows, uint32_t *bytes)
 {
 	char name[5];
 	const struct word *found = find(server, word, name);

@@ -31,7 +31,7 @@ bool words_needs_rows(const struct server *, uint32_t word);
  * Returns malloc'ed text, given to the caller; NULL with *bytes 0.
  */
 char *words_text(const struct server *, uint32_t word,
-                 const struct words_rows *, uint32_t *bytes);
+		 const struct words_rows *, uint32_t *bytes);
 
 /* words_envi.c */
 void words_put_envi(FILE *out);

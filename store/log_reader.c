@@ -22,6 +22,7 @@
 
 #define READ_BYTES   (1u << 20)
 #define SECTOR_BYTES 512u
+#define RECORD_ZEROS 4u /* upper half of a checksum */
 /* A record that follows damage lies at most so many transactions ahead. */
 #define LATER_ZXID_SPAN  (1ull << 24)
 #define LATER_EPOCH_SPAN 4096ull
@@ -379,12 +380,14 @@ find_later(struct log_file *log, uint64_t last_zxid, struct log_rest *rest)
 	return 0;
 }
 
-/* A record begins with four zeros, so one may begin in a blank sector. */
+/* Every record begins with four zeros: so one may begin in a blank sector, and
+ * so few bytes of a sector say nothing about the bad one. */
 static int
 find_blank_sector(struct log_file *log, struct log_rest *rest)
 {
-	const uint64_t stop =
-		rest->has_later ? rest->later_offset + 4 : log->file_bytes;
+	const uint64_t stop = rest->has_later
+				      ? rest->later_offset + RECORD_ZEROS
+				      : log->file_bytes;
 	uint64_t at = rest->bad_offset;
 
 	while (at < rest->used_end && !rest->has_blank_sector) {
@@ -400,7 +403,8 @@ find_blank_sector(struct log_file *log, struct log_rest *rest)
 			return err;
 		if (bytes == NULL)
 			break;
-		rest->has_blank_sector = is_zero(bytes, (size_t)(end - at));
+		rest->has_blank_sector = end - at > RECORD_ZEROS &&
+					 is_zero(bytes, (size_t)(end - at));
 		at = end;
 	}
 	return 0;

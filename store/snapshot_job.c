@@ -22,11 +22,13 @@
 #include "wire/txn.h"
 #include "znode/walk.h"
 
-#define SLICE_NODES      256u
-#define SLICE_BYTES      (256u << 10)
-#define ACL_ID_MAX       (1u << 24)
+#define SLICE_NODES 256u
+#define SLICE_BYTES (256u << 10)
+#define ACL_ID_MAX  (1u << 24)
+/* Between two slides: what a slide gives back comes only after a grace period,
+ * and it notes the unvisited part of every directory on the stack. */
+#define SLIDE_SLICES_MIN 64u
 #define CHECKSUMS_MIN    1024u
-#define SLICES_PER_COUNT 16u /* between two looks at the garbage */
 
 enum stage { STAGE_ACLS, STAGE_NODES, STAGE_END };
 
@@ -47,7 +49,7 @@ struct snapshot_job {
 	uint32_t checksum_cap;
 	uint64_t nodes;
 	uint32_t slides;
-	uint32_t slices;
+	uint32_t slices_since; /* the last slide */
 };
 
 /* Room for `more` bytes; NULL: out of memory. */
@@ -246,7 +248,7 @@ slide_if_needed(struct snapshot_job *job)
 	uint64_t S2;
 	int err;
 
-	if (++job->slices % SLICES_PER_COUNT != 0)
+	if (++job->slices_since < SLIDE_SLICES_MIN && job->slides > 0)
 		return 0;
 	tree_counts(job->options.tree, &counts);
 	if (counts.garbage_bytes <= job->options.garbage_bytes_max)
@@ -261,6 +263,7 @@ slide_if_needed(struct snapshot_job *job)
 	tree_reader_quiesce(job->options.reader, S2);
 	job->S = S2;
 	job->slides++;
+	job->slices_since = 0;
 	return 0;
 }
 

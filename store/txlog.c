@@ -236,13 +236,16 @@ begin_file(struct txlog *log, uint32_t bytes)
 	const uint64_t head =
 		atomic_load_explicit(&log->head, memory_order_relaxed);
 	uint64_t start = bits_align_up(head, BLOCK);
-	uint8_t *header;
+	uint8_t *header, *entry;
 
 	FAL_ASSERT(log->has_next);
 	if (start != head && start - head < HEAD_BYTES)
 		start += BLOCK;
-	memmove(txlog_at(log, start + LOG_FILE_HEADER_BYTES + HEAD_BYTES),
-		txlog_at(log, head + HEAD_BYTES), bytes);
+	/* Both addresses in one mapping: across the end of the ring they
+	 * overlap in memory while their addresses do not, and memmove() goes
+	 * by addresses. */
+	entry = txlog_at(log, head + HEAD_BYTES);
+	memmove(entry + (start + LOG_FILE_HEADER_BYTES - head), entry, bytes);
 	memset(txlog_at(log, head), 0, (size_t)(start - head));
 	header = txlog_at(log, start);
 	be_store32(header, LOG_FILE_MAGIC);

@@ -72,7 +72,7 @@ entry_allows(const struct proto_acl *entry, const struct auth_ids *ids)
 
 bool
 acl_permits(const struct acl_list *list, const struct auth_ids *ids,
-            int32_t perms)
+	    int32_t perms)
 {
 	if (list->is_open && (perms & PERM_ALL) != 0)
 		return true;
@@ -94,7 +94,7 @@ acl_permits(const struct acl_list *list, const struct auth_ids *ids,
 	return false;
 }
 
-/* ---- repeated entries ----------------------------------------------------- */
+/* ---- repeated entries ---------------------------------------------------- */
 
 static bool
 seen_init(struct seen *seen, int32_t count)
@@ -116,8 +116,7 @@ seen_init(struct seen *seen, int32_t count)
 static bool
 seen_in_table(struct seen *seen, struct jute_slice entry)
 {
-	uint64_t slot =
-		hash_bytes(&seen->key, entry.data, (size_t)entry.bytes);
+	uint64_t slot = hash_bytes(&seen->key, entry.data, (size_t)entry.bytes);
 
 	for (;; slot++) {
 		struct jute_slice *at = &seen->table[slot & seen->mask];
@@ -146,7 +145,7 @@ seen_before(struct seen *seen, struct jute_slice entry)
 	return false;
 }
 
-/* ---- validating ------------------------------------------------------------ */
+/* ---- validating ---------------------------------------------------------- */
 
 /* Exactly two parts once trailing empty ones are dropped, as Java's split()
  * counts: "user:hash", ":hash", "user:hash:". */
@@ -199,7 +198,6 @@ is_x500_name(struct jute_slice id)
 
 	while (i < id.bytes) {
 		bool is_quoted = false;
-		const int32_t blanks = i;
 
 		while (i < id.bytes && id.data[i] == ' ')
 			i++;
@@ -208,7 +206,7 @@ is_x500_name(struct jute_slice id)
 		while (i < id.bytes && is_key_char(id.data[i]))
 			i++;
 		if (i == key)
-			return i == id.bytes && blanks == 0;
+			return false;
 		while (i < id.bytes && id.data[i] == ' ')
 			i++;
 		if (i == id.bytes || id.data[i++] != '=')
@@ -220,7 +218,8 @@ is_x500_name(struct jute_slice id)
 				i++;
 			else if (c == '"')
 				is_quoted = !is_quoted;
-			else if (!is_quoted && (c == ',' || c == ';' || c == '+'))
+			else if (!is_quoted &&
+				 (c == ',' || c == ';' || c == '+'))
 				break;
 		}
 		if (is_quoted || i > id.bytes || i == id.bytes - 1)
@@ -271,8 +270,8 @@ expand_auth(int32_t perms, const struct auth_ids *ids, struct jute_writer *out)
 		if (!is_authenticated(&ids->id[i]))
 			continue;
 		const struct proto_acl entry = {.perms = perms,
-		                                .scheme = ids->id[i].scheme,
-		                                .id = ids->id[i].id};
+						.scheme = ids->id[i].scheme,
+						.id = ids->id[i].id};
 
 		proto_put_acl(out, &entry);
 		count++;
@@ -283,7 +282,7 @@ expand_auth(int32_t perms, const struct auth_ids *ids, struct jute_writer *out)
 /* Writes what stands for one given entry; *count grows by the entries. */
 static int32_t
 fix_entry(const struct acl_options *options, const struct proto_acl *entry,
-          const struct auth_ids *ids, struct jute_writer *out, int32_t *count)
+	  const struct auth_ids *ids, struct jute_writer *out, int32_t *count)
 {
 	if (entry->scheme.bytes < 0)
 		return ZK_INVALIDACL;
@@ -310,7 +309,7 @@ fix_entry(const struct acl_options *options, const struct proto_acl *entry,
 /* A list with normal text only. */
 static int32_t
 fix_normal(const struct acl_options *options, const struct jute_vector *given,
-           const struct auth_ids *ids, struct jute_writer *out)
+	   const struct auth_ids *ids, struct jute_writer *out)
 {
 	struct seen seen;
 	struct jute_reader reader = reader_of(given);
@@ -329,8 +328,8 @@ fix_normal(const struct acl_options *options, const struct jute_vector *given,
 		if (proto_get_acl(&reader, &entry) != 0) {
 			err = ZK_MARSHALLINGERROR;
 		} else if (!seen_before(&seen,
-		                        jute_slice_of(from, (size_t)(reader.at -
-		                                                     from)))) {
+					jute_slice_of(from, (size_t)(reader.at -
+								     from)))) {
 			err = fix_entry(options, &entry, ids, out, &count);
 		}
 	}
@@ -373,7 +372,7 @@ put_normal(struct jute_writer *writer, struct jute_slice text)
 /* Normalises all text, then goes on as usual. */
 static int32_t
 fix_abnormal(const struct acl_options *options, const struct jute_vector *given,
-             const struct auth_ids *ids, struct jute_writer *out)
+	     const struct auth_ids *ids, struct jute_writer *out)
 {
 	const size_t room = 3 * (size_t)given->bytes;
 	uint8_t *const block = malloc(room);
@@ -407,7 +406,7 @@ fix_abnormal(const struct acl_options *options, const struct jute_vector *given,
 
 int32_t
 acl_fix(const struct acl_options *options, const struct jute_vector *given,
-        const struct auth_ids *ids, struct jute_writer *out)
+	const struct auth_ids *ids, struct jute_writer *out)
 {
 	if (given->count <= 0)
 		return ZK_INVALIDACL;
@@ -416,7 +415,7 @@ acl_fix(const struct acl_options *options, const struct jute_vector *given,
 	return fix_abnormal(options, given, ids, out);
 }
 
-/* ---- showing ------------------------------------------------------------------ */
+/* ---- showing ------------------------------------------------------------- */
 
 /* "user:x" for a digest id; without a colon the id as it is. */
 static void
@@ -438,7 +437,7 @@ put_redacted(struct jute_writer *writer, struct jute_slice id)
 
 void
 acl_put_shown(struct jute_writer *writer, const struct acl_list *list,
-              bool may_see_digests)
+	      bool may_see_digests)
 {
 	struct jute_reader reader = reader_of(&list->entries);
 

@@ -59,7 +59,7 @@ void auth_ids_free(struct auth_ids *);
 /* `old` and one more identity (x509, sasl, super), without repeating one that
  * is there. NULL: out of memory, or AUTH_IDS_MAX reached. */
 struct auth_ids *auth_ids_with(const struct auth_ids *old,
-                               struct jute_slice scheme, struct jute_slice id);
+			       struct jute_slice scheme, struct jute_slice id);
 
 /*
  * Answers an auth packet (opcode 100).
@@ -68,20 +68,19 @@ struct auth_ids *auth_ids_with(const struct auth_ids *old,
  * ZK_AUTHFAILED (*out is untouched).
  */
 int32_t auth_ids_add(const struct acl_options *, const struct auth_ids *old,
-                     const struct proto_auth_request *,
-                     struct auth_ids **out);
+		     const struct proto_auth_request *, struct auth_ids **out);
 
 /* A request between servers carries the identities as vector<Id>: these read
  * and write one. The reader returns 0, FAL_EPROTO, FAL_ENOMEM or (too many)
  * FAL_ELIMIT. */
 FAL_MUST_CHECK int auth_ids_get(const struct acl_options *,
-                                struct jute_reader *, struct auth_ids **out);
+				struct jute_reader *, struct auth_ids **out);
 void auth_ids_put(struct jute_writer *, const struct auth_ids *);
 
 /* True if `ids` may do any of `perms` (getACL asks READ or ADMIN at once).
  * ids NULL: nobody, what world:anyone may do. */
 bool acl_permits(const struct acl_list *, const struct auth_ids *ids,
-                 int32_t perms);
+		 int32_t perms);
 
 /*
  * Checks and expands a list as create and setACL bring it: duplicates dropped,
@@ -94,11 +93,11 @@ bool acl_permits(const struct acl_list *, const struct auth_ids *ids,
  * provider needs one); out->is_full: did not fit, or out of memory.
  */
 int32_t acl_fix(const struct acl_options *, const struct jute_vector *given,
-                const struct auth_ids *ids, struct jute_writer *out);
+		const struct auth_ids *ids, struct jute_writer *out);
 
 /* Writes the list for getACL: digest secrets redacted unless may_see. */
 void acl_put_shown(struct jute_writer *, const struct acl_list *,
-                   bool may_see_digests);
+		   bool may_see_digests);
 
 /* whoAmI: vector<ClientInfo>. */
 void auth_ids_put_who_am_i(struct jute_writer *, const struct auth_ids *);

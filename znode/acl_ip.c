@@ -147,7 +147,7 @@ parse_prefix(struct jute_slice text, struct ip_prefix *out)
 	int32_t bits;
 
 	if (!parse_address(text.data, slash == NULL ? end : slash,
-	                   &out->address))
+			   &out->address))
 		return false;
 	out->bits = 8 * out->address.count;
 	if (slash == NULL)
@@ -186,5 +186,5 @@ acl_ip_matches(struct jute_slice address, struct jute_slice prefix)
 	const uint32_t mask = 0xFF00u >> (allowed.bits % 8);
 
 	return ((peer.octet[whole] ^ allowed.address.octet[whole]) & mask &
-	        0xFF) == 0;
+		0xFF) == 0;
 }

@@ -12,21 +12,21 @@
 #define TXN_BYTES_MIN 1024u
 
 /* One entry world:anyone ALL, without the vector's count. */
-static const uint8_t open_acl[] = {0,   0,   0,   31,  0,   0,   0,   5,
-                                   'w', 'o', 'r', 'l', 'd', 0,   0,   0,
-                                   6,   'a', 'n', 'y', 'o', 'n', 'e'};
+static const uint8_t open_acl[] = {0,   0,   0,   31,  0,   0,   0,  5,
+				   'w', 'o', 'r', 'l', 'd', 0,   0,  0,
+				   6,   'a', 'n', 'y', 'o', 'n', 'e'};
 
 uint8_t *
 apply_claim(struct apply *apply, struct txn_bytes *bytes, size_t more)
 {
 	if (FAL_UNLIKELY(more > bytes->cap - bytes->bytes)) {
-		uint64_t cap = bytes->cap < TXN_BYTES_MIN ? TXN_BYTES_MIN
-		                                          : bytes->cap;
+		uint64_t cap =
+			bytes->cap < TXN_BYTES_MIN ? TXN_BYTES_MIN : bytes->cap;
 
 		while (cap - bytes->bytes < more)
 			cap *= 2;
-		uint8_t *data = cap > UINT32_MAX ? NULL
-		                                 : realloc(bytes->data, cap);
+		uint8_t *data =
+			cap > UINT32_MAX ? NULL : realloc(bytes->data, cap);
 
 		if (data == NULL) {
 			apply->fail = FAL_ENOMEM;
@@ -43,7 +43,7 @@ apply_claim(struct apply *apply, struct txn_bytes *bytes, size_t more)
 
 void
 apply_begin(struct apply *apply, struct txn_result *result, int64_t zxid,
-            int64_t session_id)
+	    int64_t session_id)
 {
 	apply->zxid = zxid;
 	apply->session_id = session_id;
@@ -64,7 +64,7 @@ apply_begin(struct apply *apply, struct txn_result *result, int64_t zxid,
 
 bool
 apply_path_of(const struct apply *apply, struct jute_slice path,
-              struct apply_path *out)
+	      struct apply_path *out)
 {
 	if (path.bytes < 2)
 		return false;
@@ -100,12 +100,12 @@ apply_node_path(struct apply *apply, const struct znode *node)
 	return jute_slice_of(text->data, bytes);
 }
 
-/* ---- effects and replies -------------------------------------------------- */
+/* ---- effects and replies ------------------------------------------------- */
 
 /* The tree knows the root as "", watchers know it as "/". */
 static void
 note_event(struct apply *apply, enum proto_event type, uint32_t tables,
-           const struct tree_path *path, uint32_t acl)
+	   const struct tree_path *path, uint32_t acl)
 {
 	struct txn_result *result = apply->result;
 	const bool is_root = path->bytes == 0;
@@ -121,10 +121,10 @@ note_event(struct apply *apply, enum proto_event type, uint32_t tables,
 	/* The last word may be padding: nothing undefined may travel. */
 	memset(at + bytes - 8, 0, 8);
 	const struct effect effect = {.path_hash = path->hash,
-	                              .acl = acl,
-	                              .path_bytes = path_bytes,
-	                              .type = (uint8_t)type,
-	                              .tables = (uint8_t)tables};
+				      .acl = acl,
+				      .path_bytes = path_bytes,
+				      .type = (uint8_t)type,
+				      .tables = (uint8_t)tables};
 
 	memcpy(at, &effect, sizeof(effect));
 	memcpy(at + sizeof(effect), is_root ? (const uint8_t *)"/" : path->text,
@@ -134,7 +134,7 @@ note_event(struct apply *apply, enum proto_event type, uint32_t tables,
 
 static void
 put_stat(const struct apply *apply, struct jute_writer *writer,
-         const struct znode *node)
+	 const struct znode *node)
 {
 	struct proto_stat stat;
 
@@ -159,7 +159,7 @@ multi_type_of(int32_t type)
 
 void
 apply_reply(struct apply *apply, int32_t type, struct jute_slice path,
-            const struct znode *node)
+	    const struct znode *node)
 {
 	struct txn_result *result = apply->result;
 
@@ -167,10 +167,10 @@ apply_reply(struct apply *apply, int32_t type, struct jute_slice path,
 		return;
 	const struct jute_slice data =
 		type == OP_RECONFIG ? tree_spec_data(apply->tree, node)
-	                            : jute_slice_of("", 0);
+				    : jute_slice_of("", 0);
 	const size_t room = PROTO_MULTI_HEADER_BYTES + PROTO_STAT_BYTES + 8 +
-	                    (size_t)(path.bytes > 0 ? path.bytes : 0) +
-	                    (size_t)(data.bytes > 0 ? data.bytes : 0);
+			    (size_t)(path.bytes > 0 ? path.bytes : 0) +
+			    (size_t)(data.bytes > 0 ? data.bytes : 0);
 	const uint32_t before = result->reply.bytes;
 	uint8_t *at = apply_claim(apply, &result->reply, room);
 
@@ -180,7 +180,7 @@ apply_reply(struct apply *apply, int32_t type, struct jute_slice path,
 
 	if (apply->is_multi)
 		proto_put_multi_header(&writer,
-		                       &(struct proto_multi_header){
+				       &(struct proto_multi_header){
 					       .type = multi_type_of(type)});
 	if (type == OP_CREATE || multi_type_of(type) == OP_CREATE2)
 		jute_put_slice(&writer, path);
@@ -195,7 +195,7 @@ apply_reply(struct apply *apply, int32_t type, struct jute_slice path,
 
 static void
 reply_header(struct apply *apply, const struct proto_multi_header *header,
-             bool has_error)
+	     bool has_error)
 {
 	const size_t room = PROTO_MULTI_HEADER_BYTES + (has_error ? 4u : 0u);
 
@@ -229,7 +229,7 @@ apply_reply_end(struct apply *apply)
 	reply_header(apply, &header, false);
 }
 
-/* ---- steps ------------------------------------------------------------------ */
+/* ---- steps --------------------------------------------------------------- */
 
 static void
 note_failure(struct apply *apply, int err)
@@ -248,25 +248,25 @@ data_bytes(struct jute_slice data)
  * arithmetic: the counter wraps, and is then not larger. */
 static void
 raise_cversion(struct apply *apply, struct znode *parent,
-               const struct tree_stat *stat, int32_t cversion)
+	       const struct tree_stat *stat, int32_t cversion)
 {
 	if (cversion == -1)
 		cversion = (int32_t)((uint32_t)stat->cversion + 1);
 	if (cversion > stat->cversion)
 		note_failure(apply, tree_set_parent(apply->tree, parent,
-		                                    cversion, apply->zxid));
+						    cversion, apply->zxid));
 }
 
 struct znode *
 apply_create(struct apply *apply, struct znode *parent,
-             const struct apply_path *path, const struct apply_node *node)
+	     const struct apply_path *path, const struct apply_node *node)
 {
 	struct tree_stat stat;
 	struct znode *made;
 
 	tree_spec_stat(apply->tree, parent, &stat);
 	const int err = tree_insert(apply->tree, parent, path->self, node->data,
-	                            node->acl, node->owner, &made);
+				    node->acl, node->owner, &made);
 
 	if (err != 0) {
 		apply->fail = err;
@@ -274,50 +274,66 @@ apply_create(struct apply *apply, struct znode *parent,
 	}
 	raise_cversion(apply, parent, &stat, node->parent_cversion);
 	note_event(apply, EVENT_NODE_CREATED, EFFECT_TABLE_DATA, &path->self,
-	           node->acl);
+		   node->acl);
 	note_event(apply, EVENT_NODE_CHILDREN_CHANGED, EFFECT_TABLE_CHILD,
-	           &path->parent, stat.acl);
+		   &path->parent, stat.acl);
 	const struct jute_slice text =
 		jute_slice_of(path->self.text, path->self.bytes);
 
 	note_failure(apply, quota_created(apply->quota, made, text));
-	note_failure(apply, quota_add(apply->quota, text, 1,
-	                              data_bytes(node->data)));
+	note_failure(apply,
+		     quota_add(apply->quota, text, 1, data_bytes(node->data)));
 	return made;
 }
 
-/* Removes everything below `top`, leaves first. Only replay over a fuzzy
- * snapshot finds children under a node whose delete comes. */
+/* Appends the children of `dir` to the list of a subtree. */
 static void
-remove_below(struct apply *apply, struct znode *top)
+list_children(struct apply *apply, const struct znode *dir)
 {
-	struct znode *node = top;
+	uint64_t cursor = 0;
+	struct znode *child;
 
-	for (;;) {
-		uint64_t cursor = 0;
-		struct znode *child =
-			tree_spec_child(apply->tree, node, &cursor);
+	while (apply->fail == 0 &&
+	       (child = tree_spec_child(apply->tree, dir, &cursor)) != NULL) {
+		uint8_t *at =
+			apply_claim(apply, &apply->subtree, sizeof(child));
 
-		if (child != NULL) {
-			node = child;
-			continue;
-		}
-		if (node == top)
-			return;
-		struct znode *parent = tree_parent(apply->tree, node);
-		const int err = tree_remove(apply->tree, node);
-
-		if (err != 0) {
-			apply->fail = err;
-			return;
-		}
-		node = parent;
+		if (at != NULL)
+			memcpy(at, &child, sizeof(child));
 	}
+}
+
+static struct znode *
+listed_node(const struct apply *apply, uint32_t index)
+{
+	struct znode *node;
+
+	memcpy(&node, apply->subtree.data + index * sizeof(node), sizeof(node));
+	return node;
+}
+
+/* Removes everything below `top`. Only replay over a fuzzy snapshot finds
+ * children under a node whose delete comes. Listed level by level, so that the
+ * reverse order removes leaves first. */
+static void
+remove_below(struct apply *apply, const struct znode *top)
+{
+	apply->subtree.bytes = 0;
+	list_children(apply, top);
+	for (uint32_t i = 0; i < apply->subtree.bytes / sizeof(struct znode *);
+	     i++)
+		list_children(apply, listed_node(apply, i));
+
+	uint32_t left = apply->subtree.bytes / (uint32_t)sizeof(struct znode *);
+
+	while (left > 0 && apply->fail == 0)
+		note_failure(apply, tree_remove(apply->tree,
+						listed_node(apply, --left)));
 }
 
 void
 apply_delete(struct apply *apply, struct znode *node,
-             const struct apply_path *path)
+	     const struct apply_path *path)
 {
 	struct znode *parent = tree_parent(apply->tree, node);
 	struct tree_stat stat, parent_stat;
@@ -337,24 +353,24 @@ apply_delete(struct apply *apply, struct znode *node,
 	}
 	if (apply->zxid > parent_stat.pzxid)
 		note_failure(apply, tree_set_parent(apply->tree, parent,
-		                                    parent_stat.cversion,
-		                                    apply->zxid));
+						    parent_stat.cversion,
+						    apply->zxid));
 	note_event(apply, EVENT_NODE_DELETED,
-	           EFFECT_TABLE_DATA | EFFECT_TABLE_CHILD, &path->self,
-	           stat.acl);
+		   EFFECT_TABLE_DATA | EFFECT_TABLE_CHILD, &path->self,
+		   stat.acl);
 	note_event(apply, EVENT_NODE_CHILDREN_CHANGED, EFFECT_TABLE_CHILD,
-	           &path->parent, parent_stat.acl);
+		   &path->parent, parent_stat.acl);
 	const int64_t bytes = stat.data_bytes > 0 ? stat.data_bytes : 0;
 
 	note_failure(apply,
-	             quota_add(apply->quota,
-	                       jute_slice_of(path->self.text, path->self.bytes),
-	                       -1, -bytes));
+		     quota_add(apply->quota,
+			       jute_slice_of(path->self.text, path->self.bytes),
+			       -1, -bytes));
 }
 
 void
 apply_set_data(struct apply *apply, struct znode *node, struct tree_path path,
-               struct jute_slice data, int32_t version)
+	       struct jute_slice data, int32_t version)
 {
 	struct tree_stat stat;
 
@@ -366,12 +382,12 @@ apply_set_data(struct apply *apply, struct znode *node, struct tree_path path,
 		return;
 	}
 	note_event(apply, EVENT_NODE_DATA_CHANGED, EFFECT_TABLE_DATA, &path,
-	           stat.acl);
+		   stat.acl);
 	const int64_t before = stat.data_bytes > 0 ? stat.data_bytes : 0;
 
 	note_failure(apply, quota_add(apply->quota,
-	                              jute_slice_of(path.text, path.bytes), 0,
-	                              (int64_t)data_bytes(data) - before));
+				      jute_slice_of(path.text, path.bytes), 0,
+				      (int64_t)data_bytes(data) - before));
 }
 
 uint32_t
@@ -389,7 +405,7 @@ apply_intern_acl(struct apply *apply, const struct jute_vector *acl)
 	return id;
 }
 
-/* ---- records made elsewhere ----------------------------------------------- */
+/* ---- records made elsewhere ---------------------------------------------- */
 
 static int64_t
 owner_of(struct apply *apply, const struct txn_record *record)
@@ -412,14 +428,14 @@ owner_of(struct apply *apply, const struct txn_record *record)
  * the ACL and the parent's counters have to be brought up. */
 static int32_t
 recreate(struct apply *apply, const struct txn_record *record,
-         struct znode *parent, struct znode *node, uint32_t acl)
+	 struct znode *parent, struct znode *node, uint32_t acl)
 {
 	struct tree_stat stat;
 
 	tree_spec_stat(apply->tree, node, &stat);
 	if (stat.acl != acl)
 		note_failure(apply, tree_set_acl(apply->tree, node, acl,
-		                                 stat.aversion));
+						 stat.aversion));
 	else
 		acl_table_unref(apply->acls, acl);
 	if (record->type == OP_CREATE) {
@@ -458,11 +474,11 @@ apply_create_record(struct apply *apply, const struct txn_record *record)
 
 	if (FAL_UNLIKELY(node != NULL))
 		return recreate(apply, record, parent, node, acl);
-	const struct apply_node made = {
-		.data = record->data,
-		.acl = acl,
-		.owner = owner_of(apply, record),
-		.parent_cversion = record->parent_cversion};
+	const struct apply_node made = {.data = record->data,
+					.acl = acl,
+					.owner = owner_of(apply, record),
+					.parent_cversion =
+						record->parent_cversion};
 
 	node = apply_create(apply, parent, &path, &made);
 	if (node != NULL)
@@ -493,17 +509,16 @@ delete_path(struct apply *apply, struct jute_slice text)
 	tree_spec_stat(apply->tree, parent, &stat);
 	if (apply->zxid > stat.pzxid)
 		note_failure(apply,
-		             tree_set_parent(apply->tree, parent,
-		                             stat.cversion, apply->zxid));
+			     tree_set_parent(apply->tree, parent, stat.cversion,
+					     apply->zxid));
 	return ZK_NONODE;
 }
 
 static int32_t
 apply_update_record(struct apply *apply, const struct txn_record *record)
 {
-	const struct tree_path path =
-		tree_path_of(apply->tree, record->path.data,
-	                     data_bytes(record->path));
+	const struct tree_path path = tree_path_of(
+		apply->tree, record->path.data, data_bytes(record->path));
 	struct znode *node = tree_find(apply->tree, path);
 
 	if (node == NULL)
@@ -513,10 +528,10 @@ apply_update_record(struct apply *apply, const struct txn_record *record)
 
 		if (acl != 0)
 			note_failure(apply, tree_set_acl(apply->tree, node, acl,
-			                                 record->version));
+							 record->version));
 	} else {
 		apply_set_data(apply, node, path, record->data,
-		               record->version);
+			       record->version);
 	}
 	if (apply->fail == 0)
 		apply_reply(apply, record->type, record->path, node);

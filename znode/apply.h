@@ -31,6 +31,7 @@ struct apply {
 	struct tree_path root;
 	struct prep_counts *counts;
 	struct txn_bytes path_text; /* of apply_node_path() */
+	struct txn_bytes subtree;   /* of struct znode *, being removed */
 	/* per transaction */
 	int64_t zxid, session_id;
 	struct txn_result *result; /* NULL: no effects, no reply */
@@ -46,11 +47,11 @@ struct apply_path {
 
 /* Cuts a path at its last slash. False: no slash in it, or it is the root. */
 bool apply_path_of(const struct apply *, struct jute_slice path,
-                   struct apply_path *out);
+		   struct apply_path *out);
 
 /* Empties the result for a new transaction. result may be NULL. */
 void apply_begin(struct apply *, struct txn_result *, int64_t zxid,
-                 int64_t session_id);
+		 int64_t session_id);
 
 struct apply_node {
 	struct jute_slice data;
@@ -61,13 +62,13 @@ struct apply_node {
 
 /* The node must not be there, `parent` must be its parent. NULL: see fail. */
 struct znode *apply_create(struct apply *, struct znode *parent,
-                           const struct apply_path *,
-                           const struct apply_node *);
+			   const struct apply_path *,
+			   const struct apply_node *);
 /* Removes the subtree at node; events for the node itself only. */
 void apply_delete(struct apply *, struct znode *node,
-                  const struct apply_path *);
+		  const struct apply_path *);
 void apply_set_data(struct apply *, struct znode *, struct tree_path,
-                    struct jute_slice data, int32_t version);
+		    struct jute_slice data, int32_t version);
 
 /* The interned number of a list as it stands in a record, with a reference
  * for the caller. 0: see fail. */
@@ -79,7 +80,7 @@ int32_t apply_record(struct apply *, const struct txn_record *);
 /* Appends what the client gets for a good record; path and node as far as the
  * type needs them (node NULL: none, for delete and check). */
 void apply_reply(struct apply *, int32_t type, struct jute_slice path,
-                 const struct znode *node);
+		 const struct znode *node);
 /* Appends an error of an operation of a multi, and the end of a multi. */
 void apply_reply_error(struct apply *, int32_t err);
 void apply_reply_end(struct apply *);

@@ -32,7 +32,7 @@ solid(struct jute_slice slice)
 
 static bool
 has_identity(const struct auth_id *ids, uint32_t count,
-             const struct auth_id *wanted)
+	     const struct auth_id *wanted)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		if (jute_slice_equal(ids[i].scheme, wanted->scheme) &&
@@ -66,7 +66,7 @@ pack(const struct auth_id *ids, uint32_t count, bool has_skip)
 	for (uint32_t i = 0; i < count; i++) {
 		const struct jute_slice from[2] = {ids[i].scheme, ids[i].id};
 		struct jute_slice *to[2] = {&list->id[i].scheme,
-		                            &list->id[i].id};
+					    &list->id[i].id};
 
 		for (int k = 0; k < 2; k++) {
 			const size_t length = (size_t)from[k].bytes;
@@ -119,7 +119,7 @@ extend(const struct auth_ids *old, const struct auth_id *more, uint32_t count)
 
 struct auth_ids *
 auth_ids_with(const struct auth_ids *old, struct jute_slice scheme,
-              struct jute_slice id)
+	      struct jute_slice id)
 {
 	const struct auth_id one = {.scheme = solid(scheme), .id = solid(id)};
 
@@ -130,7 +130,7 @@ auth_ids_with(const struct auth_ids *old, struct jute_slice scheme,
  * at *out. Returns the block's two slices. */
 static bool
 decode_password(struct jute_slice auth, uint8_t **out, struct jute_slice *utf8,
-                struct jute_slice *stored)
+		struct jute_slice *stored)
 {
 	const size_t room = 3 * (size_t)auth.bytes;
 	uint8_t *block = malloc(2 * room + 1);
@@ -152,7 +152,7 @@ decode_password(struct jute_slice auth, uint8_t **out, struct jute_slice *utf8,
 /* Base64 of the digest of `text`; false when the algorithm is unknown. */
 static bool
 digest_base64(const struct acl_options *options, struct jute_slice text,
-              char out[static BASE64_BYTES_MAX + 1], uint32_t *bytes)
+	      char out[static BASE64_BYTES_MAX + 1], uint32_t *bytes)
 {
 	const char *name = options->digest_algorithm;
 	EVP_MD *algorithm =
@@ -164,7 +164,7 @@ digest_base64(const struct acl_options *options, struct jute_slice text,
 	if (algorithm == NULL)
 		return false;
 	if (EVP_Digest(text.data, (size_t)text.bytes, digest, &length,
-	               algorithm, NULL) == 1) {
+		       algorithm, NULL) == 1) {
 		unsigned char *to = (unsigned char *)out;
 
 		*bytes = (uint32_t)EVP_EncodeBlock(to, digest, (int)length);
@@ -177,7 +177,7 @@ digest_base64(const struct acl_options *options, struct jute_slice text,
 /* "user:base64", malloc'ed. stored: the text as kept. */
 static bool
 digest_id(const struct acl_options *options, struct jute_slice utf8,
-          struct jute_slice stored, struct jute_slice *out)
+	  struct jute_slice stored, struct jute_slice *out)
 {
 	char base64[BASE64_BYTES_MAX + 1];
 	uint32_t bytes = 0;
@@ -204,7 +204,7 @@ digest_id(const struct acl_options *options, struct jute_slice utf8,
 
 static struct auth_ids *
 add_digest(const struct acl_options *options, const struct auth_ids *old,
-           struct jute_slice auth)
+	   struct jute_slice auth)
 {
 	uint8_t *block;
 	struct jute_slice utf8, stored, id;
@@ -232,7 +232,7 @@ add_digest(const struct acl_options *options, const struct auth_ids *old,
 
 int32_t
 auth_ids_add(const struct acl_options *options, const struct auth_ids *old,
-             const struct proto_auth_request *request, struct auth_ids **out)
+	     const struct proto_auth_request *request, struct auth_ids **out)
 {
 	struct auth_ids *list = NULL;
 
@@ -248,7 +248,7 @@ auth_ids_add(const struct acl_options *options, const struct auth_ids *old,
 
 int
 auth_ids_get(const struct acl_options *options, struct jute_reader *reader,
-             struct auth_ids **out)
+	     struct auth_ids **out)
 {
 	struct auth_id ids[AUTH_IDS_MAX];
 	const int32_t count = jute_get_count(reader);

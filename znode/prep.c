@@ -30,7 +30,7 @@ struct run {
 
 int
 prep_create(const struct prep_options *options, struct tree *tree,
-            struct session_table *sessions, struct prep **out)
+	    struct session_table *sessions, struct prep **out)
 {
 	struct prep *prep = calloc(1, sizeof(*prep));
 
@@ -64,6 +64,7 @@ prep_destroy(struct prep *prep)
 		return;
 	quota_destroy(prep->apply.quota);
 	free(prep->apply.path_text.data);
+	free(prep->apply.subtree.data);
 	free(prep->acl.data);
 	free(prep->name.data);
 	free(prep->wrapped.data);
@@ -95,7 +96,7 @@ abandon(struct apply *apply)
 	tree_undo_after(apply->tree, apply->zxid - 1);
 }
 
-/* ---- parts of a request --------------------------------------------------- */
+/* ---- parts of a request -------------------------------------------------- */
 
 /* Decodes what is decoded before a zxid is taken. */
 static int
@@ -155,16 +156,16 @@ put_error(struct run *run, int32_t err)
 	result->must_close |= err == ZK_SESSIONMOVED;
 	put_header(run, OP_ERROR);
 	txn_put_record(run->entry,
-	               &(struct txn_record){.type = OP_ERROR, .err = err});
+		       &(struct txn_record){.type = OP_ERROR, .err = err});
 }
 
 static void
 run_create_session(struct run *run)
 {
-	txn_put_record(run->entry, &(struct txn_record){
-					   .type = OP_CREATE_SESSION,
-					   .timeout_ms =
-						   run->request->timeout_ms});
+	txn_put_record(
+		run->entry,
+		&(struct txn_record){.type = OP_CREATE_SESSION,
+				     .timeout_ms = run->request->timeout_ms});
 }
 
 /*
@@ -248,7 +249,7 @@ run_by_type(struct run *run, const struct prep_asker *asker)
 		return run_reconfig(run->prep, asker);
 	case OP_MULTI:
 		return prep_run_multi(run->prep, asker, run->request,
-		                      run->entry);
+				      run->entry);
 	default:
 		return run_single(run, asker);
 	}
@@ -265,8 +266,8 @@ finish(struct run *run)
 		prep->options.is_digest_on && run->header.type != OP_ERROR;
 	const size_t room = (size_t)(run->entry->end - run->entry->at);
 
-	if (apply->fail == 0 && (run->entry->is_full ||
-	                         (has_digest && room < TXN_DIGEST_BYTES)))
+	if (apply->fail == 0 &&
+	    (run->entry->is_full || (has_digest && room < TXN_DIGEST_BYTES)))
 		apply->fail = FAL_ENOSPC;
 	if (apply->fail != 0) {
 		abandon(apply);
@@ -284,21 +285,21 @@ finish(struct run *run)
 
 int
 prep_request(struct prep *prep, const struct prep_request *request,
-             int64_t zxid, int64_t time_ms, struct jute_writer *entry,
-             struct txn_result *result)
+	     int64_t zxid, int64_t time_ms, struct jute_writer *entry,
+	     struct txn_result *result)
 {
 	struct run run = {.prep = prep,
-	                  .request = request,
-	                  .entry = entry,
-	                  .start = entry->at,
-	                  .header = {.session_id = request->session_id,
-	                             .cxid = request->cxid,
-	                             .zxid = zxid,
-	                             .time_ms = time_ms}};
+			  .request = request,
+			  .entry = entry,
+			  .start = entry->at,
+			  .header = {.session_id = request->session_id,
+				     .cxid = request->cxid,
+				     .zxid = zxid,
+				     .time_ms = time_ms}};
 	struct prep_asker asker = {.ids = request->ids,
-	                           .session_id = request->session_id,
-	                           .is_local_session =
-	                                   request->is_local_session};
+				   .session_id = request->session_id,
+				   .is_local_session =
+					   request->is_local_session};
 
 	if (decode(request, &run.op) != 0)
 		return FAL_EPROTO;
@@ -318,7 +319,7 @@ prep_request(struct prep *prep, const struct prep_request *request,
 	return finish(&run);
 }
 
-/* ---- entries made elsewhere ------------------------------------------------- */
+/* ---- entries made elsewhere ---------------------------------------------- */
 
 /* Does a multi hold an error, so that nothing of it counts? */
 static bool
@@ -398,7 +399,7 @@ apply_entry(struct apply *apply, const struct txn_entry *entry)
 
 int
 prep_apply(struct prep *prep, const void *data, uint32_t bytes,
-           struct txn_result *result, bool *digest_matches)
+	   struct txn_result *result, bool *digest_matches)
 {
 	struct apply *apply = &prep->apply;
 	struct txn_entry entry;
@@ -428,7 +429,7 @@ prep_apply(struct prep *prep, const void *data, uint32_t bytes,
 
 void
 prep_publish_session(struct prep *prep, int32_t type, int64_t session_id,
-                     int32_t timeout_ms, uint64_t now_ms)
+		     int32_t timeout_ms, uint64_t now_ms)
 {
 	if (type == OP_CLOSE_SESSION) {
 		session_remove(prep->sessions, session_id);

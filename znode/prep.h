@@ -54,10 +54,11 @@ struct txn_bytes {
 	uint32_t bytes, cap;
 };
 
+/* Zeroed by the caller before its first use. */
 struct txn_result {
 	int64_t zxid;
-	int32_t type; /* of the entry written */
-	int32_t err;  /* reply header; 0 also for a failed multi */
+	int32_t type;    /* of the entry written */
+	int32_t err;     /* reply header; 0 also for a failed multi */
 	bool must_close; /* SESSIONMOVED: close the connection, no reply */
 	struct txn_bytes reply;   /* reply body, without the header */
 	struct txn_bytes effects; /* struct effect, one behind the other */
@@ -68,20 +69,20 @@ struct txn_result {
 
 struct prep_request {
 	int64_t session_id;
-	int32_t cxid; /* the request's xid */
-	int32_t type; /* OP_CREATE .. OP_MULTI, OP_CLOSE_SESSION,
-	                 OP_CREATE_SESSION, OP_DELETE_CONTAINER */
+	int32_t cxid;        /* the request's xid */
+	int32_t type;        /* OP_CREATE .. OP_MULTI, OP_CLOSE_SESSION,
+				OP_CREATE_SESSION, OP_DELETE_CONTAINER */
 	const uint8_t *body; /* behind the request header, borrowed */
 	uint32_t body_bytes;
 	const struct auth_ids *ids; /* borrowed; NULL for internal requests */
 	struct session_owner owner; /* who asks; compared with the session's */
 	int32_t timeout_ms;         /* OP_CREATE_SESSION */
 	bool is_local_session; /* known to the asking server only: not looked
-	                          up here, no ephemerals (-120) */
+				  up here, no ephemerals (-120) */
 };
 
 FAL_MUST_CHECK int prep_create(const struct prep_options *, struct tree *,
-                               struct session_table *, struct prep **out);
+			       struct session_table *, struct prep **out);
 void prep_destroy(struct prep *);
 void prep_get_counts(const struct prep *, struct prep_counts *out);
 
@@ -99,12 +100,14 @@ void prep_get_counts(const struct prep *, struct prep_counts *out);
  *         FAL_ENOENT  no such session: drop the request silently
  */
 FAL_MUST_CHECK int prep_request(struct prep *, const struct prep_request *,
-                                int64_t zxid, int64_t time_ms,
-                                struct jute_writer *entry,
-                                struct txn_result *result);
+				int64_t zxid, int64_t time_ms,
+				struct jute_writer *entry,
+				struct txn_result *result);
 
 /*
- * Applies an entry that was made elsewhere (log replay, PROPOSAL).
+ * Applies an entry that was made elsewhere (log replay, PROPOSAL). Its zxid must
+ * be larger than that of any transaction applied before: whoever reads a log
+ * skips repeated records.
  *
  * result  may be NULL when nobody wants effects and reply (recovery)
  *
@@ -114,18 +117,18 @@ FAL_MUST_CHECK int prep_request(struct prep *, const struct prep_request *,
  * and the tree's differs.
  */
 FAL_MUST_CHECK int prep_apply(struct prep *, const void *entry, uint32_t bytes,
-                              struct txn_result *result, bool *digest_matches);
+			      struct txn_result *result, bool *digest_matches);
 
 /* Carries the session part of a published transaction out: createSession adds,
  * closeSession removes. Called in zxid order with the published entries. */
 void prep_publish_session(struct prep *, int32_t type, int64_t session_id,
-                          int32_t timeout_ms, uint64_t now_ms);
+			  int32_t timeout_ms, uint64_t now_ms);
 
 /* Syntax check of a write's body, for reader cores (no state; any thread):
  * 0 or FAL_EPROTO = MARSHALLINGERROR. A multi always passes: one that does not
  * decode is numbered and logged, as upstream does. */
 FAL_MUST_CHECK int prep_check_syntax(int32_t type, const void *body,
-                                     uint32_t bytes);
+				     uint32_t bytes);
 
 /* Path rules of client-protocol.md section 10. */
 bool prep_path_is_valid(const uint8_t *text, uint32_t bytes);

@@ -42,7 +42,7 @@ is_ephemeral(int32_t flags)
  * check upstream and then kills every replica (section 19, 1). */
 static int32_t
 check_mode(const struct prep *prep, const struct prep_asker *asker,
-           const struct prep_op *op)
+	   const struct prep_op *op)
 {
 	const int64_t ttl = op->type == OP_CREATE_TTL ? op->ttl : -1;
 
@@ -92,8 +92,8 @@ static uint32_t
 put_suffix(uint8_t to[static SUFFIX_BYTES_MAX], int32_t counter)
 {
 	const bool is_negative = counter < 0;
-	uint32_t rest = is_negative ? 0u - (uint32_t)counter
-	                            : (uint32_t)counter;
+	uint32_t rest =
+		is_negative ? 0u - (uint32_t)counter : (uint32_t)counter;
 	uint8_t digits[SUFFIX_BYTES_MAX];
 	uint32_t count = 0;
 	uint32_t bytes = 0;
@@ -127,7 +127,7 @@ find_wrapped(struct prep *prep, const struct znode *parent)
 /* The counter that the next create under `parent` sees. */
 static int32_t
 pending_cversion(struct prep *prep, const struct znode *parent,
-                 const struct tree_stat *stat)
+		 const struct tree_stat *stat)
 {
 	const struct prep_wrapped *wrapped = NULL;
 
@@ -139,7 +139,7 @@ pending_cversion(struct prep *prep, const struct znode *parent,
 /* Remembers a counter that went past its end, for the rest of a multi. */
 static void
 note_wrapped(struct prep *prep, struct znode *parent,
-             const struct tree_stat *stat, int32_t cversion)
+	     const struct tree_stat *stat, int32_t cversion)
 {
 	if (FAL_LIKELY(cversion > stat->cversion) || !prep->apply.is_multi)
 		return;
@@ -147,7 +147,7 @@ note_wrapped(struct prep *prep, struct znode *parent,
 
 	if (wrapped == NULL)
 		wrapped = (void *)apply_claim(&prep->apply, &prep->wrapped,
-		                              sizeof(*wrapped));
+					      sizeof(*wrapped));
 	if (wrapped != NULL)
 		*wrapped = (struct prep_wrapped){parent, cversion};
 }
@@ -160,7 +160,7 @@ final_path(struct prep *prep, const struct prep_op *op, int32_t counter)
 		return op->path;
 	prep->name.bytes = 0;
 	uint8_t *text = apply_claim(&prep->apply, &prep->name,
-	                            (size_t)op->path.bytes + SUFFIX_BYTES_MAX);
+				    (size_t)op->path.bytes + SUFFIX_BYTES_MAX);
 
 	if (text == NULL)
 		return op->path;
@@ -183,7 +183,7 @@ owner_of(const struct prep_asker *asker, const struct prep_op *op)
 /* Rows 10 to 13. */
 static int32_t
 check_place(struct prep *prep, const struct apply_path *path,
-            const struct tree_stat *parent, struct jute_slice data)
+	    const struct tree_stat *parent, struct jute_slice data)
 {
 	struct apply *apply = &prep->apply;
 
@@ -194,8 +194,8 @@ check_place(struct prep *prep, const struct apply_path *path,
 	if (!prep->options.enforce_quota)
 		return ZK_OK;
 	return quota_check(apply->quota,
-	                   jute_slice_of(path->self.text, path->self.bytes), 1,
-	                   data.bytes > 0 ? data.bytes : 0);
+			   jute_slice_of(path->self.text, path->self.bytes), 1,
+			   data.bytes > 0 ? data.bytes : 0);
 }
 
 /* All checks passed: make the node, the record and the reply. */
@@ -231,7 +231,7 @@ make(struct prep *prep, const struct prep_asker *asker,
 
 int32_t
 prep_run_create(struct prep *prep, const struct prep_asker *asker,
-                const struct prep_op *op, struct txn_record *record)
+		const struct prep_op *op, struct txn_record *record)
 {
 	struct apply *apply = &prep->apply;
 	struct apply_path path;

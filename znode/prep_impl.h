@@ -23,8 +23,8 @@ struct prep {
 	struct session_table *sessions;
 	struct apply apply;
 	struct prep_counts counts;
-	struct txn_bytes acl;  /* the list of the op under way, fixed */
-	struct txn_bytes name; /* the path of a sequential create */
+	struct txn_bytes acl;     /* the list of the op under way, fixed */
+	struct txn_bytes name;    /* the path of a sequential create */
 	struct txn_bytes wrapped; /* of struct prep_wrapped */
 };
 
@@ -48,11 +48,10 @@ struct prep_asker {
 /* Decodes the body of a create of any kind, delete, setData, setACL or check
  * (type is the opcode). Returns 0, FAL_EPROTO. */
 FAL_MUST_CHECK int prep_get_op(struct jute_reader *, int32_t type,
-                               struct prep_op *out);
+			       struct prep_op *out);
 /* The next operation of a multi: 1, 0 at the end marker, FAL_EPROTO (also for
  * what upstream refuses while decoding). */
-FAL_MUST_CHECK int prep_get_multi_op(struct jute_reader *,
-                                     struct prep_op *out);
+FAL_MUST_CHECK int prep_get_multi_op(struct jute_reader *, struct prep_op *out);
 
 /*
  * Checks an op in the order of client-protocol.md section 3 and applies it.
@@ -63,22 +62,22 @@ FAL_MUST_CHECK int prep_get_multi_op(struct jute_reader *,
  * Returns ZK_OK or the code; apply.fail is set for trouble of kind two.
  */
 int32_t prep_run_op(struct prep *, const struct prep_asker *,
-                    const struct prep_op *, struct txn_record *record);
+		    const struct prep_op *, struct txn_record *record);
 int32_t prep_run_create(struct prep *, const struct prep_asker *,
-                        const struct prep_op *, struct txn_record *record);
+			const struct prep_op *, struct txn_record *record);
 
 /* Checks and expands a list into prep.acl; *fixed points there. */
 int32_t prep_fix_acl(struct prep *, const struct prep_asker *,
-                     const struct jute_vector *given,
-                     struct jute_vector *fixed);
+		     const struct jute_vector *given,
+		     struct jute_vector *fixed);
 
 /* May the asker do `perms` under the ACL with that id? */
 bool prep_may(const struct prep *, const struct prep_asker *, uint32_t acl,
-              int32_t perms);
+	      int32_t perms);
 
 /* Runs a whole multi into `entry`. Returns ZK_OK, or a code that makes the
  * whole transaction an error; apply.fail as above. */
 int32_t prep_run_multi(struct prep *, const struct prep_asker *,
-                       const struct prep_request *, struct jute_writer *entry);
+		       const struct prep_request *, struct jute_writer *entry);
 
 #endif

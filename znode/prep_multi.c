@@ -37,7 +37,7 @@ put_op(struct jute_writer *entry, const struct txn_record *record)
  * reply of all. */
 static void
 put_failure(struct prep *prep, struct jute_writer *entry, uint32_t failed,
-            uint32_t count, int32_t err)
+	    uint32_t count, int32_t err)
 {
 	struct apply *apply = &prep->apply;
 	struct txn_result *result = apply->result;
@@ -60,7 +60,7 @@ put_failure(struct prep *prep, struct jute_writer *entry, uint32_t failed,
 
 int32_t
 prep_run_multi(struct prep *prep, const struct prep_asker *asker,
-               const struct prep_request *request, struct jute_writer *entry)
+	       const struct prep_request *request, struct jute_writer *entry)
 {
 	struct apply *apply = &prep->apply;
 	struct jute_reader reader =
@@ -71,9 +71,8 @@ prep_run_multi(struct prep *prep, const struct prep_asker *asker,
 	if (count_ops(request, &count) != 0)
 		return ZK_MARSHALLINGERROR;
 	apply->is_multi = true;
-	txn_put_record(entry, &(struct txn_record){
-				      .type = OP_MULTI,
-				      .op_count = (int32_t)count});
+	txn_put_record(entry, &(struct txn_record){.type = OP_MULTI,
+						   .op_count = (int32_t)count});
 	for (uint32_t i = 0; i < count; i++) {
 		struct prep_op op;
 		struct txn_record record;

@@ -15,11 +15,11 @@ get_create(struct jute_reader *reader, int32_t type, struct prep_op *out)
 	const int err = proto_get_create(reader, type, &request);
 
 	*out = (struct prep_op){.type = type,
-	                        .path = request.path,
-	                        .data = request.data,
-	                        .acl = request.acl,
-	                        .flags = request.flags,
-	                        .ttl = request.ttl};
+				.path = request.path,
+				.data = request.data,
+				.acl = request.acl,
+				.flags = request.flags,
+				.ttl = request.ttl};
 	return err;
 }
 
@@ -30,9 +30,9 @@ get_set_data(struct jute_reader *reader, struct prep_op *out)
 	const int err = proto_get_set_data(reader, &request);
 
 	*out = (struct prep_op){.type = OP_SET_DATA,
-	                        .path = request.path,
-	                        .data = request.data,
-	                        .version = request.version};
+				.path = request.path,
+				.data = request.data,
+				.version = request.version};
 	return err;
 }
 
@@ -43,9 +43,9 @@ get_set_acl(struct jute_reader *reader, struct prep_op *out)
 	const int err = proto_get_set_acl(reader, &request);
 
 	*out = (struct prep_op){.type = OP_SET_ACL,
-	                        .path = request.path,
-	                        .acl = request.acl,
-	                        .version = request.version};
+				.path = request.path,
+				.acl = request.acl,
+				.version = request.version};
 	return err;
 }
 
@@ -55,9 +55,8 @@ get_path_version(struct jute_reader *reader, int32_t type, struct prep_op *out)
 	struct proto_path_version request;
 	const int err = proto_get_path_version(reader, &request);
 
-	*out = (struct prep_op){.type = type,
-	                        .path = request.path,
-	                        .version = request.version};
+	*out = (struct prep_op){
+		.type = type, .path = request.path, .version = request.version};
 	return err;
 }
 
@@ -106,7 +105,7 @@ settle_multi_create(struct prep_op *op)
 		op->type = OP_CREATE;
 		op->ttl = -1;
 	} else if (op->flags < CREATE_PERSISTENT ||
-	           op->flags > CREATE_CONTAINER || op->acl.count == -1) {
+		   op->flags > CREATE_CONTAINER || op->acl.count == -1) {
 		return FAL_EPROTO;
 	}
 	if (op->flags == CREATE_CONTAINER)
@@ -143,21 +142,21 @@ prep_get_multi_op(struct jute_reader *reader, struct prep_op *out)
 	return settle_multi_create(out);
 }
 
-/* ---- checks --------------------------------------------------------------- */
+/* ---- checks -------------------------------------------------------------- */
 
 bool
 prep_may(const struct prep *prep, const struct prep_asker *asker, uint32_t acl,
-         int32_t perms)
+	 int32_t perms)
 {
 	if (FAL_LIKELY(acl == ACL_ID_OPEN))
 		return true;
 	return acl_permits(acl_table_get(prep->apply.acls, acl), asker->ids,
-	                   perms);
+			   perms);
 }
 
 int32_t
 prep_fix_acl(struct prep *prep, const struct prep_asker *asker,
-             const struct jute_vector *given, struct jute_vector *fixed)
+	     const struct jute_vector *given, struct jute_vector *fixed)
 {
 	struct apply *apply = &prep->apply;
 	struct jute_writer writer;
@@ -213,7 +212,7 @@ is_special(struct jute_slice path)
 /* Deletes validate no more than this. Null goes wrong upstream. */
 static int32_t
 split_for_delete(struct prep *prep, struct jute_slice path,
-                 struct apply_path *out)
+		 struct apply_path *out)
 {
 	if (path.bytes < 0)
 		return ZK_MARSHALLINGERROR;
@@ -226,7 +225,7 @@ split_for_delete(struct prep *prep, struct jute_slice path,
 
 static int32_t
 run_delete(struct prep *prep, const struct prep_asker *asker,
-           const struct prep_op *op, struct txn_record *record)
+	   const struct prep_op *op, struct txn_record *record)
 {
 	struct apply *apply = &prep->apply;
 	struct apply_path path;
@@ -242,8 +241,8 @@ run_delete(struct prep *prep, const struct prep_asker *asker,
 	/* A node that is there has its parent there: one lookup. */
 	struct znode *node = tree_find(apply->tree, path.self);
 	struct znode *parent = node != NULL
-	                               ? tree_parent(apply->tree, node)
-	                               : tree_find(apply->tree, path.parent);
+				       ? tree_parent(apply->tree, node)
+				       : tree_find(apply->tree, path.parent);
 
 	if (parent == NULL)
 		return ZK_NONODE;
@@ -267,7 +266,7 @@ run_delete(struct prep *prep, const struct prep_asker *asker,
 /* Internal: containers and TTL nodes that are due. No session, no ACL. */
 static int32_t
 run_delete_container(struct prep *prep, const struct prep_op *op,
-                     struct txn_record *record)
+		     struct txn_record *record)
 {
 	struct apply *apply = &prep->apply;
 	struct apply_path path;
@@ -287,14 +286,14 @@ run_delete_container(struct prep *prep, const struct prep_op *op,
 		return ZK_BADVERSION;
 	apply_delete(apply, node, &path);
 	*record = (struct txn_record){.type = OP_DELETE_CONTAINER,
-	                              .path = op->path};
+				      .path = op->path};
 	return ZK_OK;
 }
 
 /* What setData, setACL and check begin with. node: out, NULL if missing. */
 static int32_t
 find_valid(struct prep *prep, const struct prep_asker *asker,
-           const struct prep_op *op, struct tree_path *path)
+	   const struct prep_op *op, struct tree_path *path)
 {
 	if (asker->session_err != ZK_OK)
 		return asker->session_err;
@@ -302,13 +301,13 @@ find_valid(struct prep *prep, const struct prep_asker *asker,
 	    !prep_path_is_valid(op->path.data, (uint32_t)op->path.bytes))
 		return ZK_BADARGUMENTS;
 	*path = tree_path_of(prep->apply.tree, op->path.data,
-	                     (uint32_t)op->path.bytes);
+			     (uint32_t)op->path.bytes);
 	return ZK_OK;
 }
 
 static int32_t
 run_set_data(struct prep *prep, const struct prep_asker *asker,
-             const struct prep_op *op, struct txn_record *record)
+	     const struct prep_op *op, struct txn_record *record)
 {
 	struct apply *apply = &prep->apply;
 	struct tree_path path;
@@ -326,7 +325,8 @@ run_set_data(struct prep *prep, const struct prep_asker *asker,
 	if (!prep_may(prep, asker, stat.acl, PERM_WRITE))
 		return ZK_NOAUTH;
 	if (prep->options.enforce_quota) {
-		const int64_t before = stat.data_bytes > 0 ? stat.data_bytes : 0;
+		const int64_t before =
+			stat.data_bytes > 0 ? stat.data_bytes : 0;
 		const int64_t after = op->data.bytes > 0 ? op->data.bytes : 0;
 
 		err = quota_check(apply->quota, op->path, 0, after - before);
@@ -338,9 +338,9 @@ run_set_data(struct prep *prep, const struct prep_asker *asker,
 		return err;
 	apply_set_data(apply, node, path, op->data, version);
 	*record = (struct txn_record){.type = OP_SET_DATA,
-	                              .path = op->path,
-	                              .data = op->data,
-	                              .version = version};
+				      .path = op->path,
+				      .data = op->data,
+				      .version = version};
 	if (apply->fail == 0)
 		apply_reply(apply, OP_SET_DATA, op->path, node);
 	return ZK_OK;
@@ -348,7 +348,7 @@ run_set_data(struct prep *prep, const struct prep_asker *asker,
 
 static int32_t
 run_set_acl(struct prep *prep, const struct prep_asker *asker,
-            const struct prep_op *op, struct txn_record *record)
+	    const struct prep_op *op, struct txn_record *record)
 {
 	struct apply *apply = &prep->apply;
 	struct tree_path path;
@@ -381,9 +381,9 @@ run_set_acl(struct prep *prep, const struct prep_asker *asker,
 	if (failed != 0)
 		apply->fail = failed;
 	*record = (struct txn_record){.type = OP_SET_ACL,
-	                              .path = op->path,
-	                              .acl = fixed,
-	                              .version = version};
+				      .path = op->path,
+				      .acl = fixed,
+				      .version = version};
 	if (apply->fail == 0)
 		apply_reply(apply, OP_SET_ACL, op->path, node);
 	return ZK_OK;
@@ -391,7 +391,7 @@ run_set_acl(struct prep *prep, const struct prep_asker *asker,
 
 static int32_t
 run_check(struct prep *prep, const struct prep_asker *asker,
-          const struct prep_op *op, struct txn_record *record)
+	  const struct prep_op *op, struct txn_record *record)
 {
 	struct apply *apply = &prep->apply;
 	struct tree_path path;
@@ -410,16 +410,15 @@ run_check(struct prep *prep, const struct prep_asker *asker,
 		return ZK_NOAUTH;
 	if (next_version(stat.version, op->version, &version) != ZK_OK)
 		return ZK_BADVERSION;
-	*record = (struct txn_record){.type = OP_CHECK,
-	                              .path = op->path,
-	                              .version = version};
+	*record = (struct txn_record){
+		.type = OP_CHECK, .path = op->path, .version = version};
 	apply_reply(apply, OP_CHECK, op->path, NULL);
 	return ZK_OK;
 }
 
 int32_t
 prep_run_op(struct prep *prep, const struct prep_asker *asker,
-            const struct prep_op *op, struct txn_record *record)
+	    const struct prep_op *op, struct txn_record *record)
 {
 	switch (op->type) {
 	case OP_DELETE:

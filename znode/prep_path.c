@@ -12,7 +12,7 @@ static bool
 is_allowed(uint32_t point)
 {
 	return !(point <= 0x1F || (point >= 0x7F && point <= 0x9F) ||
-	         (point >= 0xD800 && point <= 0xF8FF) || point >= 0xFFF0);
+		 (point >= 0xD800 && point <= 0xF8FF) || point >= 0xFFF0);
 }
 
 /* A component that is not empty and not one or two dots. */

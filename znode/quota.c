@@ -12,10 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define DIR_TEXT    "/zookeeper/quota"
-#define DIR_BYTES   (sizeof(DIR_TEXT) - 1)
-#define LIMITS_NAME "/zookeeper_limits"
-#define STATS_NAME  "/zookeeper_stats"
+#define DIR_TEXT       "/zookeeper/quota"
+#define DIR_BYTES      (sizeof(DIR_TEXT) - 1)
+#define LIMITS_NAME    "/zookeeper_limits"
+#define STATS_NAME     "/zookeeper_stats"
 #define NAME_BYTES_MAX (sizeof(LIMITS_NAME) - 1)
 /* "count=..,bytes=..=;byteHardLimit=..;countHardLimit=..", four numbers. */
 #define TEXT_BYTES_MAX 160
@@ -57,30 +57,29 @@ quota_destroy(struct quota *quota)
 	free(quota);
 }
 
-/* ---- text ------------------------------------------------------------------ */
+/* ---- text ---------------------------------------------------------------- */
 
-/* Decimal with an optional sign. False, and -1, for anything else. */
-static bool
-parse_number(const uint8_t *at, const uint8_t *end, int64_t *out)
+/* Decimal with an optional sign; -1 for anything else. Digits are gathered on
+ * the negative side, which reaches one further. */
+static int64_t
+parse_number(const uint8_t *at, const uint8_t *end)
 {
 	const bool is_negative = at < end && *at == '-';
 	int64_t value = 0;
 
-	*out = -1;
 	if (at < end && (*at == '-' || *at == '+'))
 		at++;
 	if (at == end)
-		return false;
+		return -1;
 	for (; at < end; at++) {
 		if (*at < '0' || *at > '9' ||
 		    __builtin_mul_overflow(value, 10, &value) ||
 		    __builtin_sub_overflow(value, *at - '0', &value))
-			return false;
+			return -1;
 	}
-	if (!is_negative && value == INT64_MIN)
-		return false;
-	*out = is_negative ? value : -value;
-	return true;
+	if (is_negative)
+		return value;
+	return value == INT64_MIN ? -1 : -value;
 }
 
 /* "key=number", possibly with more '=' behind. */
@@ -94,9 +93,9 @@ parse_pair(const uint8_t *at, const uint8_t *end, struct track *out)
 	const uint8_t *stop =
 		memchr(equals + 1, '=', (size_t)(end - equals - 1));
 	const struct jute_slice key = jute_slice_of(at, (size_t)(equals - at));
-	int64_t value;
+	const int64_t value =
+		parse_number(equals + 1, stop == NULL ? end : stop);
 
-	(void)parse_number(equals + 1, stop == NULL ? end : stop, &value);
 	if (jute_slice_equal(key, jute_slice_of("count", 5)))
 		out->count = value;
 	else if (jute_slice_equal(key, jute_slice_of("bytes", 5)))
@@ -133,23 +132,22 @@ static int
 put_track(struct quota *quota, struct znode *node, const struct track *track)
 {
 	char text[TEXT_BYTES_MAX];
-	int bytes = snprintf(text, sizeof(text),
-	                     "count=%" PRId64 ",bytes=%" PRId64, track->count,
-	                     track->bytes);
+	int bytes =
+		snprintf(text, sizeof(text), "count=%" PRId64 ",bytes=%" PRId64,
+			 track->count, track->bytes);
 
 	if (track->bytes_hard != -1 || track->count_hard != -1)
 		text[bytes++] = '=';
 	if (track->bytes_hard != -1)
 		bytes += snprintf(text + bytes, sizeof(text) - (size_t)bytes,
-		                  ";byteHardLimit=%" PRId64,
-		                  track->bytes_hard);
+				  ";byteHardLimit=%" PRId64, track->bytes_hard);
 	if (track->count_hard != -1)
-		bytes += snprintf(text + bytes, sizeof(text) - (size_t)bytes,
-		                  ";countHardLimit=%" PRId64,
-		                  track->count_hard);
+		bytes +=
+			snprintf(text + bytes, sizeof(text) - (size_t)bytes,
+				 ";countHardLimit=%" PRId64, track->count_hard);
 	FAL_ASSERT(bytes < TEXT_BYTES_MAX);
 	return tree_set_data_quietly(quota->tree, node,
-	                             jute_slice_of(text, (size_t)bytes));
+				     jute_slice_of(text, (size_t)bytes));
 }
 
 static int64_t
@@ -158,7 +156,7 @@ add_wrapping(int64_t a, int64_t b)
 	return (int64_t)((uint64_t)a + (uint64_t)b);
 }
 
-/* ---- roots ------------------------------------------------------------------- */
+/* ---- roots --------------------------------------------------------------- */
 
 static bool
 is_used(const struct quota *quota)
@@ -203,7 +201,7 @@ find_named(struct quota *quota, size_t bytes, const char *name)
 	memcpy(tail, name, name_bytes);
 	struct znode *node = tree_find(
 		quota->tree, tree_path_of(quota->tree, quota->text,
-	                                  (uint32_t)(bytes + name_bytes)));
+					  (uint32_t)(bytes + name_bytes)));
 
 	memcpy(tail, kept, name_bytes);
 	return node;
@@ -224,13 +222,13 @@ find_root(struct quota *quota, struct jute_slice path, size_t *root)
 	size_t end = DIR_BYTES;
 
 	while (end < bytes) {
-		const uint8_t *slash = memchr(quota->text + end + 1, '/',
-		                              bytes - end - 1);
+		const uint8_t *slash =
+			memchr(quota->text + end + 1, '/', bytes - end - 1);
 
 		end = slash == NULL ? bytes : (size_t)(slash - quota->text);
 		if (tree_find(quota->tree,
-		              tree_path_of(quota->tree, quota->text,
-		                           (uint32_t)end)) == NULL)
+			      tree_path_of(quota->tree, quota->text,
+					   (uint32_t)end)) == NULL)
 			break;
 		if (find_named(quota, end, LIMITS_NAME) != NULL)
 			*root = end;
@@ -247,7 +245,7 @@ exceeds(int64_t value, int64_t more, int64_t hard)
 
 int32_t
 quota_check(struct quota *quota, struct jute_slice path, int64_t nodes,
-            int64_t bytes)
+	    int64_t bytes)
 {
 	size_t root;
 
@@ -272,7 +270,7 @@ quota_check(struct quota *quota, struct jute_slice path, int64_t nodes,
 
 int
 quota_add(struct quota *quota, struct jute_slice path, int64_t nodes,
-          int64_t bytes)
+	  int64_t bytes)
 {
 	size_t root;
 	const int err = find_root(quota, path, &root);
@@ -290,7 +288,7 @@ quota_add(struct quota *quota, struct jute_slice path, int64_t nodes,
 	return put_track(quota, stats, &usage);
 }
 
-/* ---- counting ----------------------------------------------------------------- */
+/* ---- counting ------------------------------------------------------------ */
 
 /* Enters a node of a walk: counts it, and makes room for its cursor. */
 static int
@@ -325,7 +323,7 @@ count_subtree(struct quota *quota, struct znode *top, struct track *out)
 
 	while (err == 0) {
 		struct znode *child = tree_spec_child(quota->tree, node,
-		                                      &quota->cursor[depth]);
+						      &quota->cursor[depth]);
 
 		if (child != NULL) {
 			node = child;
@@ -355,7 +353,7 @@ quota_created(struct quota *quota, struct znode *node, struct jute_slice path)
 	struct znode *top = tree_find(
 		quota->tree,
 		tree_path_of(quota->tree, path.data + DIR_BYTES,
-	                     (uint32_t)(bytes - DIR_BYTES - name_bytes)));
+			     (uint32_t)(bytes - DIR_BYTES - name_bytes)));
 
 	if (top != NULL) {
 		const int err = count_subtree(quota, top, &usage);

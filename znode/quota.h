@@ -35,15 +35,15 @@ void quota_destroy(struct quota *);
  * Returns ZK_OK, ZK_QUOTAEXCEEDED.
  */
 int32_t quota_check(struct quota *, struct jute_slice path, int64_t nodes,
-                    int64_t bytes);
+		    int64_t bytes);
 
 /* Adds to the usage of the path's root, if it has one. */
 FAL_MUST_CHECK int quota_add(struct quota *, struct jute_slice path,
-                             int64_t nodes, int64_t bytes);
+			     int64_t nodes, int64_t bytes);
 
 /* To be called for each created node before quota_add(): a new stats node is
  * filled by counting the subtree. */
 FAL_MUST_CHECK int quota_created(struct quota *, struct znode *,
-                                 struct jute_slice path);
+				 struct jute_slice path);
 
 #endif

@@ -43,7 +43,7 @@ next_of_three(uint8_t lead, const uint8_t **at, const uint8_t *end)
 	}
 	*at = from + 2;
 	const uint32_t point = (uint32_t)(lead & 0x0F) << 12 |
-	                       (from[0] & 0x3Fu) << 6 | (from[1] & 0x3Fu);
+			       (from[0] & 0x3Fu) << 6 | (from[1] & 0x3Fu);
 
 	return point >= 0xD800 && point <= 0xDFFF ? TEXT_REPLACEMENT : point;
 }
@@ -122,16 +122,16 @@ put_beyond_bmp(struct jute_writer *writer, uint32_t point, enum text_form form)
 		return;
 	}
 	const uint8_t bytes[4] = {(uint8_t)(0xF0 | point >> 18),
-	                          (uint8_t)(0x80 | (point >> 12 & 0x3F)),
-	                          (uint8_t)(0x80 | (point >> 6 & 0x3F)),
-	                          (uint8_t)(0x80 | (point & 0x3F))};
+				  (uint8_t)(0x80 | (point >> 12 & 0x3F)),
+				  (uint8_t)(0x80 | (point >> 6 & 0x3F)),
+				  (uint8_t)(0x80 | (point & 0x3F))};
 
 	jute_put_raw(writer, bytes, sizeof(bytes));
 }
 
 void
 text_put(struct jute_writer *writer, struct jute_slice text,
-         enum text_form form)
+	 enum text_form form)
 {
 	if (text.bytes <= 0)
 		return;

@@ -174,8 +174,10 @@ uint32_t tree_reap_scan(struct tree *, uint64_t *cursor, int64_t now_ms,
 			int64_t never_used_ms, struct znode **out,
 			uint32_t max);
 
-/* Frees what no reader can reach; at most `max` items. Called once a loop, and
- * never between tree_publish() and the move of P. */
+/* Frees what no reader can reach: at most `max` items that passed the watermark
+ * and `max` that passed a grace period. A transaction leaves up to two items
+ * per node it touched. Called once a loop, and never between tree_publish() and
+ * the move of P. */
 void tree_reclaim(struct tree *, uint32_t max);
 /* W. Keeps everything visible at S or later from being reclaimed, on behalf of
  * a reader that is yet to come online at S (a snapshot). One hold at a time. */

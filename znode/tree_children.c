@@ -117,6 +117,29 @@ children_have_older(const struct tree *tree, const struct znode *dir)
 	return is_pending(tree, table_at(tree, handle)->older);
 }
 
+bool
+children_are_linked(const struct tree *tree, const struct znode *dir)
+{
+	const uint32_t handle = dir_of(dir);
+
+	if (handle == 0)
+		return false;
+	const struct dir_flat *flat = flat_at(tree, handle);
+
+	if (flat->kind == DIR_FLAT)
+		return flat->live > 0;
+	const struct dir_table *table = table_at(tree, handle);
+	const uint32_t used =
+		atomic_load_explicit(&table->used, memory_order_relaxed);
+
+	/* Rarely more than none: the last chunk takes the table along. */
+	for (uint32_t i = 0; i < used; i++)
+		if (chunk_of(table, i) != 0 &&
+		    flat_at(tree, chunk_of(table, i))->live > 0)
+			return true;
+	return false;
+}
+
 /* ---- flat blocks --------------------------------------------------------- */
 
 static uint32_t

@@ -221,6 +221,8 @@ void node_discount(struct tree *, struct znode *, int64_t data_bytes);
 FAL_MUST_CHECK int children_add(struct tree *, struct znode *dir,
 				struct znode *child);
 void children_remove(struct tree *, struct znode *dir, struct znode *child);
+/* Is any node, dying ones included, still in the array of dir? */
+bool children_are_linked(const struct tree *, const struct znode *dir);
 /* May a reader still walk an array that dir has replaced? */
 bool children_have_older(const struct tree *, const struct znode *dir);
 /* Frees the arrays of a node that nobody can reach. */

@@ -96,6 +96,11 @@ tree_publish(struct tree *tree, int64_t zxid)
 	const struct fifo_record *entry;
 
 	FAL_ASSERT(!tree->is_open || to < tree->open_zxid);
+	/* Recovery: nobody looks, so nothing has to wait. Before the new
+	 * versions go public: P has not moved to these yet. */
+	if (atomic_load_explicit(&tree->reader_count, memory_order_relaxed) ==
+	    0)
+		tree_reclaim(tree, UINT32_MAX);
 	while ((entry = fifo_front(&tree->undo)) != NULL && entry->zxid <= to) {
 		entry_publish(tree, entry);
 		fifo_pop_front(&tree->undo);
@@ -104,10 +109,6 @@ tree_publish(struct tree *tree, int64_t zxid)
 		tree->published = to;
 	if (to > tree->applied)
 		tree->applied = to; /* a new epoch */
-	/* Recovery: nobody looks, so nothing has to wait. */
-	if (atomic_load_explicit(&tree->reader_count, memory_order_relaxed) ==
-	    0)
-		tree_reclaim(tree, UINT32_MAX);
 }
 
 uint64_t

@@ -160,6 +160,7 @@ node_free(struct tree *tree, uint32_t handle)
 {
 	struct znode *node = node_at(tree, handle);
 
+	FAL_ASSERT(!children_are_linked(tree, node));
 	version_free(tree, node->spec);
 	children_free(tree, node);
 	region_free(&tree->region, handle, node_bytes(node));
@@ -224,14 +225,30 @@ watermark(const struct tree *tree)
 	return low;
 }
 
-static uint32_t
+/*
+ * A transaction that deletes a node and then its parent may have touched the
+ * parent first, and then the parent comes first here. Unlinking needs the
+ * parent, so one with children goes back behind them.
+ */
+static void
+node_reclaim(struct tree *tree, uint32_t handle)
+{
+	struct znode *node = node_at(tree, handle);
+
+	if (children_are_linked(tree, node))
+		garbage_put(tree, GARBAGE_NODE, handle, tree->published + 1);
+	else
+		node_unlink(tree, node);
+}
+
+static void
 garbage_run(struct tree *tree, uint32_t max)
 {
 	const struct fifo_record *front = fifo_front(&tree->garbage);
 	uint32_t done = 0;
 
 	if (front == NULL)
-		return 0;
+		return;
 	const uint64_t low = watermark(tree);
 
 	for (; done < max && front != NULL && front->zxid <= low; done++) {
@@ -245,7 +262,7 @@ garbage_run(struct tree *tree, uint32_t max)
 			break;
 		case GARBAGE_NODE:
 			unnote(tree, &record);
-			node_unlink(tree, node_at(tree, record.handle));
+			node_reclaim(tree, record.handle);
 			break;
 		case GARBAGE_NODE_MEMORY:
 		case GARBAGE_DIR_FLAT:
@@ -259,7 +276,6 @@ garbage_run(struct tree *tree, uint32_t max)
 		}
 		front = fifo_front(&tree->garbage);
 	}
-	return done;
 }
 
 static void
@@ -346,9 +362,10 @@ tree_reclaim(struct tree *tree, uint32_t max)
 	/* P was moved before; pairs with the fence in tree_reader_online(). */
 	rcu_fence();
 
-	const uint32_t done = garbage_run(tree, max);
-
-	batch_run(tree, max - done);
+	garbage_run(tree, max);
+	/* A budget of its own: a long queue must not keep what is already
+	 * free from being used. */
+	batch_run(tree, max);
 }
 
 void

@@ -170,9 +170,10 @@ fire_target(struct watch_table *table, uint32_t path, bool is_exact,
 	}
 }
 
-void
-watch_fire(struct watch_table *table, uint64_t zxid,
-	   const struct effect *effect)
+/* Somebody may watch: finds out who. */
+static __attribute__((noinline)) void
+fire_matching(struct watch_table *table, uint64_t zxid,
+	      const struct effect *effect)
 {
 	struct targets targets = {.effect = effect};
 	uint32_t target[WATCH_TARGETS_MAX];
@@ -205,10 +206,22 @@ watch_fire(struct watch_table *table, uint64_t zxid,
 }
 
 void
+watch_fire(struct watch_table *table, uint64_t zxid,
+	   const struct effect *effect)
+{
+	if (FAL_LIKELY(!watch_may_have(table, effect->path_hash)) &&
+	    (table->counts.recursive == 0 ||
+	     !(effect->tables & EFFECT_TABLE_DATA)))
+		return;
+	fire_matching(table, zxid, effect);
+}
+
+void
 watch_prefetch(const struct watch_table *table, const struct effect *effect)
 {
-	__builtin_prefetch(
-		&table->slot[watch_slot_of(&table->slots, effect->path_hash)]);
+	const uint32_t slot = watch_slot_of(&table->slots, effect->path_hash);
+
+	__builtin_prefetch(&table->tags[slot]);
 }
 
 int

@@ -38,7 +38,7 @@
  * Errors     FAL_ELIMIT: no more watches; FAL_ENOMEM: keep_paths only.
  * Cost       add, remove: about 100 ns cold; an effect nobody watches: one
  *            cache line, and one hash for each ancestor of a length at which
- *            somebody watches recursively. 70 bytes for a watch on a path of
+ *            somebody watches recursively. 69 bytes for a watch on a path of
  *            its own, 32 for each further watcher of a path, 36 when a path
  *            has more than 32. No allocation after creation but for keep_paths
  *            and paths beyond 488 bytes in jobs.

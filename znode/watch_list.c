@@ -16,7 +16,8 @@ watch_counts(const struct watch_table *table, struct watch_counts *out)
 	out->used_bytes =
 		(uint64_t)table->path_used * sizeof(struct watch_path) +
 		(uint64_t)table->watcher_used * sizeof(struct watcher) +
-		(uint64_t)table->slots.count * sizeof(struct watch_slot) +
+		(uint64_t)table->slots.count *
+			(sizeof(uint32_t) + sizeof(uint16_t)) +
 		(uint64_t)table->pairs.count * sizeof(uint32_t);
 }
 
@@ -147,7 +148,7 @@ watch_is_consistent(const struct watch_table *table)
 	for (uint32_t i = 0; i < table->slots.count; i++) {
 		uint32_t tags = 0;
 
-		for (uint32_t id = table->slot[i].head; id != 0;
+		for (uint32_t id = table->slot[i]; id != 0;
 		     id = table->path[id].chain) {
 			const uint64_t hash = table->path[id].hash;
 
@@ -157,7 +158,7 @@ watch_is_consistent(const struct watch_table *table)
 			tags |= watch_tag_of(hash);
 			sum.paths++;
 		}
-		if (tags != table->slot[i].tags)
+		if (tags != table->tags[i])
 			return false;
 	}
 	return conns_are_consistent(table, &sum) &&

@@ -62,7 +62,8 @@ watch_arrays_create(struct watch_table *table)
 	table->path = reserve(entries * sizeof(struct watch_path));
 	table->watcher = reserve(entries * sizeof(struct watcher));
 	table->conn = reserve(conns * sizeof(struct watch_conn));
-	table->slot = reserve(slots * sizeof(struct watch_slot));
+	table->slot = reserve(slots * sizeof(uint32_t));
+	table->tags = reserve(slots * sizeof(uint16_t));
 	table->pair = reserve(slots * sizeof(uint32_t));
 	if (table->options.keep_paths)
 		table->text = reserve(entries * sizeof(uint8_t *));
@@ -70,7 +71,8 @@ watch_arrays_create(struct watch_table *table)
 		(struct watch_slots){.base = SLOTS_START, .count = SLOTS_START};
 	table->pairs = table->slots;
 	if (table->path == NULL || table->watcher == NULL ||
-	    table->conn == NULL || table->slot == NULL || table->pair == NULL ||
+	    table->conn == NULL || table->slot == NULL || table->tags == NULL ||
+	    table->pair == NULL ||
 	    (table->options.keep_paths && table->text == NULL))
 		return FAL_ENOMEM;
 	return 0;
@@ -86,7 +88,8 @@ watch_arrays_destroy(struct watch_table *table)
 		free(table->text[i]);
 	release(table->text, entries * sizeof(uint8_t *));
 	release(table->pair, slots * sizeof(uint32_t));
-	release(table->slot, slots * sizeof(struct watch_slot));
+	release(table->tags, slots * sizeof(uint16_t));
+	release(table->slot, slots * sizeof(uint32_t));
 	release(table->conn,
 		table->options.conns_max * sizeof(struct watch_conn));
 	release(table->watcher, entries * sizeof(struct watcher));
@@ -104,12 +107,12 @@ more_hash(const struct watch_table *table, struct tree_path path)
 uint32_t
 watch_path_find(const struct watch_table *table, struct tree_path path)
 {
-	const struct watch_slot *slot =
-		&table->slot[watch_slot_of(&table->slots, path.hash)];
-
-	if (!(slot->tags & watch_tag_of(path.hash)))
+	if (!watch_may_have(table, path.hash))
 		return 0;
-	for (uint32_t id = slot->head; id != 0; id = table->path[id].chain) {
+
+	uint32_t id = table->slot[watch_slot_of(&table->slots, path.hash)];
+
+	for (; id != 0; id = table->path[id].chain) {
 		const struct watch_path *entry = &table->path[id];
 
 		if (entry->hash == path.hash &&
@@ -120,11 +123,14 @@ watch_path_find(const struct watch_table *table, struct tree_path path)
 }
 
 static void
-slot_put(struct watch_table *table, struct watch_slot *slot, uint32_t id)
+slot_put(struct watch_table *table, uint32_t id)
 {
-	table->path[id].chain = slot->head;
-	slot->head = id;
-	slot->tags |= watch_tag_of(table->path[id].hash);
+	const uint64_t hash = table->path[id].hash;
+	const uint32_t slot = watch_slot_of(&table->slots, hash);
+
+	table->path[id].chain = table->slot[slot];
+	table->slot[slot] = id;
+	table->tags[slot] |= (uint16_t)watch_tag_of(hash);
 }
 
 /* Splits the chain whose turn it is over two slots. */
@@ -137,16 +143,16 @@ slots_grow(struct watch_table *table)
 	    slots->count == slots_max(table))
 		return;
 
-	struct watch_slot *from = &table->slot[slots->count - slots->base];
-	uint32_t id = from->head;
+	const uint32_t from = slots->count - slots->base;
+	uint32_t id = table->slot[from];
 
-	*from = (struct watch_slot){.head = 0};
+	table->slot[from] = 0;
+	table->tags[from] = 0;
 	slots->count++;
 	while (id != 0) {
 		const uint32_t after = table->path[id].chain;
-		const uint64_t hash = table->path[id].hash;
 
-		slot_put(table, &table->slot[watch_slot_of(slots, hash)], id);
+		slot_put(table, id);
 		id = after;
 	}
 	if (slots->count == 2 * slots->base)
@@ -157,12 +163,11 @@ slots_grow(struct watch_table *table)
 static void
 slot_remove(struct watch_table *table, uint32_t id)
 {
-	const uint64_t hash = table->path[id].hash;
-	struct watch_slot *slot =
-		&table->slot[watch_slot_of(&table->slots, hash)];
-	uint32_t *link = &slot->head;
+	const uint32_t slot =
+		watch_slot_of(&table->slots, table->path[id].hash);
+	uint32_t *link = &table->slot[slot];
+	uint32_t tags = 0;
 
-	slot->tags = 0;
 	while (*link != 0) {
 		struct watch_path *entry = &table->path[*link];
 
@@ -170,9 +175,10 @@ slot_remove(struct watch_table *table, uint32_t id)
 			*link = entry->chain;
 			continue;
 		}
-		slot->tags |= watch_tag_of(entry->hash);
+		tags |= watch_tag_of(entry->hash);
 		link = &entry->chain;
 	}
+	table->tags[slot] = (uint16_t)tags;
 }
 
 /* keep_paths: length in front, as paths may hold any byte. */
@@ -215,8 +221,7 @@ path_make(struct watch_table *table, struct tree_path path)
 		table->text[id] = text;
 	table->slots.entries++;
 	slots_grow(table);
-	slot_put(table, &table->slot[watch_slot_of(&table->slots, path.hash)],
-		 id);
+	slot_put(table, id);
 	table->counts.paths++;
 	return id;
 }

@@ -315,6 +315,7 @@ class Campaign:
         self.all_requests = []
         self.rounds = []
         self.starts = []
+        self.robbed = 0
         self.limit = 10.0 if server.is_java else START_LIMIT
 
     def start(self):
@@ -351,6 +352,8 @@ class Campaign:
         for w in writers:
             if w.error:
                 raise w.error
+        if self.robbed:
+            lose_records(self.server, self.robbed)
         if number % 4 == 3:
             self.start_and_crash()
         self.start()
@@ -417,6 +420,34 @@ def read_back_plain(client, writers):
     return tree, registers
 
 
+def lose_records(server, count):
+    """Cuts the last records off the newest log, as a lying disk would."""
+    for _, path in reversed(disk.data_files(server.data, 'log')):
+        ends = disk.record_ends(path)
+        if len(ends) <= count:
+            os.unlink(path)
+            count -= len(ends)
+            continue
+        os.truncate(path, ends[-count - 1])
+        return
+
+
+def loss_is_noticed(kind, seed):
+    """A server robbed of its last records must not pass a round."""
+    server = harness.Server(kind, CONF)
+    try:
+        run = Campaign(server, seed)
+        run.robbed = 2 * WRITERS * DEPTH
+        run.start()
+        try:
+            run.round(0)
+        except (AssertionError, zkwire.Closed, zkwire.Refused):
+            return
+        raise AssertionError('the loss of %d records passed' % run.robbed)
+    finally:
+        server.close()
+
+
 def last_log_is_sound(server):
     """The logs parse and their zxids count up by one."""
     server.stop()
@@ -460,6 +491,8 @@ def main():
     suite = harness.Suite('kill9')
     if suite.attempt('the checker finds doctored histories',
                      checker_can_fail):
+        suite.attempt('a server that lost records is found out',
+                      loss_is_noticed, options.server, options.seed)
         suite.attempt('%d kills under load' % rounds, campaign,
                       options.server, rounds, options.seed,
                       seconds=60 + 10 * rounds)

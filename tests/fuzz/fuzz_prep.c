@@ -28,9 +28,9 @@
 #define ENTRY_BYTES 65536u
 
 static const int32_t types[] = {
-	OP_CREATE,     OP_CREATE2,  OP_CREATE_CONTAINER, OP_CREATE_TTL,
-	OP_DELETE,     OP_SET_DATA, OP_SET_ACL,          OP_CHECK,
-	OP_MULTI,      OP_RECONFIG, OP_DELETE_CONTAINER, OP_CREATE_SESSION,
+	OP_CREATE,       OP_CREATE2,  OP_CREATE_CONTAINER, OP_CREATE_TTL,
+	OP_DELETE,       OP_SET_DATA, OP_SET_ACL,          OP_CHECK,
+	OP_MULTI,        OP_RECONFIG, OP_DELETE_CONTAINER, OP_CREATE_SESSION,
 	OP_CLOSE_SESSION};
 
 #define TYPE_COUNT ((uint8_t)(sizeof(types) / sizeof(types[0])))
@@ -54,14 +54,19 @@ take(struct input *input)
 	return input->at < input->end ? *input->at++ : 0;
 }
 
-/* ---- bodies --------------------------------------------------------------- */
+/* ---- bodies -------------------------------------------------------------- */
 
 static void
 put_path(struct jute_writer *body, struct input *input)
 {
-	static const char *const parts[] = {
-		"/a",        "/b",     "/zookeeper", "/quota",
-		"/zookeeper_limits", "/zookeeper_stats", "/", "/."};
+	static const char *const parts[] = {"/a",
+					    "/b",
+					    "/zookeeper",
+					    "/quota",
+					    "/zookeeper_limits",
+					    "/zookeeper_stats",
+					    "/",
+					    "/."};
 	char text[512] = "";
 	uint8_t code = take(input);
 
@@ -76,9 +81,9 @@ static void
 put_acl(struct jute_writer *body, struct input *input)
 {
 	static const char *const schemes[] = {"world", "digest", "ip", "auth",
-	                                      "\xFF"};
+					      "\xFF"};
 	static const char *const ids[] = {"anyone", "a:b", "127.0.0.1/8", "",
-	                                  "\xF0\x9F\x98\x80:x"};
+					  "\xF0\x9F\x98\x80:x"};
 	const uint8_t code = take(input);
 	const int32_t count = code < 0xC0 ? 1 : (int32_t)(code & 0x3F) - 1;
 
@@ -173,7 +178,7 @@ put_multi(struct jute_writer *body, struct input *input)
 	proto_put_multi_header(body, &header);
 }
 
-/* ---- checks ------------------------------------------------------------------ */
+/* ---- checks -------------------------------------------------------------- */
 
 static uint64_t
 node_digest(struct tree *tree, const struct znode *node)
@@ -182,8 +187,7 @@ node_digest(struct tree *tree, const struct znode *node)
 	uint8_t fixed[60];
 	struct tree_stat stat;
 	struct jute_writer writer = jute_writer_of(fixed, sizeof(fixed));
-	const uint32_t bytes =
-		tree_path_text(tree, node, text, sizeof(text));
+	const uint32_t bytes = tree_path_text(tree, node, text, sizeof(text));
 	const struct jute_slice data = tree_spec_data(tree, node);
 
 	FAL_ASSERT(bytes <= sizeof(text));
@@ -223,14 +227,14 @@ static void
 side_open(struct side *side, const struct prep_options *options)
 {
 	const struct tree_options tree_options = {.region_bytes = 1ull << 30,
-	                                          .has_extended_types = true,
-	                                          .is_digest_on = true};
+						  .has_extended_types = true,
+						  .is_digest_on = true};
 
 	memset(side, 0, sizeof(*side));
 	FAL_ASSERT(tree_create(&tree_options, &side->tree) == 0);
 	FAL_ASSERT(session_table_create(500, &side->sessions) == 0);
 	FAL_ASSERT(prep_create(options, side->tree, side->sessions,
-	                       &side->prep) == 0);
+			       &side->prep) == 0);
 	prep_publish_session(side->prep, OP_CREATE_SESSION, SESSION, 9, 1);
 }
 
@@ -250,19 +254,19 @@ follow(struct side *leader, struct side *follower, const uint8_t *entry)
 	bool matches = true;
 	const int err =
 		prep_apply(follower->prep, entry, leader->result.entry_bytes,
-	                   &follower->result, &matches);
+			   &follower->result, &matches);
 
 	FAL_ASSERT(err == 0);
 	FAL_ASSERT(matches);
 	FAL_ASSERT(leader->result.digest == follower->result.digest);
 	FAL_ASSERT(leader->result.err == follower->result.err);
 	FAL_ASSERT(leader->result.effect_count ==
-	           follower->result.effect_count);
+		   follower->result.effect_count);
 	FAL_ASSERT(leader->result.reply.bytes == follower->result.reply.bytes);
 	FAL_ASSERT(leader->result.reply.bytes == 0 ||
-	           memcmp(leader->result.reply.data,
-	                  follower->result.reply.data,
-	                  leader->result.reply.bytes) == 0);
+		   memcmp(leader->result.reply.data,
+			  follower->result.reply.data,
+			  leader->result.reply.bytes) == 0);
 }
 
 /* One request; false when it got no transaction. */
@@ -274,10 +278,10 @@ step(struct side *leader, struct side *follower, struct input *input,
 	struct jute_writer body = jute_writer_of(memory, sizeof(memory));
 	const uint8_t kind = take(input);
 	struct prep_request request = {.session_id = SESSION,
-	                               .type = types[kind % 16 % TYPE_COUNT],
-	                               .ids = ids,
-	                               .timeout_ms = 9,
-	                               .is_local_session = (kind & 0x10) != 0};
+				       .type = types[kind % 16 % TYPE_COUNT],
+				       .ids = ids,
+				       .timeout_ms = 9,
+				       .is_local_session = (kind & 0x10) != 0};
 
 	if ((kind & 0x80) != 0) {
 		for (uint8_t bytes = take(input); bytes > 0; bytes--)
@@ -296,8 +300,8 @@ step(struct side *leader, struct side *follower, struct input *input,
 	/* A small log window now and then: the entry does not fit. */
 	struct jute_writer entry = jute_writer_of(
 		entry_memory, (kind & 0x20) != 0 ? 100 : ENTRY_BYTES);
-	const int err = prep_request(leader->prep, &request, zxid, zxid,
-	                             &entry, &leader->result);
+	const int err = prep_request(leader->prep, &request, zxid, zxid, &entry,
+				     &leader->result);
 
 	free(exact);
 	if (err != 0)
@@ -318,10 +322,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
 	const struct acl_options acl_options = {.is_digest_enabled = true};
 	struct prep_options options = {.acl = &acl_options,
-	                               .has_extended_types = true,
-	                               .is_digest_on = true,
-	                               .has_close_paths = true,
-	                               .enforce_quota = true};
+				       .has_extended_types = true,
+				       .is_digest_on = true,
+				       .has_close_paths = true,
+				       .enforce_quota = true};
 	struct input input = {.at = data, .end = data + bytes};
 	struct auth_ids *ids = auth_ids_new(&acl_options, "127.0.0.1");
 	struct side leader, follower;
@@ -332,9 +336,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	while (input.at < input.end)
 		zxid += step(&leader, &follower, &input, ids, zxid + 1);
 	if (zxid > 0)
-		FAL_ASSERT(subtree_digest(leader.tree,
-		                          tree_root(leader.tree)) ==
-		           leader.digest);
+		FAL_ASSERT(
+			subtree_digest(leader.tree, tree_root(leader.tree)) ==
+			leader.digest);
 	side_close(&follower);
 	side_close(&leader);
 	auth_ids_free(ids);

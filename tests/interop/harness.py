@@ -190,6 +190,10 @@ class Server:
             if self.process.poll() is not None:
                 code = self.process.returncode
                 self.process = None
+                lacking = re.search(r'needs .* this server does not have',
+                                    self.stderr())
+                if lacking:
+                    raise Skip(lacking.group(0))
                 raise ServerError('%s ended with %d:\n%s' % (
                     self.kind, code, self.stderr()[-2000:]))
             if time.monotonic() - began > seconds:

@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 
+import caselib
 import harness
 import zkwire
 from harness import expect, expect_closed, expect_err, ok, wait_until
@@ -26,23 +27,8 @@ from zkwire import EPHEMERAL, OPEN, connect_request
 REFUSAL = bytes.fromhex('00000000' '00000000' '0000000000000000'
                         '00000010') + bytes(16)
 
-NUMBERS = {}
-
-
-def numbered(*numbers, quick=True, conf=None):
-    """Registers a case for the protocol's case numbers."""
-    def enter(function):
-        for n in numbers:
-            NUMBERS.setdefault(n, []).append(function)
-        title = '%s%s' % (
-            ', '.join(str(n) for n in numbers) + ': ' if numbers else '',
-            function.__doc__.strip().splitlines()[0])
-        CASES.append((title, function, quick, conf))
-        return function
-    return enter
-
-
-CASES = []
+CASES = caselib.Cases()
+numbered = CASES.numbered
 
 
 def frame(body):
@@ -771,37 +757,8 @@ zkwire.Client.call_raw_err = call_raw_err
 def main():
     options = harness.options(__doc__.splitlines()[0])
     suite = harness.Suite('sessions')
-    run_cases(suite, CASES, options)
+    CASES.run(suite, options)
     return suite.finish()
-
-
-def run_cases(suite, cases, options):
-    """Runs cases; those with conf None share one server."""
-    chosen = [c for c in cases
-              if (c[2] or not options.quick) and
-              (not options.only or re.search(options.only, c[0]))]
-    shared = None
-    try:
-        for title, function, _, conf in chosen:
-            def attempt(function=function, conf=conf):
-                nonlocal shared
-                if conf is not None:
-                    with harness.Server(options.server, conf) as server:
-                        function(server)
-                    return
-                if shared is None or not shared.alive():
-                    if shared:
-                        shared.close()
-                    shared = harness.Server(options.server)
-                    shared.start()
-                function(shared)
-                if not shared.alive():
-                    raise AssertionError('the server is gone:\n%s' %
-                                         shared.stderr()[-1500:])
-            suite.attempt(title, attempt)
-    finally:
-        if shared:
-            shared.close()
 
 
 if __name__ == '__main__':

@@ -171,8 +171,12 @@ class Reader:
         raw = self.buf()
         if raw is None:
             return None
-        # Supplementary characters arrive as two three-byte surrogates.
-        return raw.decode('utf-8', 'surrogatepass')
+        # Supplementary characters arrive as two three-byte surrogates;
+        # what is no text at all stays visible as escapes.
+        try:
+            return raw.decode('utf-8', 'surrogatepass')
+        except UnicodeDecodeError:
+            return raw.decode('utf-8', 'backslashreplace')
 
     def count(self):
         n = self.int()

@@ -10,10 +10,11 @@
 set -euo pipefail
 
 # bcmp: what clang makes of memcmp(...) == 0.
-allowed='memcpy memmove memset memcmp bcmp fal_panic'
+allowed=(memcpy memmove memset memcmp bcmp fal_panic)
 status=0
 if [ "${1:-}" = -a ]; then
-    allowed="$allowed $2"
+    read -ra more <<<"$2"
+    allowed+=("${more[@]}")
     shift 2
 fi
 
@@ -28,7 +29,7 @@ for archive in "$@"; do
         status=1
     fi
     foreign=$(comm -13 <(echo "$defined") <(echo "$needed") |
-        grep -vxF -e _GLOBAL_OFFSET_TABLE_ $(printf -- '-e %s ' $allowed) ||
+        grep -vxF -f <(printf '%s\n' _GLOBAL_OFFSET_TABLE_ "${allowed[@]}") ||
         true)
     if [ -n "$foreign" ]; then
         echo "$archive: needs from outside:" $foreign

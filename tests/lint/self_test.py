@@ -141,6 +141,35 @@ def tidy():
         on_tree('tidy.py', path, text, part)
 
 
+def config_used():
+    def tree(user='', refused='', warned='', row=''):
+        return Tree(files={
+            'server/config_keys.def':
+                f'INT(DIRECT, "some.key",\n    the_field, 0, 0, 9)\n{row}',
+            'server/config.c':
+                f'static int\nmissing_part(void)\n{{\n{refused}\n}}\n'
+                'int x = config->the_field;\n',
+            'server/config_read.c':
+                f'const char *without_effect[] = {{\n{warned}\n}};\n',
+            'server/build.c': user})
+
+    read_it = 'int f(void) { return config->the_field; }\n'
+    for what, made, status, part in [
+            ('read', tree(user=read_it), 0, ''),
+            ('refused', tree(refused='config->the_field,'), 0, ''),
+            ('warned of', tree(warned='"some.key",'), 0, ''),
+            ('forgotten', tree(), 1, '1: some.key is accepted, and nobody'),
+            ('warned of and read', tree(user=read_it, warned='"some.key",'),
+             1, 'no warning is due'),
+            ('harmless and read',
+             tree(user=read_it + 'int g = config->init_limit_ticks;',
+                  row='INT(DIRECT, "initLimit", init_limit_ticks, 0, 0, 1)'),
+             1, 'HARMLESS no more')]:
+        with made as root:
+            expect(f'config_used: {what}', lint('config_used.py', root),
+                   status, part)
+
+
 def formatting():
     if shutil.which('clang-format') is None:
         print('skipped: clang-format is not installed')
@@ -231,7 +260,7 @@ def read_path():
 
 
 def main():
-    for group in (layering, tidy, formatting, headers, pure_symbols,
+    for group in (layering, tidy, config_used, formatting, headers, pure_symbols,
                   read_path):
         group()
     print(f'{checks} checks, {len(failures)} failed')

@@ -143,6 +143,20 @@ utf8_passes_and_other_bytes_are_escaped(void **state)
 		{"\xf4\x90\x80\x80.", "\\xf4\\x90\\x80\\x80.",
 		 "\\ufffd\\ufffd\\ufffd\\ufffd."},
 		{"\xff.", "\\xff.", "\\ufffd."},
+		/* the ends of each length, and just beyond */
+		{"\xc2\x80\xdf\xbf.", "\xc2\x80\xdf\xbf.", "\xc2\x80\xdf\xbf."},
+		{"\xc1\xbf.", "\\xc1\\xbf.", "\\ufffd\\ufffd."},
+		{"\xe0\xa0\x80\xef\xbf\xbf.", "\xe0\xa0\x80\xef\xbf\xbf.",
+		 "\xe0\xa0\x80\xef\xbf\xbf."},
+		{"\xe0\x9f\xbf.", "\\xe0\\x9f\\xbf.", "\\ufffd\\ufffd\\ufffd."},
+		{"\xed\x9f\xbf\xee\x80\x80.", "\xed\x9f\xbf\xee\x80\x80.",
+		 "\xed\x9f\xbf\xee\x80\x80."},
+		{"\xed\xbf\xbf.", "\\xed\\xbf\\xbf.", "\\ufffd\\ufffd\\ufffd."},
+		{"\xf0\x90\x80\x80\xf4\x8f\xbf\xbf.",
+		 "\xf0\x90\x80\x80\xf4\x8f\xbf\xbf.",
+		 "\xf0\x90\x80\x80\xf4\x8f\xbf\xbf."},
+		{"\xf8\x88\x80\x80\x80.", "\\xf8\\x88\\x80\\x80\\x80.",
+		 "\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd."},
 	};
 	char expect[256];
 
@@ -226,15 +240,15 @@ a_posted_event_becomes_a_line_at_the_drain(void **state)
 	start(LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
 	assert_int_equal(log_attach(), FAL_OK);
 	log_post(LOG_SESSION_EXPIRED, 0x100001089ee0027ull, 30000);
-	log_post(LOG_CONN_OVER_LIMIT, 0x7f000001, 60);
+	log_post(LOG_CONN_TABLE_FULL, 60, 61);
 	assert_string_equal(written(), "");
 	assert_int_equal(log_drain(), 2);
 	const char *out = written();
 
 	assert_non_null(strstr(out, "info  session 0x100001089ee0027 expired, "
 				    "timeout 30000 ms\n"));
-	assert_non_null(strstr(out, "warn  connection from 127.0.0.1 closed: "
-				    "maxClientCnxns=60 "));
+	assert_non_null(strstr(out, "warn  connection closed: 60 are open, "
+				    "the limit is 61"));
 	assert_int_equal(log_drain(), 0);
 	log_detach();
 }

@@ -191,6 +191,15 @@ rig_expect_silence(struct rig *rig)
 		(rig)->event_next = (rig)->event_count;                      \
 	} while (0)
 
+/* All slots are free again and no buffer is out. */
+static inline void
+rig_expect_empty(struct rig *rig)
+{
+	RIG_AWAIT_COUNTER(rig, connections, 0);
+	RIG_AWAIT_COUNTER(rig, lingering, 0);
+	RIG_AWAIT_COUNTER(rig, buffer_bytes, 0);
+}
+
 /* ---- the client's side ---- */
 
 static inline void

@@ -4,8 +4,8 @@
  *         events exactly as the header says, and with no more system calls than
  *         it promises.
  * Method  the core under test has plain blocking sockets as its clients
- *         (stream_rig.h); the cases of the header one by one, then random
- *         traffic against a counter of bytes as the model.
+ *         (stream_rig.h); the cases of the header one by one. Random traffic
+ *         is in test_stream_random.c.
  */
 #include "stream_rig.h"
 
@@ -625,171 +625,6 @@ does_not_sleep_through_an_earlier_ring(void **state)
 	rig_stop(&rig);
 }
 
-/* ---- random traffic ---- */
-
-enum { PAIRS = 8 };
-
-struct pair {
-	int client;
-	stream_id id;
-	uint64_t to_server, at_server; /* bytes sent and seen */
-	uint64_t to_client, at_client;
-};
-
-static void
-pair_client_step(struct pair *pair, uint64_t *seed)
-{
-	static uint8_t piece[40000];
-	const size_t bytes = rig_random(seed) % 16 == 0
-				     ? rig_random(seed) % sizeof(piece)
-				     : rig_random(seed) % 200;
-	ssize_t done;
-
-	if (bytes == 0)
-		return;
-	if (rig_random(seed) % 2 == 0) {
-		pattern_fill(piece, pair->to_server, bytes);
-		done = send(pair->client, piece, bytes,
-			    MSG_DONTWAIT | MSG_NOSIGNAL);
-		pair->to_server += done > 0 ? (uint64_t)done : 0;
-		return;
-	}
-	done = recv(pair->client, piece, bytes, MSG_DONTWAIT);
-	if (done <= 0)
-		return;
-	pattern_check(piece, pair->at_client, (size_t)done);
-	pair->at_client += (uint64_t)done;
-}
-
-static void
-pair_write(struct rig *rig, struct pair *pair, uint64_t *seed)
-{
-	static uint8_t piece[60000];
-	uint32_t bytes = (uint32_t)(rig_random(seed) % 8 == 0
-					    ? rig_random(seed) % sizeof(piece)
-					    : rig_random(seed) % 300);
-	uint32_t got;
-
-	if (rig_random(seed) % 2 == 0) {
-		pattern_fill(piece, pair->to_client, bytes);
-		if (stream_write(rig->core, pair->id, piece, bytes) == 0)
-			pair->to_client += bytes;
-		return;
-	}
-
-	uint8_t *out = stream_reserve(rig->core, pair->id, bytes, &got);
-
-	if (out == NULL)
-		return;
-	assert_true(got >= bytes);
-	if (rig_random(seed) % 4 == 0)
-		bytes = bytes / 2;
-	pattern_fill(out, pair->to_client, bytes);
-	stream_commit(rig->core, pair->id, bytes);
-	pair->to_client += bytes;
-}
-
-static void
-pair_read(struct rig *rig, struct pair *pair, uint64_t *seed)
-{
-	const uint32_t buffered = stream_buffered(rig->core, pair->id);
-	uint32_t bytes = 1 + (uint32_t)(rig_random(seed) % 30000);
-
-	if (rig_random(seed) % 3 == 0)
-		bytes = buffered;
-	if (bytes == 0)
-		return;
-
-	const uint8_t *in = stream_pull(rig->core, pair->id, bytes);
-
-	assert_int_equal(in != NULL, bytes <= buffered);
-	if (in == NULL)
-		return;
-	pattern_check(in, pair->at_server, bytes);
-	stream_consume(rig->core, pair->id, bytes);
-	pair->at_server += bytes;
-}
-
-static void
-pairs_finish(struct rig *rig, struct pair *pairs, uint64_t *seed)
-{
-	const uint64_t deadline_ns = clock_os_now_ns() + RIG_PATIENCE_NS;
-	uint32_t done = 0;
-
-	while (done < PAIRS) {
-		assert_true(clock_os_now_ns() < deadline_ns);
-		rig_poll(rig);
-		done = 0;
-		for (uint32_t i = 0; i < PAIRS; i++) {
-			struct pair *pair = &pairs[i];
-
-			stream_resume(rig->core, pair->id);
-			stream_want(rig->core, pair->id, 1);
-			pair_read(rig, pair, seed);
-			if (pair->at_client < pair->to_client)
-				pair_client_step(pair, seed);
-			done += pair->at_client == pair->to_client &&
-				pair->at_server == pair->to_server;
-		}
-	}
-}
-
-static void
-loses_and_invents_no_byte_in_random_traffic(void **state)
-{
-	const char *steps_text = getenv("FAL_STEPS");
-	const uint32_t steps =
-		steps_text != NULL ? (uint32_t)atoi(steps_text) : 20000;
-	struct stream_listener listener = rig_listener();
-	struct stream_config config = rig_config();
-	struct pair pairs[PAIRS] = {0};
-	uint64_t seed = rig_seed();
-	struct rig rig;
-
-	(void)state;
-	config.unsent_bytes_max = 500000;
-	rig_open(&rig, &config, &listener);
-	for (uint32_t i = 0; i < PAIRS; i++)
-		pairs[i].id = rig_accept(&rig, &pairs[i].client);
-	for (uint32_t step = 0; step < steps; step++) {
-		struct pair *pair = &pairs[rig_random(&seed) % PAIRS];
-
-		switch (rig_random(&seed) % 8) {
-		case 0:
-			rig_poll(&rig);
-			break;
-		case 1:
-		case 2:
-			pair_write(&rig, pair, &seed);
-			break;
-		case 3:
-		case 4:
-			pair_read(&rig, pair, &seed);
-			break;
-		case 5:
-			if (rig_random(&seed) % 8 == 0)
-				stream_pause(rig.core, pair->id);
-			else
-				stream_resume(rig.core, pair->id);
-			break;
-		default:
-			pair_client_step(pair, &seed);
-			break;
-		}
-	}
-	pairs_finish(&rig, pairs, &seed);
-	/* With io_uring a receive that was started for a long frame may still
-	 * hold its buffer. */
-	if (!rig_is_uring)
-		RIG_AWAIT_COUNTER(&rig, buffer_bytes, 0);
-	for (uint32_t i = 0; i < PAIRS; i++) {
-		assert_true(pairs[i].to_server > 0);
-		assert_true(pairs[i].to_client > 0);
-		close(pairs[i].client);
-	}
-	rig_stop(&rig);
-}
-
 int
 main(int argc, char **argv)
 {
@@ -813,7 +648,6 @@ main(int argc, char **argv)
 		cmocka_unit_test(takes_dead_and_invented_ids_softly),
 		cmocka_unit_test(sleeps_until_there_is_news),
 		cmocka_unit_test(does_not_sleep_through_an_earlier_ring),
-		cmocka_unit_test(loses_and_invents_no_byte_in_random_traffic),
 	};
 
 	rig_main(argc, argv);

@@ -9,15 +9,6 @@
 
 #define MIB (1u << 20)
 
-/* All slots are free again and no buffer is out. */
-static void
-rig_expect_empty(struct rig *rig)
-{
-	RIG_AWAIT_COUNTER(rig, connections, 0);
-	RIG_AWAIT_COUNTER(rig, lingering, 0);
-	RIG_AWAIT_COUNTER(rig, buffer_bytes, 0);
-}
-
 static void
 delivers_input_before_the_end_and_output_after_it(void **state)
 {
@@ -498,158 +489,6 @@ frees_everything_when_destroyed_in_full_swing(void **state)
 	free(data);
 }
 
-/* ---- random ends ---- */
-
-/* What the model knows of a slot: whose id is alive. */
-struct life {
-	int client; /* -1: none */
-	stream_id id;
-	bool is_alive;
-};
-
-enum { LIVES = 12 };
-
-static void
-life_event(struct life *lives, const struct stream_event *event)
-{
-	for (uint32_t i = 0; i < LIVES; i++) {
-		if (lives[i].client < 0 || lives[i].id != event->id)
-			continue;
-		assert_true(lives[i].is_alive);
-		if (event->kind == STREAM_CLOSED)
-			lives[i].is_alive = false;
-		return;
-	}
-	fail_msg("an event of an id that was never given");
-}
-
-/* Takes all events of the last poll into the model. */
-static void
-life_events(struct rig *rig, struct life *lives)
-{
-	while (rig->event_next < rig->event_count)
-		life_event(lives, &rig->events[rig->event_next++]);
-}
-
-static void
-life_start(struct rig *rig, struct life *lives, struct life *life)
-{
-	life->client = client_open(rig->port);
-	for (;;) {
-		const struct stream_event event = rig_event(rig);
-
-		if (event.kind != STREAM_OPENED) {
-			life_event(lives, &event);
-			continue;
-		}
-		life->id = event.id;
-		life->is_alive = true;
-		life_events(rig, lives);
-		return;
-	}
-}
-
-static void
-life_step(struct rig *rig, struct life *life, uint64_t *seed)
-{
-	static uint8_t data[100000];
-	const uint32_t bytes = (uint32_t)(rig_random(seed) % sizeof(data));
-
-	switch (rig_random(seed) % 12) {
-	case 0:
-		stream_close(rig->core, life->id);
-		life->is_alive = false;
-		break;
-	case 1:
-		stream_abort(rig->core, life->id);
-		life->is_alive = false;
-		break;
-	case 2:
-		stream_pause(rig->core, life->id);
-		break;
-	case 3:
-		stream_resume(rig->core, life->id);
-		break;
-	case 4:
-	case 5:
-		if (stream_write(rig->core, life->id, data, bytes) != 0)
-			assert_false(life->is_alive);
-		break;
-	case 6:
-		(void)stream_pull(rig->core, life->id, bytes + 1);
-		break;
-	case 7:
-		stream_consume(rig->core, life->id,
-			       stream_buffered(rig->core, life->id));
-		break;
-	case 8:
-		(void)send(life->client, data, bytes,
-			   MSG_DONTWAIT | MSG_NOSIGNAL);
-		break;
-	case 9:
-		(void)recv(life->client, data, bytes, MSG_DONTWAIT);
-		break;
-	case 10:
-		(void)shutdown(life->client, SHUT_WR);
-		break;
-	default:
-		if (bytes % 2 == 0)
-			close(life->client);
-		else
-			client_reset(life->client);
-		/* The model forgets the client, the id goes on. */
-		life->client = -1;
-		stream_abort(rig->core, life->id);
-		life->is_alive = false;
-		break;
-	}
-}
-
-static void
-reports_no_event_of_the_dead_in_random_lives(void **state)
-{
-	const char *steps_text = getenv("FAL_STEPS");
-	const uint32_t steps =
-		steps_text != NULL ? (uint32_t)atoi(steps_text) : 10000;
-	struct stream_listener listener = rig_listener();
-	struct stream_config config = rig_config();
-	uint64_t seed = rig_seed();
-	struct life lives[LIVES];
-	struct rig rig;
-
-	(void)state;
-	config.stream_limit = 4096;
-	config.linger_ms = 20;
-	rig_open(&rig, &config, &listener);
-	for (uint32_t i = 0; i < LIVES; i++)
-		lives[i] = (struct life){.client = -1};
-	for (uint32_t step = 0; step < steps; step++) {
-		struct life *life = &lives[rig_random(&seed) % LIVES];
-
-		if (life->client < 0) {
-			life_start(&rig, lives, life);
-			continue;
-		}
-		if (!life->is_alive && rig_random(&seed) % 4 == 0) {
-			close(life->client);
-			life->client = -1;
-			continue;
-		}
-		life_step(&rig, life, &seed);
-		if (rig_random(&seed) % 4 != 0)
-			continue;
-		rig_poll(&rig);
-		life_events(&rig, lives);
-	}
-	for (uint32_t i = 0; i < LIVES; i++) {
-		if (lives[i].client >= 0)
-			close(lives[i].client);
-		stream_abort(rig.core, lives[i].id);
-	}
-	rig_expect_empty(&rig);
-	rig_stop(&rig);
-}
-
 int
 main(int argc, char **argv)
 {
@@ -672,7 +511,6 @@ main(int argc, char **argv)
 		cmocka_unit_test(
 			ends_connections_whose_events_are_still_in_the_array),
 		cmocka_unit_test(frees_everything_when_destroyed_in_full_swing),
-		cmocka_unit_test(reports_no_event_of_the_dead_in_random_lives),
 	};
 
 	rig_main(argc, argv);

@@ -168,7 +168,7 @@ the_sample_files_load(void **state)
 	assert_int_equal(config.connections_max, 5000);
 	assert_int_equal(config.output_bytes_max, 4 << 20);
 	assert_true(config.tree_bytes_max == 1ull << 30);
-	assert_string_equal(config.enforce_auth_schemes, "digest");
+	assert_true(config.enforce_quota);
 	assert_int_equal(config.log_format, LOG_FORMAT_JSON);
 }
 
@@ -178,12 +178,20 @@ paths_start_at_the_folder_of_the_file(void **state)
 	char path[300];
 
 	(void)state;
-	assert_int_equal(read_text("clientPort=1\ndataDir=../x//y/\n"
-				   "dataLogDir=/var//log/z/\n"),
+	assert_int_equal(read_text("clientPort=1\ndataDir=x//y/\n"
+				   "dataLogDir=/var//log/../z/\n"),
 			 FAL_OK);
-	snprintf(path, sizeof(path), "%s/../x/y", folder);
+	snprintf(path, sizeof(path), "%s/x/y", folder);
 	assert_string_equal(config.data_dir, path);
-	assert_string_equal(config.data_log_dir, "/var/log/z");
+	assert_string_equal(config.data_log_dir, "/var/log/../z");
+	assert_int_equal(read_text("clientPort=1\ndataDir=./.././/x\n"
+				   "dataLogDir=../../../../../../../x\n"),
+			 FAL_OK);
+	*strrchr(path, '/') = '\0';
+	*strrchr(path, '/') = '\0';
+	strcpy(strrchr(path, '/'), "/x");
+	assert_string_equal(config.data_dir, path);
+	assert_string_equal(config.data_log_dir, "/x");
 }
 
 static void
@@ -211,6 +219,11 @@ unknown_keys_and_classes_are_named_in_warnings(void **state)
 	char expect[400];
 
 	(void)state;
+	expect_good("serverCnxnFactory=org.apache.zookeeper.server."
+		    "NIOServerCnxnFactory");
+	assert_int_equal(config.warning_count, 0);
+	expect_good("serverCnxnFactory=org.apache.zookeeper.server.MyFactory");
+	assert_int_equal(config.warning_count, 1);
 	expect_good("frobnicate=7\nfalconer.tpyo=1\n"
 		    "authProvider.1=com.example.Mine\n"
 		    "serverCnxnFactory=com.example.Net");
@@ -234,7 +247,7 @@ known_classes_and_inner_keys_of_java_pass_in_silence(void **state)
 		"authProvider.1=org.apache.zookeeper.server.auth."
 		"DigestAuthenticationProvider\n"
 		"zookeeper.authProvider.2=org.apache.zookeeper.server.auth."
-		"EnsembleAuthenticationProvider\n"
+		"IPAuthenticationProvider\n"
 		"metricsProvider.className=org.apache.zookeeper.metrics.impl."
 		"DefaultMetricsProvider\n"
 		"metricsProvider.exportJvmInfo=true\nnio.numWorkerThreads=4\n"
@@ -242,7 +255,21 @@ known_classes_and_inner_keys_of_java_pass_in_silence(void **state)
 		"sslQuorum=false\nquorum.auth.enableSasl=false\n"
 		"client.portUnification=FALSE\njvm.pause.monitor=true");
 	assert_int_equal(config.warning_count, 0);
-	assert_true(config.auth_ensemble_enabled);
+}
+
+static void
+settings_that_do_nothing_yet_are_named_in_warnings(void **state)
+{
+	(void)state;
+	expect_good("snapCount=50\nzookeeper.globalOutstandingLimit=5\n"
+		    "connection_throttle_tokens=3");
+	assert_int_equal(config.warning_count, 2);
+	assert_non_null(strstr(config.warning[0],
+			       ":4: zookeeper.globalOutstandingLimit=5: has no "
+			       "effect yet"));
+	assert_non_null(
+		strstr(config.warning[1], "_throttle_tokens=3: has no"));
+	assert_int_equal(config.outstanding_max, 5);
 }
 
 static void
@@ -281,6 +308,60 @@ wrong_values_stop_with_file_line_key_and_what_is_allowed(void **state)
 	expect_error("dataLogDir=", "allowed: a path");
 	assert_int_equal(read_text("tickTime=5\n#\nkey=\\u00zz\n"), FAL_EINVAL);
 	assert_non_null(strstr(error.text, "zoo.cfg:3: \\u needs"));
+}
+
+static void
+the_ends_of_ranges_are_inside(void **state)
+{
+	(void)state;
+	expect_good("clientPort=65535\ntickTime=1\nsnapCount=2\n"
+		    "falconer.cores=16\nmaxClientCnxns=-2147483648\n"
+		    "falconer.tree.maxBytes=64G\n"
+		    "falconer.output.maxBytes=1024K\nsnapshotSizeFactor=-1\n"
+		    "minSessionTimeout=9\nmaxSessionTimeout=9\n"
+		    "largeRequestThreshold=+2147483647\n"
+		    "znode.container.checkIntervalMs=0x7fFFffff");
+	assert_int_equal(config.client_port, 65535);
+	assert_int_equal(config.session_timeout_max_ms, 9);
+	assert_int_equal(config.reader_cores, 16);
+	assert_int_equal(config.client_connections_max, INT32_MIN);
+	assert_true(config.tree_bytes_max == CONFIG_TREE_BYTES);
+	assert_int_equal(config.output_bytes_max, 1 << 20);
+	assert_true(config.snapshot_size_factor == -1.0);
+	assert_int_equal(config.large_request_threshold, INT32_MAX);
+	assert_int_equal(config.container_check_ms, INT32_MAX);
+	expect_good("snapshotSizeFactor=1e3\nfalconer.output.maxBytes=2M\n"
+		    "jute.maxbuffer=1024\njute.maxbuffer.extrasize=5");
+	assert_true(config.snapshot_size_factor == 1000.0);
+	assert_int_equal(config.output_bytes_max, 2 << 20);
+	assert_int_equal(config.frame_extra_bytes, 1024);
+	expect_error("snapshotSizeFactor=-1.01", "-1..1000");
+	expect_error("snapshotSizeFactor=1000.5", "-1..1000");
+	expect_error("snapshotSizeFactor=", "-1..1000");
+	expect_error("snapshotSizeFactor=1x", "-1..1000");
+	expect_error("tickTime=+", "tickTime=+: allowed");
+	expect_error("snapCount=0x", "snapCount=0x: allowed");
+	expect_error("snapCount=9223372036854775808", "2..2147483647");
+	expect_error("falconer.output.maxBytes=", "k, m or g");
+	expect_error("falconer.output.maxBytes=0000000000000000000000002000000",
+		     "k, m or g");
+}
+
+static void
+a_path_may_be_the_root_but_not_longer_than_the_system_allows(void **state)
+{
+	static char line[5000] = "dataDir=/";
+
+	(void)state;
+	expect_good("dataDir=//");
+	assert_string_equal(config.data_dir, "/");
+	memset(line + 9, 'x', 4096);
+	config_free(&config);
+	assert_int_equal(read_text(line), FAL_EINVAL);
+	assert_non_null(strstr(error.text, "allowed: a path, at most 4095"));
+	line[8 + 4095] = '\0';
+	assert_int_equal(read_text(line), FAL_OK);
+	assert_int_equal(strlen(config.data_dir), 4095);
 }
 
 static void
@@ -332,11 +413,16 @@ what_is_not_built_is_refused_by_name(void **state)
 		{"metricsProvider.className=org.apache.zookeeper.metrics."
 		 "prometheus.PrometheusMetricsProvider",
 		 "metricsProvider.className: needs"},
+		{"enforce.auth.enabled=true\nenforce.auth.schemes=digest,x509",
+		 "enforce.auth.schemes: needs"},
+		{"authProvider.1=org.apache.zookeeper.server.auth."
+		 "EnsembleAuthenticationProvider",
+		 "authProvider: needs the Ensemble"},
+		{"db.autocreate=false", "db.autocreate=false: needs"},
+		{"emulate353TTLNodes=true", "emulate353TTLNodes=true: needs"},
 		{"audit.enable=true", "audit.enable=true: needs"},
-		{"DigestAuthenticationProvider.digestAlg=SHA-256", "digestAlg"},
 		{"falconer.dataplane=dpdk", "falconer.dataplane=dpdk: needs"},
 		{"falconer.hugepages=required", "falconer.hugepages: needs"},
-		{"falconer.log.io=uring", "falconer.log.io=uring: needs"},
 		{"clientPort=0", "clientPort: is not set"},
 	};
 
@@ -356,9 +442,9 @@ the_purge_interval_is_in_hours_or_has_a_unit(void **state)
 	static const struct {
 		const char *text;
 		int64_t ms;
-	} cases[] = {{"0", 0},         {"24", 86400000}, {"90ms", 90},
-		     {"30S", 30000},   {"15m", 900000},  {"2h", 7200000},
-		     {"7d", 604800000}};
+	} cases[] = {{"0", 0},          {"24", 86400000}, {"90ms", 90},
+		     {"30S", 30000},    {"15m", 900000},  {"2h", 7200000},
+		     {"7d", 604800000}, {"024", 86400000}};
 	char line[100];
 
 	(void)state;
@@ -502,6 +588,12 @@ a_server_line_with_a_wrong_part_is_refused(void **state)
 		"zoo1:1:2|",
 		"",
 		"zoo1:1:2;0",
+		"zoo1:1:2:",
+		"zoo1:1:2:observers",
+		"[::1]",
+		"[]:1:2",
+		"[::1]:",
+		"zoo1:1:2|:1:2",
 	};
 	char line[100];
 
@@ -540,6 +632,19 @@ one_server_line_is_a_standalone_server(void **state)
 			 FAL_OK);
 	assert_int_equal(config.client_port, 2191);
 	assert_string_equal(config.client_address, "10.0.0.1");
+	assert_int_equal(read_text("dataDir=data\nclientPort=2191\n"
+				   "clientPortAddress=10.0.0.1\n"
+				   "server.1=zoo1:2888:3888;10.0.0.1:2191\n"),
+			 FAL_OK);
+	set_myid("0\n");
+	expect_good("server.0=[fd00::1]:65535:0\n");
+	assert_int_equal(config.myid, 0);
+	assert_int_equal(config.server[0].quorum[0].port, 65535);
+	set_myid("-1\n");
+	assert_int_equal(read_with(""), FAL_EINVAL);
+	set_myid("1x\n");
+	assert_int_equal(read_with(""), FAL_EINVAL);
+	set_myid("1\n");
 	expect_error("server.1=zoo1:2888:3888;2191", "differ from the line");
 	expect_error("server.1=zoo1:2888:3888:observer", "need participants");
 	expect_error("server.1=zoo1:2888:3888\nserver.2=zoo2:1:2:observer",
@@ -591,6 +696,16 @@ groups_and_weights_are_read_and_checked(void **state)
 	expect_error("server.1=a:1:2\ngroup.1=1:7\n", "no server.7");
 	expect_error("server.1=a:1:2\ngroup.1=1:1\n", "in group 1 already");
 	expect_error("server.1=a:1:2\ngroup.1=1:\n", "ids like 1:2:3");
+	assert_int_equal(read_with("server.1=a:1:2\ngroup.1=1\n"
+				   "weight.1=02147483647\n"),
+			 FAL_OK);
+	assert_int_equal(config.server[0].weight, INT32_MAX);
+	assert_int_equal(read_with("server.1=a:1:2\ngroup.1=01\n"
+				   "weight.1=0\n"),
+			 FAL_OK);
+	assert_int_equal(config.server[0].weight, 0);
+	expect_error("server.1=a:1:2\ngroup.1=1\nweight.1=2147483648\n",
+		     "0..2147483647");
 	expect_error("server.1=a:1:2\nweight.2=1\n", "no server.2");
 	expect_error("server.1=a:1:2\nweight.1=-1\n", "0..2147483647");
 	drop_myid();
@@ -619,6 +734,18 @@ a_dynamic_file_holds_the_ensemble(void **state)
 	assert_non_null(strstr(error.text, "dynamic.1000000ff:4: tickTime=5: "
 					   "a dynamic file holds only"));
 	assert_int_equal(read_with("dynamicConfigFile=absent"), FAL_ENOENT);
+	expect_error("group.1=1\ndynamicConfigFile=absent",
+		     "must be in the dynamicConfigFile");
+	write_file("members.g0", THREE);
+	assert_int_equal(read_text("dataDir=data\n" LIMITS
+				   "dynamicConfigFile=members.g0\n"),
+			 FAL_OK);
+	assert_int_equal(config.config_version, 0);
+	write_file("members.", THREE);
+	assert_int_equal(read_text("dataDir=data\n" LIMITS
+				   "dynamicConfigFile=members.\n"),
+			 FAL_OK);
+	assert_int_equal(config.config_version, 0);
 	drop_myid();
 }
 
@@ -756,9 +883,13 @@ make_folder(void **state)
 static int
 remove_folder(void **state)
 {
-	static const char *const names[] = {"zoo.cfg", "data/myid", "data",
+	static const char *const names[] = {"zoo.cfg",
+					    "data/myid",
+					    "data",
 					    "zoo.cfg.dynamic.1000000ff",
-					    "zoo.cfg.dynamic.100000000"};
+					    "zoo.cfg.dynamic.100000000",
+					    "members.g0",
+					    "members."};
 	char path[300];
 
 	(void)state;
@@ -783,9 +914,14 @@ main(void)
 		cmocka_unit_test(
 			unknown_keys_and_classes_are_named_in_warnings),
 		cmocka_unit_test(
+			settings_that_do_nothing_yet_are_named_in_warnings),
+		cmocka_unit_test(
 			known_classes_and_inner_keys_of_java_pass_in_silence),
 		cmocka_unit_test(
 			wrong_values_stop_with_file_line_key_and_what_is_allowed),
+		cmocka_unit_test(the_ends_of_ranges_are_inside),
+		cmocka_unit_test(
+			a_path_may_be_the_root_but_not_longer_than_the_system_allows),
 		cmocka_unit_test(
 			values_that_do_not_fit_together_stop_the_start),
 		cmocka_unit_test(a_file_that_cannot_be_had_is_told_apart),

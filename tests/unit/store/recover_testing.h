@@ -70,7 +70,7 @@ rt_put(struct rt *rt, const char *golden, const char *name)
 	size_t bytes = 0;
 	uint8_t *data;
 
-	snprintf(path, sizeof(path), GOLDEN_DIR "/disk/%s", golden);
+	snprintf(path, sizeof(path), GOLDEN_DIR "/disk/%.700s", golden);
 	data = testing_load(path, &bytes);
 	snprintf(path, sizeof(path), RT_DIR "/%s", name);
 	assert_int_equal(disk_mem_put(rt->mem, path, data, bytes), 0);
@@ -85,7 +85,7 @@ rt_put_dir(struct rt *rt, const char *golden)
 	const struct dirent *entry;
 	DIR *dir;
 
-	snprintf(path, sizeof(path), GOLDEN_DIR "/disk/%s", golden);
+	snprintf(path, sizeof(path), GOLDEN_DIR "/disk/%.700s", golden);
 	dir = opendir(path);
 	if (dir == NULL)
 		print_error("cannot open %s\n", path);

@@ -518,8 +518,8 @@ own_begin(struct own *own)
 	struct txlog *log = NULL;
 	const struct txlog_options options = {.dir = RT_DIR,
 					      .window_bytes = WINDOW,
-					      .prealloc_bytes = WINDOW / 4,
-					      .entry_bytes_max = 65536,
+					      .prealloc_bytes = WINDOW / 32,
+					      .entry_bytes_max = 8192,
 					      .last_zxid = OWN_FIRST - 1};
 	uint64_t end = LOG_FILE_HEADER_BYTES;
 
@@ -707,7 +707,9 @@ a_flipped_sector_is_damage_unless_it_is_the_end(void **arg)
 		whole = own_whole(&own, at);
 		err = own_try(&own, copy, true, &outcome);
 		assert_int_equal(err, 0);
-		assert_int_equal(outcome.last_zxid, OWN_FIRST - 1 + whole);
+		/* Before the first record there is the empty snapshot. */
+		assert_int_equal(outcome.last_zxid,
+				 whole == 0 ? 0 : OWN_FIRST - 1 + whole);
 		/* A record with blank sectors of its own reads like a tear. */
 		if (whole < OWN_COUNT - 1 && own.lengths[whole] < 1500)
 			assert_true(outcome.is_damaged);

@@ -308,6 +308,40 @@ the_window_comes_round_many_times(void **arg)
 	world_end(&world);
 }
 
+/* The entry moves to the new file across the end of the ring. */
+static void
+a_roll_at_the_end_of_the_window_moves_the_entry_whole(void **arg)
+{
+	static struct world world;
+
+	(void)arg;
+	world_begin(&world);
+	world_open_log(&world, false);
+	for (uint32_t distance = 40; distance < 9000; distance += 300) {
+		struct txlog_record record;
+		uint64_t left;
+
+		/* Comes so close to the ring's end that only padding and the
+		 * new file's header fit before it, or not even those. */
+		do {
+			assert_true(append(&world, 100));
+			drain(&world);
+			txlog_prepare(world.log);
+			assert_true(txlog_last(world.log, &record));
+			left = WINDOW - record.next % WINDOW;
+			if (left > 2 * (uint64_t)distance + 20000)
+				assert_true(append(&world, 10000));
+			drain(&world);
+		} while (left > distance + 113);
+		txlog_roll(world.log);
+		drain(&world);
+		assert_true(append(&world, ENTRY_MAX / 2));
+		drain(&world);
+	}
+	assert_int_equal(read_back(&world), world.appended);
+	world_end(&world);
+}
+
 static void
 a_roll_starts_a_file_named_by_its_first_zxid(void **arg)
 {
@@ -686,6 +720,8 @@ main(void)
 			random_records_with_random_timing_are_read_back_identical),
 		cmocka_unit_test(the_window_comes_round_many_times),
 		cmocka_unit_test(a_roll_starts_a_file_named_by_its_first_zxid),
+		cmocka_unit_test(
+			a_roll_at_the_end_of_the_window_moves_the_entry_whole),
 		cmocka_unit_test(nothing_but_zeros_follows_the_last_record),
 		cmocka_unit_test(
 			without_space_appends_are_refused_until_there_is_some),

@@ -67,9 +67,8 @@ random_acl(struct random *random)
 static int32_t
 random_version(struct random *random)
 {
-	return random_below(random, 2) == 0
-	               ? -1
-	               : (int32_t)random_below(random, 3);
+	return random_below(random, 2) == 0 ? -1
+					    : (int32_t)random_below(random, 3);
 }
 
 static void
@@ -85,7 +84,7 @@ put_data(struct jute_writer *body, struct random *random)
 		jute_put_slice(body, jute_slice_of(text, 51));
 	else
 		jute_put_slice(body,
-		               jute_slice_of(text, random_below(random, 40)));
+			       jute_slice_of(text, random_below(random, 40)));
 }
 
 static void
@@ -93,8 +92,8 @@ put_create(struct jute_writer *body, struct random *random, int32_t op)
 {
 	const uint32_t count = random_below(random, 8) == 0 ? 2 : 1;
 	int32_t flags = random_below(random, 3) == 0
-	                        ? (int32_t)random_below(random, 5)
-	                        : 0;
+				? (int32_t)random_below(random, 5)
+				: 0;
 
 	if (op == OP_CREATE_TTL)
 		flags = 5 + (int32_t)random_below(random, 2);
@@ -147,10 +146,9 @@ static int32_t
 random_op(struct random *random)
 {
 	static const int32_t ops[] = {
-		OP_CREATE,     OP_CREATE,           OP_CREATE2,
-		OP_CREATE,     OP_CREATE_CONTAINER, OP_CREATE_TTL,
-		OP_DELETE,     OP_DELETE,           OP_SET_DATA,
-		OP_SET_DATA};
+		OP_CREATE,           OP_CREATE,     OP_CREATE2, OP_CREATE,
+		OP_CREATE_CONTAINER, OP_CREATE_TTL, OP_DELETE,  OP_DELETE,
+		OP_SET_DATA,         OP_SET_DATA};
 
 	return ops[random_below(random, 10)];
 }
@@ -162,7 +160,7 @@ put_multi(struct jute_writer *body, struct random *random)
 
 	for (uint32_t i = random_below(random, 5); i > 0; i--) {
 		header.type = random_below(random, 6) == 0 ? OP_CHECK
-		                                           : random_op(random);
+							   : random_op(random);
 		proto_put_multi_header(body, &header);
 		put_op(body, random, header.type);
 	}
@@ -179,7 +177,7 @@ prep_random_request(struct world *world, struct random *random)
 	int32_t type = random_op(random);
 
 	world->session_id = random_below(random, 4) == 0 ? WORLD_OTHER_SESSION
-	                                                 : WORLD_SESSION;
+							 : WORLD_SESSION;
 	if (session_find(world->sessions, world->session_id) == NULL)
 		type = OP_CREATE_SESSION;
 	else if (kind == 0)
@@ -197,7 +195,7 @@ prep_random_request(struct world *world, struct random *random)
 	return world_try(world, type, world->body, jute_written(body));
 }
 
-/* ---- comparing ------------------------------------------------------------- */
+/* ---- comparing ----------------------------------------------------------- */
 
 struct node_view {
 	struct tree_stat stat;
@@ -208,9 +206,9 @@ struct node_view {
 static void
 view(struct world *world, const char *path, struct node_view *out)
 {
-	struct znode *node = tree_find(
-		world->tree,
-		tree_path_of(world->tree, path, (uint32_t)strlen(path)));
+	struct znode *node =
+		tree_find(world->tree, tree_path_of(world->tree, path,
+						    (uint32_t)strlen(path)));
 
 	assert_non_null(node);
 	memset(out, 0, sizeof(*out));
@@ -231,7 +229,7 @@ assert_same_node(struct world *a, struct world *b, const char *path)
 	    !jute_slice_equal(one.data, two.data) ||
 	    one.acl->entries.bytes != two.acl->entries.bytes ||
 	    memcmp(one.acl->entries.data, two.acl->entries.data,
-	           one.acl->entries.bytes) != 0)
+		   one.acl->entries.bytes) != 0)
 		fail_msg("the trees differ at %s", path);
 }
 
@@ -244,7 +242,7 @@ walk(struct world *a, struct world *b, struct znode *node)
 	uint32_t count = 1;
 	struct znode *child;
 	const uint32_t bytes = tree_path_text(a->tree, node, (uint8_t *)path,
-	                                      sizeof(path) - 1);
+					      sizeof(path) - 1);
 
 	assert_true(bytes < sizeof(path));
 	path[bytes] = '\0';

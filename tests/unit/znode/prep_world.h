@@ -31,7 +31,7 @@ struct world {
 	uint8_t *body;
 	struct jute_writer request; /* over body; see world_body() */
 	int64_t zxid, time_ms;
-	struct auth_ids *nobody; /* (ip, 127.0.0.1) */
+	struct auth_ids *nobody;    /* (ip, 127.0.0.1) */
 	const struct auth_ids *ids; /* who asks */
 	int64_t session_id;
 	struct session_owner owner;
@@ -40,6 +40,9 @@ struct world {
 
 /* options NULL: TTL nodes, digests, close paths on. Two sessions exist. */
 void world_open(struct world *, const struct prep_options *options);
+/* The same with a tree of that size. */
+void world_open_sized(struct world *, const struct prep_options *options,
+		      uint64_t region_bytes);
 void world_close(struct world *);
 
 /* Runs a request; what prep_request() returned. */
@@ -54,25 +57,25 @@ struct jute_writer *world_body(struct world *);
 
 /* Requests with the open ACL and one byte of data. */
 int32_t world_create(struct world *, int32_t op, const char *path,
-                     int32_t flags);
+		     int32_t flags);
 int32_t world_create_ttl(struct world *, const char *path, int32_t flags,
-                         int64_t ttl);
+			 int64_t ttl);
 /* acl NULL: a null vector */
 int32_t world_create_acl(struct world *, const char *path,
-                         const struct proto_acl *acl, int32_t count);
+			 const struct proto_acl *acl, int32_t count);
 int32_t world_delete(struct world *, const char *path, int32_t version);
 int32_t world_set(struct world *, const char *path, const char *data,
-                  int32_t version);
+		  int32_t version);
 int32_t world_set_acl(struct world *, const char *path,
-                      const struct proto_acl *acl, int32_t count,
-                      int32_t version);
+		      const struct proto_acl *acl, int32_t count,
+		      int32_t version);
 
 /* Operations of a multi: world_body(), then these, then world_run_multi(). */
 void world_add_create(struct world *, int32_t op, const char *path,
-                      int32_t flags);
+		      int32_t flags);
 void world_add_delete(struct world *, const char *path, int32_t version);
 void world_add_set(struct world *, const char *path, const char *data,
-                   int32_t version);
+		   int32_t version);
 void world_add_check(struct world *, const char *path, int32_t version);
 int32_t world_run_multi(struct world *);
 
@@ -81,6 +84,11 @@ bool world_has(struct world *, const char *path);
 void world_stat(struct world *, const char *path, struct tree_stat *out);
 /* The path in the reply of the last create. */
 const char *world_made(struct world *);
+
+/* The last entry, decoded. */
+struct txn_entry world_entry(const struct world *);
+/* A refusal is an error transaction without a digest, reply or events. */
+void world_assert_refused(const struct world *, int32_t err);
 
 /* One entry world:anyone ALL. */
 extern const struct proto_acl world_open_acl;

@@ -29,7 +29,7 @@ rounds(uint32_t usual)
 	return text == NULL ? usual : (uint32_t)strtoul(text, NULL, 0);
 }
 
-/* ---- captured logs ------------------------------------------------------------ */
+/* ---- captured logs ------------------------------------------------------- */
 
 struct replay {
 	struct world world;
@@ -59,9 +59,9 @@ replay_file(struct replay *replay, const char *name)
 
 		assert_int_equal(jute_get_byte(&reader), 'B');
 		assert_int_equal(prep_apply(replay->world.prep, entry,
-		                            (uint32_t)length,
-		                            &replay->world.result, &matches),
-		                 0);
+					    (uint32_t)length,
+					    &replay->world.result, &matches),
+				 0);
 		replay->world.zxid = replay->world.result.zxid;
 		world_publish(&replay->world);
 		replay->entries++;
@@ -169,7 +169,7 @@ a_bare_check_is_counted_and_changes_nothing(void **state)
 	world_close(&replay.world);
 }
 
-/* ---- single entries -------------------------------------------------------------- */
+/* ---- single entries ------------------------------------------------------ */
 
 /* Applies one record under the next zxid. Returns the result's code. */
 static int32_t
@@ -180,15 +180,15 @@ apply_one(struct world *world, const struct txn_record *record)
 	bool matches = true;
 
 	txn_put_header(&entry,
-	               &(struct txn_header){.session_id = world->session_id,
-	                                    .zxid = ++world->zxid,
-	                                    .time_ms = ++world->time_ms,
-	                                    .type = record->type});
+		       &(struct txn_header){.session_id = world->session_id,
+					    .zxid = ++world->zxid,
+					    .time_ms = ++world->time_ms,
+					    .type = record->type});
 	txn_put_record(&entry, record);
 	assert_int_equal(prep_apply(world->prep, memory,
-	                            (uint32_t)jute_written(&entry),
-	                            &world->result, &matches),
-	                 0);
+				    (uint32_t)jute_written(&entry),
+				    &world->result, &matches),
+			 0);
 	world_publish(world);
 	return world->result.err;
 }
@@ -197,11 +197,11 @@ static struct txn_record
 create_record(int32_t type, const char *path, int32_t cversion)
 {
 	return (struct txn_record){.type = type,
-	                           .path = jute_slice_of(path, strlen(path)),
-	                           .data = jute_slice_of("new", 3),
-	                           .acl = {.count = -1},
-	                           .parent_cversion = cversion,
-	                           .ttl = 1};
+				   .path = jute_slice_of(path, strlen(path)),
+				   .data = jute_slice_of("new", 3),
+				   .acl = {.count = -1},
+				   .parent_cversion = cversion,
+				   .ttl = 1};
 }
 
 static void
@@ -209,7 +209,7 @@ a_create_of_a_node_that_is_there_mends_acl_and_parent(void **state)
 {
 	(void)state;
 	static const int32_t types[] = {OP_CREATE, OP_CREATE2,
-	                                OP_CREATE_CONTAINER, OP_CREATE_TTL};
+					OP_CREATE_CONTAINER, OP_CREATE_TTL};
 	struct world world;
 	struct tree_stat before, after, parent;
 	const struct proto_acl locked = world_acl(31, "digest", "a:b");
@@ -220,8 +220,8 @@ a_create_of_a_node_that_is_there_mends_acl_and_parent(void **state)
 		const struct txn_record record =
 			create_record(types[i], "/d/n", 100 + (int32_t)i);
 
-		assert_int_equal(
-			world_create_acl(&world, "/d/n", &locked, 1), ZK_OK);
+		assert_int_equal(world_create_acl(&world, "/d/n", &locked, 1),
+				 ZK_OK);
 		world_stat(&world, "/d/n", &before);
 		world_stat(&world, "/d", &parent);
 		assert_int_equal(apply_one(&world, &record), ZK_NODEEXISTS);
@@ -288,9 +288,9 @@ paths_that_no_server_makes_do_no_harm(void **state)
 {
 	(void)state;
 	static const char *const paths[] = {"",    "/",   "//",   "//x", "x",
-	                                    "x/y", "/d/", "/d//", "/",   "d/"};
+					    "x/y", "/d/", "/d//", "/",   "d/"};
 	static const int32_t types[] = {OP_CREATE,   OP_CREATE2, OP_DELETE,
-	                                OP_SET_DATA, OP_SET_ACL, OP_CHECK};
+					OP_SET_DATA, OP_SET_ACL, OP_CHECK};
 	struct world world;
 	struct tree_counts counts;
 
@@ -310,7 +310,7 @@ paths_that_no_server_makes_do_no_harm(void **state)
 }
 
 static void
-a_ttl_that_kills_java_makes_a_plain_node_and_is_counted(void **state)
+a_ttl_that_kills_java_makes_a_plain_node(void **state)
 {
 	(void)state;
 	static const int64_t ttls[] = {0, -1, 1ll << 40, INT64_MIN};
@@ -331,6 +331,14 @@ a_ttl_that_kills_java_makes_a_plain_node_and_is_counted(void **state)
 		prep_get_counts(world.prep, &counts);
 		assert_int_equal(counts.bad_ttls, i + 1);
 	}
+	struct txn_record longest = create_record(OP_CREATE_TTL, "/t", 9);
+
+	longest.ttl = PROTO_TTL_MAX;
+	assert_int_equal(apply_one(&world, &longest), ZK_OK);
+	world_stat(&world, "/t", &stat);
+	assert_true(stat.owner == (PROTO_TTL_MASK | PROTO_TTL_MAX));
+	prep_get_counts(world.prep, &counts);
+	assert_int_equal(counts.bad_ttls, 4);
 	world_close(&world);
 }
 
@@ -379,21 +387,24 @@ entries_that_do_not_decode_change_nothing(void **state)
 		if (cut == world.entry_bytes - TXN_DIGEST_BYTES)
 			continue;
 		assert_int_equal(prep_apply(other.prep, world.entry, cut,
-		                            &other.result, &matches),
-		                 FAL_EPROTO);
+					    &other.result, &matches),
+				 FAL_EPROTO);
 	}
 	assert_false(world_has(&other, "/a"));
 	world_close(&other);
 	world_close(&world);
 }
 
-/* ---- leader and follower ------------------------------------------------------ */
+/* ---- leader and follower ------------------------------------------------- */
 
 static void
 assert_same_effects(const struct world *a, const struct world *b)
 {
 	assert_int_equal(a->result.effect_count, b->result.effect_count);
 	assert_int_equal(a->result.effects.bytes, b->result.effects.bytes);
+	/* Without paths in the entry each replica takes its own order. */
+	if (a->result.type == OP_CLOSE_SESSION && !a->options.has_close_paths)
+		return;
 	uint32_t at = 0;
 
 	for (uint32_t i = 0; i < a->result.effect_count; i++) {
@@ -412,10 +423,10 @@ assert_same_effects(const struct world *a, const struct world *b)
 		assert_int_equal(one->path_bytes, two->path_bytes);
 		assert_memory_equal(one->path, two->path, one->path_bytes);
 		assert_int_equal(acl_one->entries.bytes,
-		                 acl_two->entries.bytes);
+				 acl_two->entries.bytes);
 		assert_memory_equal(acl_one->entries.data,
-		                    acl_two->entries.data,
-		                    acl_one->entries.bytes);
+				    acl_two->entries.data,
+				    acl_one->entries.bytes);
 		at += effect_bytes(one->path_bytes);
 	}
 }
@@ -426,24 +437,24 @@ follow(struct world *leader, struct world *follower, bool wants_result)
 {
 	bool matches = true;
 
-	assert_int_equal(prep_apply(follower->prep, leader->entry,
-	                            leader->entry_bytes,
-	                            wants_result ? &follower->result : NULL,
-	                            &matches),
-	                 0);
+	assert_int_equal(
+		prep_apply(follower->prep, leader->entry, leader->entry_bytes,
+			   wants_result ? &follower->result : NULL, &matches),
+		0);
 	assert_true(matches);
 	follower->zxid = leader->zxid;
 	if (!wants_result)
 		return;
 	assert_int_equal(leader->result.type, follower->result.type);
 	assert_int_equal(leader->result.err, follower->result.err);
-	assert_int_equal(leader->result.must_close, follower->result.must_close);
+	assert_int_equal(leader->result.must_close,
+			 follower->result.must_close);
 	assert_true(leader->result.digest == follower->result.digest);
 	assert_int_equal(leader->result.reply.bytes,
-	                 follower->result.reply.bytes);
+			 follower->result.reply.bytes);
 	assert_memory_equal(leader->result.reply.data,
-	                    follower->result.reply.data,
-	                    leader->result.reply.bytes);
+			    follower->result.reply.data,
+			    leader->result.reply.bytes);
 	assert_same_effects(leader, follower);
 }
 
@@ -455,16 +466,10 @@ publish_all(struct world *leader, struct world *follower)
 }
 
 static void
-entries_give_a_follower_the_leader_s_tree_replies_and_events(void **state)
+lead_and_follow(struct prep_options options, uint64_t seed, uint32_t count)
 {
-	(void)state;
-	struct prep_options options = {.has_extended_types = true,
-	                               .is_digest_on = true,
-	                               .has_close_paths = true,
-	                               .enforce_quota = true};
-	struct random random = random_start(1);
+	struct random random = random_start(seed);
 	struct world leader, follower, recovered;
-	const uint32_t count = rounds(20000);
 	uint32_t refused = 0, good_multis = 0, bad_multis = 0;
 
 	world_open(&leader, &options);
@@ -488,13 +493,13 @@ entries_give_a_follower_the_leader_s_tree_replies_and_events(void **state)
 
 			good_multis += !has_failed;
 			bad_multis += has_failed;
-			if (has_failed)
+			if (has_failed && i > 0)
 				assert_true(leader.result.digest == digest);
 		}
 		if (leader.result.type == OP_ERROR && i > 0)
 			assert_true(leader.result.digest == digest);
 		prep_publish_session(leader.prep, leader.result.type,
-		                     leader.session_id, 10000, 1);
+				     leader.session_id, 10000, 1);
 		if (random_below(&random, 4) == 0) {
 			publish_all(&leader, &follower);
 			world_publish(&recovered);
@@ -505,14 +510,32 @@ entries_give_a_follower_the_leader_s_tree_replies_and_events(void **state)
 		}
 	}
 	/* The mix must not degenerate. */
-	assert_true(refused > count / 20 && refused < count * 3 / 4);
+	assert_true(refused > count / 20 && refused < count * 9 / 10);
 	assert_true(good_multis > count / 50 && bad_multis > count / 50);
 	world_close(&recovered);
 	world_close(&follower);
 	world_close(&leader);
 }
 
-/* ---- fuzzy snapshots ------------------------------------------------------------ */
+static void
+a_follower_gets_the_tree_replies_and_events(void **state)
+{
+	(void)state;
+	struct prep_options options = {.has_extended_types = true,
+				       .is_digest_on = true,
+				       .has_close_paths = true,
+				       .enforce_quota = true};
+
+	lead_and_follow(options, 1, rounds(20000));
+	options.has_close_paths = false;
+	options.emits_create2_as_create = true;
+	lead_and_follow(options, 3, rounds(5000));
+	options.is_digest_on = false;
+	options.has_extended_types = false;
+	lead_and_follow(options, 4, rounds(5000));
+}
+
+/* ---- fuzzy snapshots ----------------------------------------------------- */
 
 struct fuzzy {
 	struct world *leader;
@@ -532,7 +555,7 @@ leader_goes_on(struct fuzzy *fuzzy, uint32_t requests)
 	for (; requests > 0; requests--) {
 		assert_int_equal(prep_random_request(leader, fuzzy->random), 0);
 		assert_true(fuzzy->log_bytes + 4 + leader->entry_bytes <=
-		            FUZZY_LOG_BYTES);
+			    FUZZY_LOG_BYTES);
 		uint8_t *to = fuzzy->log + fuzzy->log_bytes;
 
 		memcpy(to, &leader->entry_bytes, 4);
@@ -544,15 +567,15 @@ leader_goes_on(struct fuzzy *fuzzy, uint32_t requests)
 /* Writes one node into the snapshot. False: it is gone. */
 static bool
 dump_node(struct fuzzy *fuzzy, const char *path, char (*names)[32],
-          uint32_t *name_count)
+	  uint32_t *name_count)
 {
 	struct world *leader = fuzzy->leader;
 	struct tree_stat stat;
 	uint64_t cursor = 0;
 	struct znode *child;
-	struct znode *node = tree_find(
-		leader->tree,
-		tree_path_of(leader->tree, path, (uint32_t)strlen(path)));
+	struct znode *node =
+		tree_find(leader->tree, tree_path_of(leader->tree, path,
+						     (uint32_t)strlen(path)));
 
 	if (node == NULL)
 		return false;
@@ -560,13 +583,13 @@ dump_node(struct fuzzy *fuzzy, const char *path, char (*names)[32],
 	const struct acl_list *acl =
 		acl_table_get(tree_acls(leader->tree), stat.acl);
 
-	stat.acl = acl_table_intern(tree_acls(fuzzy->loaded->tree),
-	                            &acl->entries);
+	stat.acl =
+		acl_table_intern(tree_acls(fuzzy->loaded->tree), &acl->entries);
 	assert_int_equal(tree_load_node(fuzzy->loaded->tree, path,
-	                                (uint32_t)strlen(path),
-	                                tree_spec_data(leader->tree, node),
-	                                &stat),
-	                 0);
+					(uint32_t)strlen(path),
+					tree_spec_data(leader->tree, node),
+					&stat),
+			 0);
 	*name_count = 0;
 	while ((child = tree_spec_child(leader->tree, node, &cursor)) != NULL) {
 		char text[256];
@@ -576,7 +599,7 @@ dump_node(struct fuzzy *fuzzy, const char *path, char (*names)[32],
 		text[bytes] = '\0';
 		assert_true(*name_count < 512);
 		snprintf(names[(*name_count)++], 32, "%s",
-		         strrchr(text, '/') + 1);
+			 strrchr(text, '/') + 1);
 	}
 	return true;
 }
@@ -612,9 +635,9 @@ replay_log(struct fuzzy *fuzzy)
 
 		memcpy(&bytes, fuzzy->log + at, 4);
 		assert_int_equal(prep_apply(fuzzy->loaded->prep,
-		                            fuzzy->log + at + 4, bytes, NULL,
-		                            &matches),
-		                 0);
+					    fuzzy->log + at + 4, bytes, NULL,
+					    &matches),
+				 0);
 		at += 4 + bytes;
 	}
 }
@@ -622,7 +645,7 @@ replay_log(struct fuzzy *fuzzy)
 /* Stats nodes of quotas are local state and recounted elsewhere; a fuzzy dump
  * counts them twice. So these runs compare digests, which leave them out. */
 static void
-replay_over_a_fuzzy_snapshot_ends_at_the_same_tree(void **state)
+replay_over_a_fuzzy_snapshot_ends_the_same(void **state)
 {
 	(void)state;
 	struct random random = random_start(2);
@@ -631,9 +654,9 @@ replay_over_a_fuzzy_snapshot_ends_at_the_same_tree(void **state)
 	for (uint32_t i = 0; i < count; i++) {
 		struct world leader, loaded;
 		struct fuzzy fuzzy = {.leader = &leader,
-		                      .loaded = &loaded,
-		                      .random = &random,
-		                      .log = malloc(FUZZY_LOG_BYTES)};
+				      .loaded = &loaded,
+				      .random = &random,
+				      .log = malloc(FUZZY_LOG_BYTES)};
 
 		world_open(&leader, NULL);
 		world_open(&loaded, NULL);
@@ -650,7 +673,7 @@ replay_over_a_fuzzy_snapshot_ends_at_the_same_tree(void **state)
 		world_publish(&loaded);
 		/* The last transaction's digest is the tree's. */
 		assert_true(tree_published_digest(loaded.tree) ==
-		            tree_published_digest(leader.tree));
+			    tree_published_digest(leader.tree));
 		struct tree_counts one, two;
 
 		tree_counts(leader.tree, &one);
@@ -678,15 +701,12 @@ main(void)
 			a_create_of_a_node_that_is_there_mends_acl_and_parent),
 		cmocka_unit_test(absent_nodes_and_parents_are_results),
 		cmocka_unit_test(paths_that_no_server_makes_do_no_harm),
-		cmocka_unit_test(
-			a_ttl_that_kills_java_makes_a_plain_node_and_is_counted),
+		cmocka_unit_test(a_ttl_that_kills_java_makes_a_plain_node),
 		cmocka_unit_test(
 			a_delete_over_a_fuzzy_snapshot_takes_the_subtree),
 		cmocka_unit_test(entries_that_do_not_decode_change_nothing),
-		cmocka_unit_test(
-			entries_give_a_follower_the_leader_s_tree_replies_and_events),
-		cmocka_unit_test(
-			replay_over_a_fuzzy_snapshot_ends_at_the_same_tree),
+		cmocka_unit_test(a_follower_gets_the_tree_replies_and_events),
+		cmocka_unit_test(replay_over_a_fuzzy_snapshot_ends_the_same),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

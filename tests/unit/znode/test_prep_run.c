@@ -54,8 +54,7 @@ next_reply(const struct run *run, size_t from, int32_t xid, bool is_connect)
 
 		if (frame->connection != connection || frame->is_from_client)
 			continue;
-		if (is_connect ||
-		    (int32_t)be_load32(frame->data + 4) == xid)
+		if (is_connect || (int32_t)be_load32(frame->data + 4) == xid)
 			return frame;
 	}
 	return NULL;
@@ -129,7 +128,7 @@ is_write(int32_t type)
 /* Blanks out the times in both, then compares. */
 static void
 assert_same_body(const struct vector_frame *reply,
-                 const struct txn_result *result)
+		 const struct txn_result *result)
 {
 	const size_t head = 4 + PROTO_REPLY_HEADER_BYTES;
 
@@ -144,7 +143,7 @@ assert_same_body(const struct vector_frame *reply,
 		       field->bytes);
 	}
 	assert_memory_equal(reply->data + head, result->reply.data,
-	                    result->reply.bytes);
+			    result->reply.bytes);
 }
 
 static void
@@ -159,7 +158,7 @@ write_and_compare(struct run *run, size_t index, int32_t xid, int32_t type)
 
 	assert_int_equal(proto_get_reply_header(&reader, &header), 0);
 	const int err = world_try(&run->world, type, frame->data + 12,
-	                          frame->bytes - 12);
+				  frame->bytes - 12);
 
 	assert_int_equal(header.zxid, run->world.zxid);
 	run->compared++;
@@ -186,7 +185,7 @@ add_identity(struct run *run, size_t index, int32_t xid)
 	(void)jute_take(&reader, PROTO_REQUEST_HEADER_BYTES);
 	assert_int_equal(proto_get_auth(&reader, &request), 0);
 	const int32_t err = auth_ids_add(&run->world.acl_options, client->ids,
-	                                 &request, &more);
+					 &request, &more);
 
 	assert_non_null(reply);
 	assert_int_equal(err, (int32_t)be_load32(reply->data + 16));
@@ -211,8 +210,8 @@ compare_acl(struct run *run, size_t index, int32_t xid)
 	(void)jute_take(&reader, PROTO_REQUEST_HEADER_BYTES);
 	assert_int_equal(proto_get_path(&reader, &path), 0);
 	const struct znode *node = tree_find(
-		run->world.tree, tree_path_of(run->world.tree, path.data,
-	                                      (uint32_t)path.bytes));
+		run->world.tree,
+		tree_path_of(run->world.tree, path.data, (uint32_t)path.bytes));
 
 	assert_non_null(node);
 	tree_spec_stat(run->world.tree, node, &stat);
@@ -220,11 +219,11 @@ compare_acl(struct run *run, size_t index, int32_t xid)
 		acl_table_get(tree_acls(run->world.tree), stat.acl);
 
 	acl_put_shown(&writer, acl,
-	              acl_permits(acl, run->client[frame->connection].ids,
-	                          PERM_ADMIN));
+		      acl_permits(acl, run->client[frame->connection].ids,
+				  PERM_ADMIN));
 	assert_non_null(reply);
 	assert_int_equal(jute_written(&writer) + PROTO_STAT_BYTES,
-	                 reply->bytes - 20);
+			 reply->bytes - 20);
 	assert_memory_equal(reply->data + 20, shown, jute_written(&writer));
 	run->compared++;
 }
@@ -249,15 +248,14 @@ find_effect(struct run *run, const struct vector_frame *frame)
 
 		if (effect->type == event.type &&
 		    (int32_t)effect->path_bytes == event.path.bytes &&
-		    memcmp(effect->path, event.path.data,
-		           effect->path_bytes) == 0) {
+		    memcmp(effect->path, event.path.data, effect->path_bytes) ==
+			    0) {
 			run->notified++;
 			return;
 		}
 		at += effect_bytes(effect->path_bytes);
 	}
-	fail_msg("no effect for a notification of zxid %ld",
-	         (long)header.zxid);
+	fail_msg("no effect for a notification of zxid %ld", (long)header.zxid);
 }
 
 static void
@@ -298,7 +296,7 @@ a_captured_run_gives_the_same_zxids_codes_and_bodies(void **state)
 		else if (frame->is_from_client)
 			handle_request(run, i);
 		else if (run->client[frame->connection].session_id != 0 &&
-		         frame->bytes > 4 + PROTO_REPLY_HEADER_BYTES)
+			 frame->bytes > 4 + PROTO_REPLY_HEADER_BYTES)
 			find_effect(run, frame);
 	}
 	/* All writes and getACLs of the run, and the events they caused. */

@@ -21,16 +21,16 @@
 #define STATS  "zookeeper_stats"
 
 static const struct prep_options enforcing = {.has_extended_types = true,
-                                              .is_digest_on = true,
-                                              .has_close_paths = true,
-                                              .enforce_quota = true};
+					      .is_digest_on = true,
+					      .has_close_paths = true,
+					      .enforce_quota = true};
 
 static void
 assert_text(struct world *world, const char *path, const char *expected)
 {
-	struct znode *node = tree_find(
-		world->tree,
-		tree_path_of(world->tree, path, (uint32_t)strlen(path)));
+	struct znode *node =
+		tree_find(world->tree, tree_path_of(world->tree, path,
+						    (uint32_t)strlen(path)));
 
 	assert_non_null(node);
 	const struct jute_slice data = tree_spec_data(world->tree, node);
@@ -146,7 +146,7 @@ hard_limits_refuse_and_soft_ones_do_not(void **state)
 	world_open(&world, &enforcing);
 	assert_int_equal(world_create(&world, OP_CREATE, "/a", 0), ZK_OK);
 	make_root(&world, "/a",
-	          "count=1,bytes=1=;byteHardLimit=5;countHardLimit=3");
+		  "count=1,bytes=1=;byteHardLimit=5;countHardLimit=3");
 	assert_int_equal(world_create(&world, OP_CREATE, "/a/1", 0), ZK_OK);
 	assert_int_equal(world_create(&world, OP_CREATE, "/a/2", 0), ZK_OK);
 	assert_int_equal(world_create(&world, OP_CREATE, "/a/3", 0), -125);
@@ -193,27 +193,26 @@ garbage_in_quota_nodes_is_no_limit_and_no_harm(void **state)
 	assert_int_equal(world_create(&world, OP_CREATE, "/a", 0), ZK_OK);
 	make_root(&world, "/a", "count=1,bytes=1");
 	for (size_t i = 0; i < sizeof(garbage) / sizeof(garbage[0]); i++) {
-		assert_int_equal(world_set(&world,
-		                           "/zookeeper/quota/a/" LIMITS,
-		                           garbage[i], -1),
-		                 ZK_OK);
+		assert_int_equal(world_set(&world, "/zookeeper/quota/a/" LIMITS,
+					   garbage[i], -1),
+				 ZK_OK);
 		assert_int_equal(world_set(&world, "/zookeeper/quota/a/" STATS,
-		                           garbage[i], -1),
-		                 ZK_OK);
+					   garbage[i], -1),
+				 ZK_OK);
 		assert_int_equal(world_create(&world, OP_CREATE, "/a/s", 2),
-		                 ZK_OK);
+				 ZK_OK);
 	}
 	/* Nothing was there, one node and byte were added to -1 and -1. */
 	assert_text(&world, "/zookeeper/quota/a/" STATS, "count=0,bytes=0");
 	assert_int_equal(world_set(&world, "/zookeeper/quota/a/" STATS,
-	                           "bytes=9223372036854775807;count=7,,"
-	                           "countHardLimit=5=;byteHardLimit=6",
-	                           -1),
-	                 ZK_OK);
+				   "bytes=9223372036854775807;count=7,,"
+				   "countHardLimit=5=;byteHardLimit=6",
+				   -1),
+			 ZK_OK);
 	assert_int_equal(world_create(&world, OP_CREATE, "/a/s", 2), ZK_OK);
 	assert_text(&world, "/zookeeper/quota/a/" STATS,
-	            "count=8,bytes=-9223372036854775808="
-	            ";byteHardLimit=6;countHardLimit=5");
+		    "count=8,bytes=-9223372036854775808="
+		    ";byteHardLimit=6;countHardLimit=5");
 	world_close(&world);
 }
 
@@ -225,15 +224,15 @@ stats_of_the_root_and_of_missing_paths(void **state)
 
 	world_open(&world, NULL);
 	/* Counts the tree, but the root is no quota root. */
-	assert_int_equal(world_create(&world, OP_CREATE,
-	                              "/zookeeper/quota/" STATS, 0),
-	                 ZK_OK);
+	assert_int_equal(
+		world_create(&world, OP_CREATE, "/zookeeper/quota/" STATS, 0),
+		ZK_OK);
 	assert_text(&world, "/zookeeper/quota/" STATS, "count=5,bytes=1");
 	assert_int_equal(world_create(&world, OP_CREATE, "/a", 0), ZK_OK);
 	assert_text(&world, "/zookeeper/quota/" STATS, "count=5,bytes=1");
 	make_root(&world, "/missing", "count=1,bytes=1");
 	assert_text(&world, "/zookeeper/quota/missing/" STATS,
-	            "count=0,bytes=0");
+		    "count=0,bytes=0");
 	world_close(&world);
 }
 
@@ -248,15 +247,15 @@ recounting_walks_wide_and_deep_trees(void **state)
 	assert_int_equal(world_create(&world, OP_CREATE, "/a", 0), ZK_OK);
 	for (int i = 0; i < 1500; i++)
 		assert_int_equal(world_create(&world, OP_CREATE, "/a/w", 2),
-		                 ZK_OK);
+				 ZK_OK);
 	for (int i = 0; i < 150; i++) {
 		strcat(path, "/d");
 		assert_int_equal(world_create(&world, OP_CREATE, path, 0),
-		                 ZK_OK);
+				 ZK_OK);
 	}
 	make_root(&world, "/a", "count=1,bytes=1");
 	assert_text(&world, "/zookeeper/quota/a/" STATS,
-	            "count=1651,bytes=1651");
+		    "count=1651,bytes=1651");
 	world_close(&world);
 }
 
@@ -268,7 +267,8 @@ main(void)
 		cmocka_unit_test(the_deepest_root_counts_alone),
 		cmocka_unit_test(a_failed_multi_is_not_counted),
 		cmocka_unit_test(hard_limits_refuse_and_soft_ones_do_not),
-		cmocka_unit_test(garbage_in_quota_nodes_is_no_limit_and_no_harm),
+		cmocka_unit_test(
+			garbage_in_quota_nodes_is_no_limit_and_no_harm),
 		cmocka_unit_test(stats_of_the_root_and_of_missing_paths),
 		cmocka_unit_test(recounting_walks_wide_and_deep_trees),
 	};

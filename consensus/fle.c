@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fle - the election loop of quorum-protocol.md 4.3, one notification a call.
+ *
+ * Differences to Java, none visible to a peer: the own vote is put into the box
+ * directly instead of being sent to oneself; the quiet time before a winner
+ * counts is not prolonged by messages that change nothing; it is cut short when
+ * every voter agrees or is unreachable.
+ */
+#include "consensus/fle.h"
+
+#include <string.h>
+
+#include "consensus/zab_out.h"
+
+void
+fle_init(struct fle *fle, const struct fle_options *options)
+{
+	memset(fle, 0, sizeof(*fle));
+	fle->options = *options;
+	fle->finalize_at_ms = UINT64_MAX;
+	fle->resend_at_ms = UINT64_MAX;
+	fle->proposal.leader = ZAB_NO_SID;
+}
+
+static struct fle_vote
+vote_of(const struct zab_notification *notification)
+{
+	return (struct fle_vote){
+		.leader = notification->leader,
+		.zxid = notification->zxid,
+		.round = notification->round,
+		.peer_epoch = notification->peer_epoch,
+		.state = notification->state,
+		.version = notification->version,
+	};
+}
+
+/* Tells one server our vote; round is that of the vote or of our election. */
+static void
+send_vote(const struct fle *fle, int64_t to, int32_t state, int64_t round,
+	  struct zab_actions *out)
+{
+	struct zab_action *action = zab_out(out, ZAB_DO_SEND_FLE);
+
+	action->sid = to;
+	action->notification = (struct zab_notification){
+		.state = state,
+		.version = FLE_NOTIFICATION_VERSION,
+		.leader = fle->proposal.leader,
+		.zxid = fle->proposal.zxid,
+		.round = round,
+		.peer_epoch = fle->proposal.peer_epoch,
+	};
+}
+
+/* To every voter of both configurations but this server, each once. */
+static void
+broadcast(const struct fle *fle, const struct quorum_pair *pair,
+	  struct zab_actions *out)
+{
+	const struct quorum *const both[2] = {&pair->active, &pair->next};
+	const uint32_t count = pair->has_next ? 2 : 1;
+
+	for (uint32_t q = 0; q < count; q++) {
+		for (uint32_t i = 0; i < both[q]->member_count; i++) {
+			const struct quorum_member *to = &both[q]->member[i];
+
+			if (!to->is_voter || to->sid == fle->options.sid ||
+			    (q == 1 && quorum_is_voter(both[0], to->sid)))
+				continue;
+			send_vote(fle, to->sid, FLE_LOOKING, fle->round, out);
+		}
+	}
+}
+
+static bool
+is_known_down(const struct fle *fle, int64_t sid)
+{
+	for (uint32_t i = 0; i < fle->down_count; i++)
+		if (fle->down[i] == sid)
+			return true;
+	return false;
+}
+
+/* Can no voter of this quorum come with a better vote any more? */
+static bool
+nobody_is_missing(const struct fle *fle, const struct quorum *quorum)
+{
+	for (uint32_t i = 0; i < quorum->member_count; i++) {
+		const struct quorum_member *member = &quorum->member[i];
+		const struct fle_vote *vote;
+
+		if (!member->is_voter)
+			continue;
+		vote = fle_box_get(&fle->received, member->sid);
+		if (vote && fle_vote_equal(vote, &fle->proposal))
+			continue;
+		if (!is_known_down(fle, member->sid))
+			return false;
+	}
+	return true;
+}
+
+static bool
+finish(struct fle *fle, const struct fle_vote *outcome)
+{
+	fle->proposal = *outcome;
+	fle_stop(fle);
+	return true;
+}
+
+/* Looks whether a quorum agrees with the own proposal. */
+static bool
+judge(struct fle *fle, const struct quorum_pair *pair, uint64_t now_ms)
+{
+	if (fle->is_silent ||
+	    !fle_box_agrees(&fle->received, pair, &fle->proposal)) {
+		fle->finalize_at_ms = UINT64_MAX;
+		return false;
+	}
+	if (nobody_is_missing(fle, &pair->active) &&
+	    (!pair->has_next || nobody_is_missing(fle, &pair->next)))
+		return finish(fle, &fle->proposal);
+	if (fle->finalize_at_ms == UINT64_MAX)
+		fle->finalize_at_ms = now_ms + fle->options.finalize_ms;
+	return false;
+}
+
+/* Makes `vote` the own proposal and tells everybody. */
+static void
+propose(struct fle *fle, const struct quorum_pair *pair,
+	const struct fle_vote *vote, struct zab_actions *out)
+{
+	fle->proposal = *vote;
+	fle->proposal.round = fle->round;
+	fle->proposal.state = FLE_LOOKING;
+	fle->proposal.version = FLE_NOTIFICATION_VERSION;
+	fle->finalize_at_ms = UINT64_MAX;
+	if (!fle->is_silent && quorum_pair_is_voter(pair, fle->options.sid))
+		fle_box_put(&fle->received, fle->options.sid, &fle->proposal);
+	broadcast(fle, pair, out);
+}
+
+bool
+fle_start(struct fle *fle, const struct quorum_pair *pair, int64_t last_zxid,
+	  int64_t current_epoch, bool is_silent, uint64_t now_ms,
+	  struct zab_actions *out)
+{
+	FAL_ASSERT(!fle->is_running);
+	fle->round++;
+	fle->is_running = 1;
+	fle->is_silent = is_silent;
+	fle_box_clear(&fle->received);
+	fle_box_clear(&fle->outside);
+	/* A server that is no voter shows the smallest of everything. */
+	fle->initial = (struct fle_vote){
+		INT64_MIN, INT64_MIN, fle->round, INT64_MIN, FLE_LOOKING,
+		FLE_NOTIFICATION_VERSION};
+	if (quorum_pair_is_voter(pair, fle->options.sid)) {
+		fle->initial.leader = fle->options.sid;
+		fle->initial.zxid = is_silent ? ZAB_NO_ZXID : last_zxid;
+		fle->initial.peer_epoch = is_silent ? -1 : current_epoch;
+	}
+	fle->interval_ms = fle->options.notify_min_ms;
+	fle->resend_at_ms = now_ms + fle->interval_ms;
+	propose(fle, pair, &fle->initial, out);
+	return judge(fle, pair, now_ms);
+}
+
+static bool
+note_looking(struct fle *fle, const struct quorum_pair *pair, int64_t sid,
+	     const struct fle_vote *vote, uint64_t now_ms,
+	     struct zab_actions *out)
+{
+	if (fle->is_silent || vote->zxid == ZAB_NO_ZXID)
+		return false;
+	if (vote->round < fle->round)
+		return false;
+	if (vote->round > fle->round) {
+		fle->round = vote->round;
+		fle->initial.round = vote->round;
+		fle_box_clear(&fle->received);
+		propose(fle, pair,
+			fle_vote_better(pair, vote, &fle->initial)
+				? vote
+				: &fle->initial,
+			out);
+	} else if (fle_vote_better(pair, vote, &fle->proposal)) {
+		propose(fle, pair, vote, out);
+	}
+	fle_box_put(&fle->received, sid, vote);
+	return judge(fle, pair, now_ms);
+}
+
+/* The sender follows or leads: is there an ensemble to join? */
+static bool
+note_established(struct fle *fle, const struct quorum_pair *pair, int64_t sid,
+		 const struct fle_vote *vote)
+{
+	const int64_t self = fle->options.sid;
+
+	/* A silent server must not lead, whatever others remember. */
+	if (fle->is_silent && vote->leader == self)
+		return false;
+	if (vote->round == fle->round && !fle->is_silent) {
+		fle_box_put(&fle->received, sid, vote);
+		if (fle_box_agrees(&fle->received, pair, vote) &&
+		    fle_box_confirms(&fle->received, self, fle->round, vote))
+			return finish(fle, vote);
+	}
+	fle_box_put(&fle->outside, sid, vote);
+	if (!fle_box_agrees(&fle->outside, pair, vote) ||
+	    !fle_box_confirms(&fle->outside, self, fle->round, vote))
+		return false;
+	if (vote->round > fle->round)
+		fle->round = vote->round;
+	return finish(fle, vote);
+}
+
+/* What the receiving side owes to a sender, whatever comes of the message. */
+static void
+answer(const struct fle *fle, const struct quorum_pair *pair, int32_t state,
+       int64_t sid, const struct fle_vote *vote, struct zab_actions *out)
+{
+	/* Between two elections there is no vote to tell. */
+	if (fle->proposal.leader == ZAB_NO_SID ||
+	    (state == FLE_LOOKING && !fle->is_running))
+		return;
+	if (!quorum_pair_is_voter(pair, sid))
+		send_vote(fle, sid, state, fle->round, out);
+	else if (vote->state != FLE_LOOKING)
+		return;
+	else if (state != FLE_LOOKING)
+		send_vote(fle, sid, state, fle->proposal.round, out);
+	else if (vote->round < fle->round)
+		send_vote(fle, sid, state, fle->round, out);
+}
+
+static void
+mark_up(struct fle *fle, int64_t sid)
+{
+	for (uint32_t i = 0; i < fle->down_count; i++) {
+		if (fle->down[i] != sid)
+			continue;
+		fle->down[i] = fle->down[--fle->down_count];
+		fle->down[fle->down_count] = 0;
+		return;
+	}
+}
+
+bool
+fle_note(struct fle *fle, const struct quorum_pair *pair, int32_t state,
+	 int64_t sid, const struct zab_notification *notification,
+	 uint64_t now_ms, struct zab_actions *out)
+{
+	const struct fle_vote vote = vote_of(notification);
+
+	FAL_ASSERT(!fle->is_running || state == FLE_LOOKING);
+	if (sid == fle->options.sid)
+		return false; /* The same sid configured twice. */
+	mark_up(fle, sid);
+	answer(fle, pair, state, sid, &vote, out);
+	if (!fle->is_running || !quorum_pair_is_voter(pair, sid) ||
+	    !quorum_pair_is_voter(pair, vote.leader))
+		return false;
+	switch (vote.state) {
+	case FLE_LOOKING:
+		return note_looking(fle, pair, sid, &vote, now_ms, out);
+	case FLE_FOLLOWING:
+	case FLE_LEADING:
+		return note_established(fle, pair, sid, &vote);
+	default:
+		return false;
+	}
+}
+
+bool
+fle_link(struct fle *fle, const struct quorum_pair *pair, int64_t sid,
+	 bool is_up)
+{
+	mark_up(fle, sid);
+	if (is_up || fle->down_count == FLE_BOX_MAX)
+		return false;
+	fle->down[fle->down_count++] = sid;
+	/* Only the end of a quiet time that runs can come earlier by this. */
+	if (!fle->is_running || fle->finalize_at_ms == UINT64_MAX)
+		return false;
+	return judge(fle, pair, 0);
+}
+
+bool
+fle_tick(struct fle *fle, const struct quorum_pair *pair, uint64_t now_ms,
+	 struct zab_actions *out)
+{
+	if (!fle->is_running)
+		return false;
+	if (now_ms >= fle->finalize_at_ms)
+		return finish(fle, &fle->proposal);
+	if (now_ms >= fle->resend_at_ms) {
+		broadcast(fle, pair, out);
+		fle->interval_ms *= 2;
+		if (fle->interval_ms > fle->options.notify_max_ms)
+			fle->interval_ms = fle->options.notify_max_ms;
+		fle->resend_at_ms = now_ms + fle->interval_ms;
+	}
+	return false;
+}
+
+void
+fle_appoint(struct fle *fle, int64_t leader)
+{
+	FAL_ASSERT(!fle->is_running);
+	fle->proposal = (struct fle_vote){
+		.leader = leader,
+		.round = -1,
+		.peer_epoch = -1,
+		.state = FLE_LOOKING,
+		.version = FLE_NOTIFICATION_VERSION};
+}
+
+void
+fle_set_epoch(struct fle *fle, int64_t epoch)
+{
+	fle->proposal.peer_epoch = epoch;
+}
+
+void
+fle_stop(struct fle *fle)
+{
+	fle->is_running = 0;
+	fle->finalize_at_ms = UINT64_MAX;
+	fle->resend_at_ms = UINT64_MAX;
+}
+
+uint64_t
+fle_wake_ms(const struct fle *fle)
+{
+	return fle->finalize_at_ms < fle->resend_at_ms ? fle->finalize_at_ms
+						       : fle->resend_at_ms;
+}

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FALCONER_CONSENSUS_ZAB_CORE_H
+#define FALCONER_CONSENSUS_ZAB_CORE_H
+
+/*
+ * zab_core - the state of a core, shared by the files of consensus/ only.
+ *
+ *   zab.c           dispatch of events, start, what all roles have in common
+ *   zab_lead.c      leader: epochs, establishing, proposals, liveness
+ *   zab_learners.c  leader: the connections of its learners
+ *   zab_follow.c    learner: discovery and synchronization
+ *   zab_apply.c     learner: broadcast
+ *   zab_reconfig.c  both: dynamic configurations
+ *
+ * A role's struct is zeroed when the role begins; the rest outlives roles.
+ */
+
+#include "consensus/fle.h"
+#include "consensus/zab.h"
+#include "consensus/zab_acks.h"
+#include "consensus/zab_history.h"
+#include "consensus/zab_out.h"
+
+#define ZAB_NEVER UINT64_MAX
+
+/* Syncs of one connection that wait; see zab_syncs.h. */
+#define ZAB_SYNC_RUNS 16u
+
+struct zab_sync_run {
+	int64_t zxid;   /* done when this is committed */
+	uint64_t round; /* and this PING round is confirmed */
+	uint32_t count;
+	uint32_t reserved; /* zero */
+};
+
+struct zab_syncs {
+	uint32_t count;
+	uint32_t reserved; /* zero */
+	struct zab_sync_run run[ZAB_SYNC_RUNS];
+};
+
+/* Stations of a learner at its leader, in order. */
+enum zab_station {
+	ZAB_ST_FREE = 0,
+	ZAB_ST_CONNECTED, /* has said nothing yet */
+	ZAB_ST_INFO,      /* told its accepted epoch */
+	ZAB_ST_EPOCH,     /* was told the new epoch */
+	ZAB_ST_ACKED,     /* took it; waits for synchronization */
+	ZAB_ST_SYNCING,   /* NEWLEADER is behind its history */
+	ZAB_ST_SYNCED,    /* acknowledged NEWLEADER */
+	ZAB_ST_ACTIVE,    /* UPTODATE was sent */
+};
+
+struct zab_learner {
+	uint32_t station; /* enum zab_station */
+	bool is_observer;
+	bool is_nonvoting; /* has no seat before it is confirmed */
+	struct quorum_seat seat;
+	int64_t sid;
+	int64_t zxid;        /* of its ACKEPOCH */
+	int64_t announced_zxid; /* COMMIT or INFORM was sent up to here */
+	uint64_t deadline_ms;
+	/* The oldest proposal that is not acknowledged, sampled. */
+	int64_t probe_zxid;
+	uint64_t probe_ms;
+	/* PINGs of the broadcast phase: the n-th echo answers the n-th PING. */
+	uint64_t pings_sent, pings_echoed;
+	uint64_t confirm_ping; /* echo that confirms the round; 0: none */
+	uint64_t confirm_round; /* non-voting: round that must be confirmed */
+	struct zab_syncs syncs;
+};
+
+enum zab_lead_step {
+	ZAB_LEAD_EPOCHS = 0, /* collects accepted epochs */
+	ZAB_LEAD_ACCEPT,     /* its own acceptedEpoch is being written */
+	ZAB_LEAD_ACKS,       /* collects ACKEPOCH */
+	ZAB_LEAD_CURRENT,    /* its own currentEpoch is being written */
+	ZAB_LEAD_SYNC,       /* collects ACKs of NEWLEADER */
+	ZAB_LEAD_ACTIVE,
+};
+
+struct zab_lead {
+	uint32_t step; /* enum zab_lead_step */
+	bool is_disloyal;
+	bool is_yielding;
+	uint16_t yield_why; /* enum zab_reason */
+	bool yield_pauses;
+	uint64_t began_ms;
+	uint64_t deadline_ms; /* of the step, until ACTIVE */
+	uint64_t ping_ms;     /* next PINGs and checks */
+	int64_t highest_accepted;
+	int64_t epoch;         /* 0 until fixed */
+	int64_t elected_epoch; /* currentEpoch before this one */
+	int64_t base_zxid;     /* end of the log before this epoch */
+	struct quorum_votes electors;
+	struct quorum_votes epoch_acks;     /* durable promises */
+	struct quorum_votes newleader_acks; /* durable histories */
+	struct zab_acks acks;
+	uint64_t used_slots;     /* a connection */
+	uint64_t proposal_slots; /* get PROPOSAL */
+	uint64_t commit_slots;   /* get COMMIT */
+	uint64_t inform_slots;   /* get INFORM */
+	/* PING rounds that prove leadership. */
+	uint64_t round_begun, round_done;
+	struct zab_syncs own_syncs;
+	/* The limping disk. */
+	uint64_t durable_moved_ms; /* or when something began to wait for it */
+	int64_t lag_zxid;          /* commit point at lag_ms */
+	uint64_t lag_ms;
+	uint64_t lagging_ms; /* since when; ZAB_NEVER: it does not lag */
+};
+
+enum zab_follow_step {
+	ZAB_FOLLOW_DIAL = 0, /* waits to dial again */
+	ZAB_FOLLOW_DIALING,
+	ZAB_FOLLOW_INFO,    /* told the own epoch, waits for LEADERINFO */
+	ZAB_FOLLOW_ACCEPT,  /* acceptedEpoch is being written */
+	ZAB_FOLLOW_ACKED,   /* sent ACKEPOCH, waits for DIFF, TRUNC or SNAP */
+	ZAB_FOLLOW_SYNC,    /* history comes in */
+	ZAB_FOLLOW_FLUSH,   /* NEWLEADER came; history is being made durable */
+	ZAB_FOLLOW_CURRENT, /* currentEpoch is being written */
+	ZAB_FOLLOW_READY,   /* acknowledged NEWLEADER, waits for UPTODATE */
+	ZAB_FOLLOW_ACTIVE,
+};
+
+struct zab_follow {
+	uint32_t step; /* enum zab_follow_step */
+	uint32_t dials;
+	int64_t epoch;          /* of the leader; 0 before LEADERINFO */
+	int64_t reply_epoch;    /* what ACKEPOCH will say */
+	int64_t promised_zxid;  /* history that DIFF announced; 0: none */
+	int64_t config_version; /* that NEWLEADER brought; -1: none */
+	int64_t held_first, held_last; /* first > last: nothing is held */
+	int64_t held_committed; /* commits seen for what is held; 0: none */
+	int64_t acked_zxid;     /* ACK was sent up to here, in this epoch */
+	uint64_t dial_ms;       /* next DIAL */
+	uint64_t deadline_ms;
+};
+
+enum zab_busy {
+	ZAB_IDLE = 0,
+	ZAB_TRUNCATING,
+	ZAB_INSTALLING,
+	ZAB_RELOADING,
+};
+
+struct zab_core {
+	struct zab_core_options options;
+	bool is_started, is_dead, is_nonvoting, is_serving;
+	uint8_t role;  /* enum fle_state */
+	uint8_t phase; /* enum zab_phase */
+	uint8_t busy;  /* enum zab_busy: the disk changes under us */
+	bool wants_snapshot; /* a TRUNC could not be done */
+	uint64_t now_ms;
+	int64_t leader; /* sid; ZAB_NO_SID while LOOKING */
+	struct quorum_pair pair;
+	/* Promises: durable, and on their way to the disk (0: nothing is). */
+	int64_t accepted_epoch, current_epoch;
+	int64_t accepted_writing, current_writing;
+	int64_t config_writing; /* version; 0: nothing */
+	struct zab_history history;
+	int64_t durable_zxid;
+	int64_t committed_zxid; /* published, or a lower bound after start */
+	int64_t busy_zxid;
+	int64_t appointed; /* leader named by a reconfiguration, or NO_SID */
+	uint64_t abstain_until_ms;
+	struct fle fle;
+	struct zab_lead lead;
+	struct zab_follow follow;
+	struct zab_learner learner[ZAB_CONNS_MAX];
+};
+
+static inline uint64_t
+zab_init_ms(const struct zab_core *core)
+{
+	return (uint64_t)core->options.init_limit * core->options.tick_ms;
+}
+
+static inline uint64_t
+zab_sync_ms(const struct zab_core *core)
+{
+	return (uint64_t)core->options.sync_limit * core->options.tick_ms;
+}
+
+/* ---- zab.c ---- */
+
+/* Ends the role, closes what it had and begins an election as soon as log and
+ * memory are at rest. */
+void zab_look(struct zab_core *core, enum zab_reason why,
+	      struct zab_actions *out);
+void zab_die(struct zab_core *core, enum zab_reason why,
+	     struct zab_actions *out);
+void zab_tell_state(struct zab_core *core, enum zab_reason why,
+		    struct zab_actions *out);
+/* Requests to the disk, noted until they are answered. */
+void zab_persist_accepted(struct zab_core *core, int64_t epoch,
+			  struct zab_actions *out);
+void zab_persist_current(struct zab_core *core, int64_t epoch,
+			 struct zab_actions *out);
+void zab_persist_config(struct zab_core *core, int64_t version,
+			struct zab_actions *out);
+/* Publishes up to zxid, unless it is published already. */
+void zab_publish(struct zab_core *core, int64_t zxid, struct zab_actions *out);
+/* The first zxid after `zxid` in the epoch of this reign. */
+int64_t zab_next_in_epoch(int64_t zxid, int64_t epoch);
+
+/* ---- zab_lead.c ---- */
+void zab_lead_begin(struct zab_core *core, struct zab_actions *out);
+void zab_lead_accepted(struct zab_core *core, struct zab_actions *out);
+void zab_lead_current(struct zab_core *core, struct zab_actions *out);
+void zab_lead_durable(struct zab_core *core, struct zab_actions *out);
+void zab_lead_propose(struct zab_core *core, const struct zab_event *event,
+		      struct zab_actions *out);
+void zab_lead_yield(struct zab_core *core, enum zab_reason why, bool pauses,
+		    struct zab_actions *out);
+void zab_lead_heard_looking(struct zab_core *core, int64_t sid, int64_t round,
+			    int64_t leader, struct zab_actions *out);
+void zab_lead_tick(struct zab_core *core, struct zab_actions *out);
+uint64_t zab_lead_wake_ms(const struct zab_core *core);
+/* After every change that may complete a quorum of the present step. */
+void zab_lead_advance(struct zab_core *core, struct zab_actions *out);
+/* The voter in that seat acknowledged zxid: commits what that completes. */
+int zab_lead_ack(struct zab_core *core, struct quorum_seat seat, int64_t zxid,
+		 struct zab_actions *out);
+struct quorum_seat zab_own_seat(const struct zab_core *core);
+/* Would the synchronized voters but this server be a quorum? */
+bool zab_lead_others_suffice(const struct zab_core *core);
+
+/* ---- zab_learners.c ---- */
+void zab_learner_up(struct zab_core *core, uint32_t slot,
+		    struct zab_actions *out);
+void zab_learner_packet(struct zab_core *core, const struct zab_event *event,
+			struct zab_actions *out);
+/* Forgets a learner whose connection is gone. */
+void zab_learner_drop(struct zab_core *core, uint32_t slot);
+void zab_learner_close(struct zab_core *core, uint32_t slot,
+		       enum zab_reason why, struct zab_actions *out);
+/* Everyone who waits for it is told the epoch, synchronized, let in. */
+void zab_learners_send_epoch(struct zab_core *core, struct zab_actions *out);
+void zab_learners_sync(struct zab_core *core, struct zab_actions *out);
+void zab_learners_activate(struct zab_core *core, struct zab_actions *out);
+/* PINGs, and those who are silent or slow are closed. */
+void zab_learners_ping(struct zab_core *core, struct zab_actions *out);
+void zab_learners_check(struct zab_core *core, struct zab_actions *out);
+/* After a change of the pair. */
+void zab_learners_reseat(struct zab_core *core);
+
+/* ---- zab_syncs.c ---- */
+void zab_sync_request(struct zab_core *core, uint32_t slot,
+		      struct zab_actions *out);
+void zab_syncs_answer(struct zab_core *core, struct zab_actions *out);
+/* Begins a PING round that proves leadership, unless one is on its way. */
+void zab_confirm_begin(struct zab_core *core, struct zab_actions *out);
+/* An echo came: is the round confirmed? */
+void zab_confirm_note(struct zab_core *core, struct zab_actions *out);
+/* The round that proves leadership after now. */
+uint64_t zab_confirm_next(const struct zab_core *core);
+
+/* ---- zab_follow.c ---- */
+void zab_follow_begin(struct zab_core *core, int64_t leader,
+		      struct zab_actions *out);
+void zab_follow_up(struct zab_core *core, struct zab_actions *out);
+void zab_follow_down(struct zab_core *core, struct zab_actions *out);
+void zab_follow_packet(struct zab_core *core, const struct zab_event *event,
+		       struct zab_actions *out);
+void zab_follow_accepted(struct zab_core *core, struct zab_actions *out);
+void zab_follow_flush(struct zab_core *core, struct zab_actions *out);
+void zab_follow_current(struct zab_core *core, struct zab_actions *out);
+void zab_follow_tick(struct zab_core *core, struct zab_actions *out);
+uint64_t zab_follow_wake_ms(const struct zab_core *core);
+bool zab_follow_has_held(const struct zab_core *core);
+
+/* ---- zab_apply.c ---- */
+/* PROPOSAL, COMMIT, INFORM and the activating forms, in every step of a
+ * learner after discovery. */
+void zab_apply_packet(struct zab_core *core, const struct zab_event *event,
+		      struct zab_actions *out);
+/* UPTODATE: what was held goes to the log, what was committed is published. */
+void zab_apply_held(struct zab_core *core, struct zab_actions *out);
+/* Acknowledges what has become durable. */
+void zab_apply_acks(struct zab_core *core, struct zab_actions *out);
+
+/* ---- zab_reconfig.c ---- */
+bool zab_is_observer(const struct zab_core *core);
+/* A reconfiguration was proposed at zxid. */
+void zab_reconfig_begin(struct zab_core *core, const struct quorum *config,
+			int64_t zxid, struct zab_actions *out);
+/* A next configuration that is not in the own log is forgotten. */
+void zab_reconfig_drop_lost(struct zab_core *core);
+/* Leader: the next configuration is committed. Returns false if this server
+ * no longer leads. */
+bool zab_reconfig_commit_lead(struct zab_core *core, struct zab_actions *out);
+/* Learner: it is, and the leader named its successor (NO_SID: nobody). */
+void zab_reconfig_commit_follow(struct zab_core *core, int64_t designated,
+				struct zab_actions *out);
+/* Learner: NEWLEADER brought a configuration. */
+void zab_reconfig_note_newleader(struct zab_core *core,
+				 const struct quorum *config,
+				 struct zab_actions *out);
+/* LOOKING: a notification brought a newer one. True if it was taken. */
+bool zab_reconfig_adopt(struct zab_core *core, const struct quorum *config,
+			struct zab_actions *out);
+/* May this configuration be proposed now? */
+bool zab_reconfig_is_possible(const struct zab_core *core,
+			      const struct quorum *config);
+
+#endif

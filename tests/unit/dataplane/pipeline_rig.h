@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FALCONER_TESTS_PIPELINE_RIG_H
+#define FALCONER_TESTS_PIPELINE_RIG_H
+
+/*
+ * pipeline_rig - a READER and the ZAB role in one thread, between clients that
+ * the test plays (fake_stream) and a log in memory whose durability the test
+ * decides. Clocks are the test's too, so nothing here depends on time.
+ */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "dataplane/reader.h"
+#include "dataplane/zab.h"
+#include "fake_stream.h"
+
+#define RIG_ENTRY_MAX  (2u << 20)
+#define RIG_TIMEOUT_MS 10000
+
+struct rig {
+	struct acl_options acl;
+	struct tree *tree;
+	struct session_table *sessions;
+	struct prep *prep;
+	struct delta_ring *deltas;
+	struct fake_core *streams;
+	struct lcore lcore;
+	struct channel channel;
+	struct stats stats;
+	struct reader *reader;
+	struct zab *zab;
+	uint64_t now_ms;
+
+	/* The log. */
+	uint8_t entry[RIG_ENTRY_MAX];
+	int64_t written, durable;
+	bool is_slow; /* durable moves only by rig_sync() */
+	bool has_no_space;
+	uint32_t commits, kicks, rolls;
+
+	uint32_t words_asked;
+	struct reader_word word;
+};
+
+/* A client of the rig. */
+struct rig_client {
+	struct rig *rig;
+	uint32_t stream;
+	int64_t session_id;
+	int32_t next_xid;
+};
+
+void rig_start(struct rig *);
+void rig_stop(struct rig *);
+/* Some rounds of both roles: enough for anything that waits for no log. */
+void rig_run(struct rig *);
+/* Everything written becomes durable; then rounds. */
+void rig_sync(struct rig *);
+
+/* Connects and opens a session. */
+struct rig_client rig_client(struct rig *);
+/* Sends a request whose body is in `body`; returns its xid. */
+int32_t rig_request(struct rig_client *, int32_t op,
+		    const struct jute_writer *body);
+int32_t rig_create(struct rig_client *, const char *path, const char *data,
+		   int32_t flags);
+int32_t rig_set_data(struct rig_client *, const char *path, const char *data);
+int32_t rig_get_data(struct rig_client *, const char *path, bool has_watch);
+int32_t rig_path_op(struct rig_client *, int32_t op, const char *path);
+int32_t rig_bare_op(struct rig_client *, int32_t op);
+
+/* The next frame of the server, which must be there. */
+struct rig_reply {
+	struct proto_reply_header header;
+	struct jute_reader body;
+};
+struct rig_reply rig_reply(struct rig_client *);
+/* Asserts that nothing is there. */
+void rig_expect_silence(struct rig_client *);
+/* The next reply answers xid with err; returns its zxid. */
+int64_t rig_expect(struct rig_client *, int32_t xid, int32_t err);
+/* The next reply answers xid and its data is `data`. */
+void rig_expect_data(struct rig_client *, int32_t xid, const char *data);
+
+#endif

@@ -1,0 +1,716 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Goal: every captured snapshot is read, whatever its coding; what is written
+ * is what would be read, byte for byte where a captured file shows how; a file
+ * that is torn or flipped anywhere is refused and loads nothing by mistake;
+ * snapshots of a living tree show the pinned state, and after a slide are
+ * repaired by replay.
+ *
+ * Method: captured files; a rewritten captured file must equal the original;
+ * every truncation and a flip in every byte of a small file; random trees
+ * against a map of paths. FAL_SEED, FAL_ROUNDS.
+ */
+
+#include "recover_testing.h"
+
+#include "store/snapshot_job.h"
+
+#define CODING_DIGEST 0x244c60d22aull
+#define NODES_MAX     4000u
+#define OUT_DIR       RT_DIR
+
+static int
+scan_file(struct rt *rt, const char *name, const struct snapshot_visitor *to,
+	  struct snapshot_info *info, struct snapshot_fault *fault)
+{
+	char path[RT_PATH_BYTES];
+
+	snprintf(path, sizeof(path), RT_DIR "/%s", name);
+	return snapshot_scan(disk_mem_disk(rt->mem), path,
+			     file_name_parse(name).coding, to, info, fault);
+}
+
+static int
+load_file(struct rt *rt, const char *name, struct snapshot_info *info,
+	  struct snapshot_fault *fault)
+{
+	const struct file_name parsed = file_name_parse(name);
+	char path[RT_PATH_BYTES];
+
+	snprintf(path, sizeof(path), RT_DIR "/%s", name);
+	rt_forget_sessions(rt);
+	return snapshot_load(disk_mem_disk(rt->mem), path, parsed.coding,
+			     parsed.zxid, rt->tree, rt_session, rt, info,
+			     fault);
+}
+
+static void
+one_state_in_three_codings_is_the_same(void **arg)
+{
+	static const char *const names[] = {"snapshot.10000007e",
+					    "snapshot.10000007e.gz",
+					    "snapshot.10000007e.snappy"};
+
+	(void)arg;
+	for (uint32_t i = 0; i < 3; i++) {
+		struct rt rt;
+		struct snapshot_info info;
+		struct snapshot_fault fault;
+		char golden[RT_PATH_BYTES];
+
+		rt_begin(&rt);
+		snprintf(golden, sizeof(golden), "snapshot-encodings/%s",
+			 names[i]);
+		rt_put(&rt, golden, names[i]);
+		assert_int_equal(load_file(&rt, names[i], &info, &fault), 0);
+		assert_int_equal(tree_published_digest(rt.tree), CODING_DIGEST);
+		assert_int_equal(rt_nodes(&rt), 78);
+		assert_int_equal(info.nodes, 78);
+		assert_int_equal(info.sessions, 3);
+		assert_true(info.has_digest);
+		assert_int_equal(info.digest_zxid, 0x10000007e);
+		assert_int_equal(info.digest, CODING_DIGEST);
+		assert_int_equal(info.has_last_zxid, i == 0);
+		rt_end(&rt);
+	}
+}
+
+static void
+the_empty_database_has_its_known_digest(void **arg)
+{
+	struct rt rt;
+	struct snapshot_info info;
+	struct snapshot_fault fault;
+
+	(void)arg;
+	rt_begin(&rt);
+	rt_put(&rt, "txn-types/snapshot.0", "snapshot.0");
+	assert_int_equal(load_file(&rt, "snapshot.0", &info, &fault), 0);
+	assert_int_equal(tree_published_digest(rt.tree), 0x51c6d660);
+	assert_int_equal(info.bytes, 595);
+	assert_int_equal(info.acls, 1);
+	/* One seal only. */
+	rt_put(&rt, "no-digest/snapshot.0", "snapshot.0");
+	assert_int_equal(load_file(&rt, "snapshot.0", &info, &fault), 0);
+	assert_false(info.has_digest || info.has_last_zxid);
+	rt_end(&rt);
+}
+
+/* ---- writing what was read --------------------------------------------------
+ */
+
+struct copier {
+	struct snapshot_out *out;
+	struct snapshot_session sessions[RT_SESSIONS];
+	uint32_t session_count, acl_count;
+	uint8_t *acls;
+	size_t acl_bytes;
+	bool has_begun;
+};
+
+static int
+copy_session(void *arg, int64_t id, int32_t timeout_ms)
+{
+	struct copier *copier = arg;
+
+	assert_true(copier->session_count < RT_SESSIONS);
+	copier->sessions[copier->session_count++] =
+		(struct snapshot_session){.id = id, .timeout_ms = timeout_ms};
+	return 0;
+}
+
+static int
+copy_acl(void *arg, int64_t id, const struct jute_vector *acl)
+{
+	struct copier *copier = arg;
+	uint8_t *to;
+
+	copier->acls =
+		realloc(copier->acls, copier->acl_bytes + 12 + acl->bytes);
+	assert_non_null(copier->acls);
+	to = copier->acls + copier->acl_bytes;
+	be_store64(to, (uint64_t)id);
+	be_store32(to + 8, (uint32_t)acl->count);
+	memcpy(to + 12, acl->data, acl->bytes);
+	copier->acl_bytes += 12 + acl->bytes;
+	copier->acl_count++;
+	return 0;
+}
+
+static int
+copy_node(void *arg, struct jute_slice path, struct jute_slice data,
+	  int64_t acl_id, const struct tree_stat *stat)
+{
+	struct copier *copier = arg;
+
+	if (!copier->has_begun) {
+		snapshot_out_sessions(copier->out, copier->sessions,
+				      copier->session_count);
+		snapshot_out_acls(copier->out, copier->acl_count);
+		snapshot_out_raw(copier->out, copier->acls, copier->acl_bytes);
+		copier->has_begun = true;
+	}
+	snapshot_out_node(copier->out, path, data, acl_id, stat);
+	return 0;
+}
+
+/* Reads `name` and writes it as a snapshot of `zxid` in that coding. */
+static void
+rewrite(struct rt *rt, const char *name, uint64_t zxid, enum file_coding coding)
+{
+	struct copier copier = {.session_count = 0};
+	const struct snapshot_visitor visitor = {.arg = &copier,
+						 .session = copy_session,
+						 .acl = copy_acl,
+						 .node = copy_node};
+	struct snapshot_info info;
+	struct snapshot_fault fault;
+
+	assert_int_equal(snapshot_out_create(disk_mem_disk(rt->mem), RT_DIR,
+					     zxid, coding, &copier.out),
+			 0);
+	assert_int_equal(scan_file(rt, name, &visitor, &info, &fault), 0);
+	assert_int_equal(snapshot_out_finish(copier.out, &info), 0);
+	free(copier.acls);
+}
+
+static void
+a_rewritten_file_equals_the_captured_one(void **arg)
+{
+	static const char *const files[] = {
+		"txn-types/snapshot.0",
+		"txn-types/snapshot.100000014",
+		"no-digest/snapshot.0",
+		"snapshot-encodings/snapshot.10000007e",
+		"fixture-full/server1/version-2/snapshot.10000006f",
+		"reconfig/version-2/snapshot.0",
+	};
+
+	(void)arg;
+	for (uint32_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		struct rt rt;
+		size_t bytes = 0, own_bytes = 0;
+		const uint8_t *data, *own;
+
+		rt_begin(&rt);
+		rt_put(&rt, files[i], "snapshot.1");
+		rewrite(&rt, "snapshot.1", 2, FILE_PLAIN);
+		data = disk_mem_bytes(rt.mem, RT_DIR "/snapshot.1", &bytes);
+		own = disk_mem_bytes(rt.mem, RT_DIR "/snapshot.2", &own_bytes);
+		assert_non_null(data);
+		assert_non_null(own);
+		assert_int_equal(own_bytes, bytes);
+		assert_memory_equal(own, data, bytes);
+		/* Nothing hidden stays behind. */
+		assert_null(disk_mem_bytes(
+			rt.mem, RT_DIR "/" SNAPSHOT_HIDDEN_PREFIX "snapshot.2",
+			&bytes));
+		rt_end(&rt);
+	}
+}
+
+static void
+what_is_written_compressed_is_read_again(void **arg)
+{
+	static const char *const names[] = {"snapshot.2", "snapshot.2.gz",
+					    "snapshot.2.snappy"};
+
+	(void)arg;
+	for (uint32_t coding = 0; coding < 3; coding++) {
+		struct rt rt;
+		struct snapshot_info info;
+		struct snapshot_fault fault;
+		char path[RT_PATH_BYTES];
+
+		rt_begin(&rt);
+		rt_put(&rt, "snapshot-encodings/snapshot.10000007e",
+		       "snapshot.1");
+		rewrite(&rt, "snapshot.1", 2, (enum file_coding)coding);
+		snprintf(path, sizeof(path), RT_DIR "/%s", names[coding]);
+		assert_int_equal(snapshot_test(disk_mem_disk(rt.mem), path,
+					       (enum file_coding)coding),
+				 0);
+		assert_int_equal(load_file(&rt, names[coding], &info, &fault),
+				 0);
+		assert_int_equal(tree_published_digest(rt.tree), CODING_DIGEST);
+		assert_true(info.has_last_zxid);
+		rt_end(&rt);
+	}
+}
+
+/* ---- damage
+ * ------------------------------------------------------------------- */
+
+static void
+put_bytes(struct rt *rt, const char *name, const uint8_t *data, size_t bytes)
+{
+	char path[RT_PATH_BYTES];
+
+	snprintf(path, sizeof(path), RT_DIR "/%s", name);
+	assert_int_equal(disk_mem_put(rt->mem, path, data, bytes), 0);
+}
+
+/* Ends that leave whole sections are complete files of older versions. */
+static bool
+is_section_end(size_t at)
+{
+	return at == 595 || at == 595 - 33;
+}
+
+static void
+every_truncation_is_refused(void **arg)
+{
+	struct rt rt;
+	struct snapshot_info info;
+	struct snapshot_fault fault;
+	size_t bytes = 0;
+	uint8_t *data =
+		testing_load(GOLDEN_DIR "/disk/txn-types/snapshot.0", &bytes);
+
+	(void)arg;
+	rt_begin(&rt);
+	assert_int_equal(bytes, 595);
+	for (size_t at = 0; at <= bytes; at++) {
+		put_bytes(&rt, "snapshot.1", data, at);
+		assert_int_equal(load_file(&rt, "snapshot.1", &info, &fault),
+				 is_section_end(at) ? 0 : FAL_ECORRUPT);
+	}
+	free(data);
+	rt_end(&rt);
+}
+
+static void
+every_flipped_byte_is_refused(void **arg)
+{
+	struct rt rt;
+	struct snapshot_info info;
+	struct snapshot_fault fault;
+	size_t bytes = 0;
+	uint8_t *data =
+		testing_load(GOLDEN_DIR "/disk/txn-types/snapshot.0", &bytes);
+
+	(void)arg;
+	rt_begin(&rt);
+	for (size_t at = 0; at < bytes; at++) {
+		data[at] ^= (uint8_t)(1u << at % 8);
+		put_bytes(&rt, "snapshot.1", data, bytes);
+		assert_int_equal(load_file(&rt, "snapshot.1", &info, &fault),
+				 FAL_ECORRUPT);
+		data[at] ^= (uint8_t)(1u << at % 8);
+	}
+	free(data);
+	rt_end(&rt);
+}
+
+static void
+damaged_compressed_files_are_refused(void **arg)
+{
+	static const char *const names[] = {"snapshot.10000007e.gz",
+					    "snapshot.10000007e.snappy"};
+
+	(void)arg;
+	for (uint32_t i = 0; i < 2; i++) {
+		struct rt rt;
+		struct snapshot_info info;
+		struct snapshot_fault fault;
+		char golden[RT_PATH_BYTES];
+		size_t bytes = 0;
+		uint8_t *data;
+
+		rt_begin(&rt);
+		snprintf(golden, sizeof(golden),
+			 GOLDEN_DIR "/disk/snapshot-encodings/%s", names[i]);
+		data = testing_load(golden, &bytes);
+		for (size_t at = 0; at < bytes; at += 13) {
+			int err;
+
+			put_bytes(&rt, names[i], data, at);
+			err = load_file(&rt, names[i], &info, &fault);
+			/* gzip's trailer adds nothing to the seals. */
+			if (err == 0)
+				assert_true(i == 0 && at + 8 > bytes);
+			else
+				assert_int_equal(err, FAL_ECORRUPT);
+			data[at] ^= 0x10;
+			put_bytes(&rt, names[i], data, bytes);
+			err = load_file(&rt, names[i], &info, &fault);
+			/* Header fields that nobody looks at. */
+			if (err == 0)
+				assert_int_equal(tree_published_digest(rt.tree),
+						 CODING_DIGEST);
+			else
+				assert_int_equal(err, FAL_ECORRUPT);
+			data[at] ^= 0x10;
+		}
+		free(data);
+		rt_end(&rt);
+	}
+}
+
+static void
+lengths_that_lie_allocate_nothing(void **arg)
+{
+	/* Header, then: sessions, ACLs, an ACL's entries, a path, its data. */
+	static const uint8_t header[16] = {'Z',  'K',  'S',  'N',  0,    0,
+					   0,    2,    0xff, 0xff, 0xff, 0xff,
+					   0xff, 0xff, 0xff, 0xff};
+	static const uint32_t before[] = {0, 4, 16, 8, 12};
+	struct rt rt;
+	struct snapshot_info info;
+	struct snapshot_fault fault;
+
+	(void)arg;
+	rt_begin(&rt);
+	for (uint32_t i = 0; i < 5; i++) {
+		uint8_t file[80] = {0};
+
+		memcpy(file, header, sizeof(header));
+		if (i == 2)
+			be_store32(file + 20, 1);
+		be_store32(file + 16 + before[i], 0x7ffffff0);
+		put_bytes(&rt, "snapshot.1", file, sizeof(file));
+		assert_int_equal(load_file(&rt, "snapshot.1", &info, &fault),
+				 FAL_ECORRUPT);
+	}
+	rt_end(&rt);
+}
+
+static void
+the_cheap_test_knows_complete_files(void **arg)
+{
+	struct rt rt;
+	struct disk *disk;
+	static const uint8_t end[10] = {9, 9, 9, 9, 9, 0, 0, 0, 1, '/'};
+	static const uint8_t gz[3] = {0x1f, 0x8b, 8};
+
+	(void)arg;
+	rt_begin(&rt);
+	disk = disk_mem_disk(rt.mem);
+	put_bytes(&rt, "a", end, 10);
+	assert_int_equal(snapshot_test(disk, RT_DIR "/a", FILE_PLAIN), 0);
+	put_bytes(&rt, "a", end + 1, 9);
+	assert_int_equal(snapshot_test(disk, RT_DIR "/a", FILE_PLAIN),
+			 FAL_ECORRUPT);
+	put_bytes(&rt, "a", end, 9);
+	assert_int_equal(snapshot_test(disk, RT_DIR "/a", FILE_PLAIN),
+			 FAL_ECORRUPT);
+	put_bytes(&rt, "a", gz, 3);
+	assert_int_equal(snapshot_test(disk, RT_DIR "/a", FILE_GZ), 0);
+	assert_int_equal(snapshot_test(disk, RT_DIR "/a", FILE_SNAPPY),
+			 FAL_ECORRUPT);
+	put_bytes(&rt, "a", gz, 1);
+	assert_int_equal(snapshot_test(disk, RT_DIR "/a", FILE_GZ),
+			 FAL_ECORRUPT);
+	assert_int_equal(snapshot_test(disk, RT_DIR "/b", FILE_PLAIN),
+			 FAL_ENOENT);
+	rt_end(&rt);
+}
+
+static void
+a_failed_write_leaves_no_snapshot(void **arg)
+{
+	struct rt rt;
+	struct snapshot_info info = {.nodes = 0};
+	struct snapshot_out *out = NULL;
+	const struct tree_stat stat = {.version = 0};
+	uint32_t failed = 0;
+
+	(void)arg;
+	for (uint64_t n = 0; n < 6; n++) {
+		size_t bytes = 0;
+		int err;
+
+		rt_begin(&rt);
+		disk_mem_fail_at(rt.mem, n, FAL_ENOSPC, false);
+		err = snapshot_out_create(disk_mem_disk(rt.mem), RT_DIR, 5,
+					  FILE_PLAIN, &out);
+		if (err == 0) {
+			snapshot_out_sessions(out, NULL, 0);
+			snapshot_out_acls(out, 0);
+			snapshot_out_node(out, jute_slice_of("", 0),
+					  jute_slice_of("", 0), -1, &stat);
+			err = snapshot_out_finish(out, &info);
+		}
+		failed += err != 0;
+		if (err != 0 && n < 4) /* the last is the directory's sync */
+			assert_null(disk_mem_bytes(rt.mem, RT_DIR "/snapshot.5",
+						   &bytes));
+		disk_mem_crash(rt.mem, DISK_MEM_LOSE_ALL);
+		if (err == 0)
+			assert_non_null(disk_mem_bytes(
+				rt.mem, RT_DIR "/snapshot.5", &bytes));
+		rt_end(&rt);
+	}
+	/* open, write, sync, rename, directory */
+	assert_int_equal(failed, 5);
+}
+
+/* ---- the living tree
+ * ------------------------------------------------------------ */
+
+struct life {
+	struct rt rt;
+	struct tree_reader *reader;
+	_Atomic uint64_t published;
+	uint64_t zxid;
+	uint32_t made;
+	bool is_pinned;
+};
+
+static void
+note_pinned(void *arg)
+{
+	struct life *life = arg;
+
+	life->is_pinned = true;
+	tree_release(life->rt.tree);
+}
+
+static bool
+state_now(void *arg, uint64_t *zxid, uint64_t *digest)
+{
+	struct life *life = arg;
+
+	*zxid = life->zxid;
+	*digest = tree_published_digest(life->rt.tree);
+	return true;
+}
+
+/* What a create under that path's parent sets: replay relies on it. */
+static int32_t
+next_cversion(struct life *life, const char *path)
+{
+	const uint32_t bytes = (uint32_t)(strrchr(path, '/') - path);
+	const struct znode *parent = tree_find(
+		life->rt.tree, tree_path_of(life->rt.tree, path, bytes));
+	struct tree_stat stat;
+
+	if (parent == NULL)
+		return 1;
+	tree_spec_stat(life->rt.tree, parent, &stat);
+	return stat.cversion + 1;
+}
+
+/* One random change, entered by hand as prep does. */
+static void
+live(struct life *life, uint8_t *entry, uint32_t *bytes)
+{
+	struct jute_writer writer = jute_writer_of(entry, 4096);
+	struct txn_header header = {.session_id = 7,
+				    .zxid = (int64_t)++life->zxid,
+				    .time_ms = 1700000000000};
+	char path[64];
+	uint8_t acl[64];
+	struct jute_writer acl_writer = jute_writer_of(acl, sizeof(acl));
+	const uint64_t what = testing_below(10);
+	const uint64_t parent =
+		life->made == 0 ? 0 : testing_below(life->made + 1);
+
+	if (what < 5 || life->made < 3) {
+		header.type = OP_CREATE;
+		txn_put_header(&writer, &header);
+		if (parent == 0 || parent % 3 != 0)
+			snprintf(path, sizeof(path), "/n%u", life->made);
+		else
+			snprintf(path, sizeof(path), "/n%u/c%u",
+				 (uint32_t)parent - 1, life->made);
+		life->made++;
+		jute_put_cstr(&writer, path);
+		jute_put_cstr(&writer, "data of a node");
+		jute_put_int(&acl_writer, (int32_t)testing_below(30) + 1);
+		jute_put_cstr(&acl_writer, "world");
+		jute_put_cstr(&acl_writer, "anyone");
+		jute_put_int(&writer, 1);
+		jute_put_raw(&writer, acl, jute_written(&acl_writer));
+		jute_put_bool(&writer, false);
+		jute_put_int(&writer, next_cversion(life, path));
+	} else if (what < 8) {
+		header.type = OP_SET_DATA;
+		txn_put_header(&writer, &header);
+		snprintf(path, sizeof(path), "/n%u",
+			 (uint32_t)testing_below(life->made));
+		jute_put_cstr(&writer, path);
+		jute_put_cstr(&writer, "other data");
+		jute_put_int(&writer, (int32_t)testing_below(100));
+	} else {
+		header.type = OP_DELETE;
+		txn_put_header(&writer, &header);
+		snprintf(path, sizeof(path), "/n%u",
+			 (uint32_t)testing_below(life->made));
+		jute_put_cstr(&writer, path);
+	}
+	*bytes = (uint32_t)jute_written(&writer);
+	assert_int_equal(rt_apply(&life->rt, entry, *bytes, &header), 0);
+	atomic_store(&life->published, life->zxid);
+	tree_reclaim(life->rt.tree, 64);
+}
+
+struct history {
+	uint8_t entry[200];
+	uint32_t bytes;
+};
+
+static void
+life_begin(struct life *life)
+{
+	memset(life, 0, sizeof(*life));
+	rt_begin(&life->rt);
+	life->reader = tree_reader_register(life->rt.tree);
+	assert_non_null(life->reader);
+}
+
+static void
+life_end(struct life *life)
+{
+	tree_reader_unregister(life->reader);
+	rt_end(&life->rt);
+}
+
+/* Loads the snapshot `S` elsewhere, replays what came later and compares. */
+static void
+check_replayed(struct life *life, const struct history *history, uint64_t S,
+	       uint64_t digest_at_S, bool has_slid)
+{
+	struct rt other;
+	struct snapshot_info info;
+	struct snapshot_fault fault;
+	struct disk_mem *own;
+	char name[64];
+
+	rt_begin(&other);
+	own = other.mem;
+	other.mem = life->rt.mem;
+	snprintf(name, sizeof(name), "snapshot.%llx", (unsigned long long)S);
+	assert_int_equal(load_file(&other, name, &info, &fault), 0);
+	assert_true(info.has_digest);
+	if (!has_slid) {
+		assert_int_equal(info.digest_zxid, S);
+		assert_int_equal(info.digest, digest_at_S);
+		assert_int_equal(tree_published_digest(other.tree),
+				 digest_at_S);
+	}
+	for (uint64_t zxid = S + 1; zxid <= life->zxid; zxid++) {
+		const struct history *at = &history[zxid];
+		const struct txn_header header = {.zxid = (int64_t)zxid,
+						  .type = OP_ERROR};
+
+		assert_int_equal(
+			rt_apply(&other, at->entry, at->bytes, &header), 0);
+		if (zxid == info.digest_zxid)
+			assert_int_equal(tree_published_digest(other.tree),
+					 info.digest);
+	}
+	assert_int_equal(tree_published_digest(other.tree),
+			 tree_published_digest(life->rt.tree));
+	assert_int_equal(rt_nodes(&other), rt_nodes(&life->rt));
+	other.mem = own;
+	rt_end(&other);
+}
+
+/* Changes go on between slices. */
+static void
+run_job(uint64_t garbage_bytes_max, uint32_t *slides)
+{
+	static struct history history[2 * NODES_MAX];
+	struct life life;
+	struct snapshot_job_options options;
+	struct snapshot_job *job = NULL;
+	uint64_t S, digest;
+	int got;
+
+	life_begin(&life);
+	while (life.zxid < NODES_MAX) {
+		struct history *at = &history[life.zxid + 1];
+
+		live(&life, at->entry, &at->bytes);
+	}
+	S = life.zxid;
+	digest = tree_published_digest(life.rt.tree);
+	tree_hold(life.rt.tree, S);
+	options = (struct snapshot_job_options){
+		.disk = disk_mem_disk(life.rt.mem),
+		.dir = RT_DIR,
+		.writes_last_zxid = true,
+		.tree = life.rt.tree,
+		.reader = life.reader,
+		.published = &life.published,
+		.garbage_bytes_max = garbage_bytes_max,
+		.zxid = S,
+		.has_digest = true,
+		.digest = digest,
+		.pinned = note_pinned,
+		.state_now = state_now,
+		.arg = &life,
+	};
+	assert_int_equal(snapshot_job_create(&options, &job), 0);
+	assert_true(life.is_pinned);
+	do {
+		for (uint32_t i = 0; i < 200 && life.zxid + 1 < 2 * NODES_MAX;
+		     i++) {
+			struct history *at = &history[life.zxid + 1];
+
+			live(&life, at->entry, &at->bytes);
+		}
+		got = snapshot_job_step(job);
+		tree_reclaim_grace(life.rt.tree);
+	} while (got > 0);
+	*slides = snapshot_job_slides(job);
+	if (got == 0)
+		check_replayed(&life, history, S, digest, *slides > 0);
+	else
+		assert_int_equal(got, FAL_EAGAIN);
+	snapshot_job_free(job);
+	life_end(&life);
+}
+
+static void
+a_snapshot_of_a_living_tree_shows_the_pinned_state(void **arg)
+{
+	const uint32_t rounds = testing_rounds("FAL_ROUNDS", 3);
+	uint32_t slides = 0;
+
+	(void)arg;
+	for (uint32_t round = 0; round < rounds; round++) {
+		run_job(UINT64_MAX, &slides);
+		assert_int_equal(slides, 0);
+	}
+}
+
+static void
+after_a_slide_replay_repairs_the_snapshot(void **arg)
+{
+	const uint32_t rounds = testing_rounds("FAL_ROUNDS", 3);
+	uint32_t all = 0;
+
+	(void)arg;
+	for (uint32_t round = 0; round < rounds; round++) {
+		uint32_t slides = 0;
+
+		run_job(1, &slides);
+		all += slides;
+	}
+	assert_true(all > 0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(one_state_in_three_codings_is_the_same),
+		cmocka_unit_test(the_empty_database_has_its_known_digest),
+		cmocka_unit_test(a_rewritten_file_equals_the_captured_one),
+		cmocka_unit_test(what_is_written_compressed_is_read_again),
+		cmocka_unit_test(every_truncation_is_refused),
+		cmocka_unit_test(every_flipped_byte_is_refused),
+		cmocka_unit_test(damaged_compressed_files_are_refused),
+		cmocka_unit_test(lengths_that_lie_allocate_nothing),
+		cmocka_unit_test(the_cheap_test_knows_complete_files),
+		cmocka_unit_test(a_failed_write_leaves_no_snapshot),
+		cmocka_unit_test(
+			a_snapshot_of_a_living_tree_shows_the_pinned_state),
+		cmocka_unit_test(after_a_slide_replay_repairs_the_snapshot),
+	};
+
+	testing_seed(0xd1b54a32d192ed03);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
