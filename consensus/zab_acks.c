@@ -101,7 +101,12 @@ zab_acks_note(struct zab_acks *acks, const struct quorum_pair *pair,
 	}
 	if (!is_news || zxid <= acks->committed_zxid)
 		return 0;
+	return zab_acks_recount(acks, pair);
+}
 
+int
+zab_acks_recount(struct zab_acks *acks, const struct quorum_pair *pair)
+{
 	const int64_t mark = commit_point(acks, pair);
 
 	FAL_ASSERT(mark >= acks->committed_zxid);

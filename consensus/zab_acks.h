@@ -57,6 +57,10 @@ FAL_MUST_CHECK int zab_acks_note(struct zab_acks *acks,
 				 const struct quorum_pair *pair,
 				 struct quorum_seat seat, int64_t zxid);
 
+/* The pair has changed: counts again. Returns 1 if committed_zxid has grown,
+ * else 0. */
+int zab_acks_recount(struct zab_acks *acks, const struct quorum_pair *pair);
+
 /* The voter's log may be shorter from now on (it reconnects and may be
  * truncated): nothing that is not committed yet counts for it. */
 void zab_acks_forget(struct zab_acks *acks, struct quorum_seat seat);

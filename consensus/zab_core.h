@@ -103,6 +103,7 @@ struct zab_lead {
 	/* PING rounds that prove leadership. */
 	uint64_t round_begun, round_done;
 	struct zab_syncs own_syncs;
+	uint64_t sync_runs; /* that wait, of everybody */
 	/* The limping disk. */
 	uint64_t durable_moved_ms; /* or when something began to wait for it */
 	int64_t lag_zxid;          /* commit point at lag_ms */
@@ -220,7 +221,7 @@ uint64_t zab_lead_wake_ms(const struct zab_core *core);
 /* After every change that may complete a quorum of the present step. */
 void zab_lead_advance(struct zab_core *core, struct zab_actions *out);
 /* The voter in that seat acknowledged zxid: commits what that completes. */
-int zab_lead_ack(struct zab_core *core, struct quorum_seat seat, int64_t zxid,
+FAL_MUST_CHECK int zab_lead_ack(struct zab_core *core, struct quorum_seat seat, int64_t zxid,
 		 struct zab_actions *out);
 struct quorum_seat zab_own_seat(const struct zab_core *core);
 /* Would the synchronized voters but this server be a quorum? */

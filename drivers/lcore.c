@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/time.h"
@@ -66,12 +67,21 @@ name_copy(char *to, const char *name)
 	snprintf(to, LCORE_NAME_MAX, "%s", name);
 }
 
+/* Timeouts of this thread end when they are due, not up to 50 us later: a sleep
+ * of 1 us takes 15 us instead of 74. */
+static void
+timers_sharpen(void)
+{
+	(void)prctl(PR_SET_TIMERSLACK, 1);
+}
+
 static void *
 lcore_main(void *arg)
 {
 	struct lcore *lcore = arg;
 
 	pthread_setname_np(pthread_self(), lcore->name);
+	timers_sharpen();
 	return lcore->fn(lcore->arg);
 }
 
@@ -146,6 +156,7 @@ lcore_adopt(int cpu, const char *name)
 	     pthread_setaffinity_np(pthread_self(), sizeof(set), &set) != 0))
 		return FAL_EINVAL;
 	pthread_setname_np(pthread_self(), short_name);
+	timers_sharpen();
 	return 0;
 }
 
@@ -166,15 +177,12 @@ void
 lcore_wake(struct lcore *target)
 {
 	const uint64_t one = 1;
-
-	if (atomic_exchange_explicit(&target->asleep, 0,
-				     memory_order_relaxed) == 0)
-		return; /* Another producer is writing. */
-
+	const int before = errno; /* this may be a signal handler */
 	const ssize_t bytes = write(target->event_fd, &one, sizeof(one));
 
 	/* EAGAIN would mean 2^64-2 unread wakes: then it is readable. */
 	FAL_ASSERT(bytes == sizeof(one) || errno == EAGAIN);
+	errno = before;
 }
 
 bool

@@ -100,7 +100,9 @@ FAL_MUST_CHECK int lcore_adopt(int cpu, const char *name);
 /* CPUs this process may run on, at least 1. */
 uint32_t lcore_cpu_count(void);
 
-/* The write of a doorbell that found its core asleep. */
+/* Wakes a core unconditionally: its present or its next wait ends. For rare
+ * orders such as to stop; async-signal-safe. Costs a system call each time,
+ * which lcore_doorbell() saves when the core is up. */
 void lcore_wake(struct lcore *target);
 
 #if defined(__SANITIZE_THREAD__)
@@ -118,8 +120,12 @@ lcore_doorbell(struct lcore *target)
 		return;
 	/* Pairs with the fence in lcore_sleep_begin(). */
 	atomic_thread_fence(memory_order_seq_cst);
-	if (FAL_UNLIKELY(atomic_load_explicit(&target->asleep,
-					      memory_order_relaxed)))
+	if (FAL_LIKELY(atomic_load_explicit(&target->asleep,
+					    memory_order_relaxed) == 0))
+		return;
+	/* Of several producers one writes. */
+	if (atomic_exchange_explicit(&target->asleep, 0,
+				     memory_order_relaxed) != 0)
 		lcore_wake(target);
 }
 

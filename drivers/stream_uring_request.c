@@ -196,17 +196,6 @@ uring_send(struct socket_core *core, struct socket_conn *conn)
 	socket_count(&core->counters.send_calls, 1);
 }
 
-/* Resets a connection whose descriptor is still in use by requests, so that
- * closing it would not reach the socket: dissolving the association is defined
- * to send RST, and it wakes the requests. */
-static void
-reset_now(int fd)
-{
-	const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
-
-	(void)connect(fd, &nobody, sizeof(nobody));
-}
-
 static bool
 uring_detach(struct socket_core *core, struct socket_conn *conn)
 {
@@ -216,8 +205,6 @@ uring_detach(struct socket_core *core, struct socket_conn *conn)
 		return true;
 	if (conn->is_cancelled)
 		return false;
-	if (conn->is_reset_wanted)
-		reset_now(conn->fd);
 	sqe = request_get(uring_core_of(core));
 	io_uring_prep_cancel_fd(sqe, conn->fd, IORING_ASYNC_CANCEL_ALL);
 	sqe->user_data = uring_key(URING_CANCEL, 0, 0);

@@ -318,8 +318,6 @@ static const char *const without_effect[] = {
 	"connection_throttle_local_session_weight",
 	"connection_throttle_renew_session_weight",
 	"txnLogSizeLimitInKb",
-	"fsync.warningthresholdms",
-	"enforce.auth.schemes",
 	"ensembleAuthName",
 };
 

@@ -105,9 +105,9 @@ FAL_MUST_CHECK int prep_request(struct prep *, const struct prep_request *,
 				struct txn_result *result);
 
 /*
- * Applies an entry that was made elsewhere (log replay, PROPOSAL). Its zxid must
- * be larger than that of any transaction applied before: whoever reads a log
- * skips repeated records.
+ * Applies an entry that was made elsewhere (log replay, PROPOSAL). Its zxid
+ * must be larger than that of any transaction applied before: whoever reads a
+ * log skips repeated records.
  *
  * result  may be NULL when nobody wants effects and reply (recovery)
  *

@@ -54,8 +54,8 @@ typedef uint64_t (*session_heard_fn)(void *arg, const struct session *);
  * wheel. May add and remove sessions, this one too. */
 typedef void (*session_expired_fn)(void *arg, struct session *);
 
-FAL_MUST_CHECK int
-session_table_create(uint32_t tick_ms, struct session_table **out);
+FAL_MUST_CHECK int session_table_create(uint32_t tick_ms,
+					struct session_table **out);
 void session_table_destroy(struct session_table *);
 
 /* Adds (or updates the timeout of) a session, tracked with a full timeout
@@ -77,15 +77,15 @@ void session_restart_all(struct session_table *, uint64_t now_ms);
  * Returns 0, ZK_SESSIONEXPIRED (closing), ZK_UNKNOWNSESSION, or
  * ZK_SESSIONMOVED (another owner). A session without owner takes this one.
  */
-int32_t
-session_check(struct session_table *, int64_t id, struct session_owner owner);
+int32_t session_check(struct session_table *, int64_t id,
+		      struct session_owner owner);
 
 /* Runs all buckets that are due at now_ms, at most `max` sessions looked at;
  * call again until it returns less than max. Closing sessions are dropped from
  * the wheel without a word. */
-uint32_t
-session_expire_due(struct session_table *, uint64_t now_ms, uint32_t max,
-		   session_heard_fn, session_expired_fn, void *arg);
+uint32_t session_expire_due(struct session_table *, uint64_t now_ms,
+			    uint32_t max, session_heard_fn, session_expired_fn,
+			    void *arg);
 /* Monotonic ms of the next due bucket; UINT64_MAX: none. Too early (never too
  * late) when a timeout is beyond 1024 ticks. */
 uint64_t session_next_due(const struct session_table *);

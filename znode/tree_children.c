@@ -238,7 +238,6 @@ flat_grow(struct tree *tree, struct znode *dir)
 		atomic_store_explicit(&to->slot[i], slot_load(from, i),
 				      memory_order_relaxed);
 	to->live = from->live;
-	to->hole = from->hole;
 	atomic_store_explicit(&to->used, used, memory_order_relaxed);
 	to->older = dir_retire(tree, GARBAGE_DIR_FLAT, before);
 	dir_publish(dir, handle);

@@ -216,14 +216,6 @@ watch_fire(struct watch_table *table, uint64_t zxid,
 	fire_matching(table, zxid, effect);
 }
 
-void
-watch_prefetch(const struct watch_table *table, const struct effect *effect)
-{
-	const uint32_t slot = watch_slot_of(&table->slots, effect->path_hash);
-
-	__builtin_prefetch(&table->tags[slot]);
-}
-
 int
 watch_table_create(const struct watch_options *options,
 		   struct watch_table **out)

@@ -142,18 +142,17 @@ job_run(struct watch_table *table, struct watch_job *job, uint32_t budget)
 	return 0;
 }
 
-/* Goes on with the oldest job; false: it is finished and gone. */
-static bool
+/* Goes on with the oldest job, to its end if the budget allows. */
+static void
 job_run_oldest(struct watch_table *table, uint32_t *budget)
 {
 	struct watch_job *job = watch_job_at(table, 0);
 
 	*budget = job_run(table, job, *budget);
 	if (job->target_at < job->target_count)
-		return true;
+		return;
 	table->job_first = (table->job_first + 1) % WATCH_JOBS_MAX;
 	table->job_count--;
-	return false;
 }
 
 bool
@@ -164,11 +163,10 @@ watch_job_start(struct watch_table *table, uint64_t zxid,
 	FAL_ASSERT(target_count > 0);
 	FAL_ASSERT(target_count <= WATCH_TARGETS_MAX);
 	if (table->job_count == WATCH_JOBS_MAX) {
-		uint32_t unlimited;
+		uint32_t enough = UINT32_MAX;
 
-		do
-			unlimited = UINT32_MAX;
-		while (job_run_oldest(table, &unlimited));
+		job_run_oldest(table, &enough);
+		FAL_ASSERT(table->job_count < WATCH_JOBS_MAX);
 	}
 
 	struct watch_job *job = watch_job_at(table, table->job_count);
@@ -191,7 +189,7 @@ bool
 watch_job_step(struct watch_table *table, uint32_t budget)
 {
 	while (table->job_count > 0 && budget > 0)
-		(void)job_run_oldest(table, &budget);
+		job_run_oldest(table, &budget);
 	return table->job_count > 0;
 }
 

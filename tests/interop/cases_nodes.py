@@ -12,8 +12,8 @@ import disk
 import zkwire
 from caselib import op, paths_of
 from harness import expect, expect_err, ok, wait_until
-from zkwire import (ADMIN, CREATE, CREATE2, CREATED, DELETE, DELETED,
-                    EPHEMERAL, OPEN, READ, SEQUENTIAL, TTL)
+from zkwire import (CREATE, CREATE2, CREATED, DELETE, DELETED, EPHEMERAL,
+                    OPEN, READ, SEQUENTIAL)
 
 CASES = caselib.Cases()
 numbered = CASES.numbered

@@ -11,7 +11,7 @@ import zkwire
 from caselib import op, paths_of
 from harness import expect, expect_closed, expect_err, ok
 from zkwire import (CHANGED, CHILD, CREATE, CREATED, DELETE, DELETED,
-                    EPHEMERAL, OPEN, READ, SETDATA)
+                    EPHEMERAL, OPEN, SETDATA)
 
 CASES = caselib.Cases()
 numbered = CASES.numbered
@@ -316,7 +316,7 @@ def removing_watches(server):
 
 @numbered(58)
 def events_need_read(server):
-    """an event is kept from who may not READ, the watch is used up"""
+    """an event is kept from who may not the watch is used up"""
     secret = [(31, 'digest', 'bob:ikIaKsbtGweaHnb/jKn7OHqbunM=')]
     with server.client() as c, server.client() as w:
         ok(c.auth('digest', b'bob:pw'))

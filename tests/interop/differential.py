@@ -36,7 +36,7 @@ from zkwire import (ADDWATCH, AUTH, CHECK, CLOSESESSION, CREATE, CREATE2,
                     CREATECONTAINER, CREATETTL, DELETE, EXISTS, GETACL,
                     GETALLCHILDRENNUMBER, GETCHILDREN, GETCHILDREN2, GETDATA,
                     GETEPHEMERALS, MULTI, MULTIREAD, PING, REMOVEWATCHES,
-                    SASL, SETACL, SETDATA, SETWATCHES, SETWATCHES2, SYNC,
+                    SETACL, SETDATA, SETWATCHES, SETWATCHES2, SYNC,
                     WHOAMI, OPEN, Event, Reply, Stat)
 
 WRITES = (CREATE, CREATE2, CREATECONTAINER, CREATETTL, DELETE, SETDATA,
@@ -441,7 +441,9 @@ class World:
             return [(kind, x if kind == -1 else self.value(kind, x))
                     for kind, x in v]
         if isinstance(v, tuple):
-            first = sorted(v[0]) if op == GETCHILDREN2 else v[0]
+            # The identities behind an `auth` entry come in no promised
+            # order; cases 74 look at the order of what was given.
+            first = sorted(v[0]) if op in (GETCHILDREN2, GETACL) else v[0]
             return first, self.stat(v[1])
         return v
 
@@ -468,7 +470,7 @@ class World:
                 names = harness.ok(c.children(path)).value
                 if path != '/zookeeper/config':
                     stat = self.stat(stat)
-                tree[path] = (data, stat, acl)
+                tree[path] = (data, stat, sorted(acl))
                 base = path if path != '/' else ''
                 todo += [base + '/' + n for n in names]
             c.close()

@@ -19,7 +19,7 @@ import time
 import harness
 import zkwire
 from harness import expect, ok, wait_until
-from zkwire import CREATE, EPHEMERAL, OPEN, SETDATA
+from zkwire import EPHEMERAL, SETDATA
 
 MIB = 1 << 20
 VOLUME_MIB = 24

@@ -359,7 +359,6 @@ class Suite:
             if options.only and not re.search(options.only, title):
                 continue
             self.attempt(title, function, *args)
-        return self.finish()
 
     def finish(self):
         print('%s: %d passed, %d failed%s' % (

@@ -26,9 +26,8 @@ import disk
 import harness
 import zkwire
 from harness import ok
-from zkwire import (ADDWATCH, CHANGED, CHILD, CREATE, CREATED, DELETE,
-                    DELETED, EXISTS, GETCHILDREN, GETDATA, MULTI, OPEN,
-                    SETDATA, Event)
+from zkwire import (CHANGED, CHILD, CREATE, CREATED, DELETE, DELETED,
+                    EXISTS, GETCHILDREN, GETDATA, MULTI, SETDATA)
 
 BASE = '/i'
 NAMES = ['%s/n%d' % (BASE, i) for i in range(6)]

@@ -575,7 +575,8 @@ def chroot(server):
 def main():
     options = harness.options(__doc__.splitlines()[0])
     with harness.Server(options.server) as server:
-        return SUITE.run(options, server)
+        SUITE.run(options, server)
+    return SUITE.finish()
 
 
 if __name__ == '__main__':

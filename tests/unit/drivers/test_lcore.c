@@ -308,6 +308,11 @@ writes_only_to_who_sleeps_and_only_once(void **state)
 	lcore_sleep_end(&lcore);
 	lcore_doorbell(&lcore);
 	assert_false(is_readable(lcore.event_fd));
+	/* An order reaches who is not asleep yet. */
+	lcore_wake(&lcore);
+	lcore_sleep_begin(&lcore);
+	assert_true(lcore_wait(&lcore, UINT64_MAX));
+	lcore_sleep_end(&lcore);
 	lcore.never_sleeps = 1;
 	atomic_store(&lcore.asleep, 1);
 	lcore_doorbell(&lcore);

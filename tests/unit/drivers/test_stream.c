@@ -224,6 +224,83 @@ gives_a_megabyte_frame_in_one_piece(void **state)
 	rig_stop(&rig);
 }
 
+/* All bytes are in the socket before the core looks; no arrival reminds it of
+ * what one receive left behind. */
+static void
+reads_on_without_a_new_arrival(void **state)
+{
+	enum { FRAME_BYTES = 150000 };
+	static uint8_t frame[FRAME_BYTES];
+	struct rig rig;
+	int client;
+
+	(void)state;
+	rig_start(&rig);
+
+	const stream_id id = rig_accept(&rig, &client);
+
+	rig_expect_silence(&rig);
+	pattern_fill(frame, 0, sizeof(frame));
+	client_send(client, frame, sizeof(frame));
+	stream_want(rig.core, id, FRAME_BYTES);
+	assert_true(rig_expect(&rig, STREAM_READABLE) == id);
+	pattern_check(stream_pull(rig.core, id, FRAME_BYTES), 0, FRAME_BYTES);
+	close(client);
+	rig_stop(&rig);
+}
+
+/* Frames that lie across the end of the input buffer at every offset. */
+static void
+moves_the_start_of_a_frame_when_its_end_does_not_fit(void **state)
+{
+	static uint8_t bytes[2 * STREAM_BUFFER_BYTES];
+	struct rig rig;
+	int client;
+
+	(void)state;
+	rig_start(&rig);
+	pattern_fill(bytes, 0, sizeof(bytes));
+	for (uint32_t eaten = 1; eaten < STREAM_BUFFER_BYTES; eaten += 1701) {
+		const stream_id id = rig_accept(&rig, &client);
+
+		client_send(client, bytes, STREAM_BUFFER_BYTES);
+		stream_want(rig.core, id, STREAM_BUFFER_BYTES);
+		rig_expect(&rig, STREAM_READABLE);
+		stream_consume(rig.core, id, eaten);
+		stream_want(rig.core, id, STREAM_BUFFER_BYTES);
+		rig_expect_silence(&rig);
+		client_send(client, bytes + STREAM_BUFFER_BYTES, eaten);
+		rig_expect(&rig, STREAM_READABLE);
+		pattern_check(stream_pull(rig.core, id, STREAM_BUFFER_BYTES),
+			      eaten, STREAM_BUFFER_BYTES);
+		close(client);
+		stream_abort(rig.core, id);
+	}
+	rig_stop(&rig);
+}
+
+static void
+wants_one_byte_again_after_any_consume(void **state)
+{
+	struct rig rig;
+	int client;
+
+	(void)state;
+	rig_start(&rig);
+
+	const stream_id id = rig_accept(&rig, &client);
+
+	client_send(client, "abc", 3);
+	rig_expect(&rig, STREAM_READABLE);
+	stream_want(rig.core, id, 10);
+	rig_expect_silence(&rig);
+	stream_consume(rig.core, id, 1);
+	rig_expect(&rig, STREAM_READABLE);
+	assert_memory_equal(stream_pull(rig.core, id, 2), "bc", 2);
+	close(client);
+	rig_stop(&rig);
+}
+
 static void
 gives_no_memory_for_a_promise(void **state)
 {
@@ -354,6 +431,53 @@ does_not_read_while_paused(void **state)
 	rig_stop(&rig);
 }
 
+/* Neither consumed nor paused: the core must not hoard. */
+static void
+receives_no_more_than_a_little_of_what_nobody_consumes(void **state)
+{
+	static uint8_t piece[65536];
+	uint64_t sent = 0, seen = 0;
+	struct rig rig;
+	ssize_t bytes;
+	int client;
+
+	(void)state;
+	rig_start(&rig);
+
+	const stream_id id = rig_accept(&rig, &client);
+
+	do {
+		pattern_fill(piece, sent, sizeof(piece));
+		bytes = send(client, piece, sizeof(piece),
+			     MSG_DONTWAIT | MSG_NOSIGNAL);
+		sent += bytes > 0 ? (uint64_t)bytes : 0;
+		for (uint32_t i = 0; i < 5; i++)
+			rig_poll(&rig);
+		rig.event_next = rig.event_count;
+	} while (bytes > 0);
+	assert_true(rig_counters(&rig).recv_bytes <= 2 * STREAM_BUFFER_BYTES);
+	assert_true(rig_counters(&rig).buffer_bytes_peak <=
+		    2 * STREAM_BUFFER_BYTES);
+	/* A little at a time it all comes. */
+	while (seen < sent) {
+		struct stream_slice slice[STREAM_SLICES_MAX];
+
+		rig_expect(&rig, STREAM_READABLE);
+		assert_int_equal(stream_peek(rig.core, id, slice), 1);
+
+		const uint32_t here =
+			slice[0].bytes < 1500 ? slice[0].bytes : 1500;
+
+		pattern_check(slice[0].data, seen, here);
+		seen += here;
+		stream_consume(rig.core, id, here);
+	}
+	assert_true(rig_counters(&rig).buffer_bytes_peak <=
+		    3 * STREAM_BUFFER_BYTES);
+	close(client);
+	rig_stop(&rig);
+}
+
 static void
 refuses_output_above_the_limit_and_tells_when_there_is_room(void **state)
 {
@@ -390,6 +514,11 @@ refuses_output_above_the_limit_and_tells_when_there_is_room(void **state)
 	assert_int_equal(rig_counters(&rig).unsent_limit_hits, 2);
 	rig.event_next = rig.event_count;
 	rig_expect_silence(&rig);
+	/* Looking at the connection for another reason is no room. */
+	client_send(client, "x", 1);
+	rig_expect(&rig, STREAM_READABLE);
+	stream_consume(rig.core, id, 1);
+	rig_expect_silence(&rig);
 
 	bool was_writable = false;
 
@@ -409,6 +538,34 @@ refuses_output_above_the_limit_and_tells_when_there_is_room(void **state)
 	assert_true(was_writable);
 	rig_expect_silence(&rig);
 	assert_int_equal(rig_counters(&rig).buffer_bytes, 0);
+	close(client);
+	rig_stop(&rig);
+}
+
+/* The limit is met before anything was sent at all. */
+static void
+tells_when_there_is_room_after_a_refusal_within_one_loop(void **state)
+{
+	struct stream_listener listener = rig_listener();
+	const struct stream_config config = rig_config();
+	uint8_t data[900] = {0};
+	struct rig rig;
+	int client;
+
+	(void)state;
+	listener.unsent_bytes_max = 1000;
+	rig_open(&rig, &config, &listener);
+
+	const stream_id id = rig_accept(&rig, &client);
+
+	assert_int_equal(stream_write(rig.core, id, data, sizeof(data)), 0);
+	assert_int_equal(stream_write(rig.core, id, data, 101), FAL_ELIMIT);
+	assert_int_equal(stream_unsent(rig.core, id), sizeof(data));
+	assert_true(rig_expect(&rig, STREAM_WRITABLE) == id);
+	rig_expect_silence(&rig);
+	assert_int_equal(stream_write(rig.core, id, data, 101), 0);
+	assert_int_equal(stream_write(rig.core, id, data, 899), 0);
+	assert_int_equal(stream_write(rig.core, id, data, 0), 0);
 	close(client);
 	rig_stop(&rig);
 }
@@ -637,12 +794,20 @@ main(int argc, char **argv)
 			does_not_repeat_half_a_frame_once_more_is_wanted),
 		cmocka_unit_test(puts_frames_together_from_single_bytes),
 		cmocka_unit_test(gives_a_megabyte_frame_in_one_piece),
+		cmocka_unit_test(reads_on_without_a_new_arrival),
+		cmocka_unit_test(
+			moves_the_start_of_a_frame_when_its_end_does_not_fit),
+		cmocka_unit_test(wants_one_byte_again_after_any_consume),
 		cmocka_unit_test(gives_no_memory_for_a_promise),
 		cmocka_unit_test(closes_on_a_frame_above_the_limit),
 		cmocka_unit_test(keeps_no_buffer_for_an_idle_connection),
 		cmocka_unit_test(does_not_read_while_paused),
 		cmocka_unit_test(
+			receives_no_more_than_a_little_of_what_nobody_consumes),
+		cmocka_unit_test(
 			refuses_output_above_the_limit_and_tells_when_there_is_room),
+		cmocka_unit_test(
+			tells_when_there_is_room_after_a_refusal_within_one_loop),
 		cmocka_unit_test(sends_a_megabyte_through_a_tiny_window),
 		cmocka_unit_test(reserves_any_size_in_one_piece),
 		cmocka_unit_test(takes_dead_and_invented_ids_softly),

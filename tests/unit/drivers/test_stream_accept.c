@@ -366,6 +366,37 @@ rests_when_it_cannot_even_shed(void **state)
 	files_end(&files);
 }
 
+static void
+reports_missing_descriptors(void **state)
+{
+	struct stream_listener listener = rig_listener();
+	const struct stream_config config = rig_config();
+	struct stream_target target = {0};
+	struct stream_core *core;
+	struct stream_error error;
+	struct files files;
+	struct rig rig;
+	stream_id id;
+
+	(void)state;
+	files_begin(&files);
+	rig_start(&rig);
+	files_take_all(&files);
+	target.address = stream_address_ipv4(0x7f000001, rig.port);
+	assert_int_equal(stream_connect(rig.core, &target, &id, &error),
+			 FAL_ELIMIT);
+	assert_non_null(strstr(error.text, "Too many open files"));
+	listener.tag = 1;
+	assert_int_equal(stream_listen(rig.core, &listener, NULL, &error),
+			 FAL_ELIMIT);
+	for (uint32_t spare = 0; spare < 2; spare++) {
+		assert_int_equal(rig_core_create(&config, &core), FAL_ELIMIT);
+		files_give(&files, 1);
+	}
+	files_end(&files);
+	rig_stop(&rig);
+}
+
 /* ---- listening ---- */
 
 static void
@@ -617,6 +648,31 @@ reports_a_refused_connect(void **state)
 	rig_stop(&rig);
 }
 
+/* Sooner or later the system chooses the port that is connected to as the one
+ * to come from: without the check that is OPENED, to oneself. Linux walks
+ * through the even ports of its range for connects, 14,116 by default. */
+static void
+never_connects_to_itself(void **state)
+{
+	enum { TRIES = 16000 };
+	struct stream_target target = {0};
+	struct rig rig;
+	stream_id id;
+
+	(void)state;
+	rig_start(&rig);
+	assert_int_equal(stream_unlisten(rig.core, RIG_TAG), 1);
+	target.address =
+		stream_address_ipv4(0x7f000001, rig.port & (uint16_t)~1u);
+	for (uint32_t i = 0; i < TRIES; i++) {
+		assert_int_equal(stream_connect(rig.core, &target, &id, NULL),
+				 0);
+		stream_flush(rig.core);
+		rig_expect_closed(&rig, id, STREAM_REFUSED);
+	}
+	rig_stop(&rig);
+}
+
 static void
 can_give_up_a_connect(void **state)
 {
@@ -689,6 +745,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(starves_nobody_when_the_event_array_is_full),
 		cmocka_unit_test(sheds_connections_when_descriptors_run_out),
 		cmocka_unit_test(rests_when_it_cannot_even_shed),
+		cmocka_unit_test(reports_missing_descriptors),
 		cmocka_unit_test(says_so_when_a_port_is_taken),
 		cmocka_unit_test(
 			shares_a_port_between_cores_but_with_nobody_else),
@@ -697,6 +754,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(speaks_ipv6),
 		cmocka_unit_test(connects_and_sends_what_was_queued_before),
 		cmocka_unit_test(reports_a_refused_connect),
+		cmocka_unit_test(never_connects_to_itself),
 		cmocka_unit_test(can_give_up_a_connect),
 		cmocka_unit_test(refuses_a_connect_without_a_slot),
 		cmocka_unit_test(refuses_a_configuration_that_makes_no_sense),

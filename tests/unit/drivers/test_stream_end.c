@@ -144,6 +144,23 @@ tells_the_end_only_after_the_pause(void **state)
 	stream_consume(rig.core, id, 3);
 	rig_expect_closed(&rig, id, STREAM_FINISHED);
 	rig_expect_empty(&rig);
+
+	/* The pause may come when the end is known already. */
+	const stream_id second = rig_accept(&rig, &client);
+
+	client_send(client, "abc", 3);
+	close(client);
+	for (uint32_t i = 0; i < 20; i++) {
+		assert_true(rig_expect(&rig, STREAM_READABLE) == second);
+		usleep(100);
+	}
+	stream_pause(rig.core, second);
+	stream_consume(rig.core, second, 3);
+	rig.event_next = rig.event_count;
+	rig_expect_silence(&rig);
+	stream_resume(rig.core, second);
+	rig_expect_closed(&rig, second, STREAM_FINISHED);
+	rig_expect_empty(&rig);
 	rig_stop(&rig);
 }
 
@@ -320,6 +337,30 @@ closes_a_paused_connection(void **state)
 	close(client);
 	rig_expect_empty(&rig);
 	assert_int_equal(rig_counters(&rig).linger_timeouts, 0);
+	rig_stop(&rig);
+}
+
+static void
+keeps_no_input_of_a_closed_connection(void **state)
+{
+	struct rig rig;
+	int client;
+
+	(void)state;
+	rig_start(&rig);
+
+	const stream_id id = rig_accept(&rig, &client);
+
+	client_send(client, "abc", 3);
+	rig_expect(&rig, STREAM_READABLE);
+	stream_close(rig.core, id);
+	RIG_AWAIT_COUNTER(&rig, buffer_bytes, 0);
+	client_send(client, "def", 3);
+	rig_expect_silence(&rig);
+	assert_int_equal(rig_counters(&rig).buffer_bytes, 0);
+	assert_int_equal(rig_counters(&rig).lingering, 1);
+	close(client);
+	rig_expect_empty(&rig);
 	rig_stop(&rig);
 }
 
@@ -505,6 +546,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(gives_input_before_a_reset_one_last_chance),
 		cmocka_unit_test(sends_what_is_queued_before_it_closes),
 		cmocka_unit_test(closes_a_paused_connection),
+		cmocka_unit_test(keeps_no_input_of_a_closed_connection),
 		cmocka_unit_test(resets_who_does_not_let_it_close),
 		cmocka_unit_test(wakes_up_to_end_lingering),
 		cmocka_unit_test(aborts_with_reset),

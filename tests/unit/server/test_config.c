@@ -169,6 +169,8 @@ the_sample_files_load(void **state)
 	assert_int_equal(config.output_bytes_max, 4 << 20);
 	assert_true(config.tree_bytes_max == 1ull << 30);
 	assert_true(config.enforce_quota);
+	assert_true(config.enforce_auth_enabled);
+	assert_string_equal(config.enforce_auth_schemes, "digest");
 	assert_int_equal(config.log_format, LOG_FORMAT_JSON);
 }
 

@@ -205,6 +205,18 @@ identities_are_a_set_with_a_limit(void **state)
 		ids = more;
 	}
 	assert_int_equal(ids->count, AUTH_IDS_MAX);
+	/* A full list still travels. */
+	uint8_t memory[2048];
+	struct jute_writer writer = jute_writer_of(memory, sizeof(memory));
+	struct auth_ids *copy = NULL;
+
+	auth_ids_put(&writer, ids);
+	struct jute_reader reader =
+		jute_reader_of(memory, jute_written(&writer));
+
+	assert_int_equal(auth_ids_get(&usual, &reader, &copy), 0);
+	assert_int_equal(copy->count, AUTH_IDS_MAX);
+	auth_ids_free(copy);
 	auth_ids_free(ids);
 }
 

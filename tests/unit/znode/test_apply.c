@@ -395,6 +395,40 @@ entries_that_do_not_decode_change_nothing(void **state)
 	world_close(&world);
 }
 
+static void
+digests_of_our_version_are_compared_and_no_others(void **state)
+{
+	(void)state;
+	static const struct {
+		int32_t version;
+		uint64_t change;
+		bool matches;
+	} row[] = {{2, 0, true}, {2, 1, false}, {1, 1, true}, {3, 1, true}};
+
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		struct world world, other;
+		bool matches = true;
+
+		world_open(&world, NULL);
+		world_open(&other, NULL);
+		assert_int_equal(world_create(&world, OP_CREATE, "/a", 0),
+				 ZK_OK);
+		uint8_t *digest =
+			world.entry + world.entry_bytes - TXN_DIGEST_BYTES;
+
+		be_store32(digest, (uint32_t)row[i].version);
+		be_store64(digest + 4, be_load64(digest + 4) + row[i].change);
+		assert_int_equal(prep_apply(other.prep, world.entry,
+					    world.entry_bytes, &other.result,
+					    &matches),
+				 0);
+		assert_int_equal(matches, row[i].matches);
+		assert_true(world_has(&other, "/a"));
+		world_close(&other);
+		world_close(&world);
+	}
+}
+
 /* ---- leader and follower ------------------------------------------------- */
 
 static void
@@ -705,6 +739,8 @@ main(void)
 		cmocka_unit_test(
 			a_delete_over_a_fuzzy_snapshot_takes_the_subtree),
 		cmocka_unit_test(entries_that_do_not_decode_change_nothing),
+		cmocka_unit_test(
+			digests_of_our_version_are_compared_and_no_others),
 		cmocka_unit_test(a_follower_gets_the_tree_replies_and_events),
 		cmocka_unit_test(replay_over_a_fuzzy_snapshot_ends_the_same),
 	};

@@ -213,6 +213,12 @@ garbage_in_quota_nodes_is_no_limit_and_no_harm(void **state)
 	assert_text(&world, "/zookeeper/quota/a/" STATS,
 		    "count=8,bytes=-9223372036854775808="
 		    ";byteHardLimit=6;countHardLimit=5");
+	assert_int_equal(world_set(&world, "/zookeeper/quota/a/" STATS,
+				   "count=1,bytes=1=;countHardLimit=5", -1),
+			 ZK_OK);
+	assert_int_equal(world_create(&world, OP_CREATE, "/a/s", 2), ZK_OK);
+	assert_text(&world, "/zookeeper/quota/a/" STATS,
+		    "count=2,bytes=2=;countHardLimit=5");
 	world_close(&world);
 }
 

@@ -437,7 +437,7 @@ names_the_root_as_the_client_does(void **state)
 }
 
 static void
-passes_over_null_paths_and_takes_long_lists_in_portions(void **state)
+takes_long_lists_in_portions_and_skips_nulls(void **state)
 {
 	enum { PATHS = 300 };
 	static uint8_t bytes[PATHS * 32];
@@ -498,8 +498,7 @@ main(void)
 		cmocka_unit_test(every_list_does_what_the_table_says),
 		cmocka_unit_test(decides_by_the_state_it_is_given),
 		cmocka_unit_test(names_the_root_as_the_client_does),
-		cmocka_unit_test(
-			passes_over_null_paths_and_takes_long_lists_in_portions),
+		cmocka_unit_test(takes_long_lists_in_portions_and_skips_nulls),
 		cmocka_unit_test(stops_at_the_limit_of_watches),
 	};
 

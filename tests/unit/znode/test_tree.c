@@ -457,6 +457,90 @@ a_subtree_deleted_at_once_is_unlinked_bottom_up(void **state)
 	tree_reader_unregister(reader);
 }
 
+/* Lets everything go that may go, and has freed memory used again. */
+static void
+churn(struct fixture *f)
+{
+	for (int i = 0; i < 3; i++) {
+		tree_reclaim(f->tree, UINT32_MAX);
+		(void)tree_reclaim_grace(f->tree);
+	}
+}
+
+static void
+a_walk_goes_on_in_the_array_it_started_with(void **state)
+{
+	struct fixture *f = *state;
+	struct tree_reader *reader = tree_reader_register(f->tree);
+	const struct znode *dir, *child;
+	struct jute_slice name;
+	uint64_t cursor = 0, S;
+	int count = 1;
+
+	create(f, "/d", "", 0);
+	create(f, "/d/1", "", 0);
+	create(f, "/d/2", "", 0);
+	create(f, "/d/3", "", 0);
+	create(f, "/d/4", "", 0);
+	/* Dead at S, but still in the array when a walk at S starts. */
+	remove_path(f, "/d/3");
+	S = tree_reader_online(reader, &f->P);
+	dir = tree_lookup(f->tree, path_of(f, "/d"), S);
+	assert_true(tree_child_next(f->tree, dir, S, &cursor, &name, &child));
+	/* The array is full: it is replaced. Then the dead node goes. */
+	create(f, "/d/5", "", 0);
+	create(f, "/d/6", "", 0);
+	churn(f);
+	while (tree_child_next(f->tree, dir, S, &cursor, &name, &child)) {
+		assert_int_equal(name.bytes, 1);
+		assert_in_range(name.data[0], '1', '4');
+		count++;
+	}
+	assert_int_equal(count, 3);
+	tree_reader_unregister(reader);
+}
+
+static void
+a_slid_walk_leaves_directories_that_are_gone(void **state)
+{
+	struct fixture *f = *state;
+	struct tree_reader *reader = tree_reader_register(f->tree);
+	struct walk_item item;
+	struct walk walk;
+	int count = 0;
+
+	create(f, "/a", "", 0);
+	create(f, "/a/b", "", 0);
+	create(f, "/a/b/1", "", 0);
+	create(f, "/a/b/2", "", 0);
+	create(f, "/z", "", 0);
+	assert_int_equal(walk_init(&walk, f->tree,
+				   tree_reader_online(reader, &f->P),
+				   path_of(f, "")),
+			 0);
+	do
+		assert_int_equal(walk_next(&walk, &item), 1);
+	while (item.path_bytes != 6);
+	remove_path(f, "/a/b/1");
+	remove_path(f, "/a/b/2");
+	remove_path(f, "/a/b");
+	remove_path(f, "/a");
+	create(f, "/a", "", 0);
+	create(f, "/zz", "", 0);
+	assert_int_equal(walk_repin(&walk, (uint64_t)f->zxid), 0);
+	tree_reader_quiesce(reader, (uint64_t)f->zxid);
+	churn(f);
+	/* What is left is "/z" alone: the rest came, or came back, later. */
+	while (walk_next(&walk, &item) == 1) {
+		assert_int_equal(item.path_bytes, 2);
+		assert_memory_equal(item.path, "/z", 2);
+		count++;
+	}
+	assert_int_equal(count, 1);
+	walk_free(&walk);
+	tree_reader_unregister(reader);
+}
+
 static void
 a_hold_keeps_a_state_for_a_reader_to_come(void **state)
 {
@@ -936,6 +1020,8 @@ main(void)
 		TEST(shown_stat_counts_deletions_and_hides_kinds),
 		TEST(garbage_waits_for_readers_then_for_a_grace_period),
 		TEST(a_subtree_deleted_at_once_is_unlinked_bottom_up),
+		TEST(a_walk_goes_on_in_the_array_it_started_with),
+		TEST(a_slid_walk_leaves_directories_that_are_gone),
 		TEST(a_hold_keeps_a_state_for_a_reader_to_come),
 		TEST(at_most_32_readers_register),
 		TEST(a_large_directory_grows_and_gives_its_memory_back),

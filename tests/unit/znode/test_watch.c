@@ -229,11 +229,12 @@ static const struct row rows[] = {
 	{EVENT_NODE_DATA_CHANGED, "/", 0, 0},
 	{EVENT_NODE_CHILDREN_CHANGED, "/", 0, 0},
 	{EVENT_NODE_DELETED, "/px", 0, 0},
+	{EVENT_NODE_DELETED, "/pxy/z", 0, 0},
 	{EVENT_NODE_DELETED, "/q/p", 0, 0},
 };
 
 static void
-every_set_of_modes_hears_what_the_table_of_events_says(void **state)
+every_set_of_modes_hears_what_the_table_says(void **state)
 {
 	(void)state;
 	for (size_t r = 0; r < sizeof(rows) / sizeof(rows[0]); r++) {
@@ -259,7 +260,7 @@ every_set_of_modes_hears_what_the_table_of_events_says(void **state)
 }
 
 static void
-deleting_a_watched_child_of_a_watched_node_tells_two_events(void **state)
+deleting_a_watched_child_tells_two_events(void **state)
 {
 	struct watch_table *table = make_table();
 
@@ -382,7 +383,7 @@ registering_twice_is_one_event(void **state)
 }
 
 static void
-each_type_removes_its_modes_and_a_second_time_finds_none(void **state)
+each_type_removes_its_modes_once(void **state)
 {
 	static const uint32_t removed[] = {
 		0,  WATCH_CHILD,      WATCH_DATA,
@@ -434,7 +435,7 @@ other_types_are_no_types(void **state)
 }
 
 static void
-a_connection_that_goes_takes_all_its_watches_along(void **state)
+a_connection_that_goes_takes_its_watches_along(void **state)
 {
 	struct watch_table *table = make_table();
 	struct watch_counts counts;
@@ -460,7 +461,7 @@ a_connection_that_goes_takes_all_its_watches_along(void **state)
 }
 
 static void
-the_limit_refuses_new_watches_and_leaves_the_table_as_it_was(void **state)
+the_limit_refuses_and_leaves_the_table_as_it_was(void **state)
 {
 	struct watch_table *table = make_table_with(hash_well, 4, 3, false);
 
@@ -533,7 +534,7 @@ visit(void *arg, uint32_t conn, struct jute_slice path, uint32_t modes)
 }
 
 static void
-lists_every_watch_with_its_path_when_paths_are_kept(void **state)
+lists_every_watch_with_its_path_if_kept(void **state)
 {
 	(void)state;
 	for (int keeps = 0; keeps <= 1; keeps++) {
@@ -598,7 +599,7 @@ finish_jobs(struct watch_table *table)
 }
 
 static void
-up_to_256_watchers_are_told_at_once_and_more_in_portions(void **state)
+more_than_256_watchers_are_told_in_portions(void **state)
 {
 	struct watch_table *table = make_table();
 
@@ -705,7 +706,7 @@ a_small_event_behind_a_large_one_is_told_in_order(void **state)
 }
 
 static void
-more_jobs_than_there_is_room_for_finish_the_oldest(void **state)
+more_jobs_than_room_finish_the_oldest(void **state)
 {
 	struct watch_table *table = make_table();
 
@@ -753,7 +754,7 @@ a_job_keeps_a_long_path_for_as_long_as_it_runs(void **state)
 }
 
 static void
-many_recursive_watchers_of_ancestors_are_told_in_portions(void **state)
+many_recursive_watchers_are_told_in_portions(void **state)
 {
 	struct watch_table *table = make_table();
 
@@ -790,7 +791,7 @@ deliver_to_crowd(void *arg, uint32_t conn, uint64_t zxid,
 }
 
 static void
-a_hundred_thousand_watchers_are_told_once_each_and_in_order(void **state)
+a_hundred_thousand_are_told_once_and_in_order(void **state)
 {
 	const struct watch_options options = {.conns_max = CROWD,
 					      .watches_max = CROWD,
@@ -1003,10 +1004,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(
-			every_set_of_modes_hears_what_the_table_of_events_says),
-		cmocka_unit_test(
-			deleting_a_watched_child_of_a_watched_node_tells_two_events),
+		cmocka_unit_test(every_set_of_modes_hears_what_the_table_says),
+		cmocka_unit_test(deleting_a_watched_child_tells_two_events),
 		cmocka_unit_test(
 			a_recursive_watch_on_the_root_sees_all_data_events),
 		cmocka_unit_test(
@@ -1016,32 +1015,26 @@ main(void)
 		cmocka_unit_test(
 			any_string_may_be_watched_and_matches_only_itself),
 		cmocka_unit_test(registering_twice_is_one_event),
-		cmocka_unit_test(
-			each_type_removes_its_modes_and_a_second_time_finds_none),
+		cmocka_unit_test(each_type_removes_its_modes_once),
 		cmocka_unit_test(other_types_are_no_types),
 		cmocka_unit_test(
-			a_connection_that_goes_takes_all_its_watches_along),
+			a_connection_that_goes_takes_its_watches_along),
 		cmocka_unit_test(
-			the_limit_refuses_new_watches_and_leaves_the_table_as_it_was),
+			the_limit_refuses_and_leaves_the_table_as_it_was),
 		cmocka_unit_test(counts_both_tables_as_wchs_wants_them),
-		cmocka_unit_test(
-			lists_every_watch_with_its_path_when_paths_are_kept),
-		cmocka_unit_test(
-			up_to_256_watchers_are_told_at_once_and_more_in_portions),
+		cmocka_unit_test(lists_every_watch_with_its_path_if_kept),
+		cmocka_unit_test(more_than_256_watchers_are_told_in_portions),
 		cmocka_unit_test(
 			a_connection_is_told_its_share_before_its_output),
 		cmocka_unit_test(
 			a_path_may_vanish_and_return_while_its_job_runs),
 		cmocka_unit_test(
 			a_small_event_behind_a_large_one_is_told_in_order),
-		cmocka_unit_test(
-			more_jobs_than_there_is_room_for_finish_the_oldest),
+		cmocka_unit_test(more_jobs_than_room_finish_the_oldest),
 		cmocka_unit_test(
 			a_job_keeps_a_long_path_for_as_long_as_it_runs),
-		cmocka_unit_test(
-			many_recursive_watchers_of_ancestors_are_told_in_portions),
-		cmocka_unit_test(
-			a_hundred_thousand_watchers_are_told_once_each_and_in_order),
+		cmocka_unit_test(many_recursive_watchers_are_told_in_portions),
+		cmocka_unit_test(a_hundred_thousand_are_told_once_and_in_order),
 		cmocka_unit_test(
 			finds_every_path_while_the_index_grows_and_shrinks),
 		cmocka_unit_test(agrees_with_the_model),

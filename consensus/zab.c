@@ -1,0 +1,599 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * zab - dispatch of events and what all roles share: start, the way back to an
+ * election, promises on their way to the disk.
+ *
+ * Between two roles a server settles: whatever the old role asked of the disk
+ * must be answered and the log must be durable to its end before the next vote
+ * is cast, so a vote never names what a crash could take away, and no answer
+ * meant for the old role reaches the new one.
+ */
+#include "consensus/zab.h"
+
+#include "consensus/zab_core.h"
+
+size_t
+zab_core_bytes(void)
+{
+	return sizeof(struct zab_core);
+}
+
+int
+zab_init(struct zab_core *core, const struct zab_core_options *options)
+{
+	if (options->sid < 0 || options->tick_ms == 0 ||
+	    options->init_limit == 0 || options->sync_limit == 0 ||
+	    options->notify_min_ms == 0 ||
+	    options->notify_max_ms < options->notify_min_ms ||
+	    options->dial_tries == 0 || options->outstanding_max == 0 ||
+	    options->outstanding_max > 1u << 20)
+		return FAL_EINVAL;
+	memset(core, 0, sizeof(*core));
+	core->options = *options;
+	core->leader = ZAB_NO_SID;
+	core->appointed = ZAB_NO_SID;
+	fle_init(&core->fle, &(struct fle_options){
+				     .sid = options->sid,
+				     .finalize_ms = options->finalize_ms,
+				     .notify_min_ms = options->notify_min_ms,
+				     .notify_max_ms = options->notify_max_ms});
+	return 0;
+}
+
+void
+zab_tell_state(struct zab_core *core, enum zab_reason why,
+	       struct zab_actions *out)
+{
+	struct zab_action *action = zab_out(out, ZAB_DO_STATE);
+
+	action->role = core->role;
+	action->phase = core->phase;
+	action->is_serving = core->is_serving;
+	action->sid = core->leader;
+	action->why = (uint16_t)why;
+	if (core->role == FLE_LEADING)
+		action->epoch = core->lead.epoch;
+	else if (core->role != FLE_LOOKING)
+		action->epoch = core->follow.epoch;
+}
+
+void
+zab_die(struct zab_core *core, enum zab_reason why, struct zab_actions *out)
+{
+	core->is_dead = true;
+	core->is_serving = false;
+	zab_out(out, ZAB_DO_FATAL)->why = (uint16_t)why;
+}
+
+void
+zab_persist_accepted(struct zab_core *core, int64_t epoch,
+		     struct zab_actions *out)
+{
+	FAL_ASSERT(epoch > core->accepted_epoch);
+	FAL_ASSERT(core->accepted_writing == 0);
+	core->accepted_writing = epoch;
+	zab_out(out, ZAB_DO_PERSIST_ACCEPTED)->epoch = epoch;
+}
+
+void
+zab_persist_current(struct zab_core *core, int64_t epoch,
+		    struct zab_actions *out)
+{
+	FAL_ASSERT(epoch > core->current_epoch);
+	FAL_ASSERT(epoch <= core->accepted_epoch);
+	FAL_ASSERT(core->durable_zxid == core->history.last_zxid);
+	FAL_ASSERT(core->current_writing == 0);
+	core->current_writing = epoch;
+	zab_out(out, ZAB_DO_PERSIST_CURRENT)->epoch = epoch;
+}
+
+void
+zab_persist_config(struct zab_core *core, int64_t version,
+		   struct zab_actions *out)
+{
+	core->config_writing = version;
+	zab_out_zxid(out, ZAB_DO_PERSIST_CONFIG, version);
+}
+
+void
+zab_publish(struct zab_core *core, int64_t zxid, struct zab_actions *out)
+{
+	FAL_ASSERT(zxid <= core->history.last_zxid);
+	if (zxid <= core->committed_zxid)
+		return;
+	core->committed_zxid = zxid;
+	zab_out_zxid(out, ZAB_DO_COMMIT, zxid);
+}
+
+int64_t
+zab_next_in_epoch(int64_t zxid, int64_t epoch)
+{
+	FAL_ASSERT(zab_epoch(zxid) <= epoch);
+	return zab_epoch(zxid) == epoch ? zxid + 1 : zab_zxid(epoch, 1);
+}
+
+static void
+conclude(struct zab_core *core, struct zab_actions *out)
+{
+	const int64_t leader = core->fle.proposal.leader;
+
+	FAL_ASSERT(core->role == FLE_LOOKING);
+	core->appointed = ZAB_NO_SID;
+	zab_out(out, ZAB_DO_FORGET_FLE);
+	if (leader == core->options.sid)
+		zab_lead_begin(core, out);
+	else
+		zab_follow_begin(core, leader, out);
+}
+
+static bool
+must_be_silent(const struct zab_core *core)
+{
+	return core->is_nonvoting || core->now_ms < core->abstain_until_ms;
+}
+
+static void
+elect(struct zab_core *core, struct zab_actions *out)
+{
+	if (fle_start(&core->fle, &core->pair, core->history.last_zxid,
+		      core->current_epoch, must_be_silent(core), core->now_ms,
+		      out))
+		conclude(core, out);
+}
+
+/* Is the disk at rest, and does it hold all that memory holds? */
+static bool
+is_settled(const struct zab_core *core)
+{
+	return core->busy == ZAB_IDLE && core->accepted_writing == 0 &&
+	       core->current_writing == 0 && core->config_writing == 0 &&
+	       core->durable_zxid == core->history.last_zxid;
+}
+
+static void
+settle(struct zab_core *core, struct zab_actions *out)
+{
+	if (core->role != FLE_LOOKING || core->fle.is_running ||
+	    !is_settled(core))
+		return;
+	FAL_ASSERT(core->current_epoch <= core->accepted_epoch);
+	if (core->appointed == ZAB_NO_SID || must_be_silent(core)) {
+		elect(core, out);
+		return;
+	}
+	fle_appoint(&core->fle, core->appointed);
+	conclude(core, out);
+}
+
+void
+zab_look(struct zab_core *core, enum zab_reason why, struct zab_actions *out)
+{
+	if (core->role == FLE_LEADING)
+		zab_out_close(out, core->lead.used_slots, why);
+	else if (core->role != FLE_LOOKING &&
+		 core->follow.step >= ZAB_FOLLOW_DIALING)
+		zab_out_close(out, ZAB_LEADER_BIT, why);
+	if (core->role != FLE_LOOKING && core->role != FLE_LEADING &&
+	    zab_follow_has_held(core))
+		zab_out(out, ZAB_DO_DROP_HELD);
+	if (core->busy == ZAB_INSTALLING) {
+		zab_out(out, ZAB_DO_RELOAD);
+		core->busy = ZAB_RELOADING;
+	}
+	memset(&core->lead, 0, sizeof(core->lead));
+	memset(&core->follow, 0, sizeof(core->follow));
+	memset(core->learner, 0, sizeof(core->learner));
+	core->role = FLE_LOOKING;
+	core->phase = ZAB_ELECTION;
+	core->is_serving = false;
+	core->leader = ZAB_NO_SID;
+	zab_reconfig_drop_lost(core);
+	zab_tell_state(core, why, out);
+	settle(core, out);
+}
+
+/* ------------------------------------------------------------- events --- */
+
+static void
+take_history(struct zab_core *core, const struct zab_disk_state *disk)
+{
+	FAL_ASSERT(zab_history_is_sound(disk->history));
+	core->history = *disk->history;
+	core->durable_zxid = core->history.last_zxid;
+	if (disk->committed_zxid > core->committed_zxid)
+		core->committed_zxid = disk->committed_zxid;
+	FAL_ASSERT(core->committed_zxid <= core->history.last_zxid);
+}
+
+static void
+on_start(struct zab_core *core, const struct zab_event *event,
+	 struct zab_actions *out)
+{
+	const struct zab_disk_state *disk = event->disk;
+
+	FAL_ASSERT(!core->is_started);
+	FAL_ASSERT(disk->current_epoch <= disk->accepted_epoch);
+	FAL_ASSERT(disk->active->voters != 0);
+	core->is_started = true;
+	core->accepted_epoch = disk->accepted_epoch;
+	core->current_epoch = disk->current_epoch;
+	core->is_nonvoting = disk->is_nonvoting;
+	take_history(core, disk);
+	/* A crash between the synchronized history and currentEpoch leaves a
+	 * log of a higher epoch, but never of one that was not accepted. */
+	FAL_ASSERT(zab_epoch(core->history.last_zxid) <= core->accepted_epoch ||
+		   core->is_nonvoting);
+	core->pair.active = *disk->active;
+	if (disk->next && disk->next->version > disk->active->version) {
+		core->pair.next = *disk->next;
+		core->pair.has_next = 1;
+	}
+	zab_look(core, ZAB_WHY_STARTED, out);
+}
+
+static void
+on_tick(struct zab_core *core, struct zab_actions *out)
+{
+	if (core->role == FLE_LEADING) {
+		zab_lead_tick(core, out);
+	} else if (core->role != FLE_LOOKING) {
+		zab_follow_tick(core, out);
+	} else if (core->fle.is_running && core->fle.is_silent &&
+		   !must_be_silent(core)) {
+		fle_stop(&core->fle);
+		elect(core, out);
+	} else if (fle_tick(&core->fle, &core->pair, core->now_ms, out)) {
+		conclude(core, out);
+	}
+}
+
+static void
+on_fle(struct zab_core *core, const struct zab_event *event,
+       struct zab_actions *out)
+{
+	const struct zab_notification *said = &event->notification;
+
+	if (event->config && core->role == FLE_LOOKING &&
+	    zab_reconfig_adopt(core, event->config, out) &&
+	    core->fle.is_running) {
+		fle_stop(&core->fle);
+		elect(core, out);
+		if (core->role != FLE_LOOKING)
+			return;
+	}
+	if (fle_note(&core->fle, &core->pair, core->role, event->sid, said,
+		     core->now_ms, out))
+		conclude(core, out);
+	else if (core->role == FLE_LEADING && said->state == FLE_LOOKING)
+		zab_lead_heard_looking(core, event->sid, said->round,
+				       said->leader, out);
+}
+
+static void
+on_conn(struct zab_core *core, const struct zab_event *event, bool is_up,
+	struct zab_actions *out)
+{
+	const bool is_learner = core->role == FLE_FOLLOWING ||
+				core->role == FLE_OBSERVING;
+
+	if (event->slot == ZAB_LEADER_SLOT) {
+		if (is_learner && is_up)
+			zab_follow_up(core, out);
+		else if (is_learner)
+			zab_follow_down(core, out);
+		else if (is_up)
+			zab_out_close(out, ZAB_LEADER_BIT,
+				      ZAB_WHY_NOT_LEADING);
+		return;
+	}
+	FAL_ASSERT(event->slot < ZAB_CONNS_MAX);
+	if (core->role != FLE_LEADING) {
+		if (is_up)
+			zab_out_close(out, zab_slot_bit(event->slot),
+				      ZAB_WHY_NOT_LEADING);
+	} else if (is_up) {
+		zab_learner_up(core, event->slot, out);
+	} else {
+		zab_learner_drop(core, event->slot);
+	}
+}
+
+static void
+on_packet(struct zab_core *core, const struct zab_event *event,
+	  struct zab_actions *out)
+{
+	if (event->slot == ZAB_LEADER_SLOT) {
+		if (core->role == FLE_FOLLOWING || core->role == FLE_OBSERVING)
+			zab_follow_packet(core, event, out);
+		return;
+	}
+	FAL_ASSERT(event->slot < ZAB_CONNS_MAX);
+	if (core->role == FLE_LEADING)
+		zab_learner_packet(core, event, out);
+}
+
+static void
+on_log_durable(struct zab_core *core, const struct zab_event *event,
+	       struct zab_actions *out)
+{
+	/* What becomes of the log meanwhile is told by the answer. */
+	if (core->busy != ZAB_IDLE || event->zxid <= core->durable_zxid)
+		return;
+	FAL_ASSERT(event->zxid <= core->history.last_zxid);
+	core->durable_zxid = event->zxid;
+	if (core->role == FLE_LEADING)
+		zab_lead_durable(core, out);
+	else if (core->role == FLE_LOOKING)
+		settle(core, out);
+	else if (core->follow.step == ZAB_FOLLOW_ACTIVE)
+		zab_apply_acks(core, out);
+	else
+		zab_follow_flush(core, out);
+}
+
+static void
+on_epoch_durable(struct zab_core *core, const struct zab_event *event,
+		 struct zab_actions *out)
+{
+	if (event->is_current) {
+		FAL_ASSERT(event->epoch == core->current_writing);
+		core->current_epoch = event->epoch;
+		core->current_writing = 0;
+		if (core->role == FLE_LEADING)
+			zab_lead_current(core, out);
+		else if (core->role != FLE_LOOKING)
+			zab_follow_current(core, out);
+	} else {
+		FAL_ASSERT(event->epoch == core->accepted_writing);
+		core->accepted_epoch = event->epoch;
+		core->accepted_writing = 0;
+		if (core->role == FLE_LEADING)
+			zab_lead_accepted(core, out);
+		else if (core->role != FLE_LOOKING)
+			zab_follow_accepted(core, out);
+	}
+	FAL_ASSERT(core->current_epoch <= core->accepted_epoch);
+	settle(core, out);
+}
+
+static void
+on_config_durable(struct zab_core *core, const struct zab_event *event,
+		  struct zab_actions *out)
+{
+	if (event->zxid != core->config_writing)
+		return; /* A newer one is on its way. */
+	core->config_writing = 0;
+	if (core->role == FLE_LEADING)
+		zab_lead_durable(core, out);
+	else if (core->role == FLE_LOOKING)
+		settle(core, out);
+	else if (core->follow.step == ZAB_FOLLOW_ACTIVE)
+		zab_apply_acks(core, out);
+	else
+		zab_follow_flush(core, out);
+}
+
+/* The disk did what TRUNCATE, INSTALL_SNAPSHOT or RELOAD asked for. */
+static void
+on_history(struct zab_core *core, const struct zab_event *event,
+	   struct zab_actions *out)
+{
+	switch (event->type) {
+	case ZAB_EV_TRUNCATED:
+		FAL_ASSERT(core->busy == ZAB_TRUNCATING);
+		FAL_ASSERT(event->zxid == core->busy_zxid);
+		zab_history_cut(&core->history, event->zxid);
+		core->durable_zxid = event->zxid;
+		break;
+	case ZAB_EV_SNAP_INSTALLED:
+		/* It may cross our RELOAD, which then tells what there is. */
+		if (core->busy != ZAB_INSTALLING)
+			return;
+		zab_history_init(&core->history, event->zxid);
+		core->durable_zxid = event->zxid;
+		core->wants_snapshot = false;
+		break;
+	default:
+		FAL_ASSERT(core->busy == ZAB_RELOADING);
+		take_history(core, event->disk);
+		break;
+	}
+	core->busy = ZAB_IDLE;
+	core->busy_zxid = 0;
+	FAL_ASSERT(core->committed_zxid <= core->history.last_zxid);
+	zab_reconfig_drop_lost(core);
+	settle(core, out);
+}
+
+static void
+on_may_vote(struct zab_core *core, struct zab_actions *out)
+{
+	if (!core->is_nonvoting || core->role != FLE_LOOKING)
+		return;
+	core->is_nonvoting = false;
+	if (core->fle.is_running) {
+		fle_stop(&core->fle);
+		elect(core, out);
+	}
+}
+
+static void
+dispatch(struct zab_core *core, const struct zab_event *event,
+	 struct zab_actions *out)
+{
+	switch ((enum zab_event_type)event->type) {
+	case ZAB_EV_START:
+		on_start(core, event, out);
+		break;
+	case ZAB_EV_TICK:
+		on_tick(core, out);
+		break;
+	case ZAB_EV_FLE:
+		on_fle(core, event, out);
+		break;
+	case ZAB_EV_FLE_LINK:
+		if (fle_link(&core->fle, &core->pair, event->sid, event->is_up))
+			conclude(core, out);
+		break;
+	case ZAB_EV_CONN_UP:
+		on_conn(core, event, true, out);
+		break;
+	case ZAB_EV_CONN_DOWN:
+		on_conn(core, event, false, out);
+		break;
+	case ZAB_EV_PACKET:
+		on_packet(core, event, out);
+		break;
+	case ZAB_EV_PROPOSE:
+		zab_lead_propose(core, event, out);
+		break;
+	case ZAB_EV_SYNC:
+		if (core->role == FLE_LEADING)
+			zab_sync_request(core, event->slot, out);
+		break;
+	case ZAB_EV_LOG_DURABLE:
+		on_log_durable(core, event, out);
+		break;
+	case ZAB_EV_EPOCH_DURABLE:
+		on_epoch_durable(core, event, out);
+		break;
+	case ZAB_EV_CONFIG_DURABLE:
+		on_config_durable(core, event, out);
+		break;
+	case ZAB_EV_TRUNCATED:
+	case ZAB_EV_SNAP_INSTALLED:
+	case ZAB_EV_RELOADED:
+		on_history(core, event, out);
+		break;
+	case ZAB_EV_LOG_FLOOR:
+		zab_history_raise_floor(&core->history, event->zxid);
+		break;
+	case ZAB_EV_LOG_FAILED:
+		zab_die(core, ZAB_WHY_LOG_FAILED, out);
+		break;
+	case ZAB_EV_MAY_VOTE:
+		on_may_vote(core, out);
+		break;
+	case ZAB_EV_YIELD:
+		if (core->role == FLE_LEADING && zab_lead_others_suffice(core))
+			zab_lead_yield(core, ZAB_WHY_YIELDED, true, out);
+		break;
+	case ZAB_EV_COUNT:
+		FAL_ASSERT(event->type != ZAB_EV_COUNT);
+	}
+}
+
+void
+zab_step(struct zab_core *core, const struct zab_event *event,
+	 struct zab_actions *actions)
+{
+	actions->count = 0;
+	FAL_ASSERT(core->is_started || event->type == ZAB_EV_START);
+	FAL_ASSERT(event->now_ms >= core->now_ms);
+	core->now_ms = event->now_ms;
+	if (core->is_dead)
+		return;
+	dispatch(core, event, actions);
+	FAL_ASSERT(core->durable_zxid <= core->history.last_zxid);
+	FAL_ASSERT(core->committed_zxid <= core->history.last_zxid);
+	FAL_ASSERT_SLOW(zab_history_is_sound(&core->history));
+}
+
+/* -------------------------------------------------------------- looks --- */
+
+uint64_t
+zab_wake_ms(const struct zab_core *core)
+{
+	uint64_t wake;
+
+	if (core->is_dead)
+		return ZAB_NEVER;
+	if (core->role == FLE_LEADING)
+		return zab_lead_wake_ms(core);
+	if (core->role != FLE_LOOKING)
+		return zab_follow_wake_ms(core);
+	wake = fle_wake_ms(&core->fle);
+	if (core->fle.is_running && core->fle.is_silent &&
+	    !core->is_nonvoting && core->abstain_until_ms < wake)
+		wake = core->abstain_until_ms;
+	return wake;
+}
+
+int64_t
+zab_next_zxid(const struct zab_core *core, const struct quorum *config)
+{
+	const struct zab_lead *lead = &core->lead;
+
+	if (core->is_dead || core->role != FLE_LEADING ||
+	    lead->step != ZAB_LEAD_ACTIVE || lead->is_yielding)
+		return 0;
+	const int64_t zxid = zab_next_in_epoch(lead->acks.proposed_zxid,
+					       lead->epoch);
+	const int64_t oldest = zab_next_in_epoch(lead->acks.committed_zxid,
+						 lead->epoch);
+
+	if (zxid - oldest >= (int64_t)core->options.outstanding_max)
+		return 0;
+	if (config && !zab_reconfig_is_possible(core, config))
+		return 0;
+	FAL_ASSERT(zab_counter(zxid) <= ZAB_COUNTER_MAX);
+	return zxid;
+}
+
+void
+zab_view(const struct zab_core *core, struct zab_view *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->sid = core->options.sid;
+	out->role = core->role;
+	out->phase = core->phase;
+	out->is_serving = core->is_serving;
+	out->is_nonvoting = core->is_nonvoting;
+	out->is_dead = core->is_dead;
+	out->leader = core->leader;
+	out->accepted_epoch = core->accepted_epoch;
+	out->current_epoch = core->current_epoch;
+	out->last_zxid = core->history.last_zxid;
+	out->durable_zxid = core->durable_zxid;
+	out->committed_zxid = core->committed_zxid;
+	out->round = core->fle.round;
+	out->config_version = core->pair.active.version;
+	out->next_config_version =
+		core->pair.has_next ? core->pair.next.version : -1;
+	if (core->role == FLE_LEADING) {
+		out->epoch = core->lead.epoch;
+		out->is_yielding = core->lead.is_yielding;
+		out->proposed_zxid = core->lead.acks.proposed_zxid;
+		out->learners = core->lead.used_slots;
+		for (uint32_t i = 0; i < ZAB_CONNS_MAX; i++)
+			if (core->learner[i].station == ZAB_ST_ACTIVE)
+				out->synced |= zab_slot_bit(i);
+	} else if (core->role != FLE_LOOKING) {
+		out->epoch = core->follow.epoch;
+		if (zab_follow_has_held(core))
+			out->held_count = (uint32_t)(core->follow.held_last -
+						     core->follow.held_first) +
+					  1;
+	}
+}
+
+int64_t
+zab_learner_sid(const struct zab_core *core, uint32_t slot)
+{
+	if (slot >= ZAB_CONNS_MAX ||
+	    core->learner[slot].station < ZAB_ST_INFO)
+		return ZAB_NO_SID;
+	return core->learner[slot].sid;
+}
+
+const struct quorum *
+zab_config(const struct zab_core *core)
+{
+	return &core->pair.active;
+}
+
+const struct quorum *
+zab_next_config(const struct zab_core *core)
+{
+	return core->pair.has_next ? &core->pair.next : NULL;
+}
