@@ -154,9 +154,9 @@ fle_start(struct fle *fle, const struct quorum_pair *pair, int64_t last_zxid,
 	fle_box_clear(&fle->received);
 	fle_box_clear(&fle->outside);
 	/* A server that is no voter shows the smallest of everything. */
-	fle->initial = (struct fle_vote){
-		INT64_MIN, INT64_MIN, fle->round, INT64_MIN, FLE_LOOKING,
-		FLE_NOTIFICATION_VERSION};
+	fle->initial = (struct fle_vote){INT64_MIN,   INT64_MIN,
+					 fle->round,  INT64_MIN,
+					 FLE_LOOKING, FLE_NOTIFICATION_VERSION};
 	if (quorum_pair_is_voter(pair, fle->options.sid)) {
 		fle->initial.leader = fle->options.sid;
 		fle->initial.zxid = is_silent ? ZAB_NO_ZXID : last_zxid;
@@ -311,12 +311,11 @@ void
 fle_appoint(struct fle *fle, int64_t leader)
 {
 	FAL_ASSERT(!fle->is_running);
-	fle->proposal = (struct fle_vote){
-		.leader = leader,
-		.round = -1,
-		.peer_epoch = -1,
-		.state = FLE_LOOKING,
-		.version = FLE_NOTIFICATION_VERSION};
+	fle->proposal = (struct fle_vote){.leader = leader,
+					  .round = -1,
+					  .peer_epoch = -1,
+					  .state = FLE_LOOKING,
+					  .version = FLE_NOTIFICATION_VERSION};
 }
 
 void

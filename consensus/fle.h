@@ -55,10 +55,10 @@ struct fle_options {
 
 struct fle {
 	struct fle_options options;
-	int64_t round;         /* of the current or last election, only grows */
+	int64_t round; /* of the current or last election, only grows */
 	uint32_t is_running;
 	uint32_t is_silent;
-	struct fle_vote initial; /* what this server would cast for itself */
+	struct fle_vote initial;  /* what this server would cast for itself */
 	struct fle_vote proposal; /* running: present proposal; else: outcome */
 	struct fle_box received;  /* of this round */
 	struct fle_box outside;   /* from servers that do not look for one */
@@ -66,7 +66,7 @@ struct fle {
 	uint64_t resend_at_ms;
 	uint64_t interval_ms;
 	uint32_t down_count;
-	uint32_t reserved; /* zero */
+	uint32_t reserved;         /* zero */
 	int64_t down[FLE_BOX_MAX]; /* sids known to be unreachable */
 };
 

@@ -137,8 +137,8 @@ quorum_equal(const struct quorum *a, const struct quorum *b)
 	for (uint32_t i = 0; i < a->member_count; i++) {
 		const int index = quorum_find(b, a->member[i].sid);
 
-		if (index < 0 || !member_equal(&a->member[i],
-					       &b->member[index]))
+		if (index < 0 ||
+		    !member_equal(&a->member[i], &b->member[index]))
 			return false;
 	}
 	return true;

@@ -273,8 +273,8 @@ static void
 on_conn(struct zab_core *core, const struct zab_event *event, bool is_up,
 	struct zab_actions *out)
 {
-	const bool is_learner = core->role == FLE_FOLLOWING ||
-				core->role == FLE_OBSERVING;
+	const bool is_learner =
+		core->role == FLE_FOLLOWING || core->role == FLE_OBSERVING;
 
 	if (event->slot == ZAB_LEADER_SLOT) {
 		if (is_learner && is_up)
@@ -282,8 +282,7 @@ on_conn(struct zab_core *core, const struct zab_event *event, bool is_up,
 		else if (is_learner)
 			zab_follow_down(core, out);
 		else if (is_up)
-			zab_out_close(out, ZAB_LEADER_BIT,
-				      ZAB_WHY_NOT_LEADING);
+			zab_out_close(out, ZAB_LEADER_BIT, ZAB_WHY_NOT_LEADING);
 		return;
 	}
 	FAL_ASSERT(event->slot < ZAB_CONNS_MAX);
@@ -292,7 +291,7 @@ on_conn(struct zab_core *core, const struct zab_event *event, bool is_up,
 			zab_out_close(out, zab_slot_bit(event->slot),
 				      ZAB_WHY_NOT_LEADING);
 	} else if (is_up) {
-		zab_learner_up(core, event->slot, out);
+		zab_learner_up(core, event->slot);
 	} else {
 		zab_learner_drop(core, event->slot);
 	}
@@ -527,10 +526,10 @@ zab_next_zxid(const struct zab_core *core, const struct quorum *config)
 	if (core->is_dead || core->role != FLE_LEADING ||
 	    lead->step != ZAB_LEAD_ACTIVE || lead->is_yielding)
 		return 0;
-	const int64_t zxid = zab_next_in_epoch(lead->acks.proposed_zxid,
-					       lead->epoch);
-	const int64_t oldest = zab_next_in_epoch(lead->acks.committed_zxid,
-						 lead->epoch);
+	const int64_t zxid =
+		zab_next_in_epoch(lead->acks.proposed_zxid, lead->epoch);
+	const int64_t oldest =
+		zab_next_in_epoch(lead->acks.committed_zxid, lead->epoch);
 
 	if (zxid - oldest >= (int64_t)core->options.outstanding_max)
 		return 0;
@@ -580,8 +579,7 @@ zab_view(const struct zab_core *core, struct zab_view *out)
 int64_t
 zab_learner_sid(const struct zab_core *core, uint32_t slot)
 {
-	if (slot >= ZAB_CONNS_MAX ||
-	    core->learner[slot].station < ZAB_ST_INFO)
+	if (slot >= ZAB_CONNS_MAX || core->learner[slot].station < ZAB_ST_INFO)
 		return ZAB_NO_SID;
 	return core->learner[slot].sid;
 }

@@ -29,8 +29,8 @@
  *     is stepped at any time.
  *   - While a snapshot comes in the driver watches the connection for silence
  *     (init_limit ticks) itself.
- *   - Disk requests of one kind complete in order, each with its event. The log may report less than
- *     it was given; LOG_DURABLE is cumulative.
+ *   - Disk requests of one kind complete in order, each with its event. The log
+ * may report less than it was given; LOG_DURABLE is cumulative.
  *   - Call zab_step() with TICK when zab_wake_ms() is reached.
  *   - A crash may happen between any two actions; START then tells what the
  *     disk holds.
@@ -218,15 +218,12 @@ enum zab_reason {
  *                   are kept for a new connection
  * DIAL              sid: connect to its quorum port; answered by CONN_UP or
  *                   CONN_DOWN of ZAB_LEADER_SLOT
- * CLOSE             slots, why. A DIAL under way ends, too. What was sent before
- *                   still goes out as far as the peer takes it
- * SEND              slots, packet, zxid .. zxid_last. One packet for each zxid
- *                   of the range (one, unless ACK, COMMIT, PROPOSAL, INFORM);
- *                   count > 1: that many times (SYNC). Data by type:
- *                   PROPOSAL, INFORM   the entry of that zxid
- *                   FOLLOWERINFO, OBSERVERINFO  own sid, version of the active
- *                                      configuration
- *                   ACKEPOCH           epoch
+ * CLOSE             slots, why. A DIAL under way ends, too. What was sent
+ * before still goes out as far as the peer takes it SEND              slots,
+ * packet, zxid .. zxid_last. One packet for each zxid of the range (one, unless
+ * ACK, COMMIT, PROPOSAL, INFORM); count > 1: that many times (SYNC). Data by
+ * type: PROPOSAL, INFORM   the entry of that zxid FOLLOWERINFO, OBSERVERINFO
+ * own sid, version of the active configuration ACKEPOCH           epoch
  *                   NEWLEADER          text of the configuration (active or
  *                                      next) whose version is config_version
  *                   COMMITANDACTIVATE, INFORMANDACTIVATE  sid (designated

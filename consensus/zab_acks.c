@@ -76,9 +76,8 @@ commit_point(const struct zab_acks *acks, const struct quorum_pair *pair)
 		return mark;
 	/* What came before the reconfiguration needs the active one only; there
 	 * is nothing before the first transaction of an epoch. */
-	const int64_t before = zab_counter(acks->next_zxid) > 1
-				       ? acks->next_zxid - 1
-				       : old;
+	const int64_t before =
+		zab_counter(acks->next_zxid) > 1 ? acks->next_zxid - 1 : old;
 
 	return both > before ? both : before > old ? before : old;
 }

@@ -20,6 +20,7 @@
 #include "consensus/zab_acks.h"
 #include "consensus/zab_history.h"
 #include "consensus/zab_out.h"
+#include "consensus/zab_sync.h"
 
 #define ZAB_NEVER UINT64_MAX
 
@@ -57,7 +58,7 @@ struct zab_learner {
 	bool is_nonvoting; /* has no seat before it is confirmed */
 	struct quorum_seat seat;
 	int64_t sid;
-	int64_t zxid;        /* of its ACKEPOCH */
+	int64_t zxid;           /* of its ACKEPOCH */
 	int64_t announced_zxid; /* COMMIT or INFORM was sent up to here */
 	uint64_t deadline_ms;
 	/* The oldest proposal that is not acknowledged, sampled. */
@@ -65,7 +66,7 @@ struct zab_learner {
 	uint64_t probe_ms;
 	/* PINGs of the broadcast phase: the n-th echo answers the n-th PING. */
 	uint64_t pings_sent, pings_echoed;
-	uint64_t confirm_ping; /* echo that confirms the round; 0: none */
+	uint64_t confirm_ping;  /* echo that confirms the round; 0: none */
 	uint64_t confirm_round; /* non-voting: round that must be confirmed */
 	struct zab_syncs syncs;
 };
@@ -101,7 +102,7 @@ struct zab_lead {
 	uint64_t commit_slots;   /* get COMMIT */
 	uint64_t inform_slots;   /* get INFORM */
 	/* PING rounds that prove leadership. */
-	uint64_t round_begun, round_done;
+	uint64_t round_begun, round_done, round_wanted;
 	struct zab_syncs own_syncs;
 	uint64_t sync_runs; /* that wait, of everybody */
 	/* The limping disk. */
@@ -148,9 +149,9 @@ enum zab_busy {
 struct zab_core {
 	struct zab_core_options options;
 	bool is_started, is_dead, is_nonvoting, is_serving;
-	uint8_t role;  /* enum fle_state */
-	uint8_t phase; /* enum zab_phase */
-	uint8_t busy;  /* enum zab_busy: the disk changes under us */
+	uint8_t role;        /* enum fle_state */
+	uint8_t phase;       /* enum zab_phase */
+	uint8_t busy;        /* enum zab_busy: the disk changes under us */
 	bool wants_snapshot; /* a TRUNC could not be done */
 	uint64_t now_ms;
 	int64_t leader; /* sid; ZAB_NO_SID while LOOKING */
@@ -221,15 +222,14 @@ uint64_t zab_lead_wake_ms(const struct zab_core *core);
 /* After every change that may complete a quorum of the present step. */
 void zab_lead_advance(struct zab_core *core, struct zab_actions *out);
 /* The voter in that seat acknowledged zxid: commits what that completes. */
-FAL_MUST_CHECK int zab_lead_ack(struct zab_core *core, struct quorum_seat seat, int64_t zxid,
-		 struct zab_actions *out);
+FAL_MUST_CHECK int zab_lead_ack(struct zab_core *core, struct quorum_seat seat,
+				int64_t zxid, struct zab_actions *out);
 struct quorum_seat zab_own_seat(const struct zab_core *core);
 /* Would the synchronized voters but this server be a quorum? */
 bool zab_lead_others_suffice(const struct zab_core *core);
 
 /* ---- zab_learners.c ---- */
-void zab_learner_up(struct zab_core *core, uint32_t slot,
-		    struct zab_actions *out);
+void zab_learner_up(struct zab_core *core, uint32_t slot);
 void zab_learner_packet(struct zab_core *core, const struct zab_event *event,
 			struct zab_actions *out);
 /* Forgets a learner whose connection is gone. */
@@ -254,8 +254,8 @@ void zab_syncs_answer(struct zab_core *core, struct zab_actions *out);
 void zab_confirm_begin(struct zab_core *core, struct zab_actions *out);
 /* An echo came: is the round confirmed? */
 void zab_confirm_note(struct zab_core *core, struct zab_actions *out);
-/* The round that proves leadership after now. */
-uint64_t zab_confirm_next(const struct zab_core *core);
+/* The round that proves leadership after now; it will be begun. */
+uint64_t zab_confirm_want(struct zab_core *core);
 
 /* ---- zab_follow.c ---- */
 void zab_follow_begin(struct zab_core *core, int64_t leader,

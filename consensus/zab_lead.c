@@ -32,10 +32,9 @@ electors_of(const struct zab_core *core)
 
 	for (uint32_t i = 0; i < fle->received.count; i++)
 		if (fle_vote_equal(&fle->received.vote[i], &fle->proposal))
-			quorum_votes_add(&votes,
-					 quorum_pair_seat(
-						 &core->pair,
-						 fle->received.sid[i]));
+			quorum_votes_add(
+				&votes, quorum_pair_seat(&core->pair,
+							 fle->received.sid[i]));
 	return votes;
 }
 

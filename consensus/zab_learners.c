@@ -23,11 +23,10 @@
 static const struct quorum_seat NO_SEAT = {QUORUM_NO_SEAT, QUORUM_NO_SEAT};
 
 void
-zab_learner_up(struct zab_core *core, uint32_t slot, struct zab_actions *out)
+zab_learner_up(struct zab_core *core, uint32_t slot)
 {
 	struct zab_learner *learner = &core->learner[slot];
 
-	(void)out;
 	FAL_ASSERT(learner->station == ZAB_ST_FREE);
 	memset(learner, 0, sizeof(*learner));
 	learner->station = ZAB_ST_CONNECTED;
@@ -73,8 +72,8 @@ zab_learners_reseat(struct zab_core *core)
 
 		if (learner->station >= ZAB_ST_INFO && !learner->is_nonvoting &&
 		    !learner->is_observer)
-			learner->seat = quorum_pair_seat(&core->pair,
-							 learner->sid);
+			learner->seat =
+				quorum_pair_seat(&core->pair, learner->sid);
 	}
 }
 
@@ -195,8 +194,8 @@ on_ack_epoch(struct zab_core *core, const struct zab_event *event,
 /* ---------------------------------------------------- synchronization --- */
 
 static void
-send_history(struct zab_core *core, uint64_t slots,
-	     const struct zab_sync_plan *plan, struct zab_actions *out)
+send_history(uint64_t slots, const struct zab_sync_plan *plan,
+	     struct zab_actions *out)
 {
 	static const enum quorum_type packet[] = {
 		[ZAB_SYNC_DIFF] = QUORUM_DIFF,
@@ -217,7 +216,6 @@ send_history(struct zab_core *core, uint64_t slots,
 		action->zxid = plan->from;
 		action->zxid_last = plan->to;
 	}
-	(void)core;
 }
 
 static void
@@ -234,7 +232,7 @@ sync_learner(struct zab_core *core, uint32_t slot, struct zab_actions *out)
 	FAL_ASSERT(learner->station == ZAB_ST_ACKED);
 	/* What it acknowledged on an older connection may be cut now. */
 	zab_acks_forget(&lead->acks, learner->seat);
-	send_history(core, bit, &plan, out);
+	send_history(bit, &plan, out);
 	learner->announced_zxid = to;
 	if (!learner->is_observer) {
 		if (lead->acks.proposed_zxid > to)
@@ -273,7 +271,7 @@ may_activate(struct zab_core *core, struct zab_learner *learner,
 	if (!learner->is_nonvoting || learner->is_observer)
 		return true;
 	if (learner->confirm_round == UINT64_MAX) {
-		learner->confirm_round = zab_confirm_next(core);
+		learner->confirm_round = zab_confirm_want(core);
 		zab_confirm_begin(core, out);
 	}
 	if (core->lead.round_done < learner->confirm_round)
@@ -291,14 +289,18 @@ activate(struct zab_core *core, uint32_t slot, struct zab_actions *out)
 	const uint64_t bit = zab_slot_bit(slot);
 	const int64_t last = lead->acks.committed_zxid;
 
+	/* All of its history is durable there, without an ACK for each. */
+	const int moved = zab_acks_note(&lead->acks, &core->pair, learner->seat,
+					learner->announced_zxid);
+
+	FAL_ASSERT(moved == 0); /* It was committed before. */
 	zab_out_send(out, bit, QUORUM_UPTODATE, -1, -1);
 	if (last > learner->announced_zxid)
-		zab_out_send(out, bit,
-			     learner->is_observer ? QUORUM_INFORM
-						  : QUORUM_COMMIT,
-			     zab_next_in_epoch(learner->announced_zxid,
-					       lead->epoch),
-			     last);
+		zab_out_send(
+			out, bit,
+			learner->is_observer ? QUORUM_INFORM : QUORUM_COMMIT,
+			zab_next_in_epoch(learner->announced_zxid, lead->epoch),
+			last);
 	if (learner->is_observer)
 		lead->inform_slots |= bit;
 	else
@@ -312,10 +314,15 @@ zab_learners_activate(struct zab_core *core, struct zab_actions *out)
 {
 	if (core->lead.step != ZAB_LEAD_ACTIVE)
 		return;
-	for (uint32_t i = 0; i < ZAB_CONNS_MAX; i++)
-		if (core->learner[i].station == ZAB_ST_SYNCED &&
-		    may_activate(core, &core->learner[i], out))
+	for (uint32_t i = 0; i < ZAB_CONNS_MAX; i++) {
+		struct zab_learner *learner = &core->learner[i];
+
+		/* Asking may have confirmed and activated it already. */
+		if (learner->station == ZAB_ST_SYNCED &&
+		    may_activate(core, learner, out) &&
+		    learner->station == ZAB_ST_SYNCED)
 			activate(core, i, out);
+	}
 }
 
 /* ---------------------------------------------------------- broadcast --- */
@@ -352,8 +359,8 @@ on_ack(struct zab_core *core, const struct zab_event *event,
 		is_good = event->zxid <= lead->acks.proposed_zxid;
 	} else if (is_good && event->zxid > lead->base_zxid) {
 		is_good = lead->step == ZAB_LEAD_ACTIVE &&
-			  zab_lead_ack(core, learner->seat, event->zxid,
-				       out) == 0;
+			  zab_lead_ack(core, learner->seat, event->zxid, out) ==
+				  0;
 	}
 	if (!is_good)
 		zab_learner_close(core, event->slot, ZAB_WHY_PEER_PROTOCOL,
@@ -408,10 +415,10 @@ zab_learner_packet(struct zab_core *core, const struct zab_event *event,
 void
 zab_learners_ping(struct zab_core *core, struct zab_actions *out)
 {
-	const int64_t zxid = zab_epoch(core->lead.acks.proposed_zxid) ==
-					     core->lead.epoch
-				     ? core->lead.acks.proposed_zxid
-				     : zab_zxid(core->lead.epoch, 0);
+	const int64_t zxid =
+		zab_epoch(core->lead.acks.proposed_zxid) == core->lead.epoch
+			? core->lead.acks.proposed_zxid
+			: zab_zxid(core->lead.epoch, 0);
 	uint64_t slots = 0;
 
 	for (uint32_t i = 0; i < ZAB_CONNS_MAX; i++) {
@@ -456,8 +463,7 @@ zab_learners_check(struct zab_core *core, struct zab_actions *out)
 			zab_learner_close(core, i, ZAB_WHY_PEER_SILENT, out);
 		else if (learner->station == ZAB_ST_ACTIVE &&
 			 learner->seat.active != QUORUM_NO_SEAT &&
-			 core->lead.acks.proposed_zxid >
-				 core->lead.base_zxid &&
+			 core->lead.acks.proposed_zxid > core->lead.base_zxid &&
 			 is_slow(core, learner))
 			zab_learner_close(core, i, ZAB_WHY_PEER_SLOW, out);
 	}

@@ -14,7 +14,8 @@
 
 #include "consensus/zab.h"
 
-static_assert(ZAB_ACTIONS_MAX >= 5 * ZAB_CONNS_MAX + 4 * QUORUM_MEMBERS_MAX + 64,
+static_assert(ZAB_ACTIONS_MAX >=
+		      5 * ZAB_CONNS_MAX + 4 * QUORUM_MEMBERS_MAX + 64,
 	      "room for the largest step");
 static_assert(ZAB_LEADER_SLOT < 64, "slots are bits of a uint64_t");
 

@@ -71,8 +71,8 @@ zab_sync_plan(const struct zab_history *history, int64_t learner_zxid,
 	if (learner_zxid <= to && zab_history_has(history, learner_zxid))
 		return plan_diff(history, learner_zxid, to);
 
-	const int64_t last = zab_history_last_of(history,
-						 zab_epoch(learner_zxid));
+	const int64_t last =
+		zab_history_last_of(history, zab_epoch(learner_zxid));
 
 	if (last >= 0 && zab_epoch(last) == zab_epoch(learner_zxid) &&
 	    learner_zxid > last && last <= to)

@@ -39,8 +39,8 @@ add_sync(struct zab_core *core, struct zab_syncs *syncs, int64_t zxid,
 		run->count++;
 		return;
 	}
-	syncs->run[syncs->count++] = (struct zab_sync_run){
-		.zxid = zxid, .round = round, .count = 1};
+	syncs->run[syncs->count++] =
+		(struct zab_sync_run){.zxid = zxid, .round = round, .count = 1};
 	core->lead.sync_runs++;
 }
 
@@ -57,7 +57,7 @@ zab_sync_request(struct zab_core *core, uint32_t slot, struct zab_actions *out)
 	if (!syncs)
 		return;
 	if (core->options.is_sync_confirmed)
-		round = zab_confirm_next(core);
+		round = zab_confirm_want(core);
 	add_sync(core, syncs, lead->acks.proposed_zxid, round);
 	if (round)
 		zab_confirm_begin(core, out);
@@ -107,9 +107,10 @@ zab_syncs_answer(struct zab_core *core, struct zab_actions *out)
 }
 
 uint64_t
-zab_confirm_next(const struct zab_core *core)
+zab_confirm_want(struct zab_core *core)
 {
-	return core->lead.round_begun + 1;
+	core->lead.round_wanted = core->lead.round_begun + 1;
+	return core->lead.round_wanted;
 }
 
 void
@@ -149,6 +150,6 @@ zab_confirm_note(struct zab_core *core, struct zab_actions *out)
 	zab_syncs_answer(core, out);
 	zab_learners_activate(core, out);
 	/* Those who came meanwhile wait for a round of their own. */
-	if (core->options.is_sync_confirmed && lead->sync_runs)
+	if (lead->round_wanted > lead->round_done)
 		zab_confirm_begin(core, out);
 }

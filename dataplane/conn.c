@@ -21,9 +21,11 @@
 #include "base/be.h"
 #include "base/log.h"
 
-#define CONN_NONE UINT32_MAX
-/* Replies of this size or less are formed in the stream's buffer. */
-#define WORD_BYTES 4u
+#define CONN_NONE  UINT32_MAX
+#define WORD_BYTES 4u /* of a frame's length, or a four-letter word */
+/* See conn_touch_parked(). */
+#define PARK_TIMEOUTS 3u
+#define PARK_TOUCH_MS 500u
 
 int
 conn_table_init(struct reader *reader)
@@ -40,6 +42,7 @@ conn_table_init(struct reader *reader)
 	list_init(&reader->newcomers);
 	list_init(&reader->overrun);
 	list_init(&reader->counts);
+	list_init(&reader->parked);
 	list_init(&reader->detaching);
 	if (reader->conns == NULL || reader->conn_of_stream == NULL)
 		return FAL_ENOMEM;
@@ -50,6 +53,7 @@ conn_table_init(struct reader *reader)
 
 		conn->index = i;
 		list_init(&conn->link);
+		list_init(&conn->park_link);
 		list_add_tail(&reader->free_conns, &conn->link);
 	}
 	return FAL_OK;
@@ -138,6 +142,7 @@ conn_opened(struct reader *reader, const struct stream_event *event)
 		.last_cxid = -1,
 		.min_latency_ms = UINT64_MAX,
 	};
+	list_init(&conn->park_link);
 	list_add_tail(&reader->newcomers, &conn->link);
 	reader->conn_of_stream[stream_index(event->id)] = index;
 	reader->live_count++;
@@ -212,6 +217,7 @@ conn_become_ghost(struct reader *reader, struct conn *conn)
 	reader->conn_of_stream[stream_index(conn->stream)] = CONN_NONE;
 	conn->stream = STREAM_NONE;
 	list_del(&conn->link);
+	list_del(&conn->park_link);
 	if (conn->state == CONN_OPEN || conn->state == CONN_LEAVING)
 		conn->must_detach = conn->session_id != 0;
 	conn->state = CONN_GHOST;
@@ -304,6 +310,10 @@ conn_pause(struct reader *reader, struct conn *conn)
 		return;
 	conn->is_paused = true;
 	stream_pause(reader->parts.streams, conn->stream);
+	if (conn->state == CONN_OPEN) {
+		conn->parked_ms = reader->now_ms;
+		list_add_tail(&reader->parked, &conn->park_link);
+	}
 }
 
 void
@@ -312,7 +322,43 @@ conn_resume(struct reader *reader, struct conn *conn)
 	if (!conn->is_paused || conn->stream == STREAM_NONE)
 		return;
 	conn->is_paused = false;
+	list_del(&conn->park_link);
 	stream_resume(reader->parts.streams, conn->stream);
+}
+
+/*
+ * A heartbeat that lies unread in a socket we do not read is no sign of death:
+ * overload must not expire sessions. For PARK_TIMEOUTS of its own timeouts a
+ * parked connection counts as heard; one that is parked longer, because its
+ * client reads nothing, is on its own (architecture.md section 8).
+ */
+void
+conn_touch_parked(struct reader *reader)
+{
+	struct list *link;
+
+	if (reader->now_ms < conn_next_touch_ms(reader))
+		return;
+	reader->parked_touch_ms = reader->now_ms;
+	list_for_each (link, &reader->parked) {
+		const struct conn *conn =
+			list_entry(link, struct conn, park_link);
+		struct channel_heard *heard =
+			&reader->parts.channel->heard[conn->index];
+
+		if (reader->now_ms - conn->parked_ms <=
+		    PARK_TIMEOUTS * (uint64_t)conn->timeout_ms)
+			atomic_store_explicit(&heard->ms, reader->now_ms,
+					      memory_order_relaxed);
+	}
+}
+
+uint64_t
+conn_next_touch_ms(const struct reader *reader)
+{
+	return list_empty(&reader->parked)
+		       ? UINT64_MAX
+		       : reader->parked_touch_ms + PARK_TOUCH_MS;
 }
 
 /* ---- output ---------------------------------------------------------------

@@ -138,12 +138,14 @@ connect_granted(struct reader *reader, struct conn *conn, int64_t session_id)
 
 	proto_session_password(session_id, response.password);
 	conn->session_id = session_id;
-	conn->state = CONN_OPEN;
+	if (conn->state == CONN_CONNECTING)
+		conn->state = CONN_OPEN;
 	heard_start(reader, conn);
 	send_response(reader, conn, &response);
 	conn_account(reader, conn, OP_CREATE_SESSION, 0, (int64_t)reader->S,
 		     reader->now_ns);
-	conn_resume(reader, conn);
+	if (conn->state == CONN_OPEN)
+		conn_resume(reader, conn);
 }
 
 /* One answer for unknown, expired and wrong password: all zero, then close. */

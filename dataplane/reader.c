@@ -123,11 +123,15 @@ expire_newcomers(struct reader *reader)
 uint64_t
 reader_next_timer_ms(const struct reader *reader)
 {
+	const uint64_t touch = conn_next_touch_ms(reader);
+	uint64_t newcomer;
+
 	if (list_empty(&reader->newcomers))
-		return UINT64_MAX;
-	return list_entry(reader->newcomers.next, struct conn, link)
-		       ->opened_ms +
-	       reader->options.newcomer_timeout_ms;
+		return touch;
+	newcomer = list_entry(reader->newcomers.next, struct conn, link)
+			   ->opened_ms +
+		   reader->options.newcomer_timeout_ms;
+	return newcomer < touch ? newcomer : touch;
 }
 
 static bool
@@ -185,6 +189,7 @@ reader_poll(struct reader *reader, uint64_t now_ns, int64_t wall_ms)
 	did_work |= events_step(reader, FAN_OUT_BURST);
 	did_work |= count_step(reader);
 	conn_abort_overrun(reader);
+	conn_touch_parked(reader);
 	did_work |= expire_newcomers(reader);
 	did_work |= conn_send_detaches(reader);
 	stream_flush(reader->parts.streams);

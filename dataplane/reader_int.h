@@ -55,7 +55,9 @@ struct conn {
 	struct req_ids *ids;
 	struct req *head, *tail; /* answers are sent in this order */
 	uint32_t queued;
-	struct list link; /* newcomers, overrun, detaching, or free */
+	struct list link;      /* newcomers, overrun, detaching, or free */
+	struct list park_link; /* reader.parked while we do not read it */
+	uint64_t parked_ms;    /* since when */
 	uint64_t opened_ms;
 	struct stream_address peer;
 	/* For cons and stat. */
@@ -95,7 +97,9 @@ struct reader {
 	uint32_t live_count;
 	uint32_t *conn_of_stream; /* stream index -> conn index */
 	struct list free_conns, newcomers, overrun, detaching;
-	struct list counts; /* count.c: jobs, oldest first */
+	struct list parked;
+	uint64_t parked_touch_ms; /* when they were last taken as alive */
+	struct list counts;       /* count.c: jobs, oldest first */
 	struct req_pool pool;
 	void *unicast_head; /* taken from R3, waits for its fence */
 	bool is_draining;
@@ -145,6 +149,10 @@ void conn_pause(struct reader *, struct conn *);
 void conn_resume(struct reader *, struct conn *);
 /* Closes connections that could not take an event. */
 void conn_abort_overrun(struct reader *);
+/* Sessions whose socket is not read because of us do not expire for it. */
+void conn_touch_parked(struct reader *);
+/* Monotonic ms of the next such touch; UINT64_MAX: nobody is parked. */
+uint64_t conn_next_touch_ms(const struct reader *);
 /* Detaches that did not fit the session lane; true if any was sent. */
 bool conn_send_detaches(struct reader *);
 

@@ -93,10 +93,11 @@ struct socket_conn {
 	bool is_accepted;
 	bool is_opened_told; /* OPENED was reported */
 	bool is_paused;      /* by the owner */
-	bool has_input;      /* a receive would not be in vain, as far as we
-			      * know (epoll only) */
-	bool sees_end;       /* epoll: FIN or failure comes behind the input */
-	bool is_finished;    /* the peer's FIN was received */
+	/* epoll: a receive would not be in vain, as far as we know; uring: a
+	 * receive is to be submitted. */
+	bool has_input;
+	bool sees_end;     /* epoll: FIN or failure comes behind the input */
+	bool is_finished;  /* the peer's FIN was received */
 	bool is_last_read; /* failed, but READABLE was reported: next CLOSED */
 	bool is_blocked;   /* the system took less than all output */
 	bool wants_writable;  /* WRITABLE is owed */
@@ -370,7 +371,8 @@ uint32_t socket_op_unsent(struct stream_core *core, stream_id id);
 /* The reason for an errno of recv, send or connect. */
 enum stream_reason socket_reason_of(int error);
 
-/* Accepts one connection of a listener. Returns whether to go on. */
+/* Accepts one connection of a listener, non-blocking. Returns whether to go
+ * on. */
 bool socket_accept(struct socket_core *core, uint32_t listener);
 
 /* Decides about an accepted descriptor: makes it a connection, or resets it.
@@ -389,7 +391,7 @@ void socket_listener_rest(struct socket_core *core, uint32_t listener);
 /* Looks how the connect of a CONNECTING socket ended, when it has. */
 void socket_connect_check(struct socket_core *core, struct socket_conn *conn);
 
-/* Opens and closes the reserve descriptor. */
+/* Opens a reserve descriptor; -1 when there is none left. */
 int socket_reserve_open(void);
 
 /* Closes a descriptor with RST. */

@@ -129,6 +129,24 @@ put_log(FILE *out, const struct server *server)
 	    txlog_pending_bytes(server->txlog));
 }
 
+/* What the network driver did: calls per request are recv_calls, send_calls
+ * over packets_received. */
+static void
+put_streams(FILE *out, const struct server *server)
+{
+	struct stream_counters sum = {0}, one;
+
+	for (uint32_t i = 0; i < server->reader_count; i++) {
+		stream_counters_read(server->core[i].streams, &one);
+#define STREAM_COUNTER(name, what) sum.name += one.name;
+		STREAM_COUNTERS(STREAM_COUNTER)
+#undef STREAM_COUNTER
+	}
+#define STREAM_COUNTER(name, what) put(out, "falconer_net_" #name, sum.name);
+	STREAM_COUNTERS(STREAM_COUNTER)
+#undef STREAM_COUNTER
+}
+
 static void
 put_summary(FILE *out, const char *name, const struct summary *summary)
 {
@@ -210,5 +228,6 @@ words_put_mntr(FILE *out, const struct server *server)
 	put_process(out, server);
 	put_constants(out);
 	put_log(out, server);
+	put_streams(out, server);
 	put_stats(out, server);
 }

@@ -33,8 +33,8 @@
  *            space, touched as used); WATCH_JOBS_MAX jobs: when there are that
  *            many, watch_has_room() is false and the reader should stop
  *            advancing; an effect that comes nevertheless finishes the oldest
- *            job on the spot. Effects with more than WATCH_TARGETS_MAX watched
- *            ancestors are told at once, whatever their number.
+ *            job on the spot. Effects with WATCH_TARGETS_MAX or more watched
+ *            paths (itself, ancestors) are told at once, however many watch.
  * Errors     FAL_ELIMIT: no more watches; FAL_ENOMEM: keep_paths only.
  * Cost       add: 40 to 100 ns in cache, 0.45 us among a million others (all
  *            misses); an effect nobody watches: 6 ns, 30 ns among a million,

@@ -480,13 +480,13 @@ def campaign(kind, rounds, seed):
 def main():
     def extra(p):
         p.add_argument('--rounds', type=int, default=None,
-                       help='default 5 quick, 20; 200 with --full')
+                       help='default 3 quick, 20; 200 with --full')
         p.add_argument('--full', action='store_true')
         p.add_argument('--seed', type=int,
                        default=int(os.environ.get('FAL_SEED', 0)) or
                        random.SystemRandom().randrange(1, 1 << 31))
     options = harness.options(__doc__.splitlines()[0], extra)
-    rounds = options.rounds or (5 if options.quick else
+    rounds = options.rounds or (3 if options.quick else
                                 200 if options.full else 20)
     suite = harness.Suite('kill9')
     if suite.attempt('the checker finds doctored histories',

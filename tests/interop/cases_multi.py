@@ -147,7 +147,7 @@ def multi_is_never_seen_half(server):
     for t in threads:
         t.start()
     with server.client() as c:
-        for i in range(500):
+        for i in range(200):
             data = b'%d' % i
             ok(c.multi(op(SETDATA, '/m44/a', data, -1),
                        op(SETDATA, '/m44/b', data, -1)))

@@ -359,6 +359,29 @@ a_deep_pipeline_is_held_back_and_completed(void **state)
 	rig_expect_silence(&a);
 }
 
+/* The heartbeats of a client whose socket we do not read lie there unread: for
+ * three of its timeouts that does not count against it. */
+static void
+a_session_that_we_hold_back_does_not_expire_soon(void **state)
+{
+	struct rig_client a = rig_client(&rig);
+
+	(void)state;
+	rig.is_slow = true;
+	for (int i = 0; i < 100; i++)
+		rig_create(&a, "/same", "1", 0);
+	for (int ms = 0; ms < 3 * RIG_TIMEOUT_MS; ms += 500) {
+		rig_run(&rig);
+		rig.now_ms += 500;
+	}
+	assert_false(session_find(rig.sessions, a.session_id)->is_closing);
+	for (int ms = 0; ms < 2 * RIG_TIMEOUT_MS; ms += 500) {
+		rig_run(&rig);
+		rig.now_ms += 500;
+	}
+	assert_true(session_find(rig.sessions, a.session_id)->is_closing);
+}
+
 static uint64_t
 allocations(void)
 {
@@ -527,6 +550,7 @@ main(void)
 		TEST(resuming_a_session_closes_its_old_connection),
 		TEST(a_batch_of_writes_is_one_kick_of_the_log),
 		TEST(a_deep_pipeline_is_held_back_and_completed),
+		TEST(a_session_that_we_hold_back_does_not_expire_soon),
 		TEST(reads_allocate_nothing),
 		TEST(small_writes_allocate_nothing_once_warm),
 		TEST(bytes_that_break_the_protocol_close_that_connection_only),

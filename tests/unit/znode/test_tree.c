@@ -528,6 +528,8 @@ a_slid_walk_leaves_directories_that_are_gone(void **state)
 	create(f, "/a", "", 0);
 	create(f, "/zz", "", 0);
 	assert_int_equal(walk_repin(&walk, (uint64_t)f->zxid), 0);
+	/* Nothing of "/a" may be touched once the pin has moved. */
+	assert_int_equal(walk.level_count, 1);
 	tree_reader_quiesce(reader, (uint64_t)f->zxid);
 	churn(f);
 	/* What is left is "/z" alone: the rest came, or came back, later. */
