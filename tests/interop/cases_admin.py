@@ -89,6 +89,22 @@ def quota_enforced(server):
         ok(c.create('/other'))
 
 
+@numbered(79)
+def quota_recount_comes_behind(server):
+    """creating a stats node answers with the Stat before its recount"""
+    with server.client() as c:
+        ok(c.create('/q79b', b'12'))
+        ok(c.create('/zookeeper/quota/q79b'))
+        ok(c.create('/zookeeper/quota/q79b/zookeeper_limits',
+                    b'count=5,bytes=50'))
+        path = '/zookeeper/quota/q79b/zookeeper_stats'
+        stat = ok(c.create2(path, b'0')).value[1]
+        expect(stat.dataLength, 1, 'dataLength')
+        data, after = ok(c.get(path)).value
+        expect(counts(data)['count'], 1, 'recount')
+        expect(after, stat._replace(dataLength=len(data)), 'stat')
+
+
 @numbered(80)
 def garbage_in_quota_nodes(server):
     """garbage in limits and stats takes nothing down"""

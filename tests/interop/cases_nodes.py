@@ -382,6 +382,43 @@ def empty_path_is_the_root(server):
         expect_err(c.get('/\0'), c.get('/\0').err)
 
 
+@numbered(32)
+def empty_path_is_no_watch_on_the_root(server):
+    """a watch on the empty path is not one on the root, it never fires"""
+    with server.client() as c, server.client() as w:
+        ok(w.exists('', watch=True))
+        ok(w.get('', watch=True))
+        ok(w.children('', watch=True))
+        for mode in (0, 1):
+            with server.client() as p:
+                ok(p.add_watch('', mode))
+                ok(c.create('/w32'))
+                ok(c.set('/', b''))
+                ok(c.delete('/w32'))
+                expect(p.barrier(), [], 'events of mode %d' % mode)
+        expect(w.barrier(), [], 'events')
+        ok(w.call(zkwire.REMOVEWATCHES, '', 3))
+        # It counts the root itself, which is a child by its text.
+        count = ok(c.call(zkwire.GETALLCHILDRENNUMBER, '/')).value
+        expect(ok(c.call(zkwire.GETALLCHILDRENNUMBER, '')).value, count + 1,
+               'getAllChildrenNumber of the empty path')
+
+
+@numbered(16)
+def malformed_text_is_replaced(server):
+    """text that is no UTF-8 comes back with U+FFFD in its place"""
+    with server.client() as c:
+        for raw, want in ((b'/\xff', '/\ufffd'),
+                          (b'/\xc0\xaf', '/\ufffd\ufffd'),
+                          (b'/\xe2\x82', '/\ufffd'),
+                          (b'/\xe2\x82x', '/\ufffdx'),
+                          (b'/\xed\xa0\xbdx', '/\ufffdx'),
+                          (b'/\xf0\x9f\x98', '/\ufffd'),
+                          (b'/\x80\x80', '/\ufffd\ufffd'),
+                          ('/é', '/é')):
+            expect(ok(c.sync(raw)).value, want, 'echo of %r' % raw)
+
+
 @numbered(33)
 def acl_versions(server):
     """setACL moves aversion only; digests are redacted without ADMIN"""
@@ -507,3 +544,18 @@ def reaping(server):
         ok(c.delete('/ttlfull/x'))
         wait_until('the emptied TTL node is gone',
                    lambda: c.exists('/ttlfull').err == -101, 3)
+
+
+@numbered(25, conf={'znode.container.checkIntervalMs': 1500})
+def reaping_waits_for_its_interval(server):
+    """the first look for empty containers comes an interval after a start"""
+    with server.client() as c:
+        ok(c.create_container('/used'))
+        ok(c.create('/used/x'))
+        ok(c.delete('/used/x'))
+    server.restart()
+    with server.client() as c:
+        time.sleep(0.4)
+        ok(c.exists('/used'), 'shortly after the start')
+        wait_until('the emptied container is gone',
+                   lambda: c.exists('/used').err == -101, 4)

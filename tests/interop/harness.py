@@ -160,12 +160,15 @@ class Server:
 
     def command(self):
         path, flags = self.write_config()
+        # The server must not outlive a suite that is killed.
+        guard = ['setpriv', '--pdeathsig', 'KILL'] \
+            if shutil.which('setpriv') else []
         if self.is_java:
-            return (['java'] + JAVA_FLAGS + flags +
+            return (guard + ['java'] + JAVA_FLAGS + flags +
                     ['-cp', JAVA_CLASSPATH,
                      'org.apache.zookeeper.server.quorum.QuorumPeerMain',
                      path])
-        return [falconer_binary(), path]
+        return guard + [falconer_binary(), path]
 
     def spawn(self):
         """Starts the process without waiting for it to serve."""
@@ -262,7 +265,11 @@ class Server:
         shutil.rmtree(self.home, ignore_errors=True)
 
     def __enter__(self):
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(self, *exc):
