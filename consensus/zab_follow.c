@@ -71,7 +71,8 @@ zab_follow_down(struct zab_core *core, struct zab_actions *out)
 
 	if (follow->step == ZAB_FOLLOW_DIAL)
 		return;
-	if (follow->step > ZAB_FOLLOW_DIALING) {
+	/* Before it spoke it may just not have known yet that it leads. */
+	if (follow->step > ZAB_FOLLOW_INFO) {
 		follow->step = ZAB_FOLLOW_DIAL; /* nothing to close */
 		zab_look(core, ZAB_WHY_PEER_GONE, out);
 		return;

@@ -116,7 +116,7 @@ on_info(struct zab_core *core, const struct zab_event *event,
 	const int64_t accepted = zab_epoch(event->zxid);
 
 	if (learner->station != ZAB_ST_CONNECTED || event->sid < 0 ||
-	    event->sid == core->options.sid || accepted > ZAB_EPOCH_MAX) {
+	    event->sid == core->options.sid || accepted >= ZAB_EPOCH_MAX) {
 		zab_learner_close(core, event->slot, ZAB_WHY_PEER_PROTOCOL,
 				  out);
 		return;
@@ -138,6 +138,11 @@ on_info(struct zab_core *core, const struct zab_event *event,
 		send_epoch(core, event->slot, out);
 	else
 		zab_lead_advance(core, out);
+	/* It cannot follow in this epoch, for good: one voter less. A new epoch
+	 * above its promise costs one election. */
+	if (lead->step == ZAB_LEAD_ACTIVE && accepted > lead->epoch &&
+	    learner->seat.active != QUORUM_NO_SEAT)
+		zab_lead_yield(core, ZAB_WHY_VOTER_PROMISED, false, out);
 }
 
 /* Does it know more than this leader did when it was elected? */

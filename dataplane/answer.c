@@ -15,6 +15,7 @@
 #include "dataplane/reader_int.h"
 
 #include "base/log.h"
+#include "znode/text.h"
 
 /* A round's share, so that receiving is never starved. */
 #define RECORD_BURST 256u
@@ -39,6 +40,32 @@ answer_submit(struct reader *reader, struct req *req)
 
 /* ---- unicasts ------------------------------------------------------------ */
 
+/* Malformed text comes back as ZooKeeper's strings would hold it. */
+static void
+reply_decoded(struct reader *reader, struct conn *conn, const struct req *req,
+	      struct jute_slice path)
+{
+	const uint32_t room = 4 + 3 * (uint32_t)path.bytes;
+	uint8_t *space = serve_scratch(reader, room);
+
+	if (space == NULL) {
+		conn_abort(reader, conn);
+		return;
+	}
+
+	struct jute_writer out = jute_writer_of(space, room);
+
+	jute_put_int(&out, 0);
+	text_put(&out, path, TEXT_CESU8);
+	FAL_ASSERT(!out.is_full);
+
+	const uint32_t bytes = (uint32_t)jute_written(&out);
+
+	be_store32(space, bytes - 4);
+	conn_reply(reader, conn, req->xid, (int64_t)reader->S, req->err, space,
+		   bytes);
+}
+
 static void
 answer_sync(struct reader *reader, struct conn *conn, struct req *req)
 {
@@ -50,7 +77,11 @@ answer_sync(struct reader *reader, struct conn *conn, struct req *req)
 			   ZK_MARSHALLINGERROR, NULL, 0);
 		return;
 	}
-	/* The path as it came, null and malformed ones too. */
+	if (!text_is_normal(path)) {
+		reply_decoded(reader, conn, req, path);
+		return;
+	}
+	/* The path as it came, null too. */
 	conn_reply(reader, conn, req->xid, (int64_t)reader->S, req->err,
 		   req->body, (uint32_t)(body.at - req->body));
 }

@@ -62,9 +62,19 @@ conn_table_init(struct reader *reader)
 void
 conn_table_free(struct reader *reader)
 {
-	for (uint32_t i = 0; i < reader->conn_count; i++)
-		if (reader->conns != NULL && reader->conns[i].ids != NULL)
-			req_ids_unref(reader->conns[i].ids);
+	for (uint32_t i = 0; reader->conns != NULL && i < reader->conn_count;
+	     i++) {
+		struct conn *conn = &reader->conns[i];
+
+		while (conn->head != NULL) {
+			struct req *req = conn->head;
+
+			conn->head = req->next;
+			req_free(&reader->pool, req);
+		}
+		if (conn->ids != NULL)
+			req_ids_unref(conn->ids);
+	}
 	free(reader->conns);
 	free(reader->conn_of_stream);
 }
@@ -431,6 +441,22 @@ conn_reply(struct reader *reader, struct conn *conn, int32_t xid, int64_t zxid,
 }
 
 void
+conn_reset_stats(struct conn *conn)
+{
+	conn->received = 0;
+	conn->sent = 0;
+	conn->last_op = 0; /* shown as NA */
+	conn->last_cxid = -1;
+	conn->last_zxid = -1;
+	conn->last_response_ms = 0;
+	conn->last_latency_ms = 0;
+	conn->min_latency_ms = UINT64_MAX;
+	conn->max_latency_ms = 0;
+	conn->latency_sum_ms = 0;
+	conn->latency_count = 0;
+}
+
+void
 conn_account(struct reader *reader, struct conn *conn, int32_t op, int32_t xid,
 	     int64_t zxid, uint64_t received_ns)
 {
@@ -512,7 +538,7 @@ conn_queue_pop(struct reader *reader, struct conn *conn)
 			conn_close(reader, conn);
 		return;
 	}
-	if (conn->is_paused && conn->state == CONN_OPEN &&
+	if (conn->is_paused && conn->state == CONN_OPEN && !conn->is_counting &&
 	    conn->queued <= reader->options.outstanding_per_conn / 2 &&
 	    stream_unsent(reader->parts.streams, conn->stream) <
 		    CONN_UNSENT_PAUSE)
@@ -543,16 +569,39 @@ looks_like_word(uint32_t word)
 	return true;
 }
 
+/* False: the argument of stmk has not come whole yet. Where stmk is refused it
+ * is not waited for, as ZooKeeper does. */
+static bool
+word_argument(struct reader *reader, const struct conn *conn, uint32_t word,
+	      int64_t *argument)
+{
+	const uint8_t *at;
+
+	*argument = 0;
+	if (word != READER_WORD_STMK || !reader->options.is_stmk_allowed)
+		return true;
+	at = stream_pull(reader->parts.streams, conn->stream,
+			 WORD_BYTES + sizeof(*argument));
+	if (at == NULL)
+		return false;
+	*argument = (int64_t)be_load64(at + WORD_BYTES);
+	return true;
+}
+
 static void
 take_word(struct reader *reader, struct conn *conn, uint32_t word)
 {
-	const struct reader_word note = {
+	struct reader_word note = {
 		.word = word,
 		.conn = conn->index,
 		.conn_gen = conn->gen,
 		.core = reader->parts.channel->core,
 	};
 
+	if (!word_argument(reader, conn, word, &note.argument))
+		return;
+	conn->received++;
+	stats_add(reader->parts.stats, STAT_PACKETS_RECEIVED, 1);
 	conn->state = CONN_WORD;
 	list_del(&conn->link);
 	conn_pause(reader, conn);
@@ -742,7 +791,7 @@ conn_writable(struct reader *reader, stream_id id)
 {
 	struct conn *conn = conn_of_stream(reader, id);
 
-	if (conn != NULL && conn->state == CONN_OPEN &&
+	if (conn != NULL && conn->state == CONN_OPEN && !conn->is_counting &&
 	    conn->queued <= reader->options.outstanding_per_conn / 2)
 		conn_resume(reader, conn);
 }

@@ -6,6 +6,9 @@
  * stays at the head of its connection's queue (as if it were at the ZAB core),
  * its state S is kept readable, and each round counts a slice. Most subtrees
  * are done within the first slice and never become a job.
+ *
+ * A write behind a count would come back, as a delta record, before the count
+ * is done. So nothing more is read from the connection while one is queued.
  */
 #include "dataplane/reader_int.h"
 
@@ -47,7 +50,8 @@ job_free(struct count_job *job)
 
 /* Checks in the order of client-protocol.md 3.7. */
 static int32_t
-check(struct reader *reader, const struct local_op *op, struct tree_path *path)
+check(struct reader *reader, const struct local_op *op, struct tree_path *path,
+      uint64_t *count)
 {
 	struct jute_reader body = jute_reader_of(op->body, op->body_bytes);
 	struct tree *tree = reader->parts.tree;
@@ -55,6 +59,9 @@ check(struct reader *reader, const struct local_op *op, struct tree_path *path)
 
 	if (proto_get_path(&body, &text) != 0)
 		return ZK_MARSHALLINGERROR;
+	/* ZooKeeper counts paths that begin with the path and a slash; "" and
+	 * "/" mean the same node, but below "" there is "/" too. */
+	*count = text.bytes <= 0 ? 1 : 0;
 	*path = tree_path_of(tree, text.data,
 			     text.bytes < 0 ? 0 : (uint32_t)text.bytes);
 
@@ -92,8 +99,10 @@ void
 count_serve(struct reader *reader, struct conn *conn, const struct local_op *op)
 {
 	struct tree_path path;
-	const int32_t err = check(reader, op, &path);
+	uint64_t first = 0;
+	const int32_t err = check(reader, op, &path, &first);
 
+	conn->is_counting = false;
 	if (err != ZK_OK) {
 		reply(reader, conn, op->xid, reader->S, err, 0);
 		return;
@@ -109,6 +118,7 @@ count_serve(struct reader *reader, struct conn *conn, const struct local_op *op)
 	}
 	list_init(&job->link);
 	job->S = reader->S;
+	job->count = first;
 
 	const int left = walk_count(&job->walk, COUNT_SLICE, &job->count);
 
@@ -117,6 +127,7 @@ count_serve(struct reader *reader, struct conn *conn, const struct local_op *op)
 	else if (left < 0 || !enqueue(reader, conn, op, job))
 		conn_abort(reader, conn);
 	else {
+		conn->is_counting = true;
 		list_add_tail(&reader->counts, &job->link);
 		return;
 	}
@@ -137,6 +148,7 @@ finish(struct reader *reader, struct count_job *job, bool is_counted)
 			conn_abort(reader, conn);
 	}
 	job_free(job);
+	conn->is_counting = false;
 	conn_queue_pop(reader, conn);
 }
 

@@ -9,6 +9,8 @@
 #define EVENTS_MAX                              \
 	(sizeof(((struct reader *)0)->events) / \
 	 sizeof(((struct reader *)0)->events[0]))
+/* A portion of a four-letter word's text. */
+#define TEXT_BURST 65536u
 /* Work of a round on large watch fan-outs. */
 #define FAN_OUT_BURST 256u
 
@@ -214,55 +216,133 @@ reader_round_done(struct reader *reader, uint64_t now_ns)
 	reader->round_reads = 0;
 }
 
-void
+int32_t
 reader_send_text(struct reader *reader, uint32_t conn_index, uint32_t conn_gen,
 		 const char *text, uint32_t bytes)
 {
 	struct conn *conn = conn_of(reader, conn_index, conn_gen);
 
 	if (conn == NULL || conn->stream == STREAM_NONE)
-		return;
-	if (bytes > 0)
-		conn_send(reader, conn, text, bytes);
-	conn_close(reader, conn);
+		return FAL_ENOENT;
+
+	const uint32_t unsent =
+		stream_unsent(reader->parts.streams, conn->stream);
+	uint32_t burst = unsent >= CONN_UNSENT_PAUSE ? 0 : TEXT_BURST;
+
+	if (bytes < burst)
+		burst = bytes;
+	if (burst > 0)
+		conn_send(reader, conn, text, burst);
+	if (burst == bytes)
+		conn_close(reader, conn);
 	stream_flush(reader->parts.streams);
+	return (int32_t)burst;
 }
 
-uint32_t
-reader_conn_rows(struct reader *reader, uint32_t *next,
-		 struct reader_conn_row *rows, uint32_t max)
+void
+reader_drop_word(struct reader *reader, uint32_t conn_index, uint32_t conn_gen)
 {
-	uint32_t count = 0;
-	uint32_t i = *next;
+	struct conn *conn = conn_of(reader, conn_index, conn_gen);
 
-	for (; i < reader->conn_count && count < max; i++) {
-		const struct conn *conn = &reader->conns[i];
+	if (conn != NULL)
+		conn_abort(reader, conn);
+}
 
-		if (conn->stream == STREAM_NONE)
-			continue;
-		rows[count++] = (struct reader_conn_row){
-			.peer = conn->peer,
-			.received = conn->received,
-			.sent = conn->sent,
-			.queued = conn->queued,
-			.session_id = conn->session_id,
-			.last_op = conn->last_op,
-			.last_cxid = conn->last_cxid,
-			.last_zxid = conn->last_zxid,
-			.timeout_ms = conn->timeout_ms,
-			.established_wall_ms = conn->established_wall_ms,
-			.last_response_ms = conn->last_response_ms,
-			.last_latency_ms = conn->last_latency_ms,
-			.min_latency_ms = conn->latency_count == 0
-						  ? 0
-						  : conn->min_latency_ms,
-			.max_latency_ms = conn->max_latency_ms,
-			.latency_sum_ms = conn->latency_sum_ms,
-			.latency_count = conn->latency_count,
-		};
+/* A newcomer's time runs from its first moment, a session's from its last
+ * request. */
+static uint64_t
+expires_ms(const struct reader *reader, const struct conn *conn)
+{
+	if (conn->session_id == 0)
+		return conn->opened_ms + reader->options.newcomer_timeout_ms;
+	return atomic_load_explicit(
+		       &reader->parts.channel->heard[conn->index].ms,
+		       memory_order_relaxed) +
+	       (uint64_t)conn->timeout_ms;
+}
+
+static struct reader_conn_row
+conn_row_of(const struct reader *reader, const struct conn *conn)
+{
+	const uint32_t unsent =
+		stream_unsent(reader->parts.streams, conn->stream);
+
+	return (struct reader_conn_row){
+		.peer = conn->peer,
+		.interest = (conn->is_paused ? 0u : 1u) | (unsent > 0 ? 4u : 0),
+		.received = conn->received,
+		.sent = conn->sent,
+		.queued = conn->queued,
+		.session_id = conn->session_id,
+		.last_op = conn->last_op,
+		.last_cxid = conn->last_cxid,
+		.last_zxid = conn->last_zxid,
+		.timeout_ms = conn->timeout_ms,
+		.established_wall_ms = conn->established_wall_ms,
+		.last_response_ms = conn->last_response_ms,
+		.last_latency_ms = conn->last_latency_ms,
+		.min_latency_ms =
+			conn->latency_count == 0 ? 0 : conn->min_latency_ms,
+		.max_latency_ms = conn->max_latency_ms,
+		.latency_sum_ms = conn->latency_sum_ms,
+		.latency_count = conn->latency_count,
+		.expires_ms = expires_ms(reader, conn),
+	};
+}
+
+/* The next connection that has a stream; NULL: budget used up, or the end. */
+static struct conn *
+conn_next(struct reader *reader, uint32_t *cursor, uint32_t *budget)
+{
+	while (*budget > 0 && *cursor < reader->conn_count) {
+		struct conn *conn = &reader->conns[(*cursor)++];
+
+		--*budget;
+		if (conn->stream != STREAM_NONE)
+			return conn;
 	}
-	*next = i < reader->conn_count ? i : 0;
-	return count;
+	if (*cursor == reader->conn_count)
+		*cursor = 0;
+	return NULL;
+}
+
+bool
+reader_conn_next(struct reader *reader, uint32_t *cursor, uint32_t *budget,
+		 struct reader_conn_row *out)
+{
+	const struct conn *conn = conn_next(reader, cursor, budget);
+
+	if (conn == NULL)
+		return false;
+	*out = conn_row_of(reader, conn);
+	return true;
+}
+
+void
+reader_reset_conns(struct reader *reader, uint32_t *cursor, uint32_t budget)
+{
+	struct conn *conn;
+
+	while ((conn = conn_next(reader, cursor, &budget)) != NULL)
+		conn_reset_stats(conn);
+}
+
+bool
+reader_watch_next(struct reader *reader, uint32_t *cursor, uint32_t *budget,
+		  struct reader_watch_row *out)
+{
+	struct watch_row row;
+
+	if (!watch_next(reader->watches, cursor, budget, &row))
+		return false;
+	*out = (struct reader_watch_row){
+		.session_id = reader->conns[row.conn].session_id,
+		.modes = row.modes,
+		.is_data_path = row.is_first && row.path_data_count > 0,
+		.path_hash = row.path_hash,
+		.path = row.path,
+	};
+	return true;
 }
 
 const struct watch_table *

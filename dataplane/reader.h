@@ -46,6 +46,7 @@ struct reader_options {
 	 * these (comma list, borrowed) are served; NULL: all are. */
 	const char *enforced_schemes;
 	bool keeps_watch_paths;
+	bool is_stmk_allowed; /* stmk is executed, so its argument is read */
 };
 
 /* A four-letter word that came in; the answer is given to
@@ -54,11 +55,15 @@ struct reader_word {
 	uint32_t word; /* the four bytes, big-endian */
 	uint32_t conn, conn_gen;
 	uint16_t core;
+	int64_t argument; /* of stmk: the eight bytes behind the word */
 };
+
+#define READER_WORD_STMK 0x73746d6bu
 
 /* What cons and stat tell of a connection. */
 struct reader_conn_row {
 	struct stream_address peer;
+	uint32_t interest; /* 1: is read from, 4: has unsent output, or-ed */
 	uint64_t received, sent, queued;
 	int64_t session_id; /* 0: none yet */
 	int32_t last_op;
@@ -69,6 +74,17 @@ struct reader_conn_row {
 	uint64_t last_response_ms; /* monotonic */
 	uint64_t last_latency_ms, min_latency_ms, max_latency_ms;
 	uint64_t latency_sum_ms, latency_count;
+	uint64_t expires_ms; /* monotonic, if nothing more is heard of it */
+};
+
+/* A watch, as wchs, wchc and wchp count and list it. */
+struct reader_watch_row {
+	int64_t session_id;
+	uint32_t modes; /* enum watch_mode, or-ed */
+	/* Stands for its path on this core, which has data watches. */
+	bool is_data_path;
+	uint64_t path_hash;     /* the same on all cores */
+	struct jute_slice path; /* null unless keeps_watch_paths; borrowed */
 };
 
 struct reader_hooks {
@@ -109,14 +125,35 @@ bool reader_has_work(const struct reader *);
 /* Monotonic ms at which reader_poll() wants to be called at the latest. */
 uint64_t reader_next_timer_ms(const struct reader *);
 
-/* Sends the text and closes, if the connection is still there. */
-void reader_send_text(struct reader *, uint32_t conn, uint32_t conn_gen,
-		      const char *text, uint32_t bytes);
+/*
+ * Answers a four-letter word: sends as much of the text as the connection takes
+ * now, some 64 KiB at most. When that was all of it, closes.
+ *
+ * Returns how many bytes were taken; fewer than there are: go on later,
+ *         FAL_ENOENT  the connection is gone
+ */
+FAL_MUST_CHECK int32_t reader_send_text(struct reader *, uint32_t conn,
+					uint32_t conn_gen, const char *text,
+					uint32_t bytes);
+/* Closes the connection of a word whose text it does not take. */
+void reader_drop_word(struct reader *, uint32_t conn, uint32_t conn_gen);
 
-/* Fills rows of live connections from *next on (0 at first), at most `max`;
- * *next is 0 again at the end. Returns how many. */
-uint32_t reader_conn_rows(struct reader *, uint32_t *next,
-			  struct reader_conn_row *rows, uint32_t max);
+/*
+ * Lists that are made bit by bit: of connections, of watches. Rows that are
+ * there from the first call to the last come exactly once.
+ *
+ * cursor  0 before the first call, 0 again after the last one
+ * budget  places that may still be looked at, counted down
+ *
+ * Returns false when the budget is used up, and at the end.
+ */
+bool reader_conn_next(struct reader *, uint32_t *cursor, uint32_t *budget,
+		      struct reader_conn_row *out);
+bool reader_watch_next(struct reader *, uint32_t *cursor, uint32_t *budget,
+		       struct reader_watch_row *out);
+/* Empties what cons shows of each connection, in portions of `budget` places;
+ * cursor as above. */
+void reader_reset_conns(struct reader *, uint32_t *cursor, uint32_t budget);
 
 struct watch_table;
 /* For wchs and the counters of mntr. */

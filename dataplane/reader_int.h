@@ -45,6 +45,7 @@ struct conn {
 	uint8_t state; /* enum conn_state */
 	bool has_read_only_byte;
 	bool is_paused;
+	bool is_counting; /* a count is queued: nothing may overtake it */
 	bool must_detach;    /* the ZAB core is yet to hear it is gone */
 	bool is_overrun;     /* an event did not fit: to be closed */
 	bool is_held_back;   /* this batch: a frame could not be taken */
@@ -162,6 +163,8 @@ void conn_reply(struct reader *, struct conn *, int32_t xid, int64_t zxid,
 /* A whole frame, length word included. */
 void conn_send(struct reader *, struct conn *, const void *frame,
 	       uint32_t bytes);
+/* What crst does to it. */
+void conn_reset_stats(struct conn *);
 void conn_account(struct reader *, struct conn *, int32_t op, int32_t xid,
 		  int64_t zxid, uint64_t received_ns);
 

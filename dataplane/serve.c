@@ -382,7 +382,8 @@ register_watch(struct reader *reader, struct conn *conn,
 	    conn->stream == STREAM_NONE)
 		return;
 	events_register(reader, conn, op->op,
-			path_of(reader, op, request.path));
+			watch_path_of(path_of(reader, op, request.path),
+				      request.path.bytes));
 }
 
 /* addWatch, checkWatches, removeWatches: a path and a number. */
@@ -396,7 +397,8 @@ serve_watch_op(struct reader *reader, struct conn *conn,
 	const uint8_t add_watch_body[4] = {0};
 
 	if (proto_get_path_int(&body, &request) == 0) {
-		const struct tree_path path = path_of(reader, op, request.path);
+		const struct tree_path path = watch_path_of(
+			path_of(reader, op, request.path), request.path.bytes);
 
 		err = op->op == OP_ADD_WATCH
 			      ? events_add(reader, conn, request.value, path)
@@ -608,7 +610,8 @@ serve_auth(struct reader *reader, struct conn *conn,
 static bool
 has_room(struct reader *reader, struct conn *conn)
 {
-	if (conn->queued < reader->options.outstanding_per_conn &&
+	if (!conn->is_counting &&
+	    conn->queued < reader->options.outstanding_per_conn &&
 	    stream_unsent(reader->parts.streams, conn->stream) <
 		    CONN_UNSENT_PAUSE)
 		return true;
@@ -692,8 +695,12 @@ serve_frame(struct reader *reader, struct conn *conn, const uint8_t *frame,
 		return false;
 	switch (class) {
 	case OP_CLASS_LOCAL:
-		if (conn->head != NULL)
-			return queue_req(reader, conn, REQ_LOCAL, &op);
+		if (conn->head != NULL) {
+			if (!queue_req(reader, conn, REQ_LOCAL, &op))
+				return false;
+			conn->is_counting = op.op == OP_GET_ALL_CHILDREN_NUMBER;
+			return true;
+		}
 		serve_local(reader, conn, &op);
 		return true;
 	case OP_CLASS_WRITE:

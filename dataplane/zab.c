@@ -9,16 +9,13 @@
  * publication needs. It is a ring in zxid order; a standalone server pops it
  * up to what its log made durable.
  */
-#include "dataplane/zab.h"
+#include "dataplane/zab_int.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
-#include "dataplane/req.h"
 
-/* R1a and R1b of a channel. */
-#define LANES 2u
 /* Per round and reader; keeps a round short when everybody floods. */
 #define DATA_BURST    64u
 #define SESSION_BURST 64u
@@ -29,47 +26,6 @@
 #define DELTA_ROOM_BYTES 65536u
 /* What an entry needs beside its body: headers, digest, a listed default. */
 #define ENTRY_MARGIN_BYTES 65536u
-/* Any path that came in a frame, and its length word. */
-#define PATH_TEXT_BYTES (8u << 20)
-
-struct pending {
-	int64_t zxid;
-	int64_t session_id;
-	int32_t type;
-	int32_t timeout_ms;
-	uint64_t digest;
-	struct session_owner owner;
-};
-
-struct zab {
-	struct zab_options options;
-	struct zab_parts parts;
-	struct zab_hooks hooks;
-
-	int64_t appended;  /* highest zxid given out */
-	int64_t published; /* P, as the writer knows it */
-	uint64_t published_digest;
-	uint64_t pending_first, pending_end; /* positions, not indexes */
-	struct pending *pending;
-	struct txn_result result;
-	int64_t next_session_id;
-
-	uint64_t txns_since_snapshot, bytes_since_snapshot;
-	uint64_t snapshot_at_txns, snapshot_at_bytes;
-	bool is_pinned;
-	uint64_t random_state;
-
-	uint64_t reap_check_ms, reap_next_ms;
-	uint64_t reap_cursor;
-	bool is_reaping;
-	uint8_t *path_text;
-
-	uint64_t now_ms;
-	int64_t wall_ms;
-	bool must_ring[ZAB_READERS_MAX]; /* R3 got something this round */
-	bool has_committed;              /* the log got something this round */
-	struct req *held[ZAB_READERS_MAX][LANES]; /* taken, waits for the log */
-};
 
 /* xorshift64*: spreads snapshots of several servers, nothing secret. */
 static uint64_t
@@ -118,7 +74,7 @@ zab_create(const struct zab_options *options, const struct zab_parts *parts,
 	zab->published_digest = tree_published_digest(parts->tree);
 	zab->random_state = options->random_seed | 1u;
 	zab->pending = calloc(ZAB_PENDING_MAX, sizeof(*zab->pending));
-	zab->path_text = malloc(PATH_TEXT_BYTES);
+	zab->path_text = malloc(ZAB_PATH_TEXT_BYTES);
 	if (zab->pending == NULL || zab->path_text == NULL) {
 		zab_destroy(zab);
 		return FAL_ENOMEM;
@@ -301,11 +257,49 @@ request_of(const struct req *req)
 	};
 }
 
+/* Does the request make the tree larger? Of a multi that is assumed. */
+static bool
+is_growing(const struct zab *zab, const struct req *req)
+{
+	struct jute_reader body = jute_reader_of(req->body, req->body_bytes);
+	struct proto_set_data_request set;
+
+	switch (req->op) {
+	case OP_CREATE_SESSION: /* who would delete otherwise? */
+	case OP_CLOSE_SESSION:
+	case OP_DELETE:
+	case OP_SET_ACL:
+		return false;
+	case OP_SET_DATA:
+		break;
+	default:
+		return true;
+	}
+	if (proto_get_set_data(&body, &set) != 0 || set.path.bytes < 0)
+		return false;
+
+	struct znode *node = tree_find(
+		zab->parts.tree, tree_path_of(zab->parts.tree, set.path.data,
+					      (uint32_t)set.path.bytes));
+
+	return node != NULL &&
+	       set.data.bytes > tree_spec_data(zab->parts.tree, node).bytes;
+}
+
+/* The last tenth of the tree's memory is kept for what shrinks it, and for
+ * what a follower must apply (architecture.md section 8). */
+static bool
+is_tree_full(const struct zab *zab)
+{
+	return tree_bytes_left(zab->parts.tree) <
+	       zab->options.tree_bytes_max / 10;
+}
+
 static void
 refuse_write(struct zab *zab, struct req *req)
 {
 	stats_add(zab->parts.stats, STAT_THROTTLED_OPS, 1);
-	if (tree_bytes_left(zab->parts.tree) == 0)
+	if (is_tree_full(zab))
 		log_post(LOG_TREE_FULL,
 			 zab->options.tree_bytes_max -
 				 tree_bytes_left(zab->parts.tree),
@@ -320,6 +314,10 @@ handle_write(struct zab *zab, struct req *req)
 {
 	const struct prep_request request = request_of(req);
 
+	if (FAL_UNLIKELY(is_tree_full(zab)) && is_growing(zab, req)) {
+		refuse_write(zab, req);
+		return true;
+	}
 	switch (room_for(zab, request.type, request.body_bytes)) {
 	case LOG_PORT_WAIT:
 		zab->has_committed = true; /* the log has work to do first */
@@ -346,84 +344,13 @@ handle_write(struct zab *zab, struct req *req)
 	return true;
 }
 
-/* client-protocol.md 3.13: null, blank or "/" means all, else a plain string
- * prefix. */
-static bool
-prefix_is_all(struct jute_slice prefix)
-{
-	if (prefix.bytes == 1 && prefix.data[0] == '/')
-		return true;
-	for (int32_t i = 0; i < prefix.bytes; i++)
-		if (prefix.data[i] > ' ')
-			return false;
-	return true;
-}
-
-/* Writes the session's ephemeral paths that start with the prefix; returns
- * how many there are. out may be full or NULL: then it only counts bytes. */
-static int32_t
-put_ephemerals(struct zab *zab, int64_t session_id, struct jute_slice prefix,
-	       struct jute_writer *out, size_t *bytes)
-{
-	struct tree *tree = zab->parts.tree;
-	const bool is_all = prefix_is_all(prefix);
-	const struct znode *node;
-	int32_t count = 0;
-
-	for (uint32_t i = 0;
-	     (node = tree_ephemeral(tree, session_id, i)) != NULL; i++) {
-		const uint32_t length = tree_path_text(
-			tree, node, zab->path_text, PATH_TEXT_BYTES);
-
-		FAL_ASSERT(length <= PATH_TEXT_BYTES);
-		if (!is_all && (length < (uint32_t)prefix.bytes ||
-				memcmp(zab->path_text, prefix.data,
-				       (size_t)prefix.bytes) != 0))
-			continue;
-		count++;
-		*bytes += 4 + length;
-		if (out != NULL)
-			jute_put_slice(out,
-				       jute_slice_of(zab->path_text, length));
-	}
-	return count;
-}
-
-/*
- * getEphemerals: the writer has the lists. They are those after everything
- * appended so far, which is the state the answer's fence names. The reply is
- * malloc'ed here and freed by the reader, the one exception to "whoever
- * allocates frees": it is rare and its size is known only here.
- */
 static void
 handle_ephemerals(struct zab *zab, struct req *req)
 {
-	struct jute_reader body = jute_reader_of(req->body, req->body_bytes);
-	struct jute_slice prefix;
-	size_t bytes = 4;
+	int32_t err = ZK_OK;
+	const enum req_verdict verdict = zab_list_ephemerals(zab, req, &err);
 
-	if (proto_get_path(&body, &prefix) != 0) {
-		answer(zab, req, REQ_ANSWER, ZK_MARSHALLINGERROR);
-		return;
-	}
-
-	const int32_t count =
-		put_ephemerals(zab, req->session_id, prefix, NULL, &bytes);
-
-	req->reply = malloc(bytes);
-	if (req->reply == NULL) {
-		answer(zab, req, REQ_CLOSE, 0);
-		return;
-	}
-
-	struct jute_writer out = jute_writer_of(req->reply, bytes);
-
-	bytes = 0;
-	jute_put_int(&out, count);
-	put_ephemerals(zab, req->session_id, prefix, &out, &bytes);
-	FAL_ASSERT(!out.is_full);
-	req->reply_bytes = (uint32_t)jute_written(&out);
-	answer(zab, req, REQ_ANSWER, ZK_OK);
+	answer(zab, req, verdict, err);
 }
 
 /* ---- session lane ---------------------------------------------------------
@@ -542,7 +469,7 @@ take_requests(struct zab *zab)
 {
 	bool did_work = false;
 
-	for (uint32_t lane = 0; lane < LANES; lane++)
+	for (uint32_t lane = 0; lane < ZAB_LANES; lane++)
 		for (uint32_t c = 0; c < zab->parts.channel_count; c++)
 			did_work |= take_lane(zab, c, lane);
 	return did_work;
@@ -587,6 +514,7 @@ commit(struct zab *zab, int64_t zxid)
 		publish_session(zab, pending);
 		zab->published = pending->zxid;
 		zab->published_digest = pending->digest;
+		digest_log_note(&zab->digests, pending->zxid, pending->digest);
 		zab->pending_first++;
 	}
 	tree_publish(zab->parts.tree, zab->published);
@@ -611,26 +539,6 @@ commit_durable(struct zab *zab)
 
 /* ---- timers -----------------------------------------------------------------
  */
-
-static uint64_t
-session_heard(void *arg, const struct session *session)
-{
-	struct zab *zab = arg;
-	const struct session_owner owner = session->owner;
-
-	if (owner.core == SESSION_OWNER_NONE)
-		return 0;
-	FAL_ASSERT(owner.core < zab->parts.channel_count);
-
-	const struct channel *channel = zab->parts.channel[owner.core];
-	const struct channel_heard *heard = &channel->heard[owner.conn];
-
-	FAL_ASSERT(owner.conn < channel->conn_limit);
-	if (atomic_load_explicit(&heard->gen, memory_order_relaxed) !=
-	    owner.conn_gen)
-		return 0;
-	return atomic_load_explicit(&heard->ms, memory_order_relaxed);
-}
 
 /* Expiry is a closeSession like a client's own, but nobody waits for it. */
 static void
@@ -663,8 +571,8 @@ expire_sessions(struct zab *zab)
 	if (zab->now_ms < session_next_due(zab->parts.sessions))
 		return false;
 	return session_expire_due(zab->parts.sessions, zab->now_ms,
-				  EXPIRE_BURST, session_heard, session_expired,
-				  zab) > 0;
+				  EXPIRE_BURST, zab_session_heard,
+				  session_expired, zab) > 0;
 }
 
 static void
@@ -672,9 +580,9 @@ propose_reap(struct zab *zab, const struct znode *node)
 {
 	uint8_t *text = zab->path_text;
 	const uint32_t length = tree_path_text(zab->parts.tree, node, text + 4,
-					       PATH_TEXT_BYTES - 4);
+					       ZAB_PATH_TEXT_BYTES - 4);
 
-	FAL_ASSERT(length <= PATH_TEXT_BYTES - 4);
+	FAL_ASSERT(length <= ZAB_PATH_TEXT_BYTES - 4);
 	be_store32(text, length);
 
 	const struct prep_request request = {
@@ -695,6 +603,9 @@ reap_nodes(struct zab *zab)
 {
 	if (zab->options.reap_interval_ms == 0)
 		return false;
+	if (zab->reap_check_ms == 0) /* the first scan is an interval away */
+		zab->reap_check_ms =
+			zab->now_ms + zab->options.reap_interval_ms;
 	if (!zab->is_reaping) {
 		if (zab->now_ms < zab->reap_check_ms)
 			return false;

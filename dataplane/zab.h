@@ -26,6 +26,7 @@
 #include "base/stats.h"
 #include "dataplane/channel.h"
 #include "dataplane/delta.h"
+#include "dataplane/digest_log.h"
 #include "dataplane/log_port.h"
 #include "znode/prep.h"
 
@@ -112,5 +113,37 @@ bool zab_start_snapshot(struct zab *);
 /* The snapshot's writer pinned its own zxid (or is done): releases the pin
  * that the ZAB core holds for it. ZAB core. */
 void zab_snapshot_pinned(struct zab *);
+
+/* ---- lists for the operator; ZAB core --------------------------------- */
+
+/* All zero before the first call; is_done of .sessions: the end. */
+struct zab_session_cursor {
+	struct session_cursor sessions;
+	int64_t session_id;  /* whose ephemerals are being told */
+	uint32_t ephemerals; /* how many of them are left */
+};
+
+/* A session, or an ephemeral of the session told last. */
+struct zab_session_row {
+	int64_t session_id;
+	uint64_t expires_ms;    /* monotonic, if nothing more is heard; 0: an
+				   ephemeral */
+	struct jute_slice path; /* null: a session; valid until the next call */
+};
+
+/*
+ * Gives the next row of a list of sessions and ephemerals that is made bit by
+ * bit. Sessions that close meanwhile may be missed.
+ *
+ * budget  places that may still be looked at, counted down
+ *
+ * Returns false when the budget is used up, and at the end.
+ */
+bool zab_session_next(struct zab *, struct zab_session_cursor *,
+		      uint32_t *budget, struct zab_session_row *out);
+
+/* As digest_log_next(). */
+bool zab_digest_next(const struct zab *, uint64_t *position,
+		     struct digest_log_entry *out);
 
 #endif

@@ -13,50 +13,19 @@
  * change.
  */
 
-#include "drivers/disk_mem.h"
+#include "drivers/disk_mem_files.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SECTOR        DISK_MEM_SECTOR_BYTES
-#define PATH_BYTES    512u
-#define NAMES_MIN     16u
 #define DISK_MEM_USER 1000u
-
-struct image {
-	uint8_t *data;
-	size_t bytes, cap;
-};
-
-struct inode {
-	struct image seen, platter;
-	uint32_t refs; /* names in either table, handles, changes */
-	bool is_dir;
-	bool is_locked;
-};
-
-struct name {
-	char path[PATH_BYTES];
-	struct inode *inode;
-};
-
-struct table {
-	struct name *names;
-	uint32_t count, cap;
-};
-
-/* to = NULL: removal. A rename has both paths. */
-struct change {
-	char from[PATH_BYTES]; /* "": none, a creation */
-	char to[PATH_BYTES];   /* "": none, a removal */
-	struct inode *inode;
-};
 
 struct disk_mem {
 	struct disk base;
-	struct table seen, platter;
-	struct change *changes;
+	struct mem_table seen, platter;
+	struct mem_change *changes;
 	uint32_t change_count, change_cap;
 	uint64_t random;
 	uint64_t operations;
@@ -70,7 +39,7 @@ struct disk_mem {
 
 struct mem_file {
 	struct disk_file base;
-	struct inode *inode;
+	struct mem_inode *inode;
 	uint32_t generation;
 	bool is_durable, is_lock;
 	/* The write in flight. */
@@ -111,202 +80,56 @@ by_chance(struct disk_mem *mem)
 	return (next_random(mem) >> 32 & 1) != 0;
 }
 
-/* ---- images and inodes ----------------------------------------------------
+/* ---- names ----------------------------------------------------------------
  */
-
-static void
-image_resize(struct image *image, size_t bytes)
-{
-	if (bytes > image->cap) {
-		const size_t cap =
-			bytes > 2 * image->cap ? bytes : 2 * image->cap;
-
-		image->data = realloc(image->data, cap);
-		FAL_ASSERT(image->data != NULL);
-		image->cap = cap;
-	}
-	if (bytes > image->bytes)
-		memset(image->data + image->bytes, 0, bytes - image->bytes);
-	image->bytes = bytes;
-}
-
-static void
-image_write(struct image *image, const uint8_t *from, size_t bytes, size_t at)
-{
-	if (at + bytes > image->bytes)
-		image_resize(image, at + bytes);
-	if (bytes > 0)
-		memcpy(image->data + at, from, bytes);
-}
-
-static void
-image_copy(struct image *to, const struct image *from)
-{
-	to->bytes = 0;
-	image_write(to, from->data, from->bytes, 0);
-}
-
-static struct inode *
-inode_new(bool is_dir)
-{
-	struct inode *inode = calloc(1, sizeof(*inode));
-
-	FAL_ASSERT(inode != NULL);
-	inode->is_dir = is_dir;
-	return inode;
-}
-
-static void
-inode_ref(struct inode *inode)
-{
-	inode->refs++;
-}
-
-static void
-inode_unref(struct inode *inode)
-{
-	FAL_ASSERT(inode->refs > 0);
-	if (--inode->refs > 0)
-		return;
-	free(inode->seen.data);
-	free(inode->platter.data);
-	free(inode);
-}
-
-/* An array twice as large. */
-static void *
-grow(void *items, uint32_t *cap, size_t item_bytes)
-{
-	void *larger;
-
-	*cap = *cap == 0 ? NAMES_MIN : 2 * *cap;
-	larger = realloc(items, *cap * item_bytes);
-	FAL_ASSERT(larger != NULL);
-	return larger;
-}
-
-/* ---- names ------------------------------------------------------------------
- */
-
-static struct name *
-table_find(const struct table *table, const char *path)
-{
-	for (uint32_t i = 0; i < table->count; i++)
-		if (strcmp(table->names[i].path, path) == 0)
-			return &table->names[i];
-	return NULL;
-}
-
-static void
-table_remove(struct table *table, const char *path)
-{
-	struct name *name = table_find(table, path);
-
-	if (name == NULL)
-		return;
-	inode_unref(name->inode);
-	*name = table->names[--table->count];
-}
-
-static void
-table_put(struct table *table, const char *path, struct inode *inode)
-{
-	struct name *name;
-
-	inode_ref(inode);
-	table_remove(table, path);
-	if (table->count == table->cap)
-		table->names =
-			grow(table->names, &table->cap, sizeof(*table->names));
-	name = &table->names[table->count++];
-	snprintf(name->path, sizeof(name->path), "%s", path);
-	name->inode = inode;
-}
-
-static void
-table_clear(struct table *table)
-{
-	while (table->count > 0)
-		inode_unref(table->names[--table->count].inode);
-}
-
-static void
-table_copy(struct table *to, const struct table *from)
-{
-	table_clear(to);
-	for (uint32_t i = 0; i < from->count; i++)
-		table_put(to, from->names[i].path, from->names[i].inode);
-}
-
-/* Is `path` directly in `dir`? */
-static bool
-is_in_dir(const char *path, const char *dir)
-{
-	const char *slash = strrchr(path, '/');
-	size_t bytes = strlen(dir);
-
-	while (bytes > 0 && dir[bytes - 1] == '/')
-		bytes--;
-	return slash != NULL && (size_t)(slash - path) == bytes &&
-	       strncmp(path, dir, bytes) == 0;
-}
 
 static bool
 has_parent(const struct disk_mem *mem, const char *path)
 {
-	char parent[PATH_BYTES];
+	char parent[MEM_PATH_BYTES];
 	const char *slash = strrchr(path, '/');
-	const struct name *name;
+	const struct mem_name *name;
 
 	if (slash == NULL || slash == path)
 		return true;
 	snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
-	name = table_find(&mem->seen, parent);
+	name = mem_table_find(&mem->seen, parent);
 	return name != NULL && name->inode->is_dir;
 }
 
 static void
-apply_change(struct table *table, const struct change *change)
-{
-	if (change->from[0] != '\0')
-		table_remove(table, change->from);
-	if (change->to[0] != '\0')
-		table_put(table, change->to, change->inode);
-}
-
-static void
 note_change(struct disk_mem *mem, const char *from, const char *to,
-	    struct inode *inode)
+	    struct mem_inode *inode)
 {
-	struct change *change;
+	struct mem_change *change;
 
 	if (mem->change_count == mem->change_cap)
-		mem->changes = grow(mem->changes, &mem->change_cap,
-				    sizeof(*mem->changes));
+		mem->changes = mem_grow(mem->changes, &mem->change_cap,
+					sizeof(*mem->changes));
 	change = &mem->changes[mem->change_count++];
 	snprintf(change->from, sizeof(change->from), "%s", from);
 	snprintf(change->to, sizeof(change->to), "%s", to);
 	change->inode = inode;
-	inode_ref(inode);
-	apply_change(&mem->seen, change);
+	mem_inode_ref(inode);
+	mem_table_apply(&mem->seen, change);
 }
 
 /* Drops change `index`, applied to the platter or not. */
 static void
 settle_change(struct disk_mem *mem, uint32_t index, bool is_kept)
 {
-	struct change *change = &mem->changes[index];
+	struct mem_change *change = &mem->changes[index];
 
 	if (is_kept)
-		apply_change(&mem->platter, change);
-	inode_unref(change->inode);
+		mem_table_apply(&mem->platter, change);
+	mem_inode_unref(change->inode);
 	mem->change_count--;
 	memmove(change, change + 1,
 		(mem->change_count - index) * sizeof(*change));
 }
 
 static const char *
-change_path(const struct change *change)
+change_path(const struct mem_change *change)
 {
 	return change->to[0] != '\0' ? change->to : change->from;
 }
@@ -333,7 +156,7 @@ is_dead(const struct mem_file *file)
 }
 
 static int
-take_space(struct disk_mem *mem, const struct inode *inode, uint64_t end)
+take_space(struct disk_mem *mem, const struct mem_inode *inode, uint64_t end)
 {
 	const uint64_t have = inode->seen.bytes;
 	const uint64_t more = end > have ? end - have : 0;
@@ -361,7 +184,7 @@ mem_open(struct disk *disk, const char *path, uint32_t flags,
 	 struct disk_file **out)
 {
 	struct disk_mem *mem = mem_of(disk);
-	struct name *name = table_find(&mem->seen, path);
+	struct mem_name *name = mem_table_find(&mem->seen, path);
 	const bool must_make = name == NULL && (flags & DISK_CREATE) != 0;
 	struct mem_file *file;
 	int err = 0;
@@ -377,18 +200,18 @@ mem_open(struct disk *disk, const char *path, uint32_t flags,
 	if (err != 0)
 		return err;
 	if (must_make) {
-		note_change(mem, "", path, inode_new(false));
-		name = table_find(&mem->seen, path);
+		note_change(mem, "", path, mem_inode_new(false));
+		name = mem_table_find(&mem->seen, path);
 	}
 	file = calloc(1, sizeof(*file));
 	FAL_ASSERT(file != NULL && name != NULL);
 	if (flags & DISK_TRUNC) {
 		give_space(mem, name->inode->seen.bytes);
-		image_resize(&name->inode->seen, 0);
+		mem_image_resize(&name->inode->seen, 0);
 	}
 	file->base.disk = disk;
 	file->inode = name->inode;
-	inode_ref(file->inode);
+	mem_inode_ref(file->inode);
 	file->generation = mem->generation;
 	file->is_durable = (flags & DISK_LOG) && !(flags & DISK_NOSYNC);
 	*out = &file->base;
@@ -403,7 +226,7 @@ mem_close(struct disk_file *base)
 	FAL_ASSERT(!file->is_flying || is_dead(file));
 	if (file->is_lock && !is_dead(file))
 		file->inode->is_locked = false;
-	inode_unref(file->inode);
+	mem_inode_unref(file->inode);
 	free(file->copy);
 	free(file);
 }
@@ -411,7 +234,7 @@ mem_close(struct disk_file *base)
 static int
 mem_info(struct disk *disk, const char *path, struct disk_info *out)
 {
-	const struct name *name = table_find(&mem_of(disk)->seen, path);
+	const struct mem_name *name = mem_table_find(&mem_of(disk)->seen, path);
 
 	if (name == NULL)
 		return FAL_ENOENT;
@@ -436,12 +259,12 @@ mem_read(struct disk_file *base, void *to, size_t bytes, uint64_t at,
 	 size_t *got)
 {
 	const struct mem_file *file = file_of(base);
-	const struct image *seen = &file->inode->seen;
+	const struct mem_image *seen = &file->inode->seen;
 
 	*got = 0;
 	if (is_dead(file))
 		return FAL_EIO;
-	if (at >= seen->bytes)
+	if (at >= seen->bytes || bytes == 0)
 		return 0;
 	*got = bytes < seen->bytes - at ? bytes : (size_t)(seen->bytes - at);
 	memcpy(to, seen->data + at, *got);
@@ -450,7 +273,7 @@ mem_read(struct disk_file *base, void *to, size_t bytes, uint64_t at,
 
 /* A failing write leaves some of its sectors behind. */
 static void
-write_some(struct disk_mem *mem, struct inode *inode, const uint8_t *from,
+write_some(struct disk_mem *mem, struct mem_inode *inode, const uint8_t *from,
 	   size_t bytes, size_t at)
 {
 	for (size_t done = 0; done < bytes;) {
@@ -459,7 +282,8 @@ write_some(struct disk_mem *mem, struct inode *inode, const uint8_t *from,
 		const size_t step = left < to_border ? left : to_border;
 
 		if (by_chance(mem))
-			image_write(&inode->seen, from + done, step, at + done);
+			mem_image_write(&inode->seen, from + done, step,
+					at + done);
 		done += step;
 	}
 }
@@ -479,7 +303,7 @@ mem_write(struct disk_file *base, const void *from, size_t bytes, uint64_t at)
 	if (err == 0)
 		err = take_space(mem, file->inode, at + bytes);
 	if (err == 0)
-		image_write(&file->inode->seen, from, bytes, (size_t)at);
+		mem_image_write(&file->inode->seen, from, bytes, (size_t)at);
 	return err;
 }
 
@@ -536,8 +360,8 @@ mem_submit(struct disk_file *base, const struct disk_part *parts,
 		write_some(mem, file->inode, file->copy, file->bytes,
 			   (size_t)at);
 	else
-		image_write(&file->inode->seen, file->copy, file->bytes,
-			    (size_t)at);
+		mem_image_write(&file->inode->seen, file->copy, file->bytes,
+				(size_t)at);
 	return 0;
 }
 
@@ -558,9 +382,10 @@ mem_poll(struct disk_file *base)
 	file->is_flying = false;
 	gather(file, true);
 	if (file->result == 0 && file->is_durable) {
-		image_resize(&file->inode->platter, file->inode->seen.bytes);
-		image_write(&file->inode->platter, file->copy, file->bytes,
-			    (size_t)file->at);
+		mem_image_resize(&file->inode->platter,
+				 file->inode->seen.bytes);
+		mem_image_write(&file->inode->platter, file->copy, file->bytes,
+				(size_t)file->at);
 	}
 	return file->result;
 }
@@ -575,7 +400,7 @@ mem_sync(struct disk_file *base)
 		return FAL_EIO;
 	err = fault(mem_of(base->disk));
 	if (err == 0)
-		image_copy(&file->inode->platter, &file->inode->seen);
+		mem_image_copy(&file->inode->platter, &file->inode->seen);
 	return err;
 }
 
@@ -594,7 +419,7 @@ mem_truncate(struct disk_file *base, uint64_t bytes)
 	else if (err == 0)
 		give_space(mem, file->inode->seen.bytes - bytes);
 	if (err == 0)
-		image_resize(&file->inode->seen, (size_t)bytes);
+		mem_image_resize(&file->inode->seen, (size_t)bytes);
 	return err;
 }
 
@@ -611,7 +436,7 @@ mem_allocate(struct disk_file *base, uint64_t from, uint64_t to)
 	if (err == 0)
 		err = take_space(mem_of(base->disk), file->inode, to);
 	if (err == 0 && to > file->inode->seen.bytes)
-		image_resize(&file->inode->seen, (size_t)to);
+		mem_image_resize(&file->inode->seen, (size_t)to);
 	return err;
 }
 
@@ -619,14 +444,14 @@ static int
 mem_sync_dir(struct disk *disk, const char *path)
 {
 	struct disk_mem *mem = mem_of(disk);
-	const struct name *name = table_find(&mem->seen, path);
+	const struct mem_name *name = mem_table_find(&mem->seen, path);
 	int err;
 
 	if (strcmp(path, "/") != 0 && (name == NULL || !name->inode->is_dir))
 		return FAL_ENOENT;
 	err = fault(mem);
 	for (uint32_t i = 0; i < mem->change_count && err == 0;) {
-		if (is_in_dir(change_path(&mem->changes[i]), path))
+		if (mem_is_in_dir(change_path(&mem->changes[i]), path))
 			settle_change(mem, i, true);
 		else
 			i++;
@@ -638,7 +463,7 @@ static int
 mem_rename(struct disk *disk, const char *from, const char *to)
 {
 	struct disk_mem *mem = mem_of(disk);
-	const struct name *name = table_find(&mem->seen, from);
+	const struct mem_name *name = mem_table_find(&mem->seen, from);
 	int err;
 
 	if (name == NULL || !has_parent(mem, to))
@@ -653,7 +478,7 @@ static int
 mem_unlink(struct disk *disk, const char *path)
 {
 	struct disk_mem *mem = mem_of(disk);
-	const struct name *name = table_find(&mem->seen, path);
+	const struct mem_name *name = mem_table_find(&mem->seen, path);
 	int err;
 
 	if (name == NULL)
@@ -672,13 +497,13 @@ mem_mkdir(struct disk *disk, const char *path)
 	struct disk_mem *mem = mem_of(disk);
 	int err;
 
-	if (table_find(&mem->seen, path) != NULL)
+	if (mem_table_find(&mem->seen, path) != NULL)
 		return FAL_EEXIST;
 	if (!has_parent(mem, path))
 		return FAL_ENOENT;
 	err = fault(mem);
 	if (err == 0)
-		note_change(mem, "", path, inode_new(true));
+		note_change(mem, "", path, mem_inode_new(true));
 	return err;
 }
 
@@ -686,12 +511,12 @@ static int
 mem_list(struct disk *disk, const char *path, disk_name_fn fn, void *arg)
 {
 	struct disk_mem *mem = mem_of(disk);
-	const struct name *dir = table_find(&mem->seen, path);
+	const struct mem_name *dir = mem_table_find(&mem->seen, path);
 
 	if (dir == NULL || !dir->inode->is_dir)
 		return FAL_ENOENT;
 	for (uint32_t i = 0; i < mem->seen.count; i++)
-		if (is_in_dir(mem->seen.names[i].path, path))
+		if (mem_is_in_dir(mem->seen.names[i].path, path))
 			fn(arg, strrchr(mem->seen.names[i].path, '/') + 1);
 	return 0;
 }
@@ -775,8 +600,8 @@ disk_mem_destroy(struct disk_mem *mem)
 		return;
 	while (mem->change_count > 0)
 		settle_change(mem, 0, false);
-	table_clear(&mem->seen);
-	table_clear(&mem->platter);
+	mem_table_clear(&mem->seen);
+	mem_table_clear(&mem->platter);
 	free(mem->seen.names);
 	free(mem->platter.names);
 	free(mem->changes);
@@ -826,13 +651,13 @@ disk_mem_space(struct disk_mem *mem, uint64_t bytes)
 
 /* Length first, then each sector that differs. */
 static void
-crash_inode(struct disk_mem *mem, struct inode *inode)
+crash_inode(struct disk_mem *mem, struct mem_inode *inode)
 {
-	struct image *seen = &inode->seen;
-	struct image *platter = &inode->platter;
+	struct mem_image *seen = &inode->seen;
+	struct mem_image *platter = &inode->platter;
 
 	if (seen->bytes != platter->bytes && by_chance(mem))
-		image_resize(platter, seen->bytes);
+		mem_image_resize(platter, seen->bytes);
 	for (size_t at = 0; at < platter->bytes && at < seen->bytes;
 	     at += SECTOR) {
 		const size_t end_seen = seen->bytes - at;
@@ -852,7 +677,7 @@ disk_mem_crash(struct disk_mem *mem, enum disk_mem_fate fate)
 	/* Each directory keeps a beginning of its changes. One die for all of
 	 * a directory would do; dice until the first loss do as well. */
 	for (uint32_t i = 0; i < mem->change_count;) {
-		char dir[PATH_BYTES];
+		char dir[MEM_PATH_BYTES];
 		const char *path = change_path(&mem->changes[i]);
 		const char *slash = strrchr(path, '/');
 		bool is_kept = fate == DISK_MEM_KEEP_ALL ||
@@ -865,23 +690,23 @@ disk_mem_crash(struct disk_mem *mem, enum disk_mem_fate fate)
 		snprintf(dir, sizeof(dir), "%.*s",
 			 slash == NULL ? 0 : (int)(slash - path), path);
 		for (uint32_t j = i; j < mem->change_count;) {
-			if (is_in_dir(change_path(&mem->changes[j]), dir))
+			if (mem_is_in_dir(change_path(&mem->changes[j]), dir))
 				settle_change(mem, j, false);
 			else
 				j++;
 		}
 	}
 	for (uint32_t i = 0; i < mem->platter.count; i++) {
-		struct inode *inode = mem->platter.names[i].inode;
+		struct mem_inode *inode = mem->platter.names[i].inode;
 
 		if (fate == DISK_MEM_KEEP_ALL)
-			image_copy(&inode->platter, &inode->seen);
+			mem_image_copy(&inode->platter, &inode->seen);
 		else if (fate == DISK_MEM_BY_CHANCE)
 			crash_inode(mem, inode);
-		image_copy(&inode->seen, &inode->platter);
+		mem_image_copy(&inode->seen, &inode->platter);
 		inode->is_locked = false;
 	}
-	table_copy(&mem->seen, &mem->platter);
+	mem_table_copy(&mem->seen, &mem->platter);
 	mem->generation++;
 	disk_mem_fail_never(mem);
 }
@@ -889,7 +714,7 @@ disk_mem_crash(struct disk_mem *mem, enum disk_mem_fate fate)
 uint8_t *
 disk_mem_bytes(struct disk_mem *mem, const char *path, size_t *bytes)
 {
-	const struct name *name = table_find(&mem->seen, path);
+	const struct mem_name *name = mem_table_find(&mem->seen, path);
 
 	if (name == NULL || name->inode->is_dir)
 		return NULL;
@@ -898,13 +723,13 @@ disk_mem_bytes(struct disk_mem *mem, const char *path, size_t *bytes)
 }
 
 /* Puts an inode of that content under the name, in both tables. */
-static struct inode *
+static struct mem_inode *
 put_inode(struct disk_mem *mem, const char *path, bool is_dir)
 {
-	struct inode *inode = inode_new(is_dir);
+	struct mem_inode *inode = mem_inode_new(is_dir);
 
-	table_put(&mem->seen, path, inode);
-	table_put(&mem->platter, path, inode);
+	mem_table_put(&mem->seen, path, inode);
+	mem_table_put(&mem->platter, path, inode);
 	return inode;
 }
 
@@ -914,12 +739,12 @@ disk_mem_copy(const struct disk_mem *from, uint64_t seed, struct disk_mem **out)
 	const int err = disk_mem_create(seed, out);
 
 	for (uint32_t i = 0; err == 0 && i < from->seen.count; i++) {
-		const struct name *name = &from->seen.names[i];
-		struct inode *inode =
+		const struct mem_name *name = &from->seen.names[i];
+		struct mem_inode *inode =
 			put_inode(*out, name->path, name->inode->is_dir);
 
-		image_copy(&inode->seen, &name->inode->seen);
-		image_copy(&inode->platter, &name->inode->seen);
+		mem_image_copy(&inode->seen, &name->inode->seen);
+		mem_image_copy(&inode->platter, &name->inode->seen);
 	}
 	return err;
 }
@@ -928,12 +753,12 @@ int
 disk_mem_put(struct disk_mem *mem, const char *path, const void *data,
 	     size_t bytes)
 {
-	struct inode *inode;
+	struct mem_inode *inode;
 
 	if (!has_parent(mem, path))
 		return FAL_ENOENT;
 	inode = put_inode(mem, path, false);
-	image_write(&inode->seen, data, bytes, 0);
-	image_copy(&inode->platter, &inode->seen);
+	mem_image_write(&inode->seen, data, bytes, 0);
+	mem_image_copy(&inode->platter, &inode->seen);
 	return 0;
 }

@@ -36,6 +36,7 @@ reader_options_of(const struct server *server)
 					    ? config->enforce_auth_schemes
 					    : NULL,
 		.keeps_watch_paths = core_keeps_watch_paths(config),
+		.is_stmk_allowed = config_word_allowed(config, "stmk"),
 	};
 }
 
@@ -51,11 +52,9 @@ static bool
 hook_poll(void *arg, uint64_t now_ns)
 {
 	struct server_core *core = arg;
-	bool did_work = false;
+	bool did_work = words_port_poll(
+		words_port(core->server->words, core->index), now_ns);
 
-	if (core->has_reader)
-		did_work |= words_port_poll(
-			words_port(core->server->words, core->index), now_ns);
 	if (core->has_zab)
 		did_work |= bg_poll_zab(core->server->bg);
 	return did_work;
@@ -66,9 +65,8 @@ hook_has_work(void *arg)
 {
 	const struct server_core *core = arg;
 
-	return (core->has_reader &&
-		words_port_has_work(
-			words_port(core->server->words, core->index))) ||
+	return words_port_has_work(
+		       words_port(core->server->words, core->index)) ||
 	       (core->has_zab && bg_has_work_for_zab(core->server->bg));
 }
 
@@ -87,12 +85,7 @@ make_reader(struct server_core *core)
 	};
 	const struct reader_hooks hooks = {.arg = port,
 					   .on_word = words_port_ask};
-	const int err =
-		reader_create(&options, &parts, &hooks, &core->loop.reader);
-
-	if (err == FAL_OK)
-		words_port_attach(port, core->loop.reader, &core->lcore);
-	return err;
+	return reader_create(&options, &parts, &hooks, &core->loop.reader);
 }
 
 static void *
@@ -106,6 +99,8 @@ core_main(void *arg)
 		err = make_reader(core);
 	if (core->has_zab)
 		core->loop.zab = server->zab;
+	words_port_attach(words_port(server->words, core->index),
+			  core->loop.reader, core->loop.zab, &core->lcore);
 	core->loop.hook = (struct loop_hook){
 		.poll = hook_poll, .has_work = hook_has_work, .arg = core};
 	atomic_store_explicit(&core->started, err == FAL_OK ? 1 : err,

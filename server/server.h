@@ -64,6 +64,7 @@ struct server {
 	_Atomic bool is_stopping; /* a signal came */
 
 	uint64_t refused_seen; /* connections over maxClientCnxns */
+	int64_t trace_mask;    /* of gtmk and stmk; the control thread's */
 	int64_t start_wall_ms;
 	uint64_t start_ns;
 	int64_t last_zxid;           /* of recovery */

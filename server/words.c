@@ -1,22 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * words - the rings and stages of a four-letter word's job; what it says is
- * made in words_text.c.
+ * words - the rings and stages of a four-letter word's job. What is collected
+ * is in words_collect.c, what is said in words_text.c and words_lists.c.
+ *
+ * A core works on one collecting and one sending job per round, each for a few
+ * microseconds: many clients that ask for long lists slow each other down and
+ * nobody else.
  */
 #include "server/words.h"
 
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "base/ring.h"
+#include "base/time.h"
 #include "server/words_text.h"
 
 #define JOBS_PER_CORE 64u
-/* Rows a core fills per round: a few microseconds. */
-#define ROW_BURST 64u
+/* Rows and texts of all jobs together. */
+#define JOB_BYTES_MAX (512ull << 20)
+/* A client that takes nothing for so long is dropped. */
+#define SEND_STALL_NS (10 * NS_PER_SECOND)
 
 enum stage {
 	STAGE_ASK,     /* core -> CTL */
-	STAGE_COLLECT, /* CTL -> core: fill rows */
+	STAGE_COLLECT, /* CTL -> core: fill rows; core -> CTL: full, or done */
 	STAGE_SEND,    /* CTL -> core: send and close */
 	STAGE_DONE,    /* core -> CTL: the text may be freed */
 	STAGE_IDLE,    /* CTL -> core: free again */
@@ -25,27 +33,40 @@ enum stage {
 struct job {
 	struct reader_word word;
 	enum stage stage;
-	struct words_rows rows; /* of all cores so far */
-	uint32_t next_core;     /* to collect from */
-	uint32_t next_row;      /* within that core */
-	uint32_t row_cap;
+	struct words_plan plan;
+	/* STAGE_COLLECT */
+	uint32_t step; /* the next one; steps are the readers, then the zab */
+	uint32_t port; /* who collects now, */
+	enum words_pass pass;         /* what, */
+	struct words_cursor cursor;   /* how far it came, */
+	enum words_progress progress; /* and why it is back */
+	struct words_rows rows;       /* of all steps so far */
+	/* STAGE_SEND */
 	char *text;
-	uint32_t text_bytes;
+	uint32_t text_bytes, sent_bytes;
+	uint64_t progress_ns; /* when the client last took some; 0: not yet */
+	bool is_blocked;      /* the last attempt sent nothing */
 	struct job *next;
+};
+
+struct job_list {
+	struct job *first, *last;
 };
 
 struct words_port {
 	struct words *words;
 	struct reader *reader;
+	struct zab *zab;
 	struct lcore *lcore;
 	struct ring to_ctl, to_core;
 	struct job jobs[JOBS_PER_CORE];
 	struct job *free;
-	struct job *collecting;
+	struct job_list collecting, sending;
 };
 
 struct words {
 	struct server *server;
+	uint64_t job_bytes; /* rows and texts of all jobs */
 	uint32_t port_count;
 	struct words_port *ports;
 };
@@ -74,7 +95,7 @@ words_create(struct server *server, struct words **out)
 	if (words == NULL)
 		return FAL_ENOMEM;
 	words->server = server;
-	words->port_count = server->reader_count;
+	words->port_count = server->core_count;
 	words->ports = calloc(words->port_count, sizeof(*words->ports));
 	for (uint32_t i = 0; i < words->port_count; i++) {
 		if (words->ports == NULL ||
@@ -83,6 +104,7 @@ words_create(struct server *server, struct words **out)
 			return FAL_ENOMEM;
 		}
 	}
+	server->trace_mask = WORDS_TRACE_MASK_DEFAULT;
 	*out = words;
 	return FAL_OK;
 }
@@ -100,7 +122,7 @@ words_destroy(struct words *words)
 		ring_free(&port->to_core);
 		for (uint32_t i = 0; i < JOBS_PER_CORE; i++) {
 			free(port->jobs[i].text);
-			free(port->jobs[i].rows.row);
+			words_rows_free(&port->jobs[i].rows);
 		}
 	}
 	free(words->ports);
@@ -116,10 +138,34 @@ words_port(struct words *words, uint32_t core)
 
 void
 words_port_attach(struct words_port *port, struct reader *reader,
-		  struct lcore *lcore)
+		  struct zab *zab, struct lcore *lcore)
 {
 	port->reader = reader;
+	port->zab = zab;
 	port->lcore = lcore;
+}
+
+/* ---- lists of jobs ------------------------------------------------------ */
+
+static void
+job_list_push(struct job_list *list, struct job *job)
+{
+	job->next = NULL;
+	if (list->first == NULL)
+		list->first = job;
+	else
+		list->last->next = job;
+	list->last = job;
+}
+
+static struct job *
+job_list_pop(struct job_list *list)
+{
+	struct job *job = list->first;
+
+	if (job != NULL)
+		list->first = job->next;
+	return job;
 }
 
 /* ---- a poll core's side ------------------------------------------------- */
@@ -148,49 +194,71 @@ words_port_ask(void *arg, const struct reader_word *word)
 	return true;
 }
 
+/* A slice for the job whose turn it is. */
 static bool
 collect(struct words_port *port)
 {
-	struct job *job = port->collecting;
+	struct job *job = job_list_pop(&port->collecting);
 
 	if (job == NULL)
 		return false;
-
-	const uint32_t room = job->row_cap - job->rows.count;
-
-	job->rows.count += reader_conn_rows(
-		port->reader, &job->next_row, job->rows.row + job->rows.count,
-		room < ROW_BURST ? room : ROW_BURST);
-	if (job->next_row == 0 || job->rows.count == job->row_cap) {
-		port->collecting = NULL;
+	job->progress = words_collect(job->pass, port->reader, port->zab,
+				      &job->cursor, &job->rows);
+	if (job->progress == WORDS_MORE)
+		job_list_push(&port->collecting, job);
+	else
 		push_to_ctl(port, job);
-	}
 	return true;
 }
 
-bool
-words_port_poll(void *arg, uint64_t now_ns)
+/* A portion for the client whose turn it is; false: it takes nothing now. */
+static bool
+send(struct words_port *port, uint64_t now_ns)
 {
-	struct words_port *port = arg;
+	struct job *job = job_list_pop(&port->sending);
 
-	(void)now_ns;
-	if (port->collecting != NULL)
-		return collect(port);
+	if (job == NULL)
+		return false;
+	if (job->progress_ns == 0)
+		job->progress_ns = now_ns;
 
+	const struct reader_word *word = &job->word;
+	const char *rest = job->text == NULL ? "" : job->text + job->sent_bytes;
+	const int32_t taken =
+		reader_send_text(port->reader, word->conn, word->conn_gen, rest,
+				 job->text_bytes - job->sent_bytes);
+	bool is_done = taken < 0;
+
+	if (taken > 0) {
+		job->sent_bytes += (uint32_t)taken;
+		job->progress_ns = now_ns;
+	} else if (now_ns - job->progress_ns > SEND_STALL_NS) {
+		reader_drop_word(port->reader, word->conn, word->conn_gen);
+		is_done = true;
+	}
+	job->is_blocked = taken == 0;
+	if (is_done || job->sent_bytes == job->text_bytes) {
+		job->stage = STAGE_DONE;
+		push_to_ctl(port, job);
+		return true;
+	}
+	job_list_push(&port->sending, job);
+	return taken > 0;
+}
+
+static bool
+take_job(struct words_port *port)
+{
 	struct job *job = ring_pop(&port->to_core);
 
 	if (job == NULL)
 		return false;
 	switch (job->stage) {
 	case STAGE_COLLECT:
-		port->collecting = job;
+		job_list_push(&port->collecting, job);
 		break;
 	case STAGE_SEND:
-		reader_send_text(port->reader, job->word.conn,
-				 job->word.conn_gen, job->text,
-				 job->text_bytes);
-		job->stage = STAGE_DONE;
-		push_to_ctl(port, job);
+		job_list_push(&port->sending, job);
 		break;
 	default:
 		FAL_ASSERT(job->stage == STAGE_IDLE);
@@ -201,11 +269,29 @@ words_port_poll(void *arg, uint64_t now_ns)
 }
 
 bool
-words_port_has_work(void *arg)
+words_port_poll(void *arg, uint64_t now_ns)
 {
 	struct words_port *port = arg;
+	bool did_work = take_job(port);
 
-	return port->collecting != NULL || ring_count(&port->to_core) > 0;
+	did_work |= collect(port);
+	did_work |= send(port, now_ns);
+	return did_work;
+}
+
+/* Blocked clients are no work: their sockets wake the core. */
+bool
+words_port_has_work(const void *arg)
+{
+	const struct words_port *port = arg;
+
+	if (port->collecting.first != NULL || ring_count(&port->to_core) > 0)
+		return true;
+	for (const struct job *job = port->sending.first; job != NULL;
+	     job = job->next)
+		if (!job->is_blocked)
+			return true;
+	return false;
 }
 
 /* ---- the control thread's side --------------------------------------------
@@ -222,39 +308,85 @@ push_to_core(struct words *words, uint32_t core, struct job *job)
 }
 
 static void
-answer(struct words *words, struct job *job)
+free_rows(struct words *words, struct job *job)
 {
-	job->text = words_text(words->server, job->word.word, &job->rows,
-			       &job->text_bytes);
+	FAL_ASSERT(words->job_bytes >= job->rows.bytes);
+	words->job_bytes -= job->rows.bytes;
+	words_rows_free(&job->rows);
+}
+
+/* Rows or not, the connection gets its answer or is closed. */
+static void
+answer(struct words *words, struct job *job, bool is_complete)
+{
+	const struct words_ask ask = {.server = words->server,
+				      .rows = &job->rows,
+				      .argument = job->word.argument};
+
+	job->text = NULL;
+	job->text_bytes = 0;
+	job->sent_bytes = 0;
+	job->progress_ns = 0;
+	job->is_blocked = false;
+	if (is_complete)
+		job->text = words_text(&ask, job->word.word, &job->text_bytes);
+	free_rows(words, job);
+	words->job_bytes += job->text_bytes;
 	job->stage = STAGE_SEND;
 	push_to_core(words, job->word.core, job);
 }
 
-/* Sends the job to the next core for its rows; false: all have answered. */
+/* Room for more rows; false: over the bound, or no memory. */
+static bool
+grow_rows(struct words *words, struct job *job)
+{
+	if (words->job_bytes + job->rows.wanted > JOB_BYTES_MAX) {
+		LOG_WARN("four-letter words would list more than %llu MB; a "
+			 "connection is closed without its answer",
+			 JOB_BYTES_MAX >> 20);
+		return false;
+	}
+
+	const uint64_t grown = words_rows_grow(&job->rows);
+
+	words->job_bytes += grown;
+	return grown > 0;
+}
+
+/* Steps are the reader cores in turn, then the ZAB core, which is the last.
+ * False: there is no more to collect. */
 static bool
 collect_next(struct words *words, struct job *job)
 {
-	const struct server *server = words->server;
+	const uint32_t readers = words->server->reader_count;
 
-	if (job->next_core == words->port_count)
-		return false;
+	while (job->step <= readers) {
+		const bool is_zab = job->step == readers;
 
-	const uint32_t core = job->next_core++;
-	const uint64_t live = atomic_load_explicit(
-		&server->stats.core[core].word[STAT_CONNECTIONS],
-		memory_order_relaxed);
-	const uint32_t cap = job->rows.count + (uint32_t)live + ROW_BURST;
-	struct reader_conn_row *row =
-		realloc(job->rows.row, cap * sizeof(*row));
+		job->pass = is_zab ? job->plan.zab_pass : job->plan.reader_pass;
+		job->port = is_zab ? words->port_count - 1 : job->step;
+		job->step++;
+		if (job->pass == WORDS_PASS_NONE)
+			continue;
+		job->cursor = (struct words_cursor){0};
+		job->stage = STAGE_COLLECT;
+		push_to_core(words, job->port, job);
+		return true;
+	}
+	return false;
+}
 
-	if (row == NULL)
-		return false;
-	job->rows.row = row;
-	job->row_cap = cap;
-	job->next_row = 0;
-	job->stage = STAGE_COLLECT;
-	push_to_core(words, core, job);
-	return true;
+static void
+serve_collected(struct words *words, struct job *job)
+{
+	if (job->progress == WORDS_FULL) {
+		if (grow_rows(words, job))
+			push_to_core(words, job->port, job);
+		else
+			answer(words, job, false);
+	} else if (!collect_next(words, job)) {
+		answer(words, job, true);
+	}
 }
 
 static void
@@ -262,21 +394,19 @@ serve(struct words *words, struct job *job)
 {
 	switch (job->stage) {
 	case STAGE_ASK:
-		job->next_core = 0;
-		if (!words_needs_rows(words->server, job->word.word) ||
-		    !collect_next(words, job))
-			answer(words, job);
+		job->step = 0;
+		job->plan = words_plan_of(words->server, job->word.word);
+		if (!collect_next(words, job))
+			answer(words, job, true);
 		return;
 	case STAGE_COLLECT:
-		if (!collect_next(words, job))
-			answer(words, job);
+		serve_collected(words, job);
 		return;
 	default:
 		FAL_ASSERT(job->stage == STAGE_DONE);
+		words->job_bytes -= job->text_bytes;
 		free(job->text);
-		free(job->rows.row);
 		job->text = NULL;
-		job->rows = (struct words_rows){0};
 		job->stage = STAGE_IDLE;
 		push_to_core(words, job->word.core, job);
 	}

@@ -76,13 +76,22 @@ put_process(FILE *out, const struct server *server)
 	put(out, "uptime", time_ns_to_ms(clock_now_ns() - server->start_ns));
 }
 
+uint64_t
+words_node_count(const struct server *server)
+{
+	struct tree_counts counts;
+
+	tree_counts(server->tree, &counts);
+	return counts.nodes + 1;
+}
+
 static void
 put_tree(FILE *out, const struct server *server)
 {
 	struct tree_counts counts;
 
 	tree_counts(server->tree, &counts);
-	put(out, "znode_count", counts.nodes);
+	put(out, "znode_count", words_node_count(server));
 	put(out, "ephemerals_count", counts.ephemerals);
 	put(out, "approximate_data_size", counts.data_bytes);
 	put(out, "falconer_container_count", counts.containers);

@@ -13,6 +13,8 @@
 void words_put_mntr(FILE *out, const struct server *);
 /* An average as ZooKeeper prints it: "0.0", "1.1918". */
 void words_put_average(FILE *out, uint64_t sum, uint64_t count);
+/* Nodes as ZooKeeper counts them: the root is there under "" and under "/". */
+uint64_t words_node_count(const struct server *);
 /* Bytes of the files in a directory, not below it. */
 uint64_t words_dir_bytes(const struct server *, const char *dir);
 

@@ -21,22 +21,19 @@
 #define NOT_IN_WHITELIST \
 	" is not executed because it is not in the whitelist.\n"
 
-typedef void (*word_fn)(FILE *out, const struct server *,
-			const struct words_rows *);
+typedef void (*word_fn)(FILE *out, const struct words_ask *);
 
 static void
-put_ruok(FILE *out, const struct server *server, const struct words_rows *rows)
+put_ruok(FILE *out, const struct words_ask *ask)
 {
-	(void)server;
-	(void)rows;
+	(void)ask;
 	fputs("imok", out);
 }
 
 static void
-put_isro(FILE *out, const struct server *server, const struct words_rows *rows)
+put_isro(FILE *out, const struct words_ask *ask)
 {
-	(void)server;
-	(void)rows;
+	(void)ask;
 	fputs("rw", out);
 }
 
@@ -66,12 +63,9 @@ static void
 put_server_lines(FILE *out, const struct server *server)
 {
 	const struct stats *stats = &server->stats;
-	struct summary latency = {0}, proposal = {0};
-	struct tree_counts counts;
+	struct summary latency = {0};
 
-	tree_counts(server->tree, &counts);
 	stats_summary_gather(stats, SUMMARY_REQUEST_LATENCY, &latency);
-	stats_summary_gather(stats, SUMMARY_PROPOSAL_BYTES, &proposal);
 	fprintf(out, "Latency min/avg/max: %" PRIu64 "/",
 		summary_lowest(&latency));
 	words_put_average(out, summary_sum(&latency), summary_count(&latency));
@@ -87,15 +81,23 @@ put_server_lines(FILE *out, const struct server *server)
 		stats_sum(stats, STAT_OUTSTANDING),
 		atomic_load_explicit(delta_published(server->deltas),
 				     memory_order_acquire),
-		counts.nodes);
+		words_node_count(server));
 }
 
 static void
-put_srvr(FILE *out, const struct server *server, const struct words_rows *rows)
+put_srvr(FILE *out, const struct words_ask *ask)
 {
-	(void)rows;
 	put_version(out);
-	put_server_lines(out, server);
+	put_server_lines(out, ask->server);
+}
+
+static const struct reader_conn_row *
+next_conn(const struct words_ask *ask, struct words_rows_at *at)
+{
+	const struct words_row *row =
+		words_rows_next(ask->rows, at, WORDS_ROW_CONN);
+
+	return row == NULL ? NULL : words_row_payload(row);
 }
 
 static void
@@ -105,21 +107,25 @@ put_row_begin(FILE *out, const struct reader_conn_row *row)
 
 	stream_address_text(&row->peer, address);
 	fprintf(out,
-		" /%s[1](queued=%" PRIu64 ",recved=%" PRIu64 ",sent=%" PRIu64,
-		address, row->queued, row->received, row->sent);
+		" /%s[%" PRIx32 "](queued=%" PRIu64 ",recved=%" PRIu64
+		",sent=%" PRIu64,
+		address, row->interest, row->queued, row->received, row->sent);
 }
 
 static void
-put_stat(FILE *out, const struct server *server, const struct words_rows *rows)
+put_stat(FILE *out, const struct words_ask *ask)
 {
+	const struct reader_conn_row *row;
+	struct words_rows_at at = {0};
+
 	put_version(out);
 	fputs("Clients:\n", out);
-	for (uint32_t i = 0; i < rows->count; i++) {
-		put_row_begin(out, &rows->row[i]);
+	while ((row = next_conn(ask, &at)) != NULL) {
+		put_row_begin(out, row);
 		fputs(")\n", out);
 	}
 	fputc('\n', out);
-	put_server_lines(out, server);
+	put_server_lines(out, ask->server);
 }
 
 /* The names cons gives to the last operation. */
@@ -183,12 +189,12 @@ operation_name(int32_t op)
 }
 
 static void
-put_cons(FILE *out, const struct server *server, const struct words_rows *rows)
+put_cons(FILE *out, const struct words_ask *ask)
 {
-	(void)server;
-	for (uint32_t i = 0; i < rows->count; i++) {
-		const struct reader_conn_row *row = &rows->row[i];
+	const struct reader_conn_row *row;
+	struct words_rows_at at = {0};
 
+	while ((row = next_conn(ask, &at)) != NULL) {
 		put_row_begin(out, row);
 		if (row->session_id == 0) {
 			fputs(")\n", out);
@@ -216,11 +222,11 @@ put_cons(FILE *out, const struct server *server, const struct words_rows *rows)
 }
 
 static void
-put_conf(FILE *out, const struct server *server, const struct words_rows *rows)
+put_conf(FILE *out, const struct words_ask *ask)
 {
+	const struct server *server = ask->server;
 	char text[CONFIG_TEXT_BYTES];
 
-	(void)rows;
 	config_conf_text(server->config,
 			 words_dir_bytes(server, server->data_dir.snap_dir),
 			 words_dir_bytes(server, server->data_dir.log_dir),
@@ -229,35 +235,55 @@ put_conf(FILE *out, const struct server *server, const struct words_rows *rows)
 }
 
 static void
-put_dirs(FILE *out, const struct server *server, const struct words_rows *rows)
+put_dirs(FILE *out, const struct words_ask *ask)
 {
-	(void)rows;
+	const struct server *server = ask->server;
+
 	fprintf(out, "datadir_size: %" PRIu64 "\nlogdir_size: %" PRIu64 "\n",
 		words_dir_bytes(server, server->data_dir.snap_dir),
 		words_dir_bytes(server, server->data_dir.log_dir));
 }
 
 static void
-put_envi(FILE *out, const struct server *server, const struct words_rows *rows)
+put_envi(FILE *out, const struct words_ask *ask)
 {
-	(void)server;
-	(void)rows;
+	(void)ask;
 	words_put_envi(out);
 }
 
 static void
-put_srst(FILE *out, const struct server *server, const struct words_rows *rows)
+put_srst(FILE *out, const struct words_ask *ask)
 {
-	(void)rows;
-	stats_reset((struct stats *)(uintptr_t)&server->stats);
+	stats_reset(&ask->server->stats);
 	fputs("Server stats reset.\n", out);
 }
 
+/* The readers have done it. */
 static void
-put_mntr(FILE *out, const struct server *server, const struct words_rows *rows)
+put_crst(FILE *out, const struct words_ask *ask)
 {
-	(void)rows;
-	words_put_mntr(out, server);
+	(void)ask;
+	fputs("Connection stats reset.\n", out);
+}
+
+/* The trace mask means nothing here: it is kept for those who set it. */
+static void
+put_gtmk(FILE *out, const struct words_ask *ask)
+{
+	fprintf(out, "%" PRId64, ask->server->trace_mask);
+}
+
+static void
+put_stmk(FILE *out, const struct words_ask *ask)
+{
+	ask->server->trace_mask = ask->argument;
+	fprintf(out, "%" PRId64, ask->server->trace_mask);
+}
+
+static void
+put_mntr(FILE *out, const struct words_ask *ask)
+{
+	words_put_mntr(out, ask->server);
 }
 
 /* ---- the table -------------------------------------------------------------
@@ -265,46 +291,76 @@ put_mntr(FILE *out, const struct server *server, const struct words_rows *rows)
 
 struct word {
 	char name[5];
-	bool needs_rows;
+	enum words_pass reader_pass, zab_pass;
 	word_fn put;
 };
 
 static const struct word words[] = {
-	{"ruok", false, put_ruok}, {"srvr", false, put_srvr},
-	{"stat", true, put_stat},  {"mntr", false, put_mntr},
-	{"conf", false, put_conf}, {"cons", true, put_cons},
-	{"isro", false, put_isro}, {"dirs", false, put_dirs},
-	{"srst", false, put_srst}, {"envi", false, put_envi},
+	{.name = "ruok", .put = put_ruok},
+	{.name = "srvr", .put = put_srvr},
+	{.name = "stat", .reader_pass = WORDS_PASS_CONNS, .put = put_stat},
+	{.name = "mntr", .put = put_mntr},
+	{.name = "conf", .put = put_conf},
+	{.name = "cons", .reader_pass = WORDS_PASS_CONNS, .put = put_cons},
+	{.name = "isro", .put = put_isro},
+	{.name = "dirs", .put = put_dirs},
+	{.name = "srst", .put = put_srst},
+	{.name = "crst",
+	 .reader_pass = WORDS_PASS_RESET_CONNS,
+	 .put = put_crst},
+	{.name = "envi", .put = put_envi},
+	{.name = "dump",
+	 .reader_pass = WORDS_PASS_CONNS,
+	 .zab_pass = WORDS_PASS_SESSIONS,
+	 .put = words_put_dump},
+	{.name = "wchs",
+	 .reader_pass = WORDS_PASS_WATCH_HASHES,
+	 .put = words_put_wchs},
+	{.name = "wchc",
+	 .reader_pass = WORDS_PASS_WATCHES,
+	 .put = words_put_wchc},
+	{.name = "wchp",
+	 .reader_pass = WORDS_PASS_WATCHES,
+	 .put = words_put_wchp},
+	{.name = "hash", .zab_pass = WORDS_PASS_DIGESTS, .put = words_put_hash},
+	{.name = "gtmk", .put = put_gtmk},
+	{.name = "stmk", .put = put_stmk},
 };
 
 static const struct word *
-find(const struct server *server, uint32_t word, char name[5])
+find(uint32_t word, char name[5])
 {
 	be_store32(name, word);
 	name[4] = 0;
-	(void)server;
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (memcmp(words[i].name, name, 4) == 0)
 			return &words[i];
 	return NULL;
 }
 
-bool
-words_needs_rows(const struct server *server, uint32_t word)
+struct words_plan
+words_plan_of(const struct server *server, uint32_t word)
 {
 	char name[5];
-	const struct word *found = find(server, word, name);
+	const struct word *found = find(word, name);
+	struct words_plan plan = {.reader_pass = WORDS_PASS_NONE};
 
-	return found != NULL && found->needs_rows &&
-	       config_word_allowed(server->config, name);
+	if (found == NULL || !config_word_allowed(server->config, name))
+		return plan;
+	plan.reader_pass = found->reader_pass;
+	plan.zab_pass = found->zab_pass;
+	/* One table knows by itself how many paths it has. */
+	if (plan.reader_pass == WORDS_PASS_WATCH_HASHES &&
+	    server->reader_count == 1)
+		plan.reader_pass = WORDS_PASS_WATCH_COUNTS;
+	return plan;
 }
 
 char *
-words_text(const struct server *server, uint32_t word,
-	   const struct words_rows *rows, uint32_t *bytes)
+words_text(const struct words_ask *ask, uint32_t word, uint32_t *bytes)
 {
 	char name[5];
-	const struct word *found = find(server, word, name);
+	const struct word *found = find(word, name);
 	char *text = NULL;
 	size_t length = 0;
 
@@ -316,11 +372,15 @@ words_text(const struct server *server, uint32_t word,
 
 	if (out == NULL)
 		return NULL;
-	if (config_word_allowed(server->config, name))
-		found->put(out, server, rows);
+	if (config_word_allowed(ask->server->config, name))
+		found->put(out, ask);
 	else
 		fprintf(out, "%s%s", name, NOT_IN_WHITELIST);
-	if (fclose(out) != 0 || length > UINT32_MAX) {
+
+	/* A failed write means there was no memory for the text. */
+	const bool is_whole = !ferror(out) && fflush(out) == 0;
+
+	if (fclose(out) != 0 || !is_whole || length > UINT32_MAX) {
 		free(text);
 		return NULL;
 	}

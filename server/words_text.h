@@ -11,17 +11,26 @@
 
 #include <stdio.h>
 
-#include "dataplane/reader.h"
 #include "server/server.h"
+#include "server/words_collect.h"
 
-/* Rows of all live connections, for stat and cons. */
-struct words_rows {
-	struct reader_conn_row *row;
-	uint32_t count;
+#define WORDS_TRACE_MASK_DEFAULT 306
+
+/* What is to be collected before a word can be answered. */
+struct words_plan {
+	enum words_pass reader_pass; /* by each reader */
+	enum words_pass zab_pass;
 };
 
-/* Does the answer list connections? (And may the word be executed at all?) */
-bool words_needs_rows(const struct server *, uint32_t word);
+/* What an answer is made of. */
+struct words_ask {
+	struct server *server;
+	const struct words_rows *rows;
+	int64_t argument; /* of stmk */
+};
+
+/* Nothing for a word that is not known or not allowed. */
+struct words_plan words_plan_of(const struct server *, uint32_t word);
 
 /*
  * Makes the answer to a word (its four bytes, big-endian).
@@ -30,10 +39,16 @@ bool words_needs_rows(const struct server *, uint32_t word);
  *
  * Returns malloc'ed text, given to the caller; NULL with *bytes 0.
  */
-char *words_text(const struct server *, uint32_t word,
-		 const struct words_rows *, uint32_t *bytes);
+char *words_text(const struct words_ask *, uint32_t word, uint32_t *bytes);
 
 /* words_envi.c */
 void words_put_envi(FILE *out);
+
+/* words_lists.c */
+void words_put_dump(FILE *out, const struct words_ask *);
+void words_put_wchs(FILE *out, const struct words_ask *);
+void words_put_wchc(FILE *out, const struct words_ask *);
+void words_put_wchp(FILE *out, const struct words_ask *);
+void words_put_hash(FILE *out, const struct words_ask *);
 
 #endif

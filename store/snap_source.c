@@ -20,6 +20,7 @@
 #include "base/be.h"
 #include "base/checksum.h"
 
+#define FIRST_BYTES         4096u
 #define READ_BYTES          (1u << 20)
 #define INFLATE_BYTES       (256u << 10)
 #define GZIP_WINDOW_BITS    31 /* 15, and a gzip header */
@@ -32,7 +33,8 @@ struct snap_source {
 	struct disk_file *file;
 	enum file_coding coding;
 	uint64_t file_at;
-	bool is_at_end; /* nothing more will come */
+	uint64_t file_bytes; /* at the start; only saves memory */
+	bool is_at_end;      /* nothing more will come */
 	int err;
 	/* Uncompressed: [start, end) is there and not taken. */
 	uint8_t *data;
@@ -59,7 +61,13 @@ snap_source_open(struct disk *disk, const char *path, enum file_coding coding,
 		return FAL_ENOMEM;
 	source->coding = coding;
 	source->adler = CHECKSUM_ADLER32_INIT;
-	err = disk_open(disk, path, DISK_READ, &source->file);
+	source->data = malloc(FIRST_BYTES);
+	source->cap = FIRST_BYTES;
+	err = source->data == NULL
+		      ? FAL_ENOMEM
+		      : disk_open(disk, path, DISK_READ, &source->file);
+	if (err == 0)
+		err = disk_file_bytes(source->file, &source->file_bytes);
 	if (err == 0 && coding == FILE_GZ) {
 		source->raw = malloc(READ_BYTES);
 		source->raw_cap = READ_BYTES;
@@ -143,11 +151,15 @@ read_raw(struct snap_source *source, void *to, size_t bytes)
 static void
 fill_plain(struct snap_source *source)
 {
+	const uint64_t left = source->file_at < source->file_bytes
+				      ? source->file_bytes - source->file_at
+				      : 1;
+	const size_t step = left < READ_BYTES ? (size_t)left : READ_BYTES;
 	size_t got;
 
-	if (!make_room(source, READ_BYTES))
+	if (!make_room(source, step))
 		return;
-	got = read_raw(source, source->data + source->end, READ_BYTES);
+	got = read_raw(source, source->data + source->end, step);
 	source->end += got;
 	source->is_at_end = got == 0;
 }

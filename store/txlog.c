@@ -127,8 +127,13 @@ txlog_destroy(struct txlog *log)
 		return;
 	while (log->is_flying && disk_poll(log->file) == FAL_EAGAIN)
 		continue;
-	if (log->file != NULL)
+	if (log->file != NULL) {
+		/* Nothing is in the file that was not reported: cut it. */
+		if (txlog_error(log) == 0 && log->done == log->head)
+			(void)!disk_truncate(log->file,
+					     log->done - log->out_start);
 		disk_close(log->file);
+	}
 	if (log->next_file != NULL) {
 		disk_close(log->next_file);
 		/* A leftover is emptied at the next start anyway. */

@@ -102,7 +102,8 @@ struct txlog_counters {
  */
 FAL_MUST_CHECK int txlog_create(struct disk *, const struct txlog_options *,
 				struct txlog **out);
-/* Frees all; what is not durable is lost. Removes the next file. */
+/* Frees all; what is not durable is lost. Removes the next file and cuts the
+ * current one to its length. */
 void txlog_destroy(struct txlog *);
 
 /* ---- ZAB -------------------------------------------------------------- */
@@ -183,7 +184,8 @@ bool txlog_is_writing(const struct txlog *);
 
 /* ---- BG --------------------------------------------------------------- */
 
-/* Makes the next file, or fills 1 MiB of it with zeros. True: more is to do.
+/* Makes the next file, or fills 1 MiB of it with zeros; cuts a closed file to
+ * its length. True: more is to do.
  * Call about ten times a second while false (it is also the retry after
  * ENOSPC). */
 bool txlog_prepare(struct txlog *);

@@ -73,13 +73,18 @@ struct txlog {
 	uint64_t flying;    /* end of the write in flight */
 	uint64_t walk;      /* first record that is not durable */
 	bool is_flying;
-	bool is_unnamed; /* the file still has the hidden name */
+	uint64_t out_zxid; /* the file's name */
+	bool is_unnamed;   /* the file still has the hidden name */
 
 	/* The next file: owned by whoever the state says. */
 	_Alignas(FAL_CACHE_LINE_BYTES) _Atomic uint32_t next_state;
 	_Atomic int space_error; /* why there is none; 0: there may be */
 	struct disk_file *next_file;
 	uint64_t next_filled;
+
+	/* LOG -> BG: a closed file to cut to its length; 0: none. */
+	_Atomic uint64_t closed_zxid;
+	uint64_t closed_bytes;
 };
 
 /* The log can never be written again. */

@@ -113,6 +113,27 @@ fill_next(struct txlog *log)
 	return err == 0 && left > 0;
 }
 
+/* Frees the zeros at the end of a file that gets no more records. Whether it
+ * succeeds and when it becomes durable does not matter. */
+static void
+trim_closed(struct txlog *log)
+{
+	/* acquire: pairs with release in close_file() */
+	const uint64_t zxid =
+		atomic_load_explicit(&log->closed_zxid, memory_order_acquire);
+	char path[FILE_PATH_MAX];
+	struct disk_file *file = NULL;
+
+	if (zxid == 0)
+		return;
+	if (file_path_log(path, log->dir, zxid) == 0 &&
+	    disk_open(log->disk, path, DISK_WRITE, &file) == 0) {
+		(void)!disk_truncate(file, log->closed_bytes);
+		disk_close(file);
+	}
+	atomic_store_explicit(&log->closed_zxid, 0, memory_order_release);
+}
+
 bool
 txlog_prepare(struct txlog *log)
 {
@@ -121,6 +142,7 @@ txlog_prepare(struct txlog *log)
 
 	if (txlog_error(log) != 0)
 		return false;
+	trim_closed(log);
 	if (state == NEXT_NONE)
 		return txlog_provide_next(log);
 	return state == NEXT_READY && fill_next(log);

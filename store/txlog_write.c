@@ -77,6 +77,7 @@ name_file(struct txlog *log)
 	struct log_file *old = NULL;
 	int err = file_path_log(path, log->dir, zxid);
 
+	log->out_zxid = zxid;
 	if (err == 0)
 		err = disk_sync(log->file);
 	if (err != 0)
@@ -171,6 +172,21 @@ write_begin(struct txlog *log, uint64_t end)
 	return true;
 }
 
+/* BG cuts the zeros behind the last record off and frees their storage. If it
+ * has not come by since the file before, they stay: readers pass over them. */
+static void
+close_file(struct txlog *log)
+{
+	disk_close(log->file);
+	log->file = NULL;
+	if (atomic_load_explicit(&log->closed_zxid, memory_order_acquire) != 0)
+		return;
+	log->closed_bytes = log->mark_end - log->out_start;
+	/* release: pairs with acquire in trim_closed() */
+	atomic_store_explicit(&log->closed_zxid, log->out_zxid,
+			      memory_order_release);
+}
+
 /* Goes on to the file that ZAB claimed. */
 static bool
 open_claimed(struct txlog *log)
@@ -178,8 +194,7 @@ open_claimed(struct txlog *log)
 	int err;
 
 	if (log->file != NULL)
-		disk_close(log->file);
-	log->file = NULL;
+		close_file(log);
 	disk_close(log->next_file);
 	log->next_file = NULL;
 	err = disk_open(log->disk, log->prealloc_path, log->log_open_flags,

@@ -277,13 +277,18 @@ apply_create(struct apply *apply, struct znode *parent,
 		   node->acl);
 	note_event(apply, EVENT_NODE_CHILDREN_CHANGED, EFFECT_TABLE_CHILD,
 		   &path->parent, stat.acl);
+	return made;
+}
+
+void
+apply_count_created(struct apply *apply, struct znode *made,
+		    const struct apply_path *path, struct jute_slice data)
+{
 	const struct jute_slice text =
 		jute_slice_of(path->self.text, path->self.bytes);
 
 	note_failure(apply, quota_created(apply->quota, made, text));
-	note_failure(apply,
-		     quota_add(apply->quota, text, 1, data_bytes(node->data)));
-	return made;
+	note_failure(apply, quota_add(apply->quota, text, 1, data_bytes(data)));
 }
 
 /* Appends the children of `dir` to the list of a subtree. */
@@ -481,8 +486,10 @@ apply_create_record(struct apply *apply, const struct txn_record *record)
 						record->parent_cversion};
 
 	node = apply_create(apply, parent, &path, &made);
-	if (node != NULL)
-		apply_reply(apply, record->type, record->path, node);
+	if (node == NULL)
+		return ZK_OK;
+	apply_reply(apply, record->type, record->path, node);
+	apply_count_created(apply, node, &path, record->data);
 	return ZK_OK;
 }
 

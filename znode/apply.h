@@ -64,6 +64,10 @@ struct apply_node {
 struct znode *apply_create(struct apply *, struct znode *parent,
 			   const struct apply_path *,
 			   const struct apply_node *);
+/* Quota usage of a created node, and the recount if it is a statistics node.
+ * Behind apply_reply(): the Stat in the reply is the one before it. */
+void apply_count_created(struct apply *, struct znode *made,
+			 const struct apply_path *, struct jute_slice data);
 /* Removes the subtree at node; events for the node itself only. */
 void apply_delete(struct apply *, struct znode *node,
 		  const struct apply_path *);

@@ -215,7 +215,7 @@ make(struct prep *prep, const struct prep_asker *asker,
 
 	if (node.acl == 0)
 		return;
-	const struct znode *made = apply_create(apply, parent, path, &node);
+	struct znode *made = apply_create(apply, parent, path, &node);
 
 	if (made == NULL)
 		return;
@@ -227,6 +227,7 @@ make(struct prep *prep, const struct prep_asker *asker,
 	record->parent_cversion = cversion;
 	record->ttl = op->ttl;
 	apply_reply(apply, op->type, record->path, made);
+	apply_count_created(apply, made, path, op->data);
 }
 
 int32_t

@@ -30,6 +30,7 @@
 struct session_entry {
 	struct session session;
 	struct session_entry *chain; /* next of the chain, or of the free */
+	bool is_used;                /* false: free, or not yet added */
 };
 
 struct session_slab {
@@ -350,6 +351,7 @@ session_add(struct session_table *table, int64_t id, int32_t timeout_ms,
 		index_grow(table);
 		index_carry_over(table, CHAINS_PER_ADD);
 		index_put(&table->index, entry);
+		entry->is_used = true;
 		table->count++;
 	}
 	entry->session.timeout_ms = timeout_ms < 0 ? 0 : timeout_ms;
@@ -378,6 +380,7 @@ session_remove(struct session_table *table, int64_t id)
 	FAL_ASSERT(table->count > 0);
 	*link = entry->chain;
 	wheel_del(table, &entry->session);
+	entry->is_used = false;
 	entry->chain = table->free;
 	table->free = entry;
 	table->count--;
@@ -478,6 +481,43 @@ session_next_due(const struct session_table *table)
 
 	return distance == 0 ? UINT64_MAX
 			     : (table->tick_at + distance) * table->tick_ms;
+}
+
+uint64_t
+session_deadline(const struct session_table *table,
+		 const struct session *session, uint64_t heard_ms)
+{
+	return deadline(table,
+			heard_ms > session->heard_ms ? heard_ms
+						     : session->heard_ms,
+			session->timeout_ms);
+}
+
+/* Walks the slabs, newest first: they never move and are never freed, so a
+ * place keeps its session however the index grows meanwhile. */
+const struct session *
+session_next(const struct session_table *table, struct session_cursor *cursor,
+	     uint32_t *budget)
+{
+	if (!cursor->has_begun) {
+		cursor->has_begun = true;
+		cursor->slab = table->slabs;
+	}
+	while (cursor->slab != NULL && *budget > 0) {
+		const struct session_slab *slab = cursor->slab;
+		const struct session_entry *entry =
+			&slab->entry[cursor->place++];
+
+		--*budget;
+		if (cursor->place == SLAB_SESSIONS) {
+			cursor->slab = slab->next;
+			cursor->place = 0;
+		}
+		if (entry->is_used)
+			return &entry->session;
+	}
+	cursor->is_done = cursor->slab == NULL;
+	return NULL;
 }
 
 struct visitor {

@@ -90,6 +90,31 @@ uint32_t session_expire_due(struct session_table *, uint64_t now_ms,
  * late) when a timeout is beyond 1024 ticks. */
 uint64_t session_next_due(const struct session_table *);
 
+/* The bucket (monotonic ms) in which a session is looked at that was last heard
+ * of at heard_ms or, if that is later, at its own heard_ms. */
+uint64_t session_deadline(const struct session_table *, const struct session *,
+			  uint64_t heard_ms);
+
+/* Where a list of sessions stands that is made bit by bit. */
+struct session_cursor {
+	const void *slab;
+	uint32_t place;
+	bool has_begun, is_done;
+};
+
+/*
+ * Gives the next session of a list in no order. Sessions that are there from
+ * the first call to the last come exactly once; others may be missed.
+ *
+ * cursor  zeroed before the first call
+ * budget  places that may still be looked at, counted down
+ *
+ * Returns NULL when the budget is used up, and at the end: cursor->is_done.
+ * Cost: one place may cost one cache miss.
+ */
+const struct session *session_next(const struct session_table *,
+				   struct session_cursor *, uint32_t *budget);
+
 /* Visits all sessions in no order; the callback must not add or remove. */
 void session_for_each(const struct session_table *,
 		      void (*fn)(void *arg, const struct session *), void *arg);

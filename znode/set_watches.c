@@ -96,7 +96,8 @@ path_decide(const struct set_watches *job,
 	if (job->list <= LIST_CHILD)
 		event = missed(job, world, named->path);
 	if (event == 0)
-		return watch_add(world->watches, world->conn, named->path,
+		return watch_add(world->watches, world->conn,
+				 watch_path_of(named->path, named->text.bytes),
 				 mode[job->list]);
 	world->deliver(world->arg, world->conn, (enum proto_event)event,
 		       named->text);

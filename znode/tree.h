@@ -82,8 +82,9 @@ struct tree_counts {
 	uint64_t index_bytes; /* tables of the path index */
 };
 
-/* Makes a tree with the four initial nodes (client-protocol.md 9.1), or an
- * empty one for loading a snapshot. Returns 0, FAL_ENOMEM. */
+/* Makes a tree with the four initial nodes (client-protocol.md 9.1);
+ * tree_load_begin() empties it for a snapshot. Returns 0, FAL_ENOMEM,
+ * FAL_EINVAL (region_bytes is no multiple of 1 MiB, or more than 64 GiB). */
 FAL_MUST_CHECK int tree_create(const struct tree_options *, struct tree **out);
 void tree_destroy(struct tree *);
 
@@ -156,6 +157,7 @@ FAL_MUST_CHECK int tree_set_parent(struct tree *, struct znode *,
 /* Ephemeral nodes of a session in the spec view, in no order: the index-th
  * (0..count-1), NULL past the end. Stable while nothing is changed. */
 struct znode *tree_ephemeral(struct tree *, int64_t session_id, uint32_t index);
+uint32_t tree_ephemeral_count(const struct tree *, int64_t session_id);
 /* Children in the writer's view, in no order: start with *cursor = 0; NULL at
  * the end. Nothing may be inserted or removed meanwhile. (Replay of a fuzzy
  * snapshot removes subtrees, quotas count them.) */
@@ -174,10 +176,10 @@ uint32_t tree_reap_scan(struct tree *, uint64_t *cursor, int64_t now_ms,
 			int64_t never_used_ms, struct znode **out,
 			uint32_t max);
 
-/* Frees what no reader can reach: at most `max` items that passed the watermark
- * and `max` that passed a grace period. A transaction leaves up to two items
- * per node it touched. Called once a loop, and never between tree_publish() and
- * the move of P. */
+/* Frees what no reader can reach: at most `max` items more than have come since
+ * the last call, of those that passed the watermark and again of those that
+ * passed a grace period. Called once a loop, and never between tree_publish()
+ * and the move of P. */
 void tree_reclaim(struct tree *, uint32_t max);
 /* W. Keeps everything visible at S or later from being reclaimed, on behalf of
  * a reader that is yet to come online at S (a snapshot). One hold at a time. */

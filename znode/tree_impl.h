@@ -110,7 +110,8 @@ struct tree {
 
 	struct fifo garbage; /* waits for the watermark */
 	uint64_t garbage_pushed, garbage_popped;
-	struct fifo limbo; /* waits for the next grace period */
+	uint64_t garbage_reclaimed; /* garbage_pushed at the last reclaim */
+	struct fifo limbo;          /* waits for the next grace period */
 	struct index_table *limbo_tables;
 	struct tree_batch batch;
 	uint64_t hold; /* TREE_S_NONE: none */

@@ -196,6 +196,14 @@ tree_ephemeral(struct tree *tree, int64_t session_id, uint32_t index)
 		       handle_list_at(&tree->region, &owner->nodes, index));
 }
 
+uint32_t
+tree_ephemeral_count(const struct tree *tree, int64_t session_id)
+{
+	const struct tree_owner *owner = owner_find(tree, session_id);
+
+	return owner == NULL ? 0 : owner->nodes.count;
+}
+
 struct id_sweep {
 	struct tree *tree;
 	uint64_t count;

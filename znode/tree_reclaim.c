@@ -18,6 +18,8 @@
  */
 #include "znode/tree_impl.h"
 
+#include <sched.h>
+
 #include "base/bits.h"
 
 _Thread_local struct rcu_thread rcu_thread;
@@ -242,10 +244,10 @@ node_reclaim(struct tree *tree, uint32_t handle)
 }
 
 static void
-garbage_run(struct tree *tree, uint32_t max)
+garbage_run(struct tree *tree, uint64_t max)
 {
 	const struct fifo_record *front = fifo_front(&tree->garbage);
-	uint32_t done = 0;
+	uint64_t done = 0;
 
 	if (front == NULL)
 		return;
@@ -290,7 +292,7 @@ tables_free(struct index_table *table)
 }
 
 static void
-batch_free(struct tree *tree, uint32_t max)
+batch_free(struct tree *tree, uint64_t max)
 {
 	struct tree_batch *batch = &tree->batch;
 
@@ -321,7 +323,7 @@ batch_skip(struct tree_batch *batch)
 }
 
 static void
-batch_run(struct tree *tree, uint32_t max)
+batch_run(struct tree *tree, uint64_t max)
 {
 	struct tree_batch *batch = &tree->batch;
 	/* Acquire: pairs with the release in tree_reclaim_grace(). */
@@ -362,10 +364,16 @@ tree_reclaim(struct tree *tree, uint32_t max)
 	/* P was moved before; pairs with the fence in tree_reader_online(). */
 	rcu_fence();
 
-	garbage_run(tree, max);
+	/* What came since the last call on top of `max`: however large the
+	 * transactions are, the queue gets shorter when readers allow it. */
+	const uint64_t budget =
+		max + (tree->garbage_pushed - tree->garbage_reclaimed);
+
+	garbage_run(tree, budget);
+	tree->garbage_reclaimed = tree->garbage_pushed;
 	/* A budget of its own: a long queue must not keep what is already
 	 * free from being used. */
-	batch_run(tree, max);
+	batch_run(tree, budget);
 }
 
 void
@@ -416,9 +424,28 @@ reclaim_init(struct tree *tree)
 	}
 }
 
+/* Takes the batch back from BG: not begun, or finished. */
+static void
+batch_recall(struct tree_batch *batch)
+{
+	for (;;) {
+		uint32_t state = BATCH_WAITING;
+
+		/* Acquire: pairs with the release in tree_reclaim_grace(). */
+		if (atomic_compare_exchange_strong_explicit(
+			    &batch->state, &state, BATCH_IDLE,
+			    memory_order_acquire, memory_order_acquire) ||
+		    state != BATCH_BUSY)
+			return;
+		/* No reader is online, so this does not last. */
+		(void)sched_yield();
+	}
+}
+
 void
 garbage_drop(struct tree *tree)
 {
+	batch_recall(&tree->batch);
 	tables_free(tree->limbo_tables);
 	tables_free(tree->batch.tables);
 	tree->limbo_tables = NULL;

@@ -97,6 +97,19 @@ struct watch_options {
 	void *deliver_arg;
 };
 
+/*
+ * Where a watch of a client's path is kept: `path` is tree_path_of() the text.
+ * For reads "" means the root, but ZooKeeper keeps watches of "" under that
+ * name, where nothing ever happens; so they get a key of their own.
+ */
+static inline struct tree_path
+watch_path_of(struct tree_path path, int32_t text_bytes)
+{
+	if (text_bytes <= 0)
+		path.hash = ~path.hash;
+	return path;
+}
+
 struct watch_counts {
 	/* A pair with several modes of one table counts once there. */
 	uint64_t data_conns, data_paths, data_watches;
@@ -185,6 +198,30 @@ void watch_visit_paths(const struct watch_table *, uint32_t *cursor,
 /* Visits all watches of one connection. */
 void watch_visit_conn(const struct watch_table *, uint32_t conn, watch_visit_fn,
 		      void *arg);
+
+/* A watcher in a list that is made bit by bit. */
+struct watch_row {
+	uint32_t conn;
+	uint32_t modes; /* enum watch_mode, or-ed */
+	/* This one stands for its path; one watcher of a path does. */
+	bool is_first;
+	uint32_t path_data_count; /* its watchers in the data table */
+	uint64_t path_hash;
+	struct jute_slice path; /* as for watch_visit_fn; borrowed */
+};
+
+/*
+ * Gives the next watcher of a list in no order, in constant time however many
+ * watch one path. Watchers that are there from the first call to the last come
+ * exactly once; others may be missed.
+ *
+ * cursor  0 before the first call, 0 again after the last one
+ * budget  places that may still be looked at, counted down
+ *
+ * Returns false when the budget is used up, and at the end.
+ */
+bool watch_next(const struct watch_table *, uint32_t *cursor, uint32_t *budget,
+		struct watch_row *out);
 
 /* Checks every link and every count of the table; for tests. */
 bool watch_is_consistent(const struct watch_table *);

@@ -60,6 +60,34 @@ watch_visit_conn(const struct watch_table *table, uint32_t conn,
 		   table->watcher[id].bits & WATCH_MODES);
 }
 
+bool
+watch_next(const struct watch_table *table, uint32_t *cursor, uint32_t *budget,
+	   struct watch_row *out)
+{
+	while (*budget > 0 && *cursor < table->watcher_used) {
+		const uint32_t id = ++*cursor;
+		const struct watcher *watcher = &table->watcher[id];
+
+		const struct watch_path *path = &table->path[watcher->path];
+
+		--*budget;
+		if (watcher->path == 0)
+			continue;
+		*out = (struct watch_row){
+			.conn = watcher->conn,
+			.modes = watcher->bits & WATCH_MODES,
+			.is_first = path->head == id,
+			.path_data_count = path->data_count,
+			.path_hash = path->hash,
+			.path = path_text(table, watcher->path),
+		};
+		return true;
+	}
+	if (*cursor >= table->watcher_used)
+		*cursor = 0;
+	return false;
+}
+
 /* The watchers of one path against its counts and the pair index. */
 static bool
 path_is_consistent(const struct watch_table *table, uint32_t path,

@@ -89,8 +89,8 @@ conn_open(struct load_conn *conn, const struct load_options *options,
 
 	*conn = (struct load_conn){.index = index, .next_xid = 1};
 	conn->pending_cap = power_of_two(pending_max);
-	conn->pending = must_allocate(conn->pending_cap *
-				      sizeof(*conn->pending));
+	conn->pending =
+		must_allocate(conn->pending_cap * sizeof(*conn->pending));
 	conn->out_cap = (pending_max + 2u) * request_bytes;
 	conn->out = must_allocate(conn->out_cap);
 	conn->in_cap = IN_BYTES_MIN + 2 * request_bytes;
@@ -246,17 +246,15 @@ bool
 conn_next_reply(struct load_conn *conn, const struct load_options *options,
 		size_t *at, struct load_reply *out)
 {
-	const struct frame_limits limits = {.bytes_min =
-						    PROTO_REPLY_HEADER_BYTES,
-					    .bytes_max = FRAME_MAX};
+	const struct frame_limits limits = {
+		.bytes_min = PROTO_REPLY_HEADER_BYTES, .bytes_max = FRAME_MAX};
 	struct proto_reply_header header;
 	struct jute_slice frame;
 	size_t frame_bytes;
 
 	for (;;) {
-		const int got =
-			frame_get(conn->in + *at, conn->in_bytes - *at, limits,
-				  &frame, &frame_bytes);
+		const int got = frame_get(conn->in + *at, conn->in_bytes - *at,
+					  limits, &frame, &frame_bytes);
 
 		if (got < 0)
 			load_die("a reply of impossible length");

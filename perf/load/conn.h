@@ -29,7 +29,7 @@ struct load_conn {
 	int fd;
 	uint32_t index;
 	int32_t next_xid;
-	int64_t last_zxid; /* replies may not go back */
+	int64_t last_zxid;  /* replies may not go back */
 	uint64_t own_count; /* creates and deletes sent */
 	uint64_t sent_ns;   /* last, for pings */
 	struct load_pending *pending;

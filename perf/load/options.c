@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char usage_text[] =
 	"usage: load [options] host:port\n"
@@ -25,7 +26,8 @@ static const char usage_text[] =
 	"                    get=90,set=10 (get). create alternates with the\n"
 	"                    delete of the node it made\n"
 	"  --value BYTES     data of a node (100)\n"
-	"  --keys N          nodes that get, set and exists choose from (1000)\n"
+	"  --keys N          nodes that get, set and exists choose from "
+	"(1000)\n"
 	"  --seconds S       measured time (5)\n"
 	"  --warmup S        time before it that is not measured (1)\n"
 	"  --operations N    instead of --seconds; without warm-up\n"
@@ -102,10 +104,9 @@ parse_share(const char *item, uint32_t weight[LOAD_KINDS])
 		if (strlen(kind_names[kind]) != bytes ||
 		    memcmp(kind_names[kind], item, bytes) != 0)
 			continue;
-		weight[kind] = equals == NULL
-				       ? 1
-				       : (uint32_t)whole_number(equals + 1, 1,
-								1000000);
+		weight[kind] = equals == NULL ? 1
+					      : (uint32_t)whole_number(
+							equals + 1, 1, 1000000);
 		return;
 	}
 	refuse("no such operation", item);
@@ -198,8 +199,8 @@ set_number(struct load_options *out, int key, const char *text)
 {
 	switch (key) {
 	case KEY_CONNECTIONS:
-		out->connections = (uint32_t)whole_number(text, 1,
-							  LOAD_CONNECTIONS_MAX);
+		out->connections =
+			(uint32_t)whole_number(text, 1, LOAD_CONNECTIONS_MAX);
 		break;
 	case KEY_PIPELINE:
 		out->pipeline =
@@ -279,6 +280,7 @@ load_options_parse(int argc, char **argv, struct load_options *out)
 				     .warmup_seconds = 1,
 				     .seed = 1,
 				     .timeout_ms = 30000,
+				     .run_tag = (uint32_t)getpid(),
 				     .mix_text = "get"};
 	while ((key = getopt_long(argc, argv, "", long_options, NULL)) != -1)
 		set_option(out, key, optarg);

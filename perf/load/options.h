@@ -36,7 +36,7 @@ struct load_options {
 	uint32_t pipeline;           /* requests under way on each of them */
 	uint32_t weight[LOAD_KINDS]; /* shares of the mix, sum > 0 */
 	uint32_t value_bytes;
-	uint32_t keys; /* random keys are 0..keys-1 */
+	uint32_t keys;  /* random keys are 0..keys-1 */
 	uint32_t batch; /* creates of one multi while filling */
 	double seconds; /* measured; 0: `operations` decides */
 	double warmup_seconds;
@@ -45,6 +45,8 @@ struct load_options {
 	int32_t server_pid;  /* 0: its CPU time is not measured */
 	uint64_t seed;
 	int32_t timeout_ms; /* of the sessions */
+	uint32_t run_tag;   /* in the names of own nodes: other runs have
+			       others */
 	bool is_fill_only;
 	bool is_json;
 	char root[LOAD_ROOT_BYTES]; /* under which the keys live */

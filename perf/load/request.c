@@ -13,12 +13,13 @@
 #include "wire/frame.h"
 #include "wire/proto.h"
 
-static const uint8_t value[LOAD_VALUE_BYTES_MAX];
+/* The data of every node; without const it needs no room in the program. */
+static uint8_t value[LOAD_VALUE_BYTES_MAX];
 
 /* vector<ACL> with the one entry world:anyone ALL, as it is on the wire. */
 static const uint8_t open_acl[] = {
-	0, 0, 0, 31,  0,   0,   0,   5, 'w', 'o', 'r', 'l',
-	'd', 0, 0, 0, 6, 'a', 'n', 'y', 'o', 'n', 'e',
+	0,   0, 0, 31, 0, 0,   0,   5,   'w', 'o', 'r', 'l',
+	'd', 0, 0, 0,  6, 'a', 'n', 'y', 'o', 'n', 'e',
 };
 
 struct path {
@@ -36,9 +37,9 @@ static void
 path_of_directory(const struct load_options *options, uint32_t key,
 		  struct path *out)
 {
-	out->bytes = (uint32_t)snprintf(out->text, sizeof(out->text),
-					"%s/d%06u", options->root,
-					key / LOAD_KEYS_PER_DIR);
+	out->bytes =
+		(uint32_t)snprintf(out->text, sizeof(out->text), "%s/d%06u",
+				   options->root, key / LOAD_KEYS_PER_DIR);
 }
 
 /* Digits by hand: at 200000 requests a second snprintf would be the load. */
@@ -82,6 +83,8 @@ path_of_own(const struct load_options *options, uint32_t conn, uint64_t number,
 {
 	path_begin(options, out);
 	append_text(out, "/t", 2);
+	append_number(out, options->run_tag, 7);
+	append_text(out, "-", 1);
 	append_number(out, conn, 5);
 	append_text(out, "-", 1);
 	append_number(out, number, 8);
@@ -102,7 +105,9 @@ put_create_body(struct jute_writer *writer, struct jute_slice path,
 	const struct proto_create_request request = {
 		.path = path,
 		.data = jute_slice_of(value, value_bytes),
-		.acl = {.data = open_acl, .count = 1, .bytes = sizeof(open_acl)},
+		.acl = {.data = open_acl,
+			.count = 1,
+			.bytes = sizeof(open_acl)},
 		.flags = CREATE_PERSISTENT,
 		.ttl = -1};
 

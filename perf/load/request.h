@@ -7,7 +7,8 @@
  *
  * Keys are ROOT/dDDDDDD/kKKKKKKKKK, a thousand to a directory, so that a
  * million of them do not make one giant child list. Temporary nodes of `create`
- * are ROOT/tCCCCC-NNNNNNNN, C the connection: nobody else touches them.
+ * are ROOT/tRRRRRRR-CCCCC-NNNNNNNN, by run and connection: nobody else touches
+ * them.
  *
  * Context    any; no state but what is passed.
  * Ownership  frames are written to the caller's writer; values come from one

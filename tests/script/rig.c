@@ -297,7 +297,7 @@ deliver_packet(struct rig *rig, struct rig_conn *conn, uint32_t end)
 		packet->snapshot = NULL;
 	} else {
 		rig->messages++;
-		rig->server[index].held[RIG_ENTRIES - 1] = packet->entry;
+		to->arriving = packet->entry;
 		rig_event(rig, index, &event);
 	}
 	free_packet(packet);
@@ -455,10 +455,10 @@ step_at(struct rig *rig, uint64_t due)
 	for (uint32_t i = 0; i < rig->count; i++)
 		if (rig_disk_step(rig, i, due))
 			return true;
-	for (uint64_t at = due; network_due(rig) <= due;) {
-		at = network_due(rig);
-		return step_network(rig, at);
-	}
+	const uint64_t network = network_due(rig);
+
+	if (network <= due)
+		return step_network(rig, network);
 	if (step_election(rig, due))
 		return true;
 	for (uint32_t i = 0; i < rig->count; i++)

@@ -28,6 +28,7 @@
 #define RIG_ENTRIES  4096u
 #define RIG_HOLDS    8u
 #define RIG_DISK_OPS 16u
+#define RIG_CONFIGS  64u
 
 struct rig_entry {
 	int64_t zxid;
@@ -88,6 +89,7 @@ struct rig_server {
 	bool is_up, is_nonvoting, is_serving, is_fatal;
 	struct zab_core *core;
 	struct rig_log log;
+	struct rig_entry arriving; /* of the packet that is being stepped */
 	struct rig_entry held[RIG_ENTRIES];
 	uint32_t held_first, held_count;
 	int64_t committed_zxid; /* published */
@@ -136,6 +138,8 @@ struct rig {
 	struct rig_hold hold[RIG_HOLDS];
 	uint32_t hold_count;
 	uint32_t values;
+	struct quorum configs[RIG_CONFIGS]; /* of proposals */
+	uint32_t config_count;
 	/* Everything that was ever published, in order. */
 	struct rig_log committed;
 	int64_t epoch_leader[4096];

@@ -16,8 +16,9 @@ void rig_install(struct rig *rig, uint32_t index, struct rig_log *snapshot);
 /* Completes a disk request that is due. False: there is none. */
 bool rig_disk_step(struct rig *rig, uint32_t index, uint64_t due_ms);
 void rig_check(struct rig *rig, uint32_t index);
+/* action_count: what came of it; an event without any is not always told. */
 void rig_trace_event(struct rig *rig, uint32_t index,
-		     const struct zab_event *event);
+		     const struct zab_event *event, uint32_t action_count);
 void rig_trace_action(struct rig *rig, uint32_t index,
 		      const struct zab_action *action);
 

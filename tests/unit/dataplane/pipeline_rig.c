@@ -89,7 +89,8 @@ no_snapshot(void *arg, const struct zab_snapshot *snapshot)
 static void
 make_data(struct rig *rig)
 {
-	const struct tree_options tree = {.is_digest_on = true,
+	const struct tree_options tree = {.bytes_max = rig->tree_bytes_max,
+					  .is_digest_on = true,
 					  .has_extended_types = true};
 	const struct prep_options prep = {.acl = &rig->acl,
 					  .is_digest_on = true,
@@ -116,6 +117,8 @@ make_roles(struct rig *rig)
 		.session_timeout_min_ms = 2000,
 		.session_timeout_max_ms = 20000,
 		.newcomer_timeout_ms = 10000,
+		.keeps_watch_paths = true,
+		.is_stmk_allowed = true,
 		.acl = &rig->acl,
 	};
 	const struct reader_parts parts = {
@@ -144,7 +147,11 @@ make_roles(struct rig *rig)
 		.stats = &rig->stats.core[0],
 	};
 	const struct zab_options options = {
-		.tick_ms = 1000, .snap_count = 1000000, .server_id = 1};
+		.tick_ms = 1000,
+		.snap_count = 1000000,
+		.server_id = 1,
+		.tree_bytes_max = rig->tree_bytes_max,
+	};
 	const struct zab_hooks zab_hooks = {.start_snapshot = no_snapshot};
 
 	assert_int_equal(zab_create(&options, &zab, &zab_hooks, 0, &rig->zab),
@@ -156,7 +163,14 @@ make_roles(struct rig *rig)
 void
 rig_start(struct rig *rig)
 {
+	rig_start_capped(rig, 0);
+}
+
+void
+rig_start_capped(struct rig *rig, uint64_t tree_bytes_max)
+{
 	memset(rig, 0, sizeof(*rig));
+	rig->tree_bytes_max = tree_bytes_max;
 	rig->now_ms = 1000;
 	rig->streams = fake_core_new();
 	assert_int_equal(stats_init(&rig->stats, 1), 0);

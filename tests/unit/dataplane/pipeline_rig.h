@@ -33,6 +33,7 @@ struct rig {
 	struct reader *reader;
 	struct zab *zab;
 	uint64_t now_ms;
+	uint64_t tree_bytes_max;
 
 	/* The log. */
 	uint8_t entry[RIG_ENTRY_MAX];
@@ -54,6 +55,8 @@ struct rig_client {
 };
 
 void rig_start(struct rig *);
+/* The same with a cap on the tree's memory; 0: none. */
+void rig_start_capped(struct rig *, uint64_t tree_bytes_max);
 void rig_stop(struct rig *);
 /* Some rounds of both roles: enough for anything that waits for no log. */
 void rig_run(struct rig *);

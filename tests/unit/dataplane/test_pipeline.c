@@ -206,6 +206,53 @@ a_full_disk_refuses_writes_and_serves_reads(void **state)
 	rig_expect(&a, again, ZK_OK);
 }
 
+/* At the end of the tree's memory what grows is refused, what shrinks is not,
+ * and there is room again after it. */
+static void
+a_full_tree_refuses_what_grows_only(void **state)
+{
+	struct rig_client a;
+	char path[16];
+	int32_t err = ZK_OK;
+	int count = 0;
+
+	(void)state;
+	rig_stop(&rig);
+	rig_start_capped(&rig, 4u << 20);
+	a = rig_client(&rig);
+	for (; err == ZK_OK; count++) {
+		snprintf(path, sizeof(path), "/n%d", count);
+		rig_create(&a, path, "some data", 0);
+		rig_run(&rig);
+		err = rig_reply(&a).header.err;
+	}
+	assert_int_equal(err, ZK_THROTTLEDOP);
+	assert_true(count > 100);
+
+	const int32_t grow = rig_set_data(&a, "/n0", "more data than before");
+	const int32_t shrink = rig_set_data(&a, "/n0", "less");
+
+	rig_run(&rig);
+	rig_expect(&a, grow, ZK_THROTTLEDOP);
+	rig_expect(&a, shrink, ZK_OK);
+	for (int i = 0; i < 100; i++) {
+		uint8_t bytes[64];
+		struct jute_writer body = jute_writer_of(bytes, sizeof(bytes));
+
+		snprintf(path, sizeof(path), "/n%d", i);
+		jute_put_cstr(&body, path);
+		jute_put_int(&body, -1);
+		rig_request(&a, OP_DELETE, &body);
+		rig_run(&rig);
+		assert_int_equal(rig_reply(&a).header.err, ZK_OK);
+	}
+	while (tree_reclaim_grace(rig.tree))
+		rig_run(&rig);
+	rig_create(&a, "/again", "some data", 0);
+	rig_run(&rig);
+	assert_int_equal(rig_reply(&a).header.err, ZK_OK);
+}
+
 static void
 requests_behind_close_session_have_no_effect(void **state)
 {
@@ -382,6 +429,42 @@ a_session_that_we_hold_back_does_not_expire_soon(void **state)
 	assert_true(session_find(rig.sessions, a.session_id)->is_closing);
 }
 
+/* The count is large enough to take several rounds; the write behind it must
+ * neither overtake it nor be lost. */
+static void
+a_write_behind_a_long_count_keeps_its_place(void **state)
+{
+	enum { NODES = 2000 };
+	struct rig_client a = rig_client(&rig);
+	char path[16];
+
+	(void)state;
+	for (int i = 0; i < NODES; i++) {
+		snprintf(path, sizeof(path), "/n%d", i);
+		rig_create(&a, path, "", 0);
+		rig_run(&rig);
+		(void)rig_reply(&a);
+	}
+	rig.is_slow = true;
+
+	const int32_t first = rig_set_data(&a, "/n1", "1");
+	const int32_t count = rig_path_op(&a, OP_GET_ALL_CHILDREN_NUMBER, "/");
+	const int32_t second = rig_set_data(&a, "/n1", "2");
+	const int32_t read = rig_get_data(&a, "/n1", false);
+
+	for (int i = 0; i < 10; i++)
+		rig_sync(&rig);
+	rig_expect(&a, first, ZK_OK);
+
+	struct rig_reply reply = rig_reply(&a);
+
+	assert_int_equal(reply.header.xid, count);
+	/* /zookeeper, its config and quota too */
+	assert_int_equal(jute_get_int(&reply.body), NODES + 3);
+	rig_expect(&a, second, ZK_OK);
+	rig_expect_data(&a, read, "2");
+}
+
 static uint64_t
 allocations(void)
 {
@@ -509,7 +592,8 @@ a_word_is_handed_on_and_its_text_closes(void **state)
 	fake_send(rig.streams, stream, "ruok", 4);
 	rig_run(&rig);
 	assert_int_equal(rig.words_asked, 1);
-	reader_send_text(rig.reader, rig.word.conn, rig.word.conn_gen, "imok",
+	assert_int_equal(reader_send_text(rig.reader, rig.word.conn,
+					  rig.word.conn_gen, "imok", 4),
 			 4);
 	assert_int_equal(rig.streams->stream[stream].out_bytes, 4);
 	assert_true(rig.streams->stream[stream].is_closed);
@@ -544,6 +628,7 @@ main(void)
 		TEST(sync_keeps_its_place_between_writes),
 		TEST(the_own_event_comes_before_the_reply),
 		TEST(a_full_disk_refuses_writes_and_serves_reads),
+		TEST(a_full_tree_refuses_what_grows_only),
 		TEST(requests_behind_close_session_have_no_effect),
 		TEST(a_client_that_vanished_leaves_its_write_and_no_reply),
 		TEST(a_silent_session_expires_with_its_ephemerals),
@@ -551,6 +636,7 @@ main(void)
 		TEST(a_batch_of_writes_is_one_kick_of_the_log),
 		TEST(a_deep_pipeline_is_held_back_and_completed),
 		TEST(a_session_that_we_hold_back_does_not_expire_soon),
+		TEST(a_write_behind_a_long_count_keeps_its_place),
 		TEST(reads_allocate_nothing),
 		TEST(small_writes_allocate_nothing_once_warm),
 		TEST(bytes_that_break_the_protocol_close_that_connection_only),

@@ -476,10 +476,11 @@ a_tree_that_differs_from_its_digest_is_refused_unless_forced(void **arg)
 /* ---- logs of our own -------------------------------------------------------
  */
 
-#define OWN_FIRST 0x700000001ull
-#define OWN_COUNT 40u
-#define BATCH     5u
-#define WINDOW    (1u << 20)
+#define OWN_FIRST      0x700000001ull
+#define OWN_COUNT      40u
+#define BATCH          5u
+#define WINDOW         (1u << 20)
+#define OWN_FILE_BYTES 65536u
 
 struct own {
 	struct rt rt;
@@ -509,6 +510,26 @@ make_entry(uint8_t *to, uint32_t data_bytes, uint64_t zxid)
 		data[i] = i / 700 % 2 == 0 ? (uint8_t)(zxid + i) : 0;
 	jute_put_int(&writer, 1);
 	return (uint32_t)jute_written(&writer);
+}
+
+/* As a crash leaves it: with the zeros that a clean end cuts off. */
+static void
+own_pad(struct own *own)
+{
+	char path[FILE_PATH_MAX];
+	size_t bytes = 0;
+	uint8_t *padded = calloc(1, OWN_FILE_BYTES);
+	const uint8_t *log;
+
+	assert_non_null(padded);
+	assert_int_equal(file_path_log(path, RT_DIR, OWN_FIRST), 0);
+	log = disk_mem_bytes(own->rt.mem, path, &bytes);
+	assert_non_null(log);
+	assert_int_equal(bytes, own->ends[OWN_COUNT - 1]);
+	memcpy(padded, log, bytes);
+	assert_int_equal(
+		disk_mem_put(own->rt.mem, path, padded, OWN_FILE_BYTES), 0);
+	free(padded);
 }
 
 static void
@@ -543,6 +564,7 @@ own_begin(struct own *own)
 	}
 	assert_int_equal(txlog_durable_zxid(log), OWN_FIRST + OWN_COUNT - 1);
 	txlog_destroy(log);
+	own_pad(own);
 }
 
 /* How many records end at or before `offset`. */

@@ -373,6 +373,49 @@ a_roll_starts_a_file_named_by_its_first_zxid(void **arg)
 }
 
 static void
+a_closed_file_is_cut_to_its_length(void **arg)
+{
+	struct world world;
+	struct disk_info info;
+	char path[FILE_PATH_MAX];
+
+	(void)arg;
+	world_begin(&world);
+	world_open_log(&world, false);
+	assert_int_equal(file_path_log(path, DIR_PATH, FIRST_ZXID), 0);
+	assert_true(append(&world, 100));
+	drain(&world);
+	txlog_roll(world.log);
+	drain(&world);
+	assert_true(append(&world, 100));
+	drain(&world);
+	assert_int_equal(disk_info(disk_mem_disk(world.mem), path, &info), 0);
+	assert_int_equal(info.bytes, PREALLOC);
+	txlog_prepare(world.log);
+	assert_int_equal(disk_info(disk_mem_disk(world.mem), path, &info), 0);
+	assert_int_equal(info.bytes, 16 + 113);
+	/* A record that was never written leaves the last file as it is. */
+	assert_true(append(&world, 100));
+	txlog_destroy(world.log);
+	world.log = NULL;
+	assert_int_equal(file_path_log(path, DIR_PATH, FIRST_ZXID + 1), 0);
+	assert_int_equal(disk_info(disk_mem_disk(world.mem), path, &info), 0);
+	assert_int_equal(info.bytes, PREALLOC);
+	world.appended--;
+	assert_int_equal(read_back(&world), 2);
+	world_open_log(&world, false);
+	assert_true(append(&world, 200));
+	drain(&world);
+	txlog_destroy(world.log);
+	world.log = NULL;
+	assert_int_equal(file_path_log(path, DIR_PATH, FIRST_ZXID + 2), 0);
+	assert_int_equal(disk_info(disk_mem_disk(world.mem), path, &info), 0);
+	assert_int_equal(info.bytes, 16 + 213);
+	assert_int_equal(read_back(&world), 3);
+	disk_mem_destroy(world.mem);
+}
+
+static void
 nothing_but_zeros_follows_the_last_record(void **arg)
 {
 	static struct world world;
@@ -722,6 +765,7 @@ main(void)
 		cmocka_unit_test(a_roll_starts_a_file_named_by_its_first_zxid),
 		cmocka_unit_test(
 			a_roll_at_the_end_of_the_window_moves_the_entry_whole),
+		cmocka_unit_test(a_closed_file_is_cut_to_its_length),
 		cmocka_unit_test(nothing_but_zeros_follows_the_last_record),
 		cmocka_unit_test(
 			without_space_appends_are_refused_until_there_is_some),

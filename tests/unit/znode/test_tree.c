@@ -440,6 +440,7 @@ a_subtree_deleted_at_once_is_unlinked_bottom_up(void **state)
 	create(f, "/a", "", 0);
 	create(f, "/a/b", "", 0);
 	create(f, "/a/b/c", "", 0);
+	(void)tree_reader_online(reader, &f->P);
 	begin(f);
 	/* Each removal touches the parent first. */
 	for (int i = 0; i < 3; i++)
@@ -448,6 +449,9 @@ a_subtree_deleted_at_once_is_unlinked_bottom_up(void **state)
 				    tree_find(f->tree, path_of(f, path[i]))),
 			0);
 	finish(f);
+	/* One item a call: what came since the last call would be on top. */
+	tree_reclaim(f->tree, 0);
+	tree_reader_offline(reader);
 	for (int i = 0; i < 40; i++) {
 		tree_reclaim(f->tree, 1);
 		(void)tree_reclaim_grace(f->tree);

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * zab_lists - what the writer lists when it is asked: a session's ephemerals
+ * for getEphemerals, all sessions with their ephemerals for the word dump, and
+ * past digests for the word hash.
+ *
+ * A reply to a client is one state and made in one go. The lists of the words
+ * are made bit by bit between the transactions, so they are of no single
+ * moment; each line was true when it was written.
+ */
+#include "dataplane/zab_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* client-protocol.md 3.13: null, blank or "/" means all, else a plain string
+ * prefix. */
+static bool
+prefix_is_all(struct jute_slice prefix)
+{
+	if (prefix.bytes == 1 && prefix.data[0] == '/')
+		return true;
+	for (int32_t i = 0; i < prefix.bytes; i++)
+		if (prefix.data[i] > ' ')
+			return false;
+	return true;
+}
+
+/* Writes the session's ephemeral paths that start with the prefix; returns
+ * how many there are. out may be full or NULL: then it only counts bytes. */
+static int32_t
+put_ephemerals(struct zab *zab, int64_t session_id, struct jute_slice prefix,
+	       struct jute_writer *out, size_t *bytes)
+{
+	struct tree *tree = zab->parts.tree;
+	const bool is_all = prefix_is_all(prefix);
+	const struct znode *node;
+	int32_t count = 0;
+
+	for (uint32_t i = 0;
+	     (node = tree_ephemeral(tree, session_id, i)) != NULL; i++) {
+		const uint32_t length = tree_path_text(
+			tree, node, zab->path_text, ZAB_PATH_TEXT_BYTES);
+
+		FAL_ASSERT(length <= ZAB_PATH_TEXT_BYTES);
+		if (!is_all && (length < (uint32_t)prefix.bytes ||
+				memcmp(zab->path_text, prefix.data,
+				       (size_t)prefix.bytes) != 0))
+			continue;
+		count++;
+		*bytes += 4 + length;
+		if (out != NULL)
+			jute_put_slice(out,
+				       jute_slice_of(zab->path_text, length));
+	}
+	return count;
+}
+
+/*
+ * The writer has the lists. They are those after everything appended so far,
+ * which is the state the answer's fence names. The reply is malloc'ed here and
+ * freed by the reader, the one exception to "whoever allocates frees": it is
+ * rare and its size is known only here.
+ */
+enum req_verdict
+zab_list_ephemerals(struct zab *zab, struct req *req, int32_t *err)
+{
+	struct jute_reader body = jute_reader_of(req->body, req->body_bytes);
+	struct jute_slice prefix;
+	size_t bytes = 4;
+
+	if (proto_get_path(&body, &prefix) != 0) {
+		*err = ZK_MARSHALLINGERROR;
+		return REQ_ANSWER;
+	}
+
+	const int32_t count =
+		put_ephemerals(zab, req->session_id, prefix, NULL, &bytes);
+
+	req->reply = malloc(bytes);
+	if (req->reply == NULL)
+		return REQ_CLOSE;
+
+	struct jute_writer out = jute_writer_of(req->reply, bytes);
+
+	bytes = 0;
+	jute_put_int(&out, count);
+	put_ephemerals(zab, req->session_id, prefix, &out, &bytes);
+	FAL_ASSERT(!out.is_full);
+	req->reply_bytes = (uint32_t)jute_written(&out);
+	*err = ZK_OK;
+	return REQ_ANSWER;
+}
+
+/* ---- sessions ------------------------------------------------------------ */
+
+uint64_t
+zab_session_heard(void *arg, const struct session *session)
+{
+	struct zab *zab = arg;
+	const struct session_owner owner = session->owner;
+
+	if (owner.core == SESSION_OWNER_NONE)
+		return 0;
+	FAL_ASSERT(owner.core < zab->parts.channel_count);
+
+	const struct channel *channel = zab->parts.channel[owner.core];
+	const struct channel_heard *heard = &channel->heard[owner.conn];
+
+	FAL_ASSERT(owner.conn < channel->conn_limit);
+	if (atomic_load_explicit(&heard->gen, memory_order_relaxed) !=
+	    owner.conn_gen)
+		return 0;
+	return atomic_load_explicit(&heard->ms, memory_order_relaxed);
+}
+
+/*
+ * One more ephemeral of cursor->session_id; false: none is left. From the end
+ * down: a removal in between puts the last node into the gap, and that one has
+ * been told. Nodes whose creation is not committed yet are left out.
+ */
+static bool
+ephemeral_next(struct zab *zab, struct zab_session_cursor *cursor,
+	       uint32_t *budget, struct zab_session_row *out)
+{
+	struct tree *tree = zab->parts.tree;
+
+	while (cursor->ephemerals > 0 && *budget > 0) {
+		const struct znode *node = tree_ephemeral(
+			tree, cursor->session_id, --cursor->ephemerals);
+
+		--*budget;
+		if (node == NULL)
+			continue;
+
+		const uint32_t bytes = tree_path_text(
+			tree, node, zab->path_text, ZAB_PATH_TEXT_BYTES);
+
+		FAL_ASSERT(bytes <= ZAB_PATH_TEXT_BYTES);
+		if (tree_lookup(tree, tree_path_of(tree, zab->path_text, bytes),
+				(uint64_t)zab->published) != node)
+			continue;
+		*out = (struct zab_session_row){
+			.session_id = cursor->session_id,
+			.path = jute_slice_of(zab->path_text, bytes),
+		};
+		return true;
+	}
+	return false;
+}
+
+bool
+zab_session_next(struct zab *zab, struct zab_session_cursor *cursor,
+		 uint32_t *budget, struct zab_session_row *out)
+{
+	const struct session *session;
+
+	if (ephemeral_next(zab, cursor, budget, out))
+		return true;
+	if (*budget == 0)
+		return false;
+	do
+		session = session_next(zab->parts.sessions, &cursor->sessions,
+				       budget);
+	while (session != NULL && session->is_closing);
+	if (session == NULL)
+		return false;
+	cursor->session_id = session->id;
+	cursor->ephemerals = tree_ephemeral_count(zab->parts.tree, session->id);
+	*out = (struct zab_session_row){
+		.session_id = session->id,
+		.expires_ms = session_deadline(zab->parts.sessions, session,
+					       zab_session_heard(zab, session)),
+		.path = {.bytes = -1},
+	};
+	return true;
+}
+
+bool
+zab_digest_next(const struct zab *zab, uint64_t *position,
+		struct digest_log_entry *out)
+{
+	return digest_log_next(&zab->digests, position, out);
+}

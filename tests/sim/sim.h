@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FALCONER_TESTS_SIM_SIM_H
+#define FALCONER_TESTS_SIM_SIM_H
+
+/*
+ * sim - ensembles of real consensus cores in a world that is made up.
+ *
+ * One thread, virtual time, everything out of one seed. The simulator is the
+ * driver of consensus/zab.h: it executes actions and reports what came of them,
+ * over a network, disks and clocks that do what those things do when they are
+ * in a bad mood. Checkers look at every step; clients write and read, and their
+ * histories are checked, too. After the faults have ended a quorum must serve
+ * within a bound of virtual time.
+ *
+ *   sim_main.c    options, many seeds, how a failure is told
+ *   sim.c         a run: limits, the loop, phases
+ *   sim_server.c  a process: start, crash, clock, the step
+ *   sim_driver.c  what the core asks for
+ *   sim_disk.c    the log in sectors, promises, snapshots
+ *   sim_net.c     connections and notifications
+ *   sim_fault.c   what goes wrong, and when
+ *   sim_client.c  writes, reads and syncs
+ *   sim_check.c   invariants
+ *   sim_trace.c   the last events
+ *   sim_chain.c   histories; sim_queue.c: what is due
+ *
+ * Invariants: quorum-protocol.md section 21, architecture.md section 10.
+ */
+
+#include <stdio.h>
+
+#include "consensus/zab.h"
+#include "sim_chain.h"
+#include "sim_queue.h"
+#include "sim_random.h"
+
+#define SIM_SERVERS_MAX   9u
+#define SIM_CONNS_MAX     1024u
+#define SIM_SNAPSHOTS_MAX 2u
+#define SIM_CLIENTS_MAX   6u
+#define SIM_SYNCS_MAX     64u
+#define SIM_EPOCHS_MAX    65536u
+#define SIM_TRACE_MAX     512u
+#define SIM_NEVER         UINT64_MAX
+#define SIM_NOBODY        UINT32_MAX
+
+struct sim;
+
+/* ------------------------------------------------------------ options --- */
+
+enum sim_fault {
+#define SIM_FAULT(name, text) SIM_FAULT_##name,
+#include "sim_fault.def"
+#undef SIM_FAULT
+	SIM_FAULT_COUNT
+};
+
+#define SIM_FAULTS_ALL ((1u << SIM_FAULT_COUNT) - 1u)
+
+struct sim_options {
+	uint64_t seed;
+	uint32_t replicas; /* 0: 3..7, drawn */
+	uint32_t faults;   /* mask of enum sim_fault */
+	uint64_t steps;    /* with faults */
+	bool is_tracing;
+};
+
+/* ---------------------------------------------------------------- time --- */
+
+enum sim_kind {
+	SIM_DUE_WAKE,
+	SIM_DUE_MESSAGE,
+	SIM_DUE_FLE,
+	SIM_DUE_LINK,
+	SIM_DUE_DIAL,
+	SIM_DUE_FLUSHED,
+	SIM_DUE_EPOCH,
+	SIM_DUE_HISTORY,
+	SIM_DUE_SNAPSHOT,
+	SIM_DUE_START,
+	SIM_DUE_FAULT,
+	SIM_DUE_HEAL,
+	SIM_DUE_CLIENT,
+	SIM_DUE_OP,
+	SIM_DUE_REPLY,
+	SIM_DUE_LOAD_LIMIT,
+};
+
+/* ----------------------------------------------------------------- net --- */
+
+#define SIM_MSG_SNAPSHOT (-1) /* the snapshot behind a SNAP packet */
+#define SIM_MSG_CLOSED   (-2) /* the end of the connection, in order */
+
+struct sim_message {
+	struct sim_message *next;
+	uint64_t due_us;
+	int32_t type; /* enum quorum_type, SIM_MSG_ */
+	int64_t zxid, sid, epoch, config_version;
+	struct sim_entry entry; /* PROPOSAL; SNAPSHOT: node */
+	uint32_t op;            /* REQUEST: 1 + index of the operation */
+	uint32_t config;        /* NEWLEADER: 1 + index, 0: none */
+};
+
+/* The learner is end 0, the leader end 1. */
+struct sim_conn {
+	bool is_used, is_broken;
+	uint32_t serial;
+	uint32_t server[2], slot[2];
+	bool is_open[2]; /* does the driver of that end know it still? */
+	struct sim_message *head[2], *tail[2]; /* on their way to that end */
+	uint64_t last_us[2];
+};
+
+/* What a server has to say to another one on the election port. */
+struct sim_fle {
+	bool is_waiting, is_kept;
+	uint32_t serial;
+	struct zab_notification notification;
+};
+
+/* ---------------------------------------------------------------- disk --- */
+
+struct sim_snapshot {
+	int64_t zxid;
+	uint32_t node;
+	bool is_of_leader; /* came with SNAP: its end may not be committed */
+};
+
+struct sim_disk {
+	struct sim_log log;     /* written; entry.end are bytes in the file */
+	uint32_t durable_count; /* of log */
+	int64_t accepted_epoch, current_epoch;
+	struct sim_snapshot snapshot[SIM_SNAPSHOTS_MAX]; /* newest first */
+	uint32_t snapshot_count;
+	bool is_nonvoting; /* what tells that promises may be lost */
+	/* Requests on their way, done at once when they complete. */
+	int64_t accepted_writing, current_writing;
+	bool is_flushing;
+	uint32_t flush_count; /* durable when that is done */
+	uint64_t busy_until_us;
+	uint64_t slow_until_us; /* everything takes far longer */
+	bool is_failing;        /* the next flush is an error */
+};
+
+/* -------------------------------------------------------------- server --- */
+
+struct sim_server {
+	uint32_t index;
+	int64_t sid;
+	bool is_up, is_serving, is_installing, is_busy;
+	uint32_t incarnation;
+	uint32_t reign; /* its n-th time of serving */
+	struct zab_core *core;
+	struct zab_core_options options;
+	struct zab_view view;
+	/* Its clock: ms = base_ms + (now - base_us) * rate / 1e9. */
+	uint64_t base_us, base_ms, rate_ppm;
+	uint64_t paused_until_us; /* 0: runs */
+	uint32_t wake_serial;
+	uint64_t wake_ms; /* what is in the queue */
+	/* Memory: the log, appended; what is published; what is held. */
+	struct sim_log log;
+	int64_t published_zxid;
+	uint32_t published_node;
+	struct sim_entry *held;
+	uint32_t held_count, held_capacity;
+	struct sim_entry arriving;
+	bool is_snapshotting;
+	struct sim_snapshot next_snapshot;
+	/* Of TRUNCATE, INSTALL_SNAPSHOT, RELOAD. */
+	enum zab_event_type busy_event;
+	int64_t busy_zxid;
+	uint32_t busy_node;
+	uint32_t busy_serial;
+	/* Connections: 1 + index; by slot. */
+	uint32_t conn[ZAB_CONNS_MAX + 1];
+	uint32_t dial_serial;
+	bool is_dialing;
+	/* Requests, oldest first. */
+	uint32_t *pending;
+	uint32_t pending_count, pending_capacity;
+	uint32_t sync[SIM_SYNCS_MAX]; /* operations, oldest first */
+	uint32_t sync_count;
+	struct sim_disk disk;
+	/* What is known of it for the checks, whatever it forgets. */
+	int64_t said_accepted; /* highest epoch of an ACKEPOCH */
+	int64_t said_current;  /* highest NEWLEADER it acknowledged */
+	uint32_t published_depth;
+	bool is_wiped; /* since it last was a voter */
+};
+
+/* ------------------------------------------------------------- clients --- */
+
+enum sim_op_kind {
+	SIM_OP_WRITE,
+	SIM_OP_READ,
+	SIM_OP_SYNC,
+};
+
+struct sim_op {
+	enum sim_op_kind kind;
+	uint32_t client, server, reign;
+	uint32_t session; /* of the client: its n-th connection */
+	uint32_t number;  /* of the request within that session */
+	uint32_t depth;   /* committed there; 0: not (yet) */
+	bool is_acked;
+	/* The longest history that anybody had been told of before. */
+	uint32_t known_depth;
+};
+
+struct sim_client {
+	uint32_t server; /* SIM_NOBODY: not connected */
+	uint32_t reign;  /* of that server */
+	uint64_t last_us;
+	uint32_t session, number;
+	uint32_t outstanding, pipeline;
+	uint32_t seen_depth;
+	uint32_t committed_session, committed_number;
+};
+
+/* ----------------------------------------------------------------- run --- */
+
+struct sim_trace_line {
+	uint64_t at_us, step;
+	uint32_t server;
+	uint32_t is_action, type;
+	int32_t packet;
+	int64_t zxid, sid, epoch;
+	uint64_t slots;
+	const char *text; /* static */
+};
+
+struct sim_counters {
+	uint64_t steps, commits, elections, crashes, wipes, snapshots;
+	uint64_t truncs, diffs, messages, acked, reads, syncs;
+};
+
+struct sim_limits {
+	uint64_t net_us_min, net_us_max, net_spike;   /* once in */
+	uint64_t disk_us_min, disk_us_max, disk_spike;
+	uint32_t snapshot_every; /* transactions; 0: never */
+	uint32_t entry_bytes_max;
+	uint32_t flush_max; /* entries a write */
+	uint64_t think_us;
+	uint64_t fault_us;       /* mean time between faults */
+	uint32_t crash_action;   /* once in so many actions; 0: never */
+};
+
+struct sim {
+	struct sim_options options;
+	struct sim_random random[SIM_STREAM_COUNT];
+	struct sim_limits limits;
+	struct zab_core_options core_options;
+	struct quorum config;
+	uint32_t count; /* servers */
+	uint64_t now_us;
+	struct sim_queue queue;
+	struct sim_chain chain;
+	struct sim_server server[SIM_SERVERS_MAX];
+	struct sim_conn conn[SIM_CONNS_MAX];
+	uint32_t conn_serial;
+	struct sim_message *free_message;
+	struct sim_fle fle[SIM_SERVERS_MAX][SIM_SERVERS_MAX]; /* from, to */
+	bool is_cut[SIM_SERVERS_MAX][SIM_SERVERS_MAX];        /* from, to */
+	uint32_t heal_serial;
+	struct sim_client client[SIM_CLIENTS_MAX];
+	uint32_t client_count;
+	struct sim_op *op;
+	uint32_t op_count, op_capacity;
+	uint32_t acked_depth; /* the longest history told to any client */
+	/* What the ensemble has committed: nodes by depth. */
+	uint32_t *committed;
+	uint32_t committed_count, committed_capacity;
+	uint32_t epoch_leader[SIM_EPOCHS_MAX]; /* 1 + server; 0: none */
+	int64_t epoch_count[SIM_EPOCHS_MAX];   /* proposals so far */
+	bool has_faults; /* the period of faults lasts */
+	struct zab_actions actions;
+	struct sim_trace_line trace[SIM_TRACE_MAX];
+	uint64_t trace_count;
+	struct sim_counters counters;
+};
+
+/* ---- sim.c ---- */
+/* Runs one seed to its end; a violation ends the process. */
+void sim_run(struct sim *sim, const struct sim_options *options);
+void sim_free(struct sim *sim);
+void sim_put(struct sim *sim, uint64_t after_us, enum sim_kind kind,
+	     uint32_t who, uint32_t what, uint32_t serial, int64_t number);
+
+/* ---- sim_server.c ---- */
+void sim_server_init(struct sim *sim, uint32_t index);
+void sim_server_free(struct sim_server *server);
+void sim_server_start(struct sim *sim, struct sim_server *server);
+/* Ends the process; loses_power: peers are not told. */
+void sim_server_crash(struct sim *sim, struct sim_server *server,
+		      bool loses_power);
+uint64_t sim_server_now_ms(const struct sim *sim,
+			   const struct sim_server *server);
+void sim_server_set_rate(struct sim *sim, struct sim_server *server,
+			 uint64_t rate_ppm, uint64_t jump_ms);
+void sim_server_wake(struct sim *sim, struct sim_server *server,
+		     uint32_t serial);
+/* One step of the core with all that follows. The server may be down after. */
+void sim_server_step(struct sim *sim, struct sim_server *server,
+		     struct zab_event *event);
+/* Proposes what waits, as far as the core takes it. */
+void sim_server_propose(struct sim *sim, struct sim_server *server);
+/* Puts `due` off if the server is paused. */
+bool sim_server_defers(struct sim *sim, const struct sim_server *server,
+		       const struct sim_due *due);
+
+/* ---- sim_driver.c ---- */
+void sim_driver_act(struct sim *sim, struct sim_server *server,
+		    const struct zab_event *event,
+		    const struct zab_action *action);
+/* Takes the oldest write that waits, if the core takes it. True: *event is to
+ * be stepped. */
+bool sim_driver_propose(struct sim *sim, struct sim_server *server,
+			struct zab_event *event);
+/* A leader got a request of its own client (ZAB_SELF_SLOT) or a learner's. */
+void sim_driver_request(struct sim *sim, struct sim_server *server, uint32_t op,
+			uint32_t slot);
+
+/* ---- sim_disk.c ---- */
+void sim_disk_init(struct sim_disk *disk);
+void sim_disk_crash(struct sim *sim, struct sim_server *server);
+void sim_disk_wipe(struct sim_disk *disk);
+uint64_t sim_disk_delay_us(struct sim *sim, struct sim_server *server);
+/* Writes what memory has and the file has not. */
+void sim_disk_flush(struct sim *sim, struct sim_server *server);
+void sim_disk_flushed(struct sim *sim, struct sim_server *server);
+/* What a start finds: memory from disk. */
+void sim_disk_load(struct sim_server *server,
+		   struct zab_history *history, int64_t *committed_zxid);
+void sim_disk_truncate(struct sim_server *server, int64_t zxid);
+void sim_disk_install(struct sim_server *server, int64_t zxid, uint32_t node);
+void sim_disk_keep_snapshot(struct sim_disk *disk, struct sim_snapshot one);
+/* The history that survives a crash now, unless a snapshot is newer. */
+uint32_t sim_disk_node(const struct sim_disk *disk);
+int64_t sim_disk_zxid(const struct sim_disk *disk);
+
+/* ---- sim_net.c ---- */
+uint64_t sim_net_delay_us(struct sim *sim);
+void sim_net_send(struct sim *sim, struct sim_server *server, uint32_t slot,
+		  const struct sim_message *message);
+void sim_net_pump(struct sim *sim, uint32_t conn, uint32_t end);
+/* What waits for a server that is ready for it again. */
+void sim_net_pump_server(struct sim *sim, struct sim_server *server);
+void sim_net_pump_all(struct sim *sim);
+void sim_net_close(struct sim *sim, struct sim_server *server, uint32_t slot);
+/* The connection breaks; both ends learn it, each in its time. */
+void sim_net_break(struct sim *sim, uint32_t conn);
+/* The process of that end is gone. */
+void sim_net_lose_end(struct sim *sim, uint32_t conn, uint32_t end,
+		      bool is_silent);
+void sim_net_dial(struct sim *sim, struct sim_server *server, int64_t sid);
+void sim_net_dialed(struct sim *sim, const struct sim_due *due);
+void sim_net_send_fle(struct sim *sim, struct sim_server *server,
+		      const struct zab_action *action);
+void sim_net_deliver_fle(struct sim *sim, const struct sim_due *due);
+/* A connection between the two comes up again: what is kept goes out. */
+void sim_net_link_up(struct sim *sim, uint32_t from, uint32_t to);
+void sim_net_clear(struct sim *sim);
+
+/* ---- sim_fault.c ---- */
+void sim_fault_next(struct sim *sim);
+void sim_fault_happen(struct sim *sim);
+void sim_fault_heal(struct sim *sim, uint32_t serial);
+/* All faults end; everybody is started. */
+void sim_fault_end(struct sim *sim);
+const char *sim_fault_name(uint32_t fault);
+
+/* ---- sim_client.c ---- */
+void sim_client_init(struct sim *sim);
+void sim_client_turn(struct sim *sim, uint32_t client);
+void sim_client_op(struct sim *sim, const struct sim_due *due);
+void sim_client_reply(struct sim *sim, uint32_t op, uint32_t depth);
+/* It has its place in the history of the ensemble. */
+void sim_client_committed(struct sim *sim, uint64_t value, uint32_t depth);
+/* A server has published the write. */
+void sim_client_published(struct sim *sim, struct sim_server *server,
+			  uint64_t value, uint32_t depth);
+void sim_client_synced(struct sim *sim, struct sim_server *server,
+		       uint32_t count);
+
+/* ---- sim_check.c ---- */
+void sim_check_step(struct sim *sim, struct sim_server *server);
+void sim_check_start(struct sim *sim, const struct sim_server *server);
+void sim_check_send(struct sim *sim, struct sim_server *server,
+		    const struct zab_action *action);
+void sim_check_publish(struct sim *sim, struct sim_server *server,
+		       uint32_t node);
+void sim_check_propose(struct sim *sim, const struct sim_server *server,
+		       int64_t zxid);
+void sim_check_state(struct sim *sim, const struct sim_server *server,
+		     const struct zab_action *action);
+/* The disk of a server has changed in another way than by appending. */
+void sim_check_durable(struct sim *sim);
+/* Does everybody serve the whole committed history? */
+bool sim_check_is_calm(const struct sim *sim);
+void sim_check_end(struct sim *sim);
+
+/* ---- sim_trace.c ---- */
+void sim_trace_event(struct sim *sim, const struct sim_server *server,
+		     const struct zab_event *event);
+void sim_trace_action(struct sim *sim, const struct sim_server *server,
+		      const struct zab_action *action);
+void sim_trace_note(struct sim *sim, uint32_t server, const char *text,
+		    int64_t number);
+void sim_trace_print(const struct sim *sim, FILE *out);
+_Noreturn void sim_fail(struct sim *sim, const char *invariant,
+			const char *format, ...) FAL_PRINTF(3, 4);
+
+#endif

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sim_trace - the last events and actions, kept as numbers and told as text
+ * only when somebody wants to read them.
+ */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include "sim.h"
+
+static void
+print_line(const struct sim_trace_line *line, FILE *out)
+{
+	fprintf(out, "%10" PRIu64 " %8" PRIu64 ".%03u ", line->step,
+		line->at_us / 1000, (unsigned)(line->at_us % 1000));
+	if (line->server == SIM_NOBODY)
+		fprintf(out, "-- ");
+	else
+		fprintf(out, "s%u ", line->server);
+	if (line->text) {
+		fprintf(out, "** %s %" PRId64 "\n", line->text, line->zxid);
+		return;
+	}
+	fprintf(out, "%s %s", line->is_action ? "   ->" : "<-",
+		line->is_action ? zab_action_name(line->type)
+				: zab_event_name(line->type));
+	if (line->packet)
+		fprintf(out, " %s", zab_packet_name(line->packet));
+	fprintf(out, " zxid %" PRIx64 " sid %" PRId64 " epoch %" PRId64
+		     " slots %" PRIx64 "\n",
+		(uint64_t)line->zxid, line->sid, line->epoch, line->slots);
+}
+
+static void
+put(struct sim *sim, const struct sim_trace_line *line)
+{
+	sim->trace[sim->trace_count++ % SIM_TRACE_MAX] = *line;
+	if (sim->options.is_tracing)
+		print_line(line, stdout);
+}
+
+void
+sim_trace_event(struct sim *sim, const struct sim_server *server,
+		const struct zab_event *event)
+{
+	put(sim, &(struct sim_trace_line){
+			 .at_us = sim->now_us,
+			 .step = sim->counters.steps,
+			 .server = server->index,
+			 .type = event->type,
+			 .packet = event->packet,
+			 .zxid = event->type == ZAB_EV_FLE
+					 ? event->notification.leader
+					 : event->zxid,
+			 .sid = event->sid,
+			 .epoch = event->type == ZAB_EV_FLE
+					  ? event->notification.round
+					  : event->epoch,
+			 .slots = event->slot,
+		 });
+}
+
+void
+sim_trace_action(struct sim *sim, const struct sim_server *server,
+		 const struct zab_action *action)
+{
+	put(sim, &(struct sim_trace_line){
+			 .at_us = sim->now_us,
+			 .step = sim->counters.steps,
+			 .server = server->index,
+			 .is_action = 1,
+			 .type = action->type,
+			 .packet = action->packet,
+			 .zxid = action->type == ZAB_DO_SEND_FLE
+					 ? action->notification.leader
+					 : action->zxid_last,
+			 .sid = action->sid,
+			 .epoch = action->type == ZAB_DO_STATE ||
+						  action->type == ZAB_DO_CLOSE
+					  ? action->why
+					  : action->epoch,
+			 .slots = action->slots,
+		 });
+}
+
+void
+sim_trace_note(struct sim *sim, uint32_t server, const char *text,
+	       int64_t number)
+{
+	put(sim, &(struct sim_trace_line){
+			 .at_us = sim->now_us,
+			 .step = sim->counters.steps,
+			 .server = server,
+			 .zxid = number,
+			 .text = text,
+		 });
+}
+
+void
+sim_trace_print(const struct sim *sim, FILE *out)
+{
+	const uint64_t count = sim->trace_count < SIM_TRACE_MAX
+				       ? sim->trace_count
+				       : SIM_TRACE_MAX;
+
+	for (uint64_t i = sim->trace_count - count; i < sim->trace_count; i++)
+		print_line(&sim->trace[i % SIM_TRACE_MAX], out);
+}
+
+void
+sim_fail(struct sim *sim, const char *invariant, const char *format, ...)
+{
+	va_list args;
+
+	fflush(stdout);
+	if (!sim->options.is_tracing)
+		sim_trace_print(sim, stderr);
+	fprintf(stderr,
+		"sim: seed %" PRIu64 " replicas %u step %" PRIu64
+		" time %" PRIu64 " ms: %s: ",
+		sim->options.seed, sim->count, sim->counters.steps,
+		sim->now_us / 1000, invariant);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	exit(1);
+}
