@@ -89,20 +89,17 @@ read_marker(struct recovery *recovery)
 	return 0;
 }
 
-static int
-remove_marker(struct recovery *recovery)
+int
+recover_forget_clean_stop(struct disk *disk, const char *log_dir)
 {
 	char path[FILE_PATH_MAX];
-	int err =
-		file_path(path, recovery->options->log_dir, RECOVER_CLEAN_NAME);
+	int err = file_path(path, log_dir, RECOVER_CLEAN_NAME);
 
 	if (err == 0)
-		err = disk_unlink(recovery->disk, path);
+		err = disk_unlink(disk, path);
 	if (err == FAL_ENOENT)
 		return 0;
-	return err != 0 ? err
-			: disk_sync_dir(recovery->disk,
-					recovery->options->log_dir);
+	return err != 0 ? err : disk_sync_dir(disk, log_dir);
 }
 
 /* ---- snapshots
@@ -688,7 +685,11 @@ run(struct recovery *recovery)
 		return err;
 	outcome->was_clean_stop = recovery->has_marker &&
 				  recovery->marker_zxid == outcome->last_zxid;
-	return outcome->is_damaged ? 0 : remove_marker(recovery);
+	/* As long as a member is damaged the note proves it. */
+	if (outcome->is_damaged)
+		return 0;
+	return recover_forget_clean_stop(recovery->disk,
+					 recovery->options->log_dir);
 }
 
 int

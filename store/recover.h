@@ -105,6 +105,11 @@ FAL_MUST_CHECK int recover_run(struct disk *, const struct recover_options *,
 FAL_MUST_CHECK int recover_note_clean_stop(struct disk *, const char *log_dir,
 					   uint64_t last_zxid);
 
+/* Takes the note away; also to be called when the leader has synchronised a
+ * damaged member, whose note may name transactions that are no more. */
+FAL_MUST_CHECK int recover_forget_clean_stop(struct disk *,
+					     const char *log_dir);
+
 /* Tells whether a bad end of the last log file is a torn tail.
  *
  * end, rest   from log_file_end(), log_file_inspect()

@@ -17,7 +17,9 @@
  * Ownership  setup allocates, teardown frees; setup never returns NULL.
  */
 
-#include "base/fal.h"
+/* Also read by main.cc, hence no header of the project. */
+#include <stddef.h>
+#include <stdint.h>
 
 struct bench_case {
 	const char *name;
@@ -28,13 +30,6 @@ struct bench_case {
 	uint64_t count_max; /* operations of one state; 0: any number. Where
 			       something grows with each, such as a file */
 };
-
-/* Ends the program: a benchmark cannot be set up here. */
-#define BENCH_MUST(cond)                                      \
-	do {                                                  \
-		if (FAL_UNLIKELY(!(cond)))                    \
-			fal_panic(__FILE__, __LINE__, #cond); \
-	} while (0)
 
 /* A multiple of this goes into one call of run: some bodies work in bursts. */
 #define BENCH_BURST 64u

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/checksum.h"
+#include "perf/micro/must.h"
 
 #define NODE_BYTES   160u
 #define RECORD_BYTES 200u

@@ -9,6 +9,7 @@
 #include "wire/frame.h"
 #include "wire/proto.h"
 #include "wire/txn.h"
+#include "perf/micro/must.h"
 
 #define PATH       "/bench/d000123/k000123456"
 #define DATA_BYTES 100u

@@ -8,11 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/be.h"
 #include "drivers/disk_mem.h"
 #include "store/txlog.h"
+#include "perf/micro/must.h"
 
 #define ENTRY_BYTES 200u
 #define BATCH       32u
+/* In an entry's header, behind session id and cxid. */
+#define ZXID_OFFSET 12u
 /* What is written stays in memory. */
 #define COUNT_MAX 131072u
 
@@ -62,7 +66,7 @@ append_durably(struct log *log, uint64_t count, uint32_t batch)
 
 	for (uint64_t i = 0; i < count; i += batch) {
 		for (uint32_t k = 0; k < batch; k++) {
-			log->zxid++;
+			be_store64(log->entry + ZXID_OFFSET, ++log->zxid);
 			right += txlog_append(log->txlog, log->entry,
 					      ENTRY_BYTES, log->zxid) == 0;
 		}

@@ -3,11 +3,12 @@
  * transaction, a grace period now and then. */
 #include "perf/micro/nodes.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "perf/micro/bench.h"
+#include "perf/micro/must.h"
 
 #define PER_DIRECTORY   1000u
 #define RECLAIM_EACH    64u

@@ -12,6 +12,8 @@
  * Context    one thread, which is writer and reader.
  */
 
+#include <stdatomic.h>
+
 #include "znode/prep.h"
 #include "znode/tree.h"
 

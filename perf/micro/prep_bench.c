@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "perf/micro/must.h"
 #include "perf/micro/nodes.h"
 
 #define ENTRY_BYTES 512u

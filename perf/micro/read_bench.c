@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 
+#include "perf/micro/must.h"
 #include "perf/micro/nodes.h"
 #include "znode/read.h"
 

@@ -8,6 +8,7 @@
 
 #include "base/ring.h"
 #include "dataplane/delta.h"
+#include "perf/micro/must.h"
 
 #define EFFECTS_BYTES 64u
 #define REPLY_BYTES   68u

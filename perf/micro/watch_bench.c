@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "perf/micro/must.h"
 #include "perf/micro/nodes.h"
 #include "znode/watch.h"
 

@@ -146,6 +146,12 @@ class Server:
         if self.log_dir:
             conf['dataLogDir'] = self.log_dir
         conf.update(self.conf)
+        if not self.is_java:
+            # "key=value,key=value": the same suite in another mode.
+            for item in os.environ.get('FALCONER_CONF', '').split(','):
+                if item:
+                    key, value = item.split('=', 1)
+                    conf.setdefault(key, value)
         path = os.path.join(self.home, 'zoo.cfg')
         flags = []
         with open(path, 'w') as f:

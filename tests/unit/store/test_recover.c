@@ -773,6 +773,13 @@ after_a_clean_stop_a_shorter_log_is_damage(void **arg)
 	assert_non_null(strstr(outcome.message, "stopped cleanly"));
 	assert_int_equal(own_try(&own, copy, true, &outcome), 0);
 	assert_true(outcome.is_damaged);
+	/* It stays damaged until the note goes. */
+	assert_int_equal(own_try(&own, copy, true, &outcome), 0);
+	assert_true(outcome.is_damaged);
+	assert_int_equal(recover_forget_clean_stop(disk_mem_disk(copy), RT_DIR),
+			 0);
+	assert_int_equal(own_try(&own, copy, true, &outcome), 0);
+	assert_true(!outcome.is_damaged && outcome.has_cut);
 	disk_mem_destroy(copy);
 
 	/* Even an end that looks clean. */

@@ -216,6 +216,28 @@ a_write_is_at_most_256_kilobytes_and_may_end_inside_a_record(void **arg)
 }
 
 static void
+a_record_without_its_last_byte_on_disk_is_not_durable(void **arg)
+{
+	struct world world;
+
+	(void)arg;
+	world_begin(&world);
+	world.prealloc = 4 * PREALLOC;
+	world_open_log(&world, false);
+	/* Five records that end one byte behind the first write. */
+	for (uint32_t i = 0; i < 4; i++)
+		assert_true(append(&world, 60000));
+	assert_true(append(&world, TXLOG_WRITE_BYTES_MAX + 1 - 4 * 60000 - 16 -
+					   5 * TXLOG_RECORD_OVERHEAD));
+	assert_true(txlog_poll(world.log));
+	assert_int_equal(durable_count(&world), 4);
+	assert_true(txlog_poll(world.log));
+	assert_int_equal(durable_count(&world), 5);
+	assert_int_equal(read_back(&world), 5);
+	world_end(&world);
+}
+
+static void
 records_gather_while_a_write_is_under_way(void **arg)
 {
 	struct world world;
@@ -758,6 +780,8 @@ main(void)
 		cmocka_unit_test(one_poll_makes_one_write_of_all_that_gathered),
 		cmocka_unit_test(
 			a_write_is_at_most_256_kilobytes_and_may_end_inside_a_record),
+		cmocka_unit_test(
+			a_record_without_its_last_byte_on_disk_is_not_durable),
 		cmocka_unit_test(records_gather_while_a_write_is_under_way),
 		cmocka_unit_test(
 			random_records_with_random_timing_are_read_back_identical),

@@ -492,6 +492,67 @@ agrees_with_the_model(void **state)
 	}
 }
 
+/* Sessions come and go between the slices, and the index grows. */
+static void
+a_list_made_bit_by_bit_has_every_session_that_stayed_once(void **state)
+{
+	enum { STAY = 1000, BUSY = 3000 };
+
+	(void)state;
+	for (uint32_t places = 1; places < 3000; places = places * 7 + 1) {
+		struct session_table *table = make_table(TICK_MS);
+		struct session_cursor cursor = {.place = 0};
+		uint8_t seen[STAY] = {0};
+		int64_t comes = STAY;
+		const struct session *session;
+
+		for (int64_t i = 0; i < STAY + BUSY / 2; i++)
+			assert_non_null(session_add(table, i + 1, 1000, 0));
+		while (!cursor.is_done) {
+			uint32_t budget = places;
+
+			while ((session = session_next(table, &cursor,
+						       &budget)) != NULL)
+				if (session->id <= STAY)
+					assert_int_equal(
+						seen[session->id - 1]++, 0);
+			if (comes < STAY + BUSY) {
+				session_remove(table, ++comes);
+				assert_non_null(session_add(table, comes + BUSY,
+							    1000, 0));
+			}
+		}
+		for (uint32_t i = 0; i < STAY; i++)
+			assert_int_equal(seen[i], 1);
+		session_table_destroy(table);
+	}
+}
+
+static void
+a_list_of_no_sessions_is_done_at_once(void **state)
+{
+	struct session_table *table = make_table(TICK_MS);
+	struct session_cursor cursor = {.place = 0};
+	uint32_t budget = 1;
+
+	(void)state;
+	assert_null(session_next(table, &cursor, &budget));
+	assert_true(cursor.is_done);
+	session_table_destroy(table);
+}
+
+static void
+the_deadline_told_is_that_of_the_later_word(void **state)
+{
+	struct session_table *table = make_table(TICK_MS);
+	const struct session *session = session_add(table, 7, 1000, 499);
+
+	(void)state;
+	assert_int_equal(session_deadline(table, session, 0), 1500);
+	assert_int_equal(session_deadline(table, session, 500), 2000);
+	session_table_destroy(table);
+}
+
 int
 main(void)
 {
@@ -515,6 +576,10 @@ main(void)
 			adding_again_changes_the_timeout_and_keeps_the_owner),
 		cmocka_unit_test(a_new_leader_gives_everybody_a_full_timeout),
 		cmocka_unit_test(finds_every_session_while_the_index_grows),
+		cmocka_unit_test(
+			a_list_made_bit_by_bit_has_every_session_that_stayed_once),
+		cmocka_unit_test(a_list_of_no_sessions_is_done_at_once),
+		cmocka_unit_test(the_deadline_told_is_that_of_the_later_word),
 		cmocka_unit_test(agrees_with_the_model),
 	};
 

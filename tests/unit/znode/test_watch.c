@@ -569,6 +569,49 @@ lists_every_watch_with_its_path_if_kept(void **state)
 	}
 }
 
+/* 90 connections at one path and 60 paths of one connection, some of which
+ * come and go between the slices. */
+static void
+a_list_made_bit_by_bit_has_every_watch_that_stayed_once(void **state)
+{
+	(void)state;
+	for (uint32_t places = 1; places < 400; places = places * 5 + 2) {
+		struct watch_table *table =
+			make_table_with(hash_well, CONNS, 1000, true);
+		uint32_t at_path[CONNS] = {0}, cursor = 0, comes = 0;
+		uint32_t paths = 0, firsts = 0, budget;
+		struct watch_row row;
+		char path[32];
+
+		for (uint32_t i = 0; i < 90; i++)
+			add(table, i, "/crowd", WATCH_CHILD | WATCH_DATA);
+		for (uint32_t i = 0; i < 60; i++) {
+			snprintf(path, sizeof(path), "/node-%u", i);
+			add(table, 95, path, WATCH_DATA);
+		}
+		do {
+			budget = places;
+			while (watch_next(table, &cursor, &budget, &row)) {
+				paths += row.conn == 95;
+				at_path[row.conn]++;
+				firsts += row.is_first &&
+					  row.path_data_count == 90;
+				if (row.conn < 90)
+					assert_memory_equal(row.path.data,
+							    "/crowd", 6);
+			}
+			watch_drop_connection(table, 98);
+			snprintf(path, sizeof(path), "/new-%u", comes++);
+			add(table, 98, path, WATCH_DATA);
+		} while (cursor != 0);
+		for (uint32_t i = 0; i < 90; i++)
+			assert_int_equal(at_path[i], 1);
+		assert_int_equal(paths, 60);
+		assert_int_equal(firsts, 1);
+		watch_table_destroy(table);
+	}
+}
+
 /* ---- large fan-outs ------------------------------------------------------ */
 
 static void
@@ -1023,6 +1066,8 @@ main(void)
 			the_limit_refuses_and_leaves_the_table_as_it_was),
 		cmocka_unit_test(counts_both_tables_as_wchs_wants_them),
 		cmocka_unit_test(lists_every_watch_with_its_path_if_kept),
+		cmocka_unit_test(
+			a_list_made_bit_by_bit_has_every_watch_that_stayed_once),
 		cmocka_unit_test(more_than_256_watchers_are_told_in_portions),
 		cmocka_unit_test(
 			a_connection_is_told_its_share_before_its_output),
