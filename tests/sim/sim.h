@@ -186,7 +186,8 @@ struct sim_server {
 	int64_t said_accepted; /* highest epoch of an ACKEPOCH */
 	int64_t said_current;  /* highest NEWLEADER it acknowledged */
 	uint32_t published_depth;
-	bool is_wiped; /* since it last was a voter */
+	bool is_wiped;      /* since it last was a voter */
+	int64_t told_epoch; /* of the last reign it was part of */
 };
 
 /* ------------------------------------------------------------- clients --- */
@@ -236,14 +237,14 @@ struct sim_counters {
 };
 
 struct sim_limits {
-	uint64_t net_us_min, net_us_max, net_spike;   /* once in */
+	uint64_t net_us_min, net_us_max, net_spike; /* once in */
 	uint64_t disk_us_min, disk_us_max, disk_spike;
 	uint32_t snapshot_every; /* transactions; 0: never */
 	uint32_t entry_bytes_max;
 	uint32_t flush_max; /* entries a write */
 	uint64_t think_us;
-	uint64_t fault_us;       /* mean time between faults */
-	uint32_t crash_action;   /* once in so many actions; 0: never */
+	uint64_t fault_us;     /* mean time between faults */
+	uint32_t crash_action; /* once in so many actions; 0: never */
 };
 
 struct sim {
@@ -268,12 +269,15 @@ struct sim {
 	struct sim_op *op;
 	uint32_t op_count, op_capacity;
 	uint32_t acked_depth; /* the longest history told to any client */
-	/* What the ensemble has committed: nodes by depth. */
+	/* What the ensemble has committed: nodes by depth, and in which epoch.
+	 */
 	uint32_t *committed;
+	int64_t *committed_epoch;
 	uint32_t committed_count, committed_capacity;
 	uint32_t epoch_leader[SIM_EPOCHS_MAX]; /* 1 + server; 0: none */
 	int64_t epoch_count[SIM_EPOCHS_MAX];   /* proposals so far */
-	bool has_faults; /* the period of faults lasts */
+	bool has_faults;                       /* the period of faults lasts */
+	bool are_clients_done;
 	struct zab_actions actions;
 	struct sim_trace_line trace[SIM_TRACE_MAX];
 	uint64_t trace_count;
@@ -330,8 +334,8 @@ uint64_t sim_disk_delay_us(struct sim *sim, struct sim_server *server);
 void sim_disk_flush(struct sim *sim, struct sim_server *server);
 void sim_disk_flushed(struct sim *sim, struct sim_server *server);
 /* What a start finds: memory from disk. */
-void sim_disk_load(struct sim_server *server,
-		   struct zab_history *history, int64_t *committed_zxid);
+void sim_disk_load(struct sim_server *server, struct zab_history *history,
+		   int64_t *committed_zxid);
 void sim_disk_truncate(struct sim_server *server, int64_t zxid);
 void sim_disk_install(struct sim_server *server, int64_t zxid, uint32_t node);
 void sim_disk_keep_snapshot(struct sim_disk *disk, struct sim_snapshot one);
@@ -392,7 +396,7 @@ void sim_check_publish(struct sim *sim, struct sim_server *server,
 		       uint32_t node);
 void sim_check_propose(struct sim *sim, const struct sim_server *server,
 		       int64_t zxid);
-void sim_check_state(struct sim *sim, const struct sim_server *server,
+void sim_check_state(struct sim *sim, struct sim_server *server,
 		     const struct zab_action *action);
 /* The disk of a server has changed in another way than by appending. */
 void sim_check_durable(struct sim *sim);

@@ -23,10 +23,9 @@
 
 struct sim_entry {
 	int64_t zxid;
-	uint64_t value;  /* each proposal has its own */
-	uint32_t config; /* 1 + index into sim->config; 0: none */
-	uint32_t node;   /* the history that ends with it */
-	uint32_t node;   /* the history that ends with it */
+	uint64_t value;      /* each proposal has its own */
+	uint32_t config;     /* 1 + index into sim->config; 0: none */
+	uint32_t node;       /* the history that ends with it */
 	uint64_t begin, end; /* in a log file: offsets of its bytes */
 };
 

@@ -22,8 +22,7 @@ sim_client_init(struct sim *sim)
 {
 	struct sim_random *random = &sim->random[SIM_STREAM_CLIENT];
 
-	sim->client_count =
-		(uint32_t)sim_random_in(random, 2, SIM_CLIENTS_MAX);
+	sim->client_count = (uint32_t)sim_random_in(random, 2, SIM_CLIENTS_MAX);
 	for (uint32_t i = 0; i < sim->client_count; i++) {
 		sim->client[i] = (struct sim_client){
 			.server = SIM_NOBODY,
@@ -77,8 +76,8 @@ invoke(struct sim *sim, uint32_t index)
 	const uint64_t coin = sim_random_below(random, 10);
 
 	if (sim->op_count == sim->op_capacity) {
-		sim->op_capacity = sim->op_capacity ? sim->op_capacity * 2
-						    : 1024;
+		sim->op_capacity =
+			sim->op_capacity ? sim->op_capacity * 2 : 1024;
 		sim->op = realloc(sim->op, sim->op_capacity * sizeof(*sim->op));
 		FAL_ASSERT(sim->op);
 	}

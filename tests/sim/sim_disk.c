@@ -14,6 +14,7 @@
  */
 #include <string.h>
 
+#include "consensus/zab_history.h"
 #include "sim.h"
 
 #define SECTOR_BYTES 512u
@@ -59,17 +60,16 @@ sim_disk_flush(struct sim *sim, struct sim_server *server)
 {
 	struct sim_disk *disk = &server->disk;
 	struct sim_random *random = &sim->random[SIM_STREAM_DISK];
-	uint64_t end = disk->log.count
-			       ? disk->log.entry[disk->log.count - 1].end
-			       : 0;
+	uint64_t end =
+		disk->log.count ? disk->log.entry[disk->log.count - 1].end : 0;
 
 	if (disk->is_flushing || server->is_busy ||
 	    disk->log.count == server->log.count)
 		return;
 	FAL_ASSERT(disk->log.floor_zxid == server->log.floor_zxid);
 	FAL_ASSERT(disk->log.count == disk->durable_count);
-	for (uint32_t i = 0; disk->log.count < server->log.count &&
-			     i < sim->limits.flush_max;
+	for (uint32_t i = 0;
+	     disk->log.count < server->log.count && i < sim->limits.flush_max;
 	     i++) {
 		struct sim_entry entry = server->log.entry[disk->log.count];
 
@@ -99,10 +99,9 @@ sim_disk_flushed(struct sim *sim, struct sim_server *server)
 		return;
 	}
 	disk->durable_count = disk->log.count;
-	sim_server_step(
-		sim, server,
-		&(struct zab_event){.type = ZAB_EV_LOG_DURABLE,
-				    .zxid = sim_log_last(&disk->log)});
+	sim_server_step(sim, server,
+			&(struct zab_event){.type = ZAB_EV_LOG_DURABLE,
+					    .zxid = sim_log_last(&disk->log)});
 }
 
 static void
@@ -154,14 +153,19 @@ sim_disk_crash(struct sim *sim, struct sim_server *server)
 }
 
 void
-sim_disk_load(struct sim_server *server, struct zab_history *history, int64_t *committed_zxid)
+sim_disk_load(struct sim_server *server, struct zab_history *history,
+	      int64_t *committed_zxid)
 {
 	struct sim_disk *disk = &server->disk;
 	const struct sim_snapshot *snapshot = &disk->snapshot[0];
 
 	*committed_zxid = 0;
 	if (disk->snapshot_count > 0) {
-		*committed_zxid = snapshot->zxid;
+		/* One that a leader sent may hold what was never committed. */
+		for (uint32_t i = 0; i < disk->snapshot_count; i++)
+			if (!disk->snapshot[i].is_of_leader &&
+			    *committed_zxid == 0)
+				*committed_zxid = disk->snapshot[i].zxid;
 		/* A log that ends before the snapshot is of no use. */
 		if (sim_log_last(&disk->log) < snapshot->zxid) {
 			sim_log_init(&disk->log, snapshot->zxid,

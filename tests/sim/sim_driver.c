@@ -112,10 +112,9 @@ append_entry(struct sim *sim, struct sim_server *server,
 {
 	struct sim_entry entry = *from;
 
-	entry.node = sim_chain_append(&sim->chain,
-				      sim_log_node(&server->log,
-						   server->log.count),
-				      entry.zxid, entry.value);
+	entry.node = sim_chain_append(
+		&sim->chain, sim_log_node(&server->log, server->log.count),
+		entry.zxid, entry.value);
 	sim_log_append(&server->log, &entry);
 }
 
@@ -126,9 +125,9 @@ hold(struct sim_server *server, int64_t zxid)
 	if (server->held_count == server->held_capacity) {
 		server->held_capacity =
 			server->held_capacity ? server->held_capacity * 2 : 64;
-		server->held = realloc(server->held,
-				       server->held_capacity *
-					       sizeof(*server->held));
+		server->held =
+			realloc(server->held,
+				server->held_capacity * sizeof(*server->held));
 		FAL_ASSERT(server->held);
 	}
 	server->held[server->held_count++] = server->arriving;
@@ -178,13 +177,16 @@ begin_snapshot(struct sim *sim, struct sim_server *server)
 static void
 publish(struct sim *sim, struct sim_server *server, int64_t zxid)
 {
-	const uint32_t node =
-		sim_log_node(&server->log, sim_log_count_to(&server->log, zxid));
+	const uint32_t node = sim_log_node(
+		&server->log, sim_log_count_to(&server->log, zxid));
 
 	FAL_ASSERT(zxid <= sim_log_last(&server->log));
 	sim_check_publish(sim, server, node);
 	server->published_zxid = zxid;
 	server->published_node = node;
+	for (uint32_t i = 0; i < server->disk.snapshot_count; i++)
+		if (server->disk.snapshot[i].zxid <= zxid)
+			server->disk.snapshot[i].is_of_leader = false;
 	begin_snapshot(sim, server);
 }
 
@@ -332,9 +334,9 @@ static void
 add_pending(struct sim_server *server, uint32_t op)
 {
 	if (server->pending_count == server->pending_capacity) {
-		server->pending_capacity = server->pending_capacity
-						   ? server->pending_capacity * 2
-						   : 64;
+		server->pending_capacity =
+			server->pending_capacity ? server->pending_capacity * 2
+						 : 64;
 		server->pending = realloc(server->pending,
 					  server->pending_capacity *
 						  sizeof(*server->pending));

@@ -420,11 +420,10 @@ sim_net_deliver_fle(struct sim *sim, const struct sim_due *due)
 		return;
 	fle->is_waiting = false;
 	fle->is_kept = true;
-	sim_server_step(
-		sim, to,
-		&(struct zab_event){.type = ZAB_EV_FLE,
-				    .sid = sim->server[due->who].sid,
-				    .notification = fle->notification});
+	sim_server_step(sim, to,
+			&(struct zab_event){.type = ZAB_EV_FLE,
+					    .sid = sim->server[due->who].sid,
+					    .notification = fle->notification});
 }
 
 void

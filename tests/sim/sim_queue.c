@@ -18,25 +18,32 @@ is_before(const struct sim_due *a, const struct sim_due *b)
 }
 
 void
-sim_queue_put(struct sim_queue *queue, const struct sim_due *due)
+sim_queue_put_again(struct sim_queue *queue, const struct sim_due *due)
 {
+	const struct sim_due one = *due;
 	uint32_t at = queue->count;
 
 	if (queue->count == queue->capacity) {
 		queue->capacity = queue->capacity ? queue->capacity * 2 : 1024;
-		queue->due = realloc(queue->due, queue->capacity *
-							 sizeof(*queue->due));
+		queue->due = realloc(queue->due,
+				     queue->capacity * sizeof(*queue->due));
 		FAL_ASSERT(queue->due);
 	}
-	struct sim_due one = *due;
-
-	one.sequence = queue->sequence++;
 	queue->count++;
 	while (at > 0 && is_before(&one, &queue->due[(at - 1) / 2])) {
 		queue->due[at] = queue->due[(at - 1) / 2];
 		at = (at - 1) / 2;
 	}
 	queue->due[at] = one;
+}
+
+void
+sim_queue_put(struct sim_queue *queue, const struct sim_due *due)
+{
+	struct sim_due one = *due;
+
+	one.sequence = queue->sequence++;
+	sim_queue_put_again(queue, &one);
 }
 
 bool

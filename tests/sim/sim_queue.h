@@ -31,6 +31,9 @@ struct sim_queue {
 };
 
 void sim_queue_put(struct sim_queue *queue, const struct sim_due *due);
+/* Puts something back that was taken, for later: it keeps its sequence and so
+ * its place before what came after it. */
+void sim_queue_put_again(struct sim_queue *queue, const struct sim_due *due);
 /* Takes what is due first. False: nothing is. */
 bool sim_queue_take(struct sim_queue *queue, struct sim_due *out);
 void sim_queue_clear(struct sim_queue *queue);

@@ -15,8 +15,7 @@ uint64_t
 sim_server_now_ms(const struct sim *sim, const struct sim_server *server)
 {
 	return server->base_ms +
-	       (sim->now_us - server->base_us) * server->rate_ppm /
-		       1000000000u;
+	       (sim->now_us - server->base_us) * server->rate_ppm / 1000000000u;
 }
 
 void
@@ -39,7 +38,7 @@ sim_server_defers(struct sim *sim, const struct sim_server *server,
 	struct sim_due later = *due;
 
 	later.at_us = server->paused_until_us;
-	sim_queue_put(&sim->queue, &later);
+	sim_queue_put_again(&sim->queue, &later);
 	return true;
 }
 
@@ -72,8 +71,7 @@ arm(struct sim *sim, struct sim_server *server)
 void
 sim_server_wake(struct sim *sim, struct sim_server *server, uint32_t serial)
 {
-	if (!server->is_up || serial != server->wake_serial)
-		return;
+	FAL_ASSERT(serial == server->wake_serial);
 	server->wake_ms = 0; /* used up */
 	sim_server_step(sim, server, &(struct zab_event){.type = ZAB_EV_TICK});
 }
@@ -156,8 +154,8 @@ sim_server_init(struct sim *sim, uint32_t index)
 	server->options = sim->core_options;
 	server->options.sid = server->sid;
 	server->rate_ppm = 1000000;
-	server->base_ms = sim_random_below(&sim->random[SIM_STREAM_CLOCK],
-					   1000000);
+	server->base_ms =
+		sim_random_below(&sim->random[SIM_STREAM_CLOCK], 1000000);
 }
 
 void
@@ -205,26 +203,27 @@ sim_server_start(struct sim *sim, struct sim_server *server)
 	sim_check_start(sim, server);
 	sim_disk_load(server, &history, &state.committed_zxid);
 	server->published_zxid = state.committed_zxid;
-	server->published_node =
-		sim_log_node(&server->log,
-			     sim_log_count_to(&server->log,
-					      state.committed_zxid));
+	server->published_node = 0;
+	if (state.committed_zxid > 0)
+		server->published_node = sim_log_node(
+			&server->log,
+			sim_log_count_to(&server->log, state.committed_zxid));
 	server->wake_ms = 0;
 	const int err = zab_init(server->core, &server->options);
 
 	FAL_ASSERT(err == 0);
-	sim_server_step(sim, server,
-			&(struct zab_event){.type = ZAB_EV_START,
-					    .disk = &state});
+	sim_server_step(
+		sim, server,
+		&(struct zab_event){.type = ZAB_EV_START, .disk = &state});
 	tell_peers(sim, server, true);
 }
 
 void
 sim_server_crash(struct sim *sim, struct sim_server *server, bool loses_power)
 {
-	const uint64_t later = sim_random_scale(
-		&sim->random[SIM_STREAM_CRASH], 1000,
-		2000ull * sim->core_options.tick_ms * 10);
+	const uint64_t later =
+		sim_random_scale(&sim->random[SIM_STREAM_CRASH], 1000,
+				 2000ull * sim->core_options.tick_ms * 10);
 
 	FAL_ASSERT(server->is_up);
 	sim->counters.crashes++;

@@ -27,8 +27,9 @@ print_line(const struct sim_trace_line *line, FILE *out)
 				: zab_event_name(line->type));
 	if (line->packet)
 		fprintf(out, " %s", zab_packet_name(line->packet));
-	fprintf(out, " zxid %" PRIx64 " sid %" PRId64 " epoch %" PRId64
-		     " slots %" PRIx64 "\n",
+	fprintf(out,
+		" zxid %" PRIx64 " sid %" PRId64 " epoch %" PRId64
+		" slots %" PRIx64 "\n",
 		(uint64_t)line->zxid, line->sid, line->epoch, line->slots);
 }
 

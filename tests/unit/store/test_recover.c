@@ -742,6 +742,84 @@ a_flipped_sector_is_damage_unless_it_is_the_end(void **arg)
 	rt_end(&own.rt);
 }
 
+/* What one unfinished write cannot have left. */
+static void
+bytes_further_than_one_write_behind_are_damage(void **arg)
+{
+	static const uint32_t distances[] = {4096, TXLOG_WRITE_BYTES_MAX - 1,
+					     TXLOG_WRITE_BYTES_MAX};
+	static struct own own;
+
+	(void)arg;
+	own_begin(&own);
+	for (uint32_t i = 0; i < 3; i++) {
+		const uint64_t bad = own.ends[OWN_COUNT - 2];
+		const size_t bytes = 2 * TXLOG_WRITE_BYTES_MAX;
+		struct disk_mem *copy = NULL;
+		struct recover_outcome outcome;
+		char path[FILE_PATH_MAX];
+		uint8_t *long_log = calloc(1, bytes);
+		size_t old_bytes = 0;
+
+		assert_non_null(long_log);
+		assert_int_equal(disk_mem_copy(own.rt.mem, 1, &copy), 0);
+		memcpy(long_log, own_log(copy, &old_bytes), OWN_FILE_BYTES);
+		long_log[bad + 20] ^= 1;
+		long_log[bad + distances[i]] = 1;
+		assert_int_equal(file_path_log(path, RT_DIR, OWN_FIRST), 0);
+		assert_int_equal(disk_mem_put(copy, path, long_log, bytes), 0);
+		assert_int_equal(own_try(&own, copy, true, &outcome), 0);
+		assert_int_equal(outcome.last_zxid, OWN_FIRST + OWN_COUNT - 2);
+		assert_int_equal(outcome.is_damaged, i == 2);
+		assert_int_equal(outcome.has_cut, i < 2);
+		free(long_log);
+		disk_mem_destroy(copy);
+	}
+	rt_end(&own.rt);
+}
+
+/* The good record behind a lost sector may begin in its last four bytes, which
+ * are zeros by right. */
+static void
+a_record_may_begin_at_the_end_of_a_lost_sector(void **arg)
+{
+	struct rt rt;
+	struct log_file *file = NULL;
+	struct log_record record;
+	struct log_rest rest;
+	uint8_t log[2048] = {'Z', 'K', 'L', 'G', 0, 0, 0, 2};
+	size_t at = LOG_FILE_HEADER_BYTES;
+	const uint32_t lengths[] = {400, 1024 - 2 - 16 - 413 - 13, 300};
+
+	(void)arg;
+	rt_begin(&rt);
+	for (uint32_t i = 0; i < 3; i++) {
+		testing_entry(log + at + 12, lengths[i], OWN_FIRST + i);
+		be_store64(log + at,
+			   checksum_adler32(1, log + at + 12, lengths[i]));
+		be_store32(log + at + 8, lengths[i]);
+		log[at + 12 + lengths[i]] = LOG_END_OF_RECORD;
+		at += lengths[i] + LOG_RECORD_OVERHEAD;
+	}
+	/* The second sector is lost; the third record begins in it. */
+	memset(log + 512, 0, 512);
+	assert_int_equal(
+		disk_mem_put(rt.mem, RT_DIR "/log.1", log, sizeof(log)), 0);
+	assert_int_equal(log_file_open(disk_mem_disk(rt.mem), RT_DIR "/log.1",
+				       65536, &file),
+			 0);
+	assert_int_equal(log_file_next(file, &record), 1);
+	assert_int_equal(log_file_next(file, &record), 0);
+	assert_int_equal(log_file_inspect(file, OWN_FIRST, &rest), 0);
+	assert_true(rest.has_later);
+	assert_int_equal(rest.later_offset, 1022);
+	assert_int_equal(rest.later_zxid, OWN_FIRST + 2);
+	assert_true(rest.has_blank_sector);
+	assert_true(recover_is_torn(&rest, log_file_bad_bytes(file)));
+	log_file_close(file);
+	rt_end(&rt);
+}
+
 static void
 after_a_clean_stop_a_shorter_log_is_damage(void **arg)
 {
@@ -877,6 +955,10 @@ main(void)
 		cmocka_unit_test(any_missing_sectors_are_a_torn_tail),
 		cmocka_unit_test(
 			a_flipped_sector_is_damage_unless_it_is_the_end),
+		cmocka_unit_test(
+			bytes_further_than_one_write_behind_are_damage),
+		cmocka_unit_test(
+			a_record_may_begin_at_the_end_of_a_lost_sector),
 		cmocka_unit_test(after_a_clean_stop_a_shorter_log_is_damage),
 		cmocka_unit_test(a_note_of_an_older_stop_does_not_matter),
 		cmocka_unit_test(

@@ -715,6 +715,45 @@ the_window_serves_records_from_any_zxid_it_still_has(void **arg)
 	world_end(&world);
 }
 
+/* Between two files lie no bytes, or enough to be seen as padding. */
+static void
+a_reader_steps_over_any_padding_between_files(void **arg)
+{
+	static struct world world;
+
+	(void)arg;
+	for (uint32_t padding = 0; padding < 16; padding++) {
+		struct txlog_record record;
+		uint32_t filler;
+
+		world_begin(&world);
+		world_open_log(&world, false);
+		filler = DISK_BLOCK_BYTES - padding -
+			 (uint32_t)LOG_FILE_HEADER_BYTES -
+			 2 * TXLOG_RECORD_OVERHEAD - 100;
+		assert_true(append(&world, 100));
+		assert_true(append(&world, filler));
+		assert_true(txlog_last(world.log, &record));
+		assert_int_equal(record.next, DISK_BLOCK_BYTES - padding);
+		drain(&world);
+		txlog_roll(world.log);
+		drain(&world);
+		assert_true(append(&world, 100));
+		drain(&world);
+		assert_int_equal(count_files(&world), 2);
+		assert_true(
+			txlog_find_after(world.log, FIRST_ZXID - 1, &record));
+		for (uint32_t i = 0; i < 3; i++) {
+			assert_int_equal(record.zxid, FIRST_ZXID + i);
+			assert_int_equal(
+				txlog_read(world.log, record.next, &record),
+				i < 2);
+		}
+		assert_int_equal(read_back(&world), 3);
+		world_end(&world);
+	}
+}
+
 static void
 held_records_are_not_overwritten(void **arg)
 {
@@ -801,6 +840,7 @@ main(void)
 		cmocka_unit_test(a_file_without_records_is_replaced),
 		cmocka_unit_test(
 			the_window_serves_records_from_any_zxid_it_still_has),
+		cmocka_unit_test(a_reader_steps_over_any_padding_between_files),
 		cmocka_unit_test(held_records_are_not_overwritten),
 		cmocka_unit_test(impossible_options_are_refused),
 	};

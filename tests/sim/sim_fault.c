@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sim_fault - what goes wrong, and when.
+ *
+ * One fault after the other at random distances, drawn from those that are
+ * switched on; several may last at a time. Disks are emptied or damaged on a
+ * minority of servers at most: more than that no protocol survives, and such a
+ * server must have become a voter again before it stops counting. Delays, slow
+ * flushes and crashes between two actions are drawn where they happen.
+ */
+#include <string.h>
+
+#include "sim.h"
+
+const char *
+sim_fault_name(uint32_t fault)
+{
+	static const char *const names[SIM_FAULT_COUNT] = {
+#define SIM_FAULT(name, text) text,
+#include "sim_fault.def"
+#undef SIM_FAULT
+	};
+
+	FAL_ASSERT(fault < SIM_FAULT_COUNT);
+	return names[fault];
+}
+
+void
+sim_fault_next(struct sim *sim)
+{
+	sim_put(sim,
+		1 + sim_random_below(&sim->random[SIM_STREAM_FAULT],
+				     2 * sim->limits.fault_us),
+		SIM_DUE_FAULT, 0, 0, 0, 0);
+}
+
+static uint64_t
+duration_us(struct sim *sim)
+{
+	const uint64_t tick_us = 1000ull * sim->core_options.tick_ms;
+
+	return sim_random_scale(&sim->random[SIM_STREAM_FAULT], tick_us / 4,
+				40 * tick_us);
+}
+
+static uint32_t
+any_server(struct sim *sim)
+{
+	/* Who leads is the most interesting one. */
+	if (sim_random_once_in(&sim->random[SIM_STREAM_FAULT], 3))
+		for (uint32_t i = 0; i < sim->count; i++)
+			if (sim->server[i].is_up &&
+			    sim->server[i].view.role == FLE_LEADING)
+				return i;
+	return (uint32_t)sim_random_below(&sim->random[SIM_STREAM_FAULT],
+					  sim->count);
+}
+
+/* ---------------------------------------------------------------- net --- */
+
+static void
+break_one(struct sim *sim)
+{
+	const uint32_t first = (uint32_t)sim_random_below(
+		&sim->random[SIM_STREAM_FAULT], SIM_CONNS_MAX);
+
+	for (uint32_t i = 0; i < SIM_CONNS_MAX; i++) {
+		const uint32_t at = (first + i) % SIM_CONNS_MAX;
+
+		if (!sim->conn[at].is_used || sim->conn[at].is_broken)
+			continue;
+		sim_net_break(sim, at);
+		return;
+	}
+}
+
+static void
+cut(struct sim *sim, uint32_t from, uint32_t to)
+{
+	if (from != to)
+		sim->is_cut[from][to] = true;
+}
+
+static void
+heal_later(struct sim *sim)
+{
+	sim->heal_serial++;
+	sim_put(sim, duration_us(sim), SIM_DUE_HEAL, 0, 0, sim->heal_serial, 0);
+}
+
+/* Random directions, each with the same chance. */
+static void
+cut_some(struct sim *sim)
+{
+	struct sim_random *random = &sim->random[SIM_STREAM_FAULT];
+	const uint64_t once_in = sim_random_in(random, 2, 8);
+
+	for (uint32_t i = 0; i < sim->count; i++)
+		for (uint32_t j = 0; j < sim->count; j++)
+			if (sim_random_once_in(random, once_in))
+				cut(sim, i, j);
+	heal_later(sim);
+}
+
+enum { SHAPE_HALVES, SHAPE_ISOLATED, SHAPE_BRIDGE, SHAPE_RING, SHAPES };
+
+/* Two sides; one server alone; two sides and one that sees both; a ring. */
+static void
+partition(struct sim *sim)
+{
+	struct sim_random *random = &sim->random[SIM_STREAM_FAULT];
+	const uint64_t shape = sim_random_below(random, SHAPES);
+	const uint32_t one = any_server(sim);
+	const uint64_t side = sim_random_next(random);
+
+	memset(sim->is_cut, 0, sizeof(sim->is_cut));
+	for (uint32_t i = 0; i < sim->count; i++) {
+		for (uint32_t j = 0; j < sim->count; j++) {
+			const bool crosses = (side >> i & 1) != (side >> j & 1);
+			const uint32_t apart =
+				(i + sim->count - j) % sim->count;
+
+			if ((shape == SHAPE_HALVES && crosses) ||
+			    (shape == SHAPE_ISOLATED &&
+			     (i == one || j == one)) ||
+			    (shape == SHAPE_BRIDGE && crosses && i != one &&
+			     j != one) ||
+			    (shape == SHAPE_RING && apart != 1 &&
+			     apart != sim->count - 1))
+				cut(sim, i, j);
+		}
+	}
+	heal_later(sim);
+}
+
+void
+sim_fault_heal(struct sim *sim, uint32_t serial)
+{
+	if (serial != sim->heal_serial)
+		return;
+	memset(sim->is_cut, 0, sizeof(sim->is_cut));
+	/* What stood still goes on, or its connections are given up. */
+	for (uint32_t i = 0; i < SIM_CONNS_MAX; i++)
+		if (sim->conn[i].is_used &&
+		    sim_random_once_in(&sim->random[SIM_STREAM_FAULT], 4))
+			sim_net_break(sim, i);
+	sim_net_pump_all(sim);
+}
+
+static void
+duplicate(struct sim *sim)
+{
+	struct sim_random *random = &sim->random[SIM_STREAM_FAULT];
+	const uint32_t from = (uint32_t)sim_random_below(random, sim->count);
+
+	for (uint32_t to = 0; to < sim->count; to++)
+		if (from != to)
+			sim_net_link_up(sim, from, to);
+}
+
+/* --------------------------------------------------------------- disk --- */
+
+/* May one more server lose what it promised? */
+static bool
+may_lose_promises(const struct sim *sim, uint32_t index)
+{
+	uint32_t wiped = 0;
+
+	for (uint32_t i = 0; i < sim->count; i++)
+		wiped += i != index && sim->server[i].is_wiped;
+	return 2 * (wiped + 1) < sim->count;
+}
+
+static void
+lose_promises(struct sim *sim, struct sim_server *server)
+{
+	server->is_wiped = true;
+	server->said_accepted = 0;
+	server->said_current = 0;
+	server->published_depth = 0;
+	sim->counters.wipes++;
+	sim_check_durable(sim);
+}
+
+static void
+wipe(struct sim *sim, struct sim_server *server)
+{
+	if (!may_lose_promises(sim, server->index))
+		return;
+	if (server->is_up)
+		sim_server_crash(sim, server, false);
+	sim_trace_note(sim, server->index, "its disk is emptied", 0);
+	sim_disk_wipe(&server->disk);
+	lose_promises(sim, server);
+}
+
+/* A record that was synced is damaged; the next start finds it. */
+static void
+rot(struct sim *sim, struct sim_server *server)
+{
+	struct sim_disk *disk = &server->disk;
+
+	if (disk->log.count == 0 || !may_lose_promises(sim, server->index))
+		return;
+	if (server->is_up)
+		sim_server_crash(sim, server, false);
+	const uint32_t at = (uint32_t)sim_random_below(
+		&sim->random[SIM_STREAM_FAULT], disk->log.count + 1u);
+
+	if (at == disk->log.count)
+		return;
+	sim_trace_note(sim, server->index, "its log is damaged at",
+		       disk->log.entry[at].zxid);
+	sim_log_cut(&disk->log, at);
+	disk->durable_count = at;
+	disk->is_nonvoting = true;
+	lose_promises(sim, server);
+}
+
+/* ----------------------------------------------------------- processes --- */
+
+static void
+pause_server(struct sim *sim, struct sim_server *server)
+{
+	if (!server->is_up)
+		return;
+	const uint64_t until_us = sim->now_us + duration_us(sim);
+
+	if (until_us <= server->paused_until_us)
+		return;
+	sim_trace_note(sim, server->index, "pauses", 0);
+	server->paused_until_us = until_us;
+}
+
+static void
+change_clock(struct sim *sim, struct sim_server *server)
+{
+	struct sim_random *random = &sim->random[SIM_STREAM_CLOCK];
+	const uint64_t jump_ms = sim_random_once_in(random, 2)
+					 ? sim_random_scale(random, 1, 100000)
+					 : 0;
+
+	sim_server_set_rate(sim, server, sim_random_in(random, 500000, 2000000),
+			    jump_ms);
+	sim_trace_note(sim, server->index, "its clock changes, ms",
+		       (int64_t)jump_ms);
+	sim_server_step(sim, server, &(struct zab_event){.type = ZAB_EV_TICK});
+}
+
+static void
+crash(struct sim *sim, struct sim_server *server, bool loses_power)
+{
+	const bool is_everybody =
+		sim_random_once_in(&sim->random[SIM_STREAM_FAULT], 12);
+
+	for (uint32_t i = 0; i < sim->count; i++)
+		if ((is_everybody || i == server->index) &&
+		    sim->server[i].is_up)
+			sim_server_crash(sim, &sim->server[i], loses_power);
+}
+
+static void
+happen_to_server(struct sim *sim, uint32_t fault, struct sim_server *server)
+{
+	switch ((enum sim_fault)fault) {
+	case SIM_FAULT_CRASH:
+		crash(sim, server, false);
+		break;
+	case SIM_FAULT_POWER:
+		crash(sim, server, true);
+		break;
+	case SIM_FAULT_PAUSE:
+		pause_server(sim, server);
+		break;
+	case SIM_FAULT_SLOW:
+		server->disk.slow_until_us = sim->now_us + duration_us(sim);
+		break;
+	case SIM_FAULT_FAIL:
+		server->disk.is_failing = true;
+		break;
+	case SIM_FAULT_WIPE:
+		wipe(sim, server);
+		break;
+	case SIM_FAULT_ROT:
+		rot(sim, server);
+		break;
+	case SIM_FAULT_CLOCK:
+		change_clock(sim, server);
+		break;
+	default:
+		sim_server_step(sim, server,
+				&(struct zab_event){.type = ZAB_EV_YIELD});
+		break;
+	}
+}
+
+void
+sim_fault_happen(struct sim *sim)
+{
+	struct sim_random *random = &sim->random[SIM_STREAM_FAULT];
+	uint32_t fault;
+
+	if (!sim->has_faults || sim->options.faults == 0)
+		return;
+	do
+		fault = (uint32_t)sim_random_below(random, SIM_FAULT_COUNT);
+	while (!(sim->options.faults & 1u << fault));
+	switch ((enum sim_fault)fault) {
+	case SIM_FAULT_BREAK:
+		break_one(sim);
+		break;
+	case SIM_FAULT_DELAY:
+		break; /* Drawn for each message. */
+	case SIM_FAULT_CUT:
+		cut_some(sim);
+		break;
+	case SIM_FAULT_PARTITION:
+		partition(sim);
+		break;
+	case SIM_FAULT_DUPLICATE:
+		duplicate(sim);
+		break;
+	default:
+		happen_to_server(sim, fault, &sim->server[any_server(sim)]);
+		break;
+	}
+	sim_fault_next(sim);
+}
+
+void
+sim_fault_end(struct sim *sim)
+{
+	sim_trace_note(sim, SIM_NOBODY, "the faults end", 0);
+	sim->has_faults = false;
+	for (uint32_t i = 0; i < sim->count; i++) {
+		struct sim_server *server = &sim->server[i];
+
+		server->disk.slow_until_us = 0;
+		server->disk.is_failing = false;
+		if (server->paused_until_us > sim->now_us)
+			server->paused_until_us = sim->now_us;
+		sim_server_set_rate(sim, server, 1000000, 0);
+		if (server->is_up)
+			sim_server_step(
+				sim, server,
+				&(struct zab_event){.type = ZAB_EV_TICK});
+		else
+			sim_server_start(sim, server);
+	}
+	sim_fault_heal(sim, sim->heal_serial);
+	/* A direction that was cut may have swallowed the end of a connection
+	 * whose other end knows nothing of it. */
+	for (uint32_t i = 0; i < SIM_CONNS_MAX; i++)
+		for (uint32_t end = 0; end < 2; end++)
+			if (sim->conn[i].is_used)
+				sim_net_pump(sim, i, end);
+}
