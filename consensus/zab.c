@@ -169,7 +169,7 @@ void
 zab_look(struct zab_core *core, enum zab_reason why, struct zab_actions *out)
 {
 	if (core->role == FLE_LEADING)
-		zab_out_close(out, core->lead.used_slots, why);
+		zab_learners_close_all(core, why, out);
 	else if (core->role != FLE_LOOKING &&
 		 core->follow.step >= ZAB_FOLLOW_DIALING)
 		zab_out_close(out, ZAB_LEADER_BIT, why);
@@ -182,7 +182,6 @@ zab_look(struct zab_core *core, enum zab_reason why, struct zab_actions *out)
 	}
 	memset(&core->lead, 0, sizeof(core->lead));
 	memset(&core->follow, 0, sizeof(core->follow));
-	memset(core->learner, 0, sizeof(core->learner));
 	core->role = FLE_LOOKING;
 	core->phase = ZAB_ELECTION;
 	core->is_serving = false;
@@ -236,9 +235,14 @@ on_tick(struct zab_core *core, struct zab_actions *out)
 {
 	if (core->role == FLE_LEADING) {
 		zab_lead_tick(core, out);
-	} else if (core->role != FLE_LOOKING) {
+		return;
+	}
+	if (core->role != FLE_LOOKING) {
 		zab_follow_tick(core, out);
-	} else if (core->fle.is_running && core->fle.is_silent &&
+		return;
+	}
+	zab_learners_expire(core, out);
+	if (core->fle.is_running && core->fle.is_silent &&
 		   !must_be_silent(core)) {
 		fle_stop(&core->fle);
 		elect(core, out);
@@ -286,15 +290,14 @@ on_conn(struct zab_core *core, const struct zab_event *event, bool is_up,
 		return;
 	}
 	FAL_ASSERT(event->slot < ZAB_CONNS_MAX);
-	if (core->role != FLE_LEADING) {
-		if (is_up)
-			zab_out_close(out, zab_slot_bit(event->slot),
-				      ZAB_WHY_NOT_LEADING);
-	} else if (is_up) {
-		zab_learner_up(core, event->slot);
-	} else {
+	/* Who is LOOKING may lead in a moment: early learners wait. */
+	if (!is_up)
 		zab_learner_drop(core, event->slot);
-	}
+	else if (is_learner)
+		zab_out_close(out, zab_slot_bit(event->slot),
+			      ZAB_WHY_NOT_LEADING);
+	else
+		zab_learner_up(core, event->slot);
 }
 
 static void
@@ -307,7 +310,7 @@ on_packet(struct zab_core *core, const struct zab_event *event,
 		return;
 	}
 	FAL_ASSERT(event->slot < ZAB_CONNS_MAX);
-	if (core->role == FLE_LEADING)
+	if (core->role == FLE_LEADING || core->role == FLE_LOOKING)
 		zab_learner_packet(core, event, out);
 }
 
@@ -512,6 +515,8 @@ zab_wake_ms(const struct zab_core *core)
 	if (core->role != FLE_LOOKING)
 		return zab_follow_wake_ms(core);
 	wake = fle_wake_ms(&core->fle);
+	if (zab_learners_expire_ms(core) < wake)
+		wake = zab_learners_expire_ms(core);
 	if (core->fle.is_running && core->fle.is_silent &&
 	    !core->is_nonvoting && core->abstain_until_ms < wake)
 		wake = core->abstain_until_ms;
@@ -563,7 +568,7 @@ zab_view(const struct zab_core *core, struct zab_view *out)
 		out->epoch = core->lead.epoch;
 		out->is_yielding = core->lead.is_yielding;
 		out->proposed_zxid = core->lead.acks.proposed_zxid;
-		out->learners = core->lead.used_slots;
+		out->learners = core->used_slots;
 		for (uint32_t i = 0; i < ZAB_CONNS_MAX; i++)
 			if (core->learner[i].station == ZAB_ST_ACTIVE)
 				out->synced |= zab_slot_bit(i);

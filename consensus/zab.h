@@ -108,8 +108,9 @@ enum zab_event_type {
 /* What the disk holds; of START and RELOADED. */
 struct zab_disk_state {
 	int64_t accepted_epoch, current_epoch; /* the two files; START only */
-	/* A lower bound of what is committed, such as the zxid of the own
-	 * newest snapshot; 0: nothing is known. <= history->last_zxid */
+	/* A lower bound of what is committed; 0: nothing is known. A snapshot
+	 * that a leader sent proves nothing: it may hold a tail that was never
+	 * committed. <= history->last_zxid */
 	int64_t committed_zxid;
 	const struct zab_history *history; /* all of it durable */
 	/* START only. next: `.dynamic.next`, NULL if there is none; its zxid is

@@ -58,6 +58,7 @@ struct zab_learner {
 	bool is_nonvoting; /* has no seat before it is confirmed */
 	struct quorum_seat seat;
 	int64_t sid;
+	int64_t accepted_epoch; /* of its FOLLOWERINFO */
 	int64_t zxid;           /* of its ACKEPOCH */
 	int64_t announced_zxid; /* COMMIT or INFORM was sent up to here */
 	uint64_t deadline_ms;
@@ -97,7 +98,6 @@ struct zab_lead {
 	struct quorum_votes epoch_acks;     /* durable promises */
 	struct quorum_votes newleader_acks; /* durable histories */
 	struct zab_acks acks;
-	uint64_t used_slots;     /* a connection */
 	uint64_t proposal_slots; /* get PROPOSAL */
 	uint64_t commit_slots;   /* get COMMIT */
 	uint64_t inform_slots;   /* get INFORM */
@@ -160,6 +160,9 @@ struct zab_core {
 	int64_t accepted_epoch, current_epoch;
 	int64_t accepted_writing, current_writing;
 	int64_t config_writing; /* version; 0: nothing */
+	/* Highest acceptedEpoch that any voter told since the start: the next
+	 * epoch of this server as leader lies above it. */
+	int64_t highest_heard;
 	struct zab_history history;
 	int64_t durable_zxid;
 	int64_t committed_zxid; /* published, or a lower bound after start */
@@ -169,6 +172,7 @@ struct zab_core {
 	struct fle fle;
 	struct zab_lead lead;
 	struct zab_follow follow;
+	uint64_t used_slots; /* connections of learners */
 	struct zab_learner learner[ZAB_CONNS_MAX];
 };
 
@@ -232,6 +236,14 @@ bool zab_lead_others_suffice(const struct zab_core *core);
 void zab_learner_up(struct zab_core *core, uint32_t slot);
 void zab_learner_packet(struct zab_core *core, const struct zab_event *event,
 			struct zab_actions *out);
+/* Closes all, or, while LOOKING, those who waited too long for this server to
+ * lead. */
+void zab_learners_close_all(struct zab_core *core, enum zab_reason why,
+			    struct zab_actions *out);
+void zab_learners_expire(struct zab_core *core, struct zab_actions *out);
+uint64_t zab_learners_expire_ms(const struct zab_core *core);
+/* The election is won: what those said who came early counts now. */
+void zab_learners_take_over(struct zab_core *core, struct zab_actions *out);
 /* Forgets a learner whose connection is gone. */
 void zab_learner_drop(struct zab_core *core, uint32_t slot);
 void zab_learner_close(struct zab_core *core, uint32_t slot,

@@ -37,6 +37,7 @@ zab_follow_begin(struct zab_core *core, int64_t leader, struct zab_actions *out)
 	struct zab_follow *follow = &core->follow;
 
 	memset(follow, 0, sizeof(*follow));
+	zab_learners_close_all(core, ZAB_WHY_NOT_LEADING, out);
 	core->role = zab_is_observer(core) ? FLE_OBSERVING : FLE_FOLLOWING;
 	core->phase = ZAB_DISCOVERY;
 	core->leader = leader;

@@ -52,14 +52,16 @@ zab_lead_begin(struct zab_core *core, struct zab_actions *out)
 	lead->began_ms = core->now_ms;
 	lead->deadline_ms = core->now_ms + zab_init_ms(core);
 	lead->ping_ms = core->now_ms + (core->options.tick_ms + 1) / 2;
-	lead->highest_accepted = core->accepted_epoch;
+	lead->highest_accepted = core->accepted_epoch > core->highest_heard
+					 ? core->accepted_epoch
+					 : core->highest_heard;
 	lead->elected_epoch = core->current_epoch;
 	lead->base_zxid = core->history.last_zxid;
 	lead->electors = electors_of(core);
 	lead->lag_ms = core->now_ms;
 	lead->lagging_ms = ZAB_NEVER;
 	zab_tell_state(core, ZAB_WHY_ELECTED, out);
-	zab_lead_advance(core, out);
+	zab_learners_take_over(core, out);
 }
 
 /* This server and the learners that are at `station` or further. */

@@ -22,6 +22,17 @@
 
 static const struct quorum_seat NO_SEAT = {QUORUM_NO_SEAT, QUORUM_NO_SEAT};
 
+/* A leader gives a learner time to be synchronized. Who is still LOOKING may
+ * lead in a moment; if not, the learner should look again soon. */
+static uint64_t
+patience_ms(const struct zab_core *core)
+{
+	if (core->role == FLE_LEADING)
+		return zab_init_ms(core) + zab_sync_ms(core);
+	return (uint64_t)core->options.dial_retry_ms *
+	       core->options.dial_tries;
+}
+
 void
 zab_learner_up(struct zab_core *core, uint32_t slot)
 {
@@ -32,9 +43,8 @@ zab_learner_up(struct zab_core *core, uint32_t slot)
 	learner->station = ZAB_ST_CONNECTED;
 	learner->sid = ZAB_NO_SID;
 	learner->seat = NO_SEAT;
-	learner->deadline_ms =
-		core->now_ms + zab_init_ms(core) + zab_sync_ms(core);
-	core->lead.used_slots |= zab_slot_bit(slot);
+	learner->deadline_ms = core->now_ms + patience_ms(core);
+	core->used_slots |= zab_slot_bit(slot);
 }
 
 void
@@ -49,7 +59,7 @@ zab_learner_drop(struct zab_core *core, uint32_t slot)
 	/* Its log may be cut when it comes back. */
 	zab_acks_forget(&lead->acks, learner->seat);
 	lead->sync_runs -= learner->syncs.count;
-	lead->used_slots &= others;
+	core->used_slots &= others;
 	lead->proposal_slots &= others;
 	lead->commit_slots &= others;
 	lead->inform_slots &= others;
@@ -107,16 +117,38 @@ close_older(struct zab_core *core, uint32_t slot, int64_t sid,
 			zab_learner_close(core, i, ZAB_WHY_PEER_AGAIN, out);
 }
 
+/* What a learner told counts in this reign. */
+static void
+count_info(struct zab_core *core, uint32_t slot, struct zab_actions *out)
+{
+	struct zab_lead *lead = &core->lead;
+	struct zab_learner *learner = &core->learner[slot];
+	const int64_t accepted = learner->accepted_epoch;
+
+	/* Every learner's promise raises the epoch, observers' too. */
+	if (lead->step == ZAB_LEAD_EPOCHS && accepted > lead->highest_accepted)
+		lead->highest_accepted = accepted;
+	if (lead->step >= ZAB_LEAD_ACKS)
+		send_epoch(core, slot, out);
+	else
+		zab_lead_advance(core, out);
+	/* It cannot follow in this epoch, for good: one voter less. A new epoch
+	 * above its promise costs one election. */
+	if (lead->step == ZAB_LEAD_ACTIVE && accepted > lead->epoch &&
+	    learner->seat.active != QUORUM_NO_SEAT)
+		zab_lead_yield(core, ZAB_WHY_VOTER_PROMISED, false, out);
+}
+
 static void
 on_info(struct zab_core *core, const struct zab_event *event,
 	struct zab_actions *out)
 {
-	struct zab_lead *lead = &core->lead;
 	struct zab_learner *learner = &core->learner[event->slot];
 	const int64_t accepted = zab_epoch(event->zxid);
 
 	if (learner->station != ZAB_ST_CONNECTED || event->sid < 0 ||
-	    event->sid == core->options.sid || accepted >= ZAB_EPOCH_MAX) {
+	    event->sid == core->options.sid || accepted < 0 ||
+	    accepted >= ZAB_EPOCH_MAX) {
 		zab_learner_close(core, event->slot, ZAB_WHY_PEER_PROTOCOL,
 				  out);
 		return;
@@ -128,21 +160,61 @@ on_info(struct zab_core *core, const struct zab_event *event,
 	close_older(core, event->slot, event->sid, out);
 	learner->station = ZAB_ST_INFO;
 	learner->sid = event->sid;
+	learner->accepted_epoch = accepted;
 	learner->is_observer = event->packet == QUORUM_OBSERVERINFO;
 	if (!learner->is_observer)
 		learner->seat = quorum_pair_seat(&core->pair, event->sid);
-	/* Every learner's promise raises the epoch, observers' too. */
-	if (lead->step == ZAB_LEAD_EPOCHS && accepted > lead->highest_accepted)
-		lead->highest_accepted = accepted;
-	if (lead->step >= ZAB_LEAD_ACKS)
-		send_epoch(core, event->slot, out);
-	else
-		zab_lead_advance(core, out);
-	/* It cannot follow in this epoch, for good: one voter less. A new epoch
-	 * above its promise costs one election. */
-	if (lead->step == ZAB_LEAD_ACTIVE && accepted > lead->epoch &&
-	    learner->seat.active != QUORUM_NO_SEAT)
-		zab_lead_yield(core, ZAB_WHY_VOTER_PROMISED, false, out);
+	if (learner->seat.active != QUORUM_NO_SEAT &&
+	    accepted > core->highest_heard)
+		core->highest_heard = accepted;
+	if (core->role == FLE_LEADING)
+		count_info(core, event->slot, out);
+}
+
+void
+zab_learners_take_over(struct zab_core *core, struct zab_actions *out)
+{
+	zab_learners_reseat(core);
+	for (uint32_t i = 0; i < ZAB_CONNS_MAX; i++) {
+		struct zab_learner *learner = &core->learner[i];
+
+		if (learner->station == ZAB_ST_FREE)
+			continue;
+		learner->deadline_ms = core->now_ms + patience_ms(core);
+		if (learner->accepted_epoch > core->lead.highest_accepted)
+			core->lead.highest_accepted = learner->accepted_epoch;
+	}
+	zab_lead_advance(core, out);
+}
+
+void
+zab_learners_close_all(struct zab_core *core, enum zab_reason why,
+		       struct zab_actions *out)
+{
+	zab_out_close(out, core->used_slots, why);
+	core->used_slots = 0;
+	memset(core->learner, 0, sizeof(core->learner));
+}
+
+void
+zab_learners_expire(struct zab_core *core, struct zab_actions *out)
+{
+	for (uint32_t i = 0; i < ZAB_CONNS_MAX; i++)
+		if (core->learner[i].station != ZAB_ST_FREE &&
+		    core->now_ms >= core->learner[i].deadline_ms)
+			zab_learner_close(core, i, ZAB_WHY_NOT_LEADING, out);
+}
+
+uint64_t
+zab_learners_expire_ms(const struct zab_core *core)
+{
+	uint64_t first = ZAB_NEVER;
+
+	for (uint32_t i = 0; i < ZAB_CONNS_MAX && core->used_slots; i++)
+		if (core->learner[i].station != ZAB_ST_FREE &&
+		    core->learner[i].deadline_ms < first)
+			first = core->learner[i].deadline_ms;
+	return first;
 }
 
 /* Does it know more than this leader did when it was elected? */
@@ -392,6 +464,13 @@ zab_learner_packet(struct zab_core *core, const struct zab_event *event,
 
 	if (learner->station == ZAB_ST_FREE)
 		return;
+	if (core->role != FLE_LEADING &&
+	    event->packet != QUORUM_FOLLOWERINFO &&
+	    event->packet != QUORUM_OBSERVERINFO) {
+		zab_learner_close(core, event->slot, ZAB_WHY_PEER_PROTOCOL,
+				  out);
+		return;
+	}
 	if (learner->station == ZAB_ST_ACTIVE)
 		learner->deadline_ms = core->now_ms + zab_sync_ms(core);
 	switch (event->packet) {

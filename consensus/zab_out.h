@@ -47,7 +47,7 @@ zab_out_send(struct zab_actions *out, uint64_t slots, enum quorum_type packet,
 	struct zab_action *action = zab_out(out, ZAB_DO_SEND);
 
 	action->slots = slots;
-	action->packet = packet;
+	action->packet = (int32_t)packet;
 	action->zxid = first;
 	action->zxid_last = last;
 	action->count = 1;

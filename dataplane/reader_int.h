@@ -45,7 +45,7 @@ struct conn {
 	uint8_t state; /* enum conn_state */
 	bool has_read_only_byte;
 	bool is_paused;
-	bool is_counting; /* a count is queued: nothing may overtake it */
+	bool is_counting;    /* a count is queued: nothing may overtake it */
 	bool must_detach;    /* the ZAB core is yet to hear it is gone */
 	bool is_overrun;     /* an event did not fit: to be closed */
 	bool is_held_back;   /* this batch: a frame could not be taken */

@@ -132,7 +132,8 @@ struct tcp_conn {
 	uint32_t snd_una, snd_nxt, snd_wnd, snd_end;
 	uint32_t rcv_nxt, rcv_adv, rcv_bytes, cwnd;
 	uint32_t ts_recent, last_ack_sent;
-	uint16_t flags, mss;
+	uint32_t flags; /* enum tcp_conn_flag */
+	uint16_t mss;
 	uint8_t state, snd_shift, rcv_shift, lists;
 	struct rte_mbuf *snd_head, *snd_tail, *snd_send;
 	/* identity and input */
@@ -148,7 +149,7 @@ struct tcp_conn {
 	uint32_t wheel_tick, wheel_next, wheel_prev;
 	uint32_t out_next, news_next;
 	/* rarely */
-	uint32_t ssthresh, recover, sacked, lost, again;
+	uint32_t ssthresh, recover, sacked, lost;
 	uint32_t snd_wl1, snd_wl2, iss, irs, snd_wnd_max;
 	uint32_t keepalive_ms, ooo_recent;
 	struct tcp_sack dsack;
@@ -156,7 +157,6 @@ struct tcp_conn {
 	uint8_t challenge_count, ack_segments;
 	uint16_t challenge_second;
 };
-/* 24 bytes are left so that IPv6 addresses fit into the promised 256. */
 _Static_assert(sizeof(struct tcp_conn) <= 256, "control block of four lines");
 
 struct tcp_listener {
@@ -182,6 +182,9 @@ struct tcp_core {
 	uint32_t tick;
 	uint32_t wheel[TCP_WHEEL_SLOTS];
 	struct tcp_listener listeners[TCP_LISTENERS_MAX];
+	/* A reserved segment that is not committed yet, and for whom. */
+	struct rte_mbuf *spare;
+	struct tcp_conn *spare_for;
 	struct rte_mbuf *tx[TCP_TX_QUEUE];
 	uint32_t tx_count;
 	uint16_t ip_id, port_next;
@@ -201,6 +204,24 @@ static inline bool
 tcp_seq_le(uint32_t a, uint32_t b)
 {
 	return (int32_t)(a - b) <= 0;
+}
+
+static inline bool
+tcp_has(const struct tcp_conn *conn, uint32_t flags)
+{
+	return (conn->flags & flags) != 0;
+}
+
+static inline void
+tcp_set(struct tcp_conn *conn, uint32_t flags)
+{
+	conn->flags |= flags;
+}
+
+static inline void
+tcp_clear(struct tcp_conn *conn, uint32_t flags)
+{
+	conn->flags &= ~flags;
 }
 
 static inline struct tcp_seg *

@@ -12,12 +12,15 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/time.h"
 #include "drivers/clock.h"
 #include "server/bg.h"
 #include "server/recovery.h"
 #include "server/words.h"
 
 #define CLIENT_TAG 1u
+/* What writing zeros may add to a start. */
+#define START_FILL_NS (250 * NS_PER_MS)
 /* Room for connections whose stream is gone and whose requests are not. */
 #define GHOST_FACTOR 2u
 /* Reqs of a reader; see server/core.c. */
@@ -88,6 +91,17 @@ durable_notify(void *arg)
 	lcore_doorbell(&server->core[server->core_count - 1].lcore);
 }
 
+/* The first file's zeros are written before the first record needs them, as
+ * far as a start may take (store/txlog.c, usable_bytes()). */
+static void
+fill_first_file(struct server *server)
+{
+	const uint64_t until_ns = clock_now_ns() + START_FILL_NS;
+
+	while (clock_now_ns() < until_ns && txlog_prepare(server->txlog))
+		continue;
+}
+
 static int
 make_log(struct server *server, struct server_error *error)
 {
@@ -107,6 +121,7 @@ make_log(struct server *server, struct server_error *error)
 	if (err != FAL_OK)
 		return explain(error, err, "cannot write the log in %s: %s",
 			       server->data_dir.log_dir, fal_err_str(err));
+	fill_first_file(server);
 	if (!config->fsync_enabled)
 		LOG_WARN("forceSync=no: acknowledged writes can be lost when "
 			 "the machine stops; a crash of this process alone "

@@ -213,7 +213,7 @@ collect(struct words_port *port)
 
 /* A portion for the client whose turn it is; false: it takes nothing now. */
 static bool
-send(struct words_port *port, uint64_t now_ns)
+send_text(struct words_port *port, uint64_t now_ns)
 {
 	struct job *job = job_list_pop(&port->sending);
 
@@ -275,7 +275,7 @@ words_port_poll(void *arg, uint64_t now_ns)
 	bool did_work = take_job(port);
 
 	did_work |= collect(port);
-	did_work |= send(port, now_ns);
+	did_work |= send_text(port, now_ns);
 	return did_work;
 }
 

@@ -46,7 +46,6 @@ check_options(const struct txlog_options *options, struct txlog *log)
 	const uint64_t prealloc = options->prealloc_bytes != 0
 					  ? options->prealloc_bytes
 					  : TXLOG_PREALLOC_DEFAULT;
-	uint64_t least;
 
 	log->entry_bytes_max = options->entry_bytes_max != 0
 				       ? options->entry_bytes_max
@@ -57,9 +56,11 @@ check_options(const struct txlog_options *options, struct txlog *log)
 	    window < ENTRIES_IN_WINDOW * (uint64_t)log->entry_bytes_max +
 			     2 * ROOM_SLACK)
 		return FAL_EINVAL;
-	least = (uint64_t)log->entry_bytes_max + ROOM_SLACK;
-	log->prealloc_bytes =
-		bits_align_up(prealloc > least ? prealloc : least, BLOCK);
+	log->least_bytes = bits_align_up(
+		(uint64_t)log->entry_bytes_max + ROOM_SLACK, BLOCK);
+	log->prealloc_bytes = prealloc > log->least_bytes
+				      ? bits_align_up(prealloc, BLOCK)
+				      : log->least_bytes;
 	return file_path(log->prealloc_path, options->dir, TXLOG_PREALLOC_NAME);
 }
 
@@ -234,6 +235,20 @@ txlog_reserve(struct txlog *log, uint32_t *room)
 	return txlog_at(log, head + HEAD_BYTES);
 }
 
+/*
+ * How much of the next file is used. Allocated storage that was never written
+ * costs a commit of the file system's journal with each block, milliseconds
+ * instead of a hundred microseconds. So a file whose zeros are not all written
+ * yet is used as far as they are, and the one behind it follows sooner.
+ */
+static uint64_t
+usable_bytes(const struct txlog *log)
+{
+	const uint64_t filled = bits_align_down(log->next_filled, BLOCK);
+
+	return filled >= log->least_bytes ? filled : log->prealloc_bytes;
+}
+
 /* Begins the next file in the window; the reserved entry moves with it. */
 static void
 begin_file(struct txlog *log, uint32_t bytes)
@@ -259,7 +274,7 @@ begin_file(struct txlog *log, uint32_t bytes)
 	log->mark_end = head;
 	log->mark_start = start;
 	log->file_start = start;
-	log->file_end = start + log->prealloc_bytes;
+	log->file_end = start + usable_bytes(log);
 	log->has_file = true;
 	log->has_next = false;
 	log->is_roll_wanted = false;

@@ -33,6 +33,7 @@ struct txlog {
 	struct disk *disk;
 	struct window window;
 	uint64_t prealloc_bytes;
+	uint64_t least_bytes; /* of a file: it holds the largest entry */
 	uint32_t entry_bytes_max;
 	uint32_t log_open_flags;
 	void (*durable_notify)(void *arg);

@@ -124,7 +124,8 @@ def compare(build, rounds, seconds, warm_seconds, cases=None):
 def synced_write(build, rounds, seconds):
     """One write at a time beside the floor of the same minute.
 
-    Returns [(floor, falconer, java)] by rounds.
+    The disk of a shared machine changes from second to second, so rounds are
+    many and short. Returns [(floor, falconer, java)] by rounds.
     """
     servers = {}
     out = []
@@ -138,7 +139,7 @@ def synced_write(build, rounds, seconds):
             floor = bench.run_floor(build, folder, seconds)
             out.append((floor,) + tuple(
                 bench.run_load(build, servers[kind], '--mix', 'set',
-                               '--seconds', seconds, '--warmup', 0.2)
+                               '--seconds', seconds, '--warmup', 0.05)
                 for kind in bench.KINDS))
         return out
     finally:
@@ -151,16 +152,28 @@ def floor_sum(floor):
     return floor['append']['p50'] + floor['echo_block']['p50']
 
 
+def floor_echo_append(round_):
+    return round_[0]['echo_append']['p50']
+
+
 def synced_table(rounds):
-    lines = ['| round | TCP echo | durable 4 KiB write | echo with the write '
-             'in it | Falconer setData | Java setData '
-             '| Falconer / (write + echo) | Java / (write + echo) |',
-             '|---|---|---|---|---|---|---|---|']
-    for i, (floor, falconer, java) in enumerate(rounds):
-        least = floor_sum(floor)
-        lines.append('| %d | %.1f | %.0f | %.0f | %.0f | %.0f | %.2f | %.2f |'
-                     % (i + 1, floor['echo_block']['p50'],
-                        floor['append']['p50'], floor['echo_append']['p50'],
-                        p50(falconer), p50(java), p50(falconer) / least,
-                        p50(java) / least))
+    """Medians over the rounds, and each round's own ratio to its floor."""
+    columns = [
+        ('TCP echo', lambda r: r[0]['echo_block']['p50']),
+        ('durable 4 KiB write', lambda r: r[0]['append']['p50']),
+        ('echo with the write in it', floor_echo_append),
+        ('Falconer setData', lambda r: p50(r[1])),
+        ('Java setData', lambda r: p50(r[2])),
+    ]
+    lines = ['| | median us | lowest-highest round | by (write + echo) '
+             '| by echo with the write in it |', '|---|---|---|---|---|']
+    for title, what in columns:
+        seen = [what(r) for r in rounds]
+        cells = [title, '%.0f' % statistics.median(seen),
+                 '%.0f-%.0f' % (min(seen), max(seen))]
+        for floor in (lambda r: floor_sum(r[0]), floor_echo_append):
+            ratios = [what(r) / floor(r) for r in rounds]
+            cells.append(show_ratio((statistics.median(ratios), min(ratios),
+                                     max(ratios))))
+        lines.append('| ' + ' | '.join(cells) + ' |')
     return lines

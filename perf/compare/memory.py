@@ -58,8 +58,11 @@ def fill(build, kind, nodes, value_bytes):
                      if 'bytes' in k or 'mem' in k},
         }
         if heap_before is not None:
-            result['heap_per_node'] = (java_heap(server) -
+            result['used_per_node'] = (java_heap(server) -
                                        heap_before) / nodes
+        elif 'falconer_tree_used_bytes' in numbers:
+            result['used_per_node'] = (numbers['falconer_tree_used_bytes'] /
+                                       numbers['znode_count'])
         return result
     finally:
         server.close()
@@ -71,12 +74,12 @@ def measure(build, nodes, value_bytes):
 
 def table(results):
     lines = ['| server | znodes | made/s | server CPU s | resident MB '
-             '| resident bytes/znode | heap bytes/znode |',
+             '| resident bytes/znode | used bytes/znode |',
              '|---|---|---|---|---|---|---|']
     for r in results:
-        heap = r.get('heap_per_node')
+        used = r.get('used_per_node')
         lines.append('| %s | %.0f | %.0f | %.1f | %.0f | %.0f | %s |' % (
             r['kind'], r['nodes'], r['rate'], r['server_cpu_seconds'],
             r['rss'] / 1e6, r['rss_per_node'],
-            '-' if heap is None else '%.0f' % heap))
+            '-' if used is None else '%.0f' % used))
     return lines

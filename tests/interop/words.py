@@ -210,12 +210,79 @@ def _(server, a, b):
             expect(word(server, name), golden_text(name), name)
 
 
+@SUITE.case('crst empties what cons shows')
+def _(server, a, b):
+    expect(word(server, 'crst'), golden_text('crst'), 'crst')
+    for line in word(server, 'cons').splitlines():
+        if 'sid=' not in line:
+            continue
+        expect(re.sub(r'(sid=0x|est=)\w+|^ .*\]', r'\1', line),
+               '(queued=0,recved=0,sent=0,sid=0x,lop=NA,est=,to=30000,'
+               'lzxid=0xffffffffffffffff,lresp=0,llat=0,minlat=0,avglat=0,'
+               'maxlat=0)', 'a connection after crst')
+
+
+@SUITE.case('hash lists the digest of every 128th zxid')
+def _(server, a, b):
+    while harness.ok(a.set('/flw', b'x')).zxid < 3 * 128:
+        pass
+    lines = word(server, 'hash').splitlines()
+    expect([x.split(': ')[0] for x in lines], ['80', '100', '180'], 'zxids')
+    digests = {x.split(': ')[1] for x in lines}
+    expect((len(digests), all(re.fullmatch(r'\d+', x) for x in digests)),
+           (3, True), 'digests')
+
+
+@SUITE.case('stmk takes any mask')
+def _(server, a, b):
+    for mask in (-5, 2**63 - 1, -2**63, 0, 306):
+        expect(server.four_letter(b'stmk' + struct.pack('>q', mask)),
+               b'%d' % mask, 'stmk')
+        expect(word(server, 'gtmk'), '%d' % mask, 'gtmk')
+
+
+@SUITE.case('long lists are whole')
+def _(server, a, b):
+    paths = {'/long/%05d/%s' % (i, 'x' * 60) for i in range(6000)}
+    paths.add('/' + 'y' * 300000)
+    for path in paths:
+        a.post(zkwire.EXISTS, path, True)
+    a.drain()
+    got = set()
+    for line in word(server, 'wchc').splitlines():
+        if line.startswith('0x'):
+            current = line
+        elif line and current == '0x%x' % a.session:
+            expect(line[1:] in got, False, 'twice')
+            got.add(line[1:])
+    expect(got >= paths, True, 'all paths in wchc')
+    tabs = 0
+    got = set()
+    for line in word(server, 'wchp').splitlines():
+        if line.startswith('\t'):
+            tabs += 1
+        elif line:
+            got.add(line)
+    expect(got >= paths and tabs >= len(got), True, 'all paths in wchp')
+    ephemerals = {'/flw/%04d-%s' % (i, 'e' * 100) for i in range(2000)}
+    for path in ephemerals:
+        b.post(zkwire.CREATE, path, b'', zkwire.OPEN, zkwire.EPHEMERAL)
+    b.drain()
+    dump = word(server, 'dump').splitlines()
+    expect({x[1:] for x in dump if x.startswith('\t/flw/0') or
+            x.startswith('\t/flw/1')}, ephemerals, 'ephemerals in dump')
+    expect('Sessions with Ephemerals (2):' in dump, True, 'their sessions')
+
+
 def not_whitelisted(kind):
     with harness.Server(kind, {'4lw.commands.whitelist': ' ruok , srvr'}) \
             as server:
         expect(server.four_letter('stat').decode(),
                golden_text('not-whitelisted').replace('ruok', 'stat'),
                'stat')
+        expect(server.four_letter('stmk').decode(),
+               golden_text('not-whitelisted').replace('ruok', 'stmk'),
+               'stmk without its argument')
         expect(server.four_letter('ruok'), b'imok', 'blank in the list')
     with harness.Server(kind, {'4lw.commands.whitelist': None}) as server:
         expect(server.four_letter('ruok').decode(),

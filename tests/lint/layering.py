@@ -34,7 +34,7 @@ BELOW = {
 
 # The faces of drivers/; every other header there is an implementation's.
 INTERFACES = {
-    'drivers/clock.h', 'drivers/disk.h', 'drivers/lcore.h',
+    'drivers/clock.h', 'drivers/disk.h', 'drivers/lcore.h', 'drivers/port.h',
     'drivers/stream.h', 'drivers/stream_address.h',
     'drivers/stream_limits.h',
 }

@@ -166,6 +166,9 @@ void rig_run(struct rig *rig, uint64_t for_ms);
 void rig_event(struct rig *rig, uint32_t index, struct zab_event *event);
 /* Proposes at a leader. False: it may not now. config: nullable. */
 bool rig_propose(struct rig *rig, uint32_t index, const struct quorum *config);
+/* As if the epoch had used up its zxids up to `counter`, all of it committed
+ * everywhere and in everybody's snapshot. Nothing may be proposed in it yet. */
+void rig_use_up_epoch(struct rig *rig, uint32_t leader, int64_t counter);
 /* The server that serves as leader of the highest epoch, or -1. */
 int rig_leader(const struct rig *rig);
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "consensus/zab_core.h"
 #include "tests/script/rig.h"
 #include "tests/script/rig_internal.h"
 
@@ -178,7 +179,6 @@ rig_start(struct rig *rig, uint32_t index)
 	struct zab_disk_state disk = {
 		.accepted_epoch = server->accepted_epoch,
 		.current_epoch = server->current_epoch,
-		.committed_zxid = server->log.floor_zxid,
 		.history = &history,
 		.active = &server->active,
 		.next = server->has_next ? &server->next : NULL,
@@ -645,6 +645,32 @@ rig_propose(struct rig *rig, uint32_t index, const struct quorum *config)
 	event.zxid = entry.zxid;
 	rig_event(rig, index, &event);
 	return true;
+}
+
+void
+rig_use_up_epoch(struct rig *rig, uint32_t leader, int64_t counter)
+{
+	const int64_t zxid =
+		zab_zxid(rig->server[leader].core->lead.epoch, counter);
+
+	/* Four thousand million steps would do the same. */
+	for (uint32_t i = 0; i < rig->count; i++) {
+		struct rig_server *server = &rig->server[i];
+		struct zab_core *core = server->core;
+
+		FAL_ASSERT(zab_epoch(core->history.last_zxid) <
+			   zab_epoch(zxid));
+		zab_history_init(&core->history, zxid);
+		core->durable_zxid = core->committed_zxid = zxid;
+		if (i == leader)
+			zab_acks_init(&core->lead.acks, zxid);
+		else
+			core->follow.acked_zxid = zxid;
+		memset(&server->log, 0, sizeof(server->log));
+		server->log.floor_zxid = zxid;
+		server->committed_zxid = zxid;
+	}
+	rig->committed.count = 0;
 }
 
 int

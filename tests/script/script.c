@@ -487,6 +487,18 @@ do_groups(struct run *run)
 		run->rig->server[i].active = *config;
 }
 
+/* Brings a leader that has proposed nothing to the end of its epoch, as if all
+ * transactions up to the last but two had been there before. */
+static void
+do_rollover(struct run *run)
+{
+	for (uint32_t i = 0; i < run->rig->count; i++)
+		if (!run->rig->server[i].is_up)
+			fail(run, "all must be up");
+	rig_use_up_epoch(run->rig, server_of(run, word(run, 1)),
+			 ZAB_COUNTER_MAX - 2);
+}
+
 /* Proposes and tells when it was published there. */
 static void
 do_delays(struct run *run)
@@ -554,6 +566,7 @@ static const struct {
 	{"run", do_run},
 	{"await", do_await},
 	{"propose", do_propose},
+	{"rollover", do_rollover},
 	{"reconfig", do_reconfig},
 	{"delays", do_delays},
 	{"sync", do_event},

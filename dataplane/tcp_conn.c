@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tcp_conn - the control blocks: allocation, look-up, lists of those with
+ * something to say.
+ *
+ * All blocks are allocated at start. The look-up table has twice as many slots
+ * as there are blocks, linear probing and removal by moving back, so it is
+ * never full and does not age. A block in the out or news list may be freed and
+ * used anew before its turn comes; then its new user is looked at once in vain.
+ */
+
+#include "dataplane/tcp_int.h"
+
+#include <stdlib.h>
+
+#include "base/bits.h"
+
+static uint32_t
+tcp_conn_hash(const struct tcp_core *core, uint32_t address,
+	      uint16_t remote_port, uint16_t local_port)
+{
+	uint32_t key[2] = {address, (uint32_t)remote_port << 16 | local_port};
+
+	return (uint32_t)hash_bytes(&core->hash_key, key, sizeof(key));
+}
+
+struct tcp_conn *
+tcp_conn_find(struct tcp_core *core, uint32_t address, uint16_t remote_port,
+	      uint16_t local_port)
+{
+	uint32_t at = tcp_conn_hash(core, address, remote_port, local_port) &
+		      core->table_mask;
+
+	while (core->table[at] != 0) {
+		struct tcp_conn *conn = &core->conns[core->table[at] - 1];
+
+		if (conn->remote_address == address &&
+		    conn->remote_port == remote_port &&
+		    conn->local_port == local_port)
+			return conn;
+		at = (at + 1) & core->table_mask;
+	}
+	return NULL;
+}
+
+static void
+tcp_conn_table_remove(struct tcp_core *core, const struct tcp_conn *conn)
+{
+	uint32_t mask = core->table_mask;
+	uint32_t index = tcp_index(core, conn) + 1;
+	uint32_t hole = conn->hash & mask;
+	uint32_t at;
+
+	while (core->table[hole] != index) {
+		if (core->table[hole] == 0)
+			return; /* taken out before */
+		hole = (hole + 1) & mask;
+	}
+	core->table[hole] = 0;
+	for (at = (hole + 1) & mask; core->table[at] != 0;
+	     at = (at + 1) & mask) {
+		uint32_t home = core->conns[core->table[at] - 1].hash & mask;
+
+		/* An entry moves unless its home lies behind the hole. */
+		if (((at - home) & mask) >= ((at - hole) & mask)) {
+			core->table[hole] = core->table[at];
+			core->table[at] = 0;
+			hole = at;
+		}
+	}
+}
+
+/* Ends the TIME-WAIT that ends first; a scan, only when all blocks are used. */
+static bool
+tcp_conn_recycle(struct tcp_core *core)
+{
+	struct tcp_conn *oldest = NULL;
+
+	for (uint32_t i = 0; i < core->config.conn_limit; i++) {
+		struct tcp_conn *conn = &core->conns[i];
+
+		if (conn->state == TCP_TIME_WAIT &&
+		    tcp_has(conn, TCP_ORPHAN) &&
+		    (oldest == NULL ||
+		     conn->life_deadline_ns < oldest->life_deadline_ns))
+			oldest = conn;
+	}
+	if (oldest != NULL)
+		tcp_conn_free(core, oldest);
+	return oldest != NULL;
+}
+
+/* Gives a block in the table, an orphan in state CLOSED; NULL: none left. */
+struct tcp_conn *
+tcp_conn_new(struct tcp_core *core, uint32_t address, uint16_t remote_port,
+	     uint16_t local_port)
+{
+	struct tcp_conn *conn;
+	uint32_t at, out_next, news_next;
+	uint8_t lists;
+
+	if (core->free_head == TCP_NONE && !tcp_conn_recycle(core))
+		return NULL;
+	conn = &core->conns[core->free_head];
+	core->free_head = conn->wheel_next;
+	out_next = conn->out_next;
+	news_next = conn->news_next;
+	lists = conn->lists;
+	memset(conn, 0, sizeof(*conn));
+	conn->out_next = out_next;
+	conn->news_next = news_next;
+	conn->lists = lists;
+	conn->state = TCP_CLOSED;
+	conn->flags = TCP_ORPHAN;
+	conn->remote_address = address;
+	conn->remote_port = remote_port;
+	conn->local_port = local_port;
+	conn->hash = tcp_conn_hash(core, address, remote_port, local_port);
+	conn->mss = TCP_MSS_DEFAULT;
+	conn->rto_us = TCP_RTO_FIRST_US;
+	conn->iss = tcp_syn_isn(core, address, remote_port, local_port);
+	conn->snd_una = conn->iss;
+	conn->snd_nxt = conn->iss;
+	conn->snd_end = conn->iss + 1;
+	for (at = conn->hash & core->table_mask; core->table[at] != 0;
+	     at = (at + 1) & core->table_mask)
+		;
+	core->table[at] = tcp_index(core, conn) + 1;
+	core->counters.conns++;
+	return conn;
+}
+
+static void
+tcp_conn_empty(struct tcp_core *core, struct tcp_conn *conn)
+{
+	if (tcp_has(conn, TCP_PASSIVE)) {
+		tcp_clear(conn, TCP_PASSIVE);
+		core->counters.half_open--;
+	}
+	tcp_timer_unlink(core, conn);
+	tcp_conn_table_remove(core, conn);
+	tcp_loss_drop(conn);
+	conn->tx_deadline_ns = 0;
+	conn->ack_deadline_ns = 0;
+	conn->life_deadline_ns = 0;
+}
+
+void
+tcp_conn_free(struct tcp_core *core, struct tcp_conn *conn)
+{
+	FAL_ASSERT(conn->state != TCP_FREE);
+	tcp_conn_empty(core, conn);
+	tcp_data_drop(conn);
+	conn->state = TCP_FREE;
+	conn->news = 0;
+	conn->flags = 0;
+	conn->wheel_next = core->free_head;
+	core->free_head = tcp_index(core, conn);
+	core->counters.conns--;
+}
+
+/* Ends a connection without a word to the peer. The user keeps its input and is
+ * told; a block without user is free at once. */
+void
+tcp_conn_end(struct tcp_core *core, struct tcp_conn *conn,
+	     enum tcp_reason reason)
+{
+	if (tcp_has(conn, TCP_ORPHAN)) {
+		tcp_conn_free(core, conn);
+		return;
+	}
+	tcp_conn_empty(core, conn);
+	conn->state = TCP_CLOSED;
+	conn->reason = (uint8_t)reason;
+	tcp_conn_news(core, conn, TCP_NEWS_FAILED);
+}
+
+void
+tcp_conn_news(struct tcp_core *core, struct tcp_conn *conn, uint32_t news)
+{
+	uint32_t index = tcp_index(core, conn);
+
+	if (tcp_has(conn, TCP_ORPHAN))
+		return;
+	conn->news = (uint8_t)(conn->news | news);
+	if ((conn->lists & TCP_IN_NEWS) != 0)
+		return;
+	conn->lists = (uint8_t)(conn->lists | TCP_IN_NEWS);
+	conn->news_next = TCP_NONE;
+	if (core->news_tail == TCP_NONE)
+		core->news_head = index;
+	else
+		core->conns[core->news_tail].news_next = index;
+	core->news_tail = index;
+}
+
+/* Puts a connection on the list of those tcp_flush() visits. */
+void
+tcp_conn_out(struct tcp_core *core, struct tcp_conn *conn)
+{
+	uint32_t index = tcp_index(core, conn);
+
+	if ((conn->lists & TCP_IN_OUT) != 0)
+		return;
+	conn->lists = (uint8_t)(conn->lists | TCP_IN_OUT);
+	conn->out_next = TCP_NONE;
+	if (core->out_tail == TCP_NONE)
+		core->out_head = index;
+	else
+		core->conns[core->out_tail].out_next = index;
+	core->out_tail = index;
+}
+
+/* The handshake is over: congestion control starts (RFC 6928: IW10). */
+void
+tcp_conn_establish(struct tcp_core *core, struct tcp_conn *conn)
+{
+	uint32_t mss = conn->mss;
+
+	if (tcp_has(conn, TCP_PASSIVE)) {
+		tcp_clear(conn, TCP_PASSIVE | TCP_ORPHAN);
+		core->counters.half_open--;
+		core->counters.accepts++;
+	}
+	conn->state = TCP_ESTABLISHED;
+	conn->backoff = 0;
+	conn->tx_deadline_ns = 0;
+	/* RFC 6298 5.7: a lost SYN leaves three seconds; ours stays at one. */
+	if (conn->srtt_us == 0)
+		conn->rto_us = TCP_RTO_FIRST_US;
+	conn->ssthresh = UINT32_MAX;
+	conn->cwnd = 10 * mss > 14600 ? (2 * mss > 14600 ? 2 * mss : 14600)
+				      : 10 * mss;
+	tcp_conn_news(core, conn, TCP_NEWS_OPENED);
+	tcp_conn_out(core, conn);
+}
+
+/* Settles the payload of a full segment, 0: the peer named no MSS. */
+void
+tcp_conn_mss(struct tcp_core *core, struct tcp_conn *conn, uint16_t offered)
+{
+	uint32_t mss = offered == 0 ? TCP_MSS_DEFAULT : offered;
+	uint32_t own =
+		core->config.port->mtu - TCP_IP_BYTES - TCP_HEADER_BYTES;
+	uint32_t room = rte_pktmbuf_data_room_size(core->config.pool) -
+			RTE_PKTMBUF_HEADROOM;
+
+	mss = mss < TCP_MSS_MIN ? TCP_MSS_MIN : mss;
+	mss = mss > own ? own : mss;
+	mss = mss > room ? room : mss;
+	/* RFC 6691: options come out of the segment, not on top. */
+	if (tcp_has(conn, TCP_HAS_TS))
+		mss -= 12;
+	conn->mss = (uint16_t)mss;
+}
+
+struct tcp_conn *
+tcp_next_news(struct tcp_core *core, uint32_t *news)
+{
+	while (core->news_head != TCP_NONE) {
+		struct tcp_conn *conn = &core->conns[core->news_head];
+
+		core->news_head = conn->news_next;
+		if (core->news_head == TCP_NONE)
+			core->news_tail = TCP_NONE;
+		conn->lists = (uint8_t)(conn->lists & ~TCP_IN_NEWS);
+		*news = conn->news;
+		conn->news = 0;
+		if (*news != 0 && conn->state != TCP_FREE)
+			return conn;
+	}
+	return NULL;
+}
+
+uint32_t
+tcp_index(const struct tcp_core *core, const struct tcp_conn *conn)
+{
+	return (uint32_t)(conn - core->conns);
+}
+
+uint32_t
+tcp_tag(const struct tcp_conn *conn)
+{
+	return conn->tag;
+}
+
+enum tcp_reason
+tcp_reason(const struct tcp_conn *conn)
+{
+	return (enum tcp_reason)conn->reason;
+}
+
+void
+tcp_peer(const struct tcp_conn *conn, uint32_t *address, uint16_t *port)
+{
+	*address = conn->remote_address;
+	*port = conn->remote_port;
+}
+
+uint32_t
+tcp_mss(const struct tcp_conn *conn)
+{
+	return conn->mss;
+}

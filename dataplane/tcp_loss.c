@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tcp_loss - what acknowledgements say about sent segments, and what silence
+ * says.
+ *
+ * Each sent segment carries its fate: SACKed, lost, sent again. Two byte sums,
+ * sacked and lost, are kept beside the list, so that
+ *
+ *   pipe = (snd_nxt - snd_una) - sacked - lost
+ *
+ * as in RFC 6675; a lost segment that is sent again leaves `lost`. Recovery
+ * begins when more than two segments' worth is SACKed above a hole, or with the
+ * third duplicate ack, and ends when what was sent at its beginning is
+ * acknowledged. Peers without SACK get RFC 6582 (NewReno): duplicate acks count
+ * as segments that left the network, a partial ack names the next lost one.
+ */
+
+#include "dataplane/tcp_int.h"
+
+uint32_t
+tcp_loss_pipe(const struct tcp_conn *conn)
+{
+	uint32_t flight = conn->snd_nxt - conn->snd_una;
+	uint32_t left = conn->sacked + conn->lost;
+
+	if (!tcp_has(conn, TCP_HAS_SACK) && tcp_has(conn, TCP_RECOVERY))
+		left += (uint32_t)conn->dupacks * conn->mss;
+	return flight > left ? flight - left : 0;
+}
+
+/* RFC 6298 section 2, in microseconds. */
+static void
+tcp_loss_rtt(struct tcp_core *core, struct tcp_conn *conn, uint64_t rtt_ns)
+{
+	uint32_t rtt_us = (uint32_t)(rtt_ns / NS_PER_US);
+	uint64_t rto_us;
+
+	if (rtt_us > TCP_RTO_MAX_US)
+		rtt_us = TCP_RTO_MAX_US;
+	if (rtt_us == 0)
+		rtt_us = 1;
+	if (conn->srtt_us == 0) {
+		conn->srtt_us = rtt_us;
+		conn->rttvar_us = rtt_us / 2;
+	} else {
+		uint32_t delta = conn->srtt_us > rtt_us
+					 ? conn->srtt_us - rtt_us
+					 : rtt_us - conn->srtt_us;
+
+		conn->rttvar_us = (3 * conn->rttvar_us + delta) / 4;
+		conn->srtt_us = (7 * conn->srtt_us + rtt_us) / 8;
+	}
+	rto_us = conn->srtt_us + 4ull * conn->rttvar_us;
+	if (rto_us < core->config.rto_min_ms * 1000ull)
+		rto_us = core->config.rto_min_ms * 1000ull;
+	conn->rto_us = rto_us > TCP_RTO_MAX_US ? TCP_RTO_MAX_US
+					       : (uint32_t)rto_us;
+}
+
+static void
+tcp_loss_uncount(struct tcp_conn *conn, const struct tcp_seg *seg,
+		 uint32_t bytes)
+{
+	if ((seg->flags & TCP_SEG_SACKED) != 0)
+		conn->sacked -= bytes;
+	if ((seg->flags & TCP_SEG_LOST) != 0)
+		conn->lost -= bytes;
+}
+
+/* Frees what `ack` covers; the RTT comes from the last whole segment that was
+ * sent once (Karn). */
+static void
+tcp_loss_pop(struct tcp_core *core, struct tcp_conn *conn, uint32_t ack)
+{
+	uint64_t sent_ns = 0;
+
+	while (conn->snd_head != conn->snd_send) {
+		struct rte_mbuf *mbuf = conn->snd_head;
+		struct tcp_seg *seg = tcp_seg_of(mbuf);
+		uint32_t bytes = ack - seg->seq;
+
+		if (!tcp_seq_lt(seg->seq, ack))
+			break;
+		if (bytes < seg->bytes) {
+			tcp_loss_uncount(conn, seg, bytes);
+			seg->seq = ack;
+			seg->offset = (uint16_t)(seg->offset + bytes);
+			seg->bytes = (uint16_t)(seg->bytes - bytes);
+			break;
+		}
+		tcp_loss_uncount(conn, seg, seg->bytes);
+		if ((seg->flags & (TCP_SEG_AGAIN | TCP_SEG_SACKED)) == 0)
+			sent_ns = seg->sent_ns;
+		conn->snd_head = seg->next;
+		if (conn->snd_head == NULL)
+			conn->snd_tail = NULL;
+		rte_pktmbuf_free(mbuf);
+	}
+	if (sent_ns != 0)
+		tcp_loss_rtt(core, conn, core->now_ns - sent_ns);
+}
+
+static void
+tcp_loss_mark(struct tcp_conn *conn, struct tcp_seg *seg)
+{
+	if ((seg->flags & (TCP_SEG_SACKED | TCP_SEG_LOST)) != 0)
+		return;
+	seg->flags |= TCP_SEG_LOST;
+	conn->lost += seg->bytes;
+}
+
+static void
+tcp_loss_mark_head(struct tcp_conn *conn)
+{
+	if (conn->snd_head != conn->snd_send)
+		tcp_loss_mark(conn, tcp_seg_of(conn->snd_head));
+	else if (tcp_has(conn, TCP_FIN_SENT))
+		tcp_set(conn, TCP_FIN_LOST);
+}
+
+static void
+tcp_loss_enter(struct tcp_core *core, struct tcp_conn *conn)
+{
+	uint32_t half = (conn->snd_nxt - conn->snd_una) / 2;
+
+	/* RFC 5681 (4) */
+	conn->ssthresh = half < 2u * conn->mss ? 2u * conn->mss : half;
+	conn->cwnd = conn->ssthresh;
+	conn->recover = conn->snd_nxt;
+	tcp_set(conn, TCP_RECOVERY);
+	core->counters.recoveries++;
+}
+
+/* RFC 5681 3.1 with byte counting (RFC 3465, L = 2). */
+static void
+tcp_loss_grow(struct tcp_conn *conn, uint32_t acked)
+{
+	uint32_t mss = conn->mss;
+
+	if (conn->cwnd < conn->ssthresh) {
+		conn->cwnd += acked > 2 * mss ? 2 * mss : acked;
+	} else {
+		uint64_t step = (uint64_t)mss * acked / conn->cwnd;
+
+		conn->cwnd += step == 0 ? 1 : (uint32_t)step;
+	}
+	if (conn->cwnd > 1u << 26)
+		conn->cwnd = 1u << 26;
+}
+
+static void
+tcp_loss_advance(struct tcp_core *core, struct tcp_conn *conn, uint32_t ack)
+{
+	uint32_t acked = ack - conn->snd_una;
+
+	tcp_loss_pop(core, conn, ack);
+	conn->snd_una = ack;
+	conn->dupacks = 0;
+	conn->backoff = 0;
+	if (tcp_has(conn, TCP_RECOVERY)) {
+		if (tcp_seq_le(conn->recover, ack)) {
+			if (!tcp_has(conn, TCP_LOSS))
+				conn->cwnd = conn->ssthresh;
+			tcp_clear(conn, TCP_RECOVERY | TCP_LOSS);
+		} else if (tcp_has(conn, TCP_LOSS)) {
+			tcp_loss_grow(conn, acked);
+		} else if (!tcp_has(conn, TCP_HAS_SACK)) {
+			tcp_loss_mark_head(conn);
+		}
+	} else {
+		tcp_loss_grow(conn, acked);
+	}
+	/* RFC 6298 (5.2), (5.3) */
+	conn->tx_deadline_ns = 0;
+	if (conn->snd_una != conn->snd_nxt)
+		conn->tx_deadline_ns =
+			core->now_ns + (uint64_t)conn->rto_us * NS_PER_US;
+	tcp_timer_arm(core, conn);
+	tcp_conn_news(core, conn, TCP_NEWS_ROOM);
+}
+
+/* Marks whole segments inside a block that lies in what was sent. */
+static void
+tcp_loss_sack(struct tcp_conn *conn, const struct tcp_sack *sack)
+{
+	struct rte_mbuf *mbuf;
+
+	if (!tcp_seq_lt(sack->left, sack->right) ||
+	    !tcp_seq_lt(conn->snd_una, sack->left) ||
+	    !tcp_seq_le(sack->right, conn->snd_nxt))
+		return; /* D-SACK or nonsense */
+	for (mbuf = conn->snd_head; mbuf != conn->snd_send;
+	     mbuf = tcp_seg_of(mbuf)->next) {
+		struct tcp_seg *seg = tcp_seg_of(mbuf);
+
+		if (!tcp_seq_lt(seg->seq, sack->right))
+			return;
+		if (tcp_seq_lt(seg->seq, sack->left) ||
+		    tcp_seq_lt(sack->right, seg->seq + seg->bytes) ||
+		    (seg->flags & TCP_SEG_SACKED) != 0)
+			continue;
+		tcp_loss_uncount(conn, seg, seg->bytes);
+		seg->flags = (uint8_t)((seg->flags | TCP_SEG_SACKED) &
+				       ~TCP_SEG_LOST);
+		conn->sacked += seg->bytes;
+	}
+}
+
+/* RFC 6675 IsLost() by bytes: more than two segments are SACKed above. */
+static void
+tcp_loss_holes(struct tcp_conn *conn)
+{
+	uint32_t above = conn->sacked;
+	struct rte_mbuf *mbuf;
+
+	for (mbuf = conn->snd_head; mbuf != conn->snd_send && above > 0;
+	     mbuf = tcp_seg_of(mbuf)->next) {
+		struct tcp_seg *seg = tcp_seg_of(mbuf);
+
+		if ((seg->flags & TCP_SEG_SACKED) != 0)
+			above -= seg->bytes;
+		else if ((seg->flags & TCP_SEG_AGAIN) == 0 &&
+			 above > 2u * conn->mss)
+			tcp_loss_mark(conn, seg);
+	}
+}
+
+static bool
+tcp_loss_is_duplicate(const struct tcp_conn *conn,
+		      const struct tcp_packet *packet)
+{
+	return packet->ack == conn->snd_una && conn->snd_nxt != conn->snd_una &&
+	       packet->bytes == 0 && (packet->flags & TCP_FIN) == 0 &&
+	       (packet->options.sack_count > 0 ||
+		(uint32_t)packet->window << conn->snd_shift == conn->snd_wnd);
+}
+
+/* Takes an acceptable ack; called before the window is updated. */
+void
+tcp_loss_ack(struct tcp_core *core, struct tcp_conn *conn,
+	     const struct tcp_packet *packet)
+{
+	if (tcp_seq_lt(conn->snd_una, packet->ack)) {
+		tcp_loss_advance(core, conn, packet->ack);
+	} else if (tcp_loss_is_duplicate(conn, packet)) {
+		if (conn->dupacks < UINT8_MAX)
+			conn->dupacks++;
+		if (conn->dupacks == 3 && !tcp_has(conn, TCP_RECOVERY)) {
+			tcp_loss_mark_head(conn);
+			tcp_loss_enter(core, conn);
+		}
+	}
+	if (tcp_has(conn, TCP_HAS_SACK) && packet->options.sack_count > 0) {
+		for (uint32_t i = 0; i < packet->options.sack_count; i++)
+			tcp_loss_sack(conn, &packet->options.sacks[i]);
+		tcp_loss_holes(conn);
+		if (conn->lost > 0 && !tcp_has(conn, TCP_RECOVERY))
+			tcp_loss_enter(core, conn);
+	}
+	if (conn->lost > 0 || conn->snd_send != NULL ||
+	    tcp_has(conn, TCP_FIN_QUEUED))
+		tcp_conn_out(core, conn);
+}
+
+static void
+tcp_loss_syn_timeout(struct tcp_core *core, struct tcp_conn *conn)
+{
+	if (!tcp_has(conn, TCP_SYN_DUE) &&
+	    ++conn->backoff >= TCP_SYN_TRIES_MAX) {
+		core->counters.timed_out++;
+		tcp_conn_end(core, conn, TCP_REASON_TIMED_OUT);
+		return;
+	}
+	tcp_set(conn, TCP_SYN_DUE);
+	tcp_conn_out(core, conn);
+}
+
+static void
+tcp_loss_all(struct tcp_core *core, struct tcp_conn *conn)
+{
+	uint32_t half = (conn->snd_nxt - conn->snd_una) / 2;
+	struct rte_mbuf *mbuf;
+
+	core->counters.rto_timeouts++;
+	/* RFC 5681 (4): only the first timeout of a segment halves. */
+	if (conn->backoff == 1)
+		conn->ssthresh = half < 2u * conn->mss ? 2u * conn->mss : half;
+	conn->cwnd = conn->mss;
+	conn->dupacks = 0;
+	conn->recover = conn->snd_nxt;
+	tcp_set(conn, TCP_RECOVERY | TCP_LOSS);
+	/* RFC 2018 section 8: the receiver may have dropped what it SACKed. */
+	conn->sacked = 0;
+	conn->lost = 0;
+	for (mbuf = conn->snd_head; mbuf != conn->snd_send;
+	     mbuf = tcp_seg_of(mbuf)->next) {
+		struct tcp_seg *seg = tcp_seg_of(mbuf);
+
+		seg->flags = TCP_SEG_AGAIN;
+		tcp_loss_mark(conn, seg);
+	}
+	if (tcp_has(conn, TCP_FIN_SENT))
+		tcp_set(conn, TCP_FIN_LOST);
+	/* The next hop may have got another card: ask anew. */
+	arp_resolve(core, conn->remote_address, conn->mac);
+}
+
+/* The tx deadline has passed. */
+void
+tcp_loss_timeout(struct tcp_core *core, struct tcp_conn *conn)
+{
+	conn->tx_deadline_ns = 0;
+	if (conn->state <= TCP_SYN_RECEIVED) {
+		tcp_loss_syn_timeout(core, conn);
+		return;
+	}
+	conn->backoff++;
+	if (conn->snd_una != conn->snd_nxt) {
+		if (conn->backoff > TCP_RETRIES_MAX) {
+			core->counters.timed_out++;
+			tcp_out_reset(core, conn);
+			tcp_conn_end(core, conn, TCP_REASON_TIMED_OUT);
+			return;
+		}
+		tcp_loss_all(core, conn);
+	} else {
+		/* RFC 9293 3.8.6.1: a closed window is probed for ever, as long
+		 * as the probes are answered. */
+		if (++conn->probes > TCP_RETRIES_MAX) {
+			core->counters.timed_out++;
+			tcp_out_reset(core, conn);
+			tcp_conn_end(core, conn, TCP_REASON_TIMED_OUT);
+			return;
+		}
+		if (conn->backoff > 10)
+			conn->backoff = 10;
+		tcp_set(conn, TCP_PROBE_DUE);
+	}
+	tcp_conn_out(core, conn);
+}
+
+/* Frees the output. */
+void
+tcp_loss_drop(struct tcp_conn *conn)
+{
+	while (conn->snd_head != NULL) {
+		struct rte_mbuf *mbuf = conn->snd_head;
+
+		conn->snd_head = tcp_seg_of(mbuf)->next;
+		rte_pktmbuf_free(mbuf);
+	}
+	conn->snd_tail = NULL;
+	conn->snd_send = NULL;
+	conn->sacked = 0;
+	conn->lost = 0;
+}

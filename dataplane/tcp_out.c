@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tcp_out - what a connection sends when its turn in tcp_flush() comes.
+ *
+ * Order: a due SYN; what is marked lost, as far as the congestion window
+ * permits; new data; FIN; and if none of these carried it, the ack. So replies
+ * of one loop iteration share segments, acks ride on them, and several acks
+ * collapse into one. There is no Nagle timer (RFC 9293 3.7.4 permits that).
+ */
+
+#include "dataplane/tcp_int.h"
+
+/* Bytes to promise the peer. The right edge never moves left, and moves right
+ * by two segments or half the buffer at least (RFC 9293 3.8.6.2.2). */
+uint32_t
+tcp_out_window(const struct tcp_core *core, const struct tcp_conn *conn)
+{
+	uint32_t limit = core->config.window_bytes;
+	uint32_t promised = 0;
+	uint32_t space = 0;
+	uint32_t step = 2u * conn->mss;
+
+	if (conn->rcv_shift == 0 && limit > 65535)
+		limit = 65535;
+	if (tcp_seq_lt(conn->rcv_nxt, conn->rcv_adv))
+		promised = conn->rcv_adv - conn->rcv_nxt;
+	if (limit > conn->rcv_bytes)
+		space = limit - conn->rcv_bytes;
+	step = step > limit / 2 ? limit / 2 : step;
+	return space < promised + step ? promised : space;
+}
+
+static uint16_t
+tcp_out_window_field(struct tcp_core *core, struct tcp_conn *conn, bool is_syn)
+{
+	uint32_t window = tcp_out_window(core, conn);
+	uint32_t shift = is_syn ? 0 : conn->rcv_shift;
+	uint32_t field = (window + (1u << shift) - 1) >> shift;
+
+	if (field > 65535)
+		field = 65535;
+	conn->rcv_adv = conn->rcv_nxt + (field << shift);
+	return (uint16_t)field;
+}
+
+static uint32_t
+tcp_out_ts(const struct tcp_core *core)
+{
+	return (uint32_t)(core->now_ns / NS_PER_MS);
+}
+
+static uint32_t
+tcp_out_options(struct tcp_core *core, struct tcp_conn *conn, uint32_t flags,
+		uint32_t payload_bytes, uint8_t *at)
+{
+	bool has_ts = tcp_has(conn, TCP_HAS_TS);
+	struct tcp_sack sacks[TCP_SACKS_MAX];
+	uint32_t count = 0;
+
+	if ((flags & TCP_SYN) != 0)
+		return tcp_opt_write_syn(
+			at,
+			(uint16_t)(core->config.port->mtu - TCP_IP_BYTES -
+				   TCP_HEADER_BYTES),
+			conn->rcv_shift != 0, tcp_has(conn, TCP_HAS_SACK),
+			has_ts, tcp_out_ts(core), conn->ts_recent);
+	if (tcp_has(conn, TCP_HAS_SACK))
+		count = tcp_data_sacks(conn, sacks, has_ts ? 3 : 4);
+	/* A full segment has no room for what is reported. */
+	if (payload_bytes + 4 + 8 * count > conn->mss)
+		count = 0;
+	if (count > 0)
+		tcp_clear(conn, TCP_DSACK);
+	return tcp_opt_write(at, has_ts, tcp_out_ts(core), conn->ts_recent,
+			     sacks, count);
+}
+
+static void
+tcp_out_checksum(const struct tcp_core *core, uint8_t *tcp, uint32_t bytes,
+		 uint32_t destination)
+{
+	uint8_t pseudo[12];
+
+	be_store32(pseudo, core->config.address);
+	be_store32(pseudo + 4, destination);
+	be_store16(pseudo + 8, 6);
+	be_store16(pseudo + 10, (uint16_t)bytes);
+	be_store16(tcp + 16, 0);
+	be_store16(tcp + 16, ip_fold(ip_sum(ip_sum(0, pseudo, 12), tcp,
+					    bytes)));
+}
+
+/* Writes headers before the payload that mbuf holds and pushes it, given. */
+static bool
+tcp_out_frame(struct tcp_core *core, struct tcp_conn *conn,
+	      struct rte_mbuf *mbuf, uint32_t seq, uint32_t flags)
+{
+	uint8_t options[TCP_OPTIONS_MAX];
+	uint32_t payload = mbuf->data_len;
+	uint32_t option_bytes =
+		tcp_out_options(core, conn, flags, payload, options);
+	uint32_t tcp_bytes = TCP_HEADER_BYTES + option_bytes + payload;
+	uint8_t *at = (uint8_t *)rte_pktmbuf_prepend(
+		mbuf, (uint16_t)(TCP_ETHER_BYTES + TCP_IP_BYTES +
+				 TCP_HEADER_BYTES + option_bytes));
+	uint8_t *tcp;
+
+	FAL_ASSERT(at != NULL);
+	tcp = at + TCP_ETHER_BYTES + TCP_IP_BYTES;
+	ip_out_ether(core, at, conn->mac, 0x0800);
+	ip_out_header(core, at + TCP_ETHER_BYTES, conn->remote_address, 6,
+		      tcp_bytes);
+	be_store16(tcp, conn->local_port);
+	be_store16(tcp + 2, conn->remote_port);
+	be_store32(tcp + 4, seq);
+	be_store32(tcp + 8, (flags & TCP_ACK) != 0 ? conn->rcv_nxt : 0);
+	tcp[12] = (uint8_t)((TCP_HEADER_BYTES + option_bytes) << 2);
+	tcp[13] = (uint8_t)flags;
+	be_store16(tcp + 14, (flags & TCP_RST) != 0
+				     ? 0
+				     : tcp_out_window_field(
+					       core, conn,
+					       (flags & TCP_SYN) != 0));
+	be_store16(tcp + 18, 0);
+	memcpy(tcp + TCP_HEADER_BYTES, options, option_bytes);
+	tcp_out_checksum(core, tcp, tcp_bytes, conn->remote_address);
+	if ((flags & TCP_ACK) != 0) {
+		conn->last_ack_sent = conn->rcv_nxt;
+		conn->ack_deadline_ns = 0;
+		conn->ack_segments = 0;
+		tcp_clear(conn, TCP_ACK_NOW);
+	}
+	return ip_out_push(core, mbuf);
+}
+
+/* Sends a segment without payload. */
+static bool
+tcp_out_empty(struct tcp_core *core, struct tcp_conn *conn, uint32_t seq,
+	      uint32_t flags)
+{
+	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(core->config.pool);
+
+	if (mbuf == NULL) {
+		core->counters.tx_no_mbuf++;
+		return false;
+	}
+	return tcp_out_frame(core, conn, mbuf, seq, flags);
+}
+
+/* Sends a queued segment; false: the driver still holds it or takes no more. */
+static bool
+tcp_out_segment(struct tcp_core *core, struct tcp_conn *conn,
+		struct rte_mbuf *mbuf)
+{
+	struct tcp_seg *seg = tcp_seg_of(mbuf);
+	uint32_t flags = TCP_ACK;
+
+	if (rte_mbuf_refcnt_read(mbuf) != 1)
+		return false;
+	mbuf->data_off = seg->offset;
+	mbuf->data_len = seg->bytes;
+	mbuf->pkt_len = seg->bytes;
+	if (seg->next == NULL)
+		flags |= TCP_PSH;
+	rte_mbuf_refcnt_update(mbuf, 1);
+	if (!tcp_out_frame(core, conn, mbuf, seg->seq, flags))
+		return false;
+	seg->sent_ns = core->now_ns;
+	return true;
+}
+
+/* Cuts a queued segment so that `bytes` stay in it. */
+static bool
+tcp_out_split(struct tcp_core *core, struct tcp_conn *conn,
+	      struct rte_mbuf *mbuf, uint32_t bytes)
+{
+	struct tcp_seg *seg = tcp_seg_of(mbuf);
+	struct rte_mbuf *rest = rte_pktmbuf_alloc(core->config.pool);
+	struct tcp_seg *rest_seg;
+
+	FAL_ASSERT(bytes > 0 && bytes < seg->bytes);
+	if (rest == NULL) {
+		core->counters.tx_no_mbuf++;
+		return false;
+	}
+	rest_seg = tcp_seg_of(rest);
+	*rest_seg = *seg;
+	rest_seg->seq = seg->seq + bytes;
+	rest_seg->bytes = (uint16_t)(seg->bytes - bytes);
+	rest_seg->offset = RTE_PKTMBUF_HEADROOM;
+	memcpy((uint8_t *)rest->buf_addr + rest_seg->offset,
+	       (uint8_t *)mbuf->buf_addr + seg->offset + bytes,
+	       rest_seg->bytes);
+	seg->bytes = (uint16_t)bytes;
+	seg->next = rest;
+	if (conn->snd_tail == mbuf)
+		conn->snd_tail = rest;
+	return true;
+}
+
+static bool
+tcp_out_has_mac(struct tcp_core *core, struct tcp_conn *conn)
+{
+	if (!tcp_has(conn, TCP_HAS_MAC) &&
+	    arp_resolve(core, conn->remote_address, conn->mac))
+		tcp_set(conn, TCP_HAS_MAC);
+	return tcp_has(conn, TCP_HAS_MAC);
+}
+
+static void
+tcp_out_syn(struct tcp_core *core, struct tcp_conn *conn)
+{
+	uint64_t rto_ns = (uint64_t)conn->rto_us * NS_PER_US;
+
+	if (!tcp_out_has_mac(core, conn)) {
+		/* Three seconds for the neighbour to answer. */
+		if (++conn->probes > 150) {
+			tcp_conn_end(core, conn, TCP_REASON_UNREACHABLE);
+			return;
+		}
+		conn->tx_deadline_ns = core->now_ns + 20 * NS_PER_MS;
+		tcp_timer_arm(core, conn);
+		return;
+	}
+	tcp_clear(conn, TCP_SYN_DUE);
+	tcp_out_empty(core, conn, conn->iss,
+		      conn->state == TCP_SYN_SENT ? TCP_SYN
+						  : TCP_SYN | TCP_ACK);
+	conn->snd_nxt = conn->iss + 1;
+	conn->tx_deadline_ns = core->now_ns + (rto_ns << conn->backoff);
+	tcp_timer_arm(core, conn);
+}
+
+static void
+tcp_out_again(struct tcp_core *core, struct tcp_conn *conn)
+{
+	struct rte_mbuf *mbuf = conn->snd_head;
+
+	while (conn->lost > 0 && mbuf != NULL && mbuf != conn->snd_send) {
+		struct tcp_seg *seg = tcp_seg_of(mbuf);
+		uint32_t pipe = tcp_loss_pipe(conn);
+
+		if ((seg->flags & TCP_SEG_LOST) != 0) {
+			if (pipe > 0 && pipe + seg->bytes > conn->cwnd)
+				return;
+			/* The path may have shrunk since (RFC 1191). */
+			if (seg->bytes > conn->mss &&
+			    !tcp_out_split(core, conn, mbuf, conn->mss))
+				return;
+			if (!tcp_out_segment(core, conn, mbuf)) {
+				tcp_conn_out(core, conn);
+				return;
+			}
+			core->counters.retransmits++;
+			conn->lost -= seg->bytes;
+			seg->flags = (uint8_t)((seg->flags | TCP_SEG_AGAIN) &
+					       ~TCP_SEG_LOST);
+		}
+		mbuf = seg->next;
+	}
+}
+
+/* How much of the first unsent segment may go now; 0: none. */
+static uint32_t
+tcp_out_permitted(const struct tcp_conn *conn, const struct tcp_seg *seg)
+{
+	uint32_t pipe = tcp_loss_pipe(conn);
+	uint32_t edge = conn->snd_una + conn->snd_wnd;
+	uint32_t usable = 0;
+	uint32_t bytes = seg->bytes > conn->mss ? conn->mss : seg->bytes;
+
+	if (pipe > 0 && pipe + bytes > conn->cwnd)
+		return 0;
+	if (tcp_seq_lt(seg->seq, edge))
+		usable = edge - seg->seq;
+	if (usable >= bytes)
+		return bytes;
+	/* RFC 9293 3.8.6.2.1: a part only if it is half of the largest window
+	 * seen, or the persist timer has fired. */
+	if (conn->snd_una != conn->snd_nxt)
+		return 0;
+	if (usable < conn->snd_wnd_max / 2 && conn->probes == 0)
+		return 0;
+	return usable;
+}
+
+static void
+tcp_out_new(struct tcp_core *core, struct tcp_conn *conn)
+{
+	for (uint32_t i = 0; conn->snd_send != NULL; i++) {
+		struct rte_mbuf *mbuf = conn->snd_send;
+		struct tcp_seg *seg = tcp_seg_of(mbuf);
+		uint32_t bytes = tcp_out_permitted(conn, seg);
+
+		if (bytes == 0)
+			return;
+		/* Others shall have their turn: the rest in the next loop. */
+		if (i == 64) {
+			tcp_conn_out(core, conn);
+			return;
+		}
+		if (bytes < seg->bytes &&
+		    !tcp_out_split(core, conn, mbuf, bytes))
+			return;
+		if (!tcp_out_segment(core, conn, mbuf)) {
+			tcp_conn_out(core, conn);
+			return;
+		}
+		if (conn->snd_una == conn->snd_nxt)
+			conn->tx_deadline_ns = 0; /* was the persist timer */
+		conn->snd_nxt = seg->seq + seg->bytes;
+		conn->snd_send = seg->next;
+	}
+}
+
+static void
+tcp_out_fin(struct tcp_core *core, struct tcp_conn *conn)
+{
+	bool is_first = !tcp_has(conn, TCP_FIN_SENT);
+
+	if (!tcp_has(conn, TCP_FIN_QUEUED) || conn->snd_send != NULL)
+		return;
+	if (!is_first && !tcp_has(conn, TCP_FIN_LOST))
+		return;
+	if (is_first && conn->snd_una != conn->snd_nxt &&
+	    !tcp_seq_lt(conn->snd_end, conn->snd_una + conn->snd_wnd))
+		return;
+	if (!tcp_out_empty(core, conn, conn->snd_end, TCP_FIN | TCP_ACK)) {
+		tcp_conn_out(core, conn);
+		return;
+	}
+	tcp_clear(conn, TCP_FIN_LOST);
+	tcp_set(conn, TCP_FIN_SENT);
+	if (!is_first)
+		return;
+	if (conn->snd_una == conn->snd_nxt)
+		conn->tx_deadline_ns = 0;
+	conn->snd_nxt = conn->snd_end + 1;
+	conn->state = conn->state == TCP_CLOSE_WAIT ? TCP_LAST_ACK
+						    : TCP_FIN_WAIT_1;
+}
+
+static void
+tcp_out_arm(struct tcp_core *core, struct tcp_conn *conn)
+{
+	bool has_unsent =
+		conn->snd_send != NULL ||
+		(tcp_has(conn, TCP_FIN_QUEUED) && !tcp_has(conn, TCP_FIN_SENT));
+	uint64_t wait_us = (uint64_t)conn->rto_us
+			   << (conn->backoff > 10 ? 10 : conn->backoff);
+
+	if (conn->snd_una == conn->snd_nxt && !has_unsent) {
+		conn->tx_deadline_ns = 0;
+	} else if (conn->tx_deadline_ns == 0) {
+		if (wait_us > 6 * (uint64_t)TCP_RTO_MAX_US)
+			wait_us = 6 * (uint64_t)TCP_RTO_MAX_US;
+		if (conn->snd_una != conn->snd_nxt && wait_us > TCP_RTO_MAX_US)
+			wait_us = TCP_RTO_MAX_US;
+		conn->tx_deadline_ns = core->now_ns + wait_us * NS_PER_US;
+	}
+	tcp_timer_arm(core, conn);
+}
+
+void
+tcp_out(struct tcp_core *core, struct tcp_conn *conn)
+{
+	if (conn->state <= TCP_CLOSED)
+		return;
+	if (tcp_has(conn, TCP_SYN_DUE)) {
+		tcp_out_syn(core, conn);
+		return;
+	}
+	if (conn->state <= TCP_SYN_RECEIVED)
+		return;
+	if (tcp_has(conn, TCP_PROBE_DUE)) {
+		/* One byte below what the peer expects makes it answer. */
+		tcp_clear(conn, TCP_PROBE_DUE);
+		core->counters.probes++;
+		tcp_out_empty(core, conn, conn->snd_una - 1, TCP_ACK);
+	}
+	if (conn->state != TCP_TIME_WAIT) {
+		tcp_out_again(core, conn);
+		tcp_out_new(core, conn);
+		tcp_out_fin(core, conn);
+	}
+	if (tcp_has(conn, TCP_ACK_NOW))
+		tcp_out_empty(core, conn, conn->snd_nxt, TCP_ACK);
+	if (conn->state != TCP_TIME_WAIT)
+		tcp_out_arm(core, conn);
+}
+
+/* RST on a connection we give up. */
+void
+tcp_out_reset(struct tcp_core *core, struct tcp_conn *conn)
+{
+	if (conn->state <= TCP_SYN_SENT || !tcp_has(conn, TCP_HAS_MAC))
+		return;
+	core->counters.resets_sent++;
+	tcp_out_empty(core, conn, conn->snd_nxt, TCP_RST | TCP_ACK);
+}
+
+/* RST to a segment that belongs to no connection (RFC 9293 3.5.2, group 1). */
+void
+tcp_out_refuse(struct tcp_core *core, const struct tcp_packet *packet)
+{
+	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(core->config.pool);
+	uint32_t end = packet->seq + packet->bytes +
+		       ((packet->flags & TCP_SYN) != 0) +
+		       ((packet->flags & TCP_FIN) != 0);
+	bool has_ack = (packet->flags & TCP_ACK) != 0;
+	uint8_t *at, *tcp;
+
+	if (mbuf == NULL) {
+		core->counters.tx_no_mbuf++;
+		return;
+	}
+	core->counters.resets_sent++;
+	at = (uint8_t *)rte_pktmbuf_append(
+		mbuf, TCP_ETHER_BYTES + TCP_IP_BYTES + TCP_HEADER_BYTES);
+	FAL_ASSERT(at != NULL);
+	tcp = at + TCP_ETHER_BYTES + TCP_IP_BYTES;
+	memset(tcp, 0, TCP_HEADER_BYTES);
+	ip_out_ether(core, at, packet->mac, 0x0800);
+	ip_out_header(core, at + TCP_ETHER_BYTES, packet->source, 6,
+		      TCP_HEADER_BYTES);
+	be_store16(tcp, packet->destination_port);
+	be_store16(tcp + 2, packet->source_port);
+	be_store32(tcp + 4, has_ack ? packet->ack : 0);
+	be_store32(tcp + 8, has_ack ? 0 : end);
+	tcp[12] = TCP_HEADER_BYTES << 2;
+	tcp[13] = (uint8_t)(has_ack ? TCP_RST : TCP_RST | TCP_ACK);
+	tcp_out_checksum(core, tcp, TCP_HEADER_BYTES, packet->source);
+	ip_out_push(core, mbuf);
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tcp_syn - opening: listeners, initial sequence numbers, active opens.
+ *
+ * The initial sequence number is a 4 us clock plus SipHash-2-4 of the
+ * connection's name under a secret (RFC 6528), so one connection's numbers say
+ * nothing about another's and a new incarnation starts above the old one.
+ * Local ports of active opens are taken in turn from a start that depends on
+ * the secret and the destination (RFC 6056, algorithm 3).
+ *
+ * A SYN for a listener takes a block in SYN_RECEIVED, which belongs to nobody
+ * until the handshake ends. Above half_open_limit SYNs are dropped, so a flood
+ * cannot take all blocks from those that are connected.
+ */
+
+#include "dataplane/tcp_int.h"
+
+static inline uint64_t
+tcp_syn_rotate(uint64_t v, uint32_t by)
+{
+	return v << by | v >> (64 - by);
+}
+
+static void
+tcp_syn_sip_round(uint64_t v[4])
+{
+	v[0] += v[1];
+	v[1] = tcp_syn_rotate(v[1], 13) ^ v[0];
+	v[0] = tcp_syn_rotate(v[0], 32);
+	v[2] += v[3];
+	v[3] = tcp_syn_rotate(v[3], 16) ^ v[2];
+	v[0] += v[3];
+	v[3] = tcp_syn_rotate(v[3], 21) ^ v[0];
+	v[2] += v[1];
+	v[1] = tcp_syn_rotate(v[1], 17) ^ v[2];
+	v[2] = tcp_syn_rotate(v[2], 32);
+}
+
+/* SipHash-2-4 of 8 bytes (one word and the length block). */
+static uint64_t
+tcp_syn_sip(const uint8_t secret[16], uint64_t word)
+{
+	uint64_t k0 = be_load64(secret);
+	uint64_t k1 = be_load64(secret + 8);
+	uint64_t blocks[2] = {word, 8ull << 56};
+	uint64_t v[4] = {
+		k0 ^ 0x736f6d6570736575ull,
+		k1 ^ 0x646f72616e646f6dull,
+		k0 ^ 0x6c7967656e657261ull,
+		k1 ^ 0x7465646279746573ull,
+	};
+
+	for (uint32_t i = 0; i < 2; i++) {
+		v[3] ^= blocks[i];
+		tcp_syn_sip_round(v);
+		tcp_syn_sip_round(v);
+		v[0] ^= blocks[i];
+	}
+	v[2] ^= 0xff;
+	for (uint32_t i = 0; i < 4; i++)
+		tcp_syn_sip_round(v);
+	return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+uint32_t
+tcp_syn_isn(struct tcp_core *core, uint32_t address, uint16_t remote_port,
+	    uint16_t local_port)
+{
+	uint64_t word = (uint64_t)address << 32 |
+			(uint64_t)remote_port << 16 | local_port;
+
+	return (uint32_t)tcp_syn_sip(core->config.secret, word) +
+	       (uint32_t)(core->now_ns / (4 * NS_PER_US));
+}
+
+struct tcp_listener *
+tcp_syn_listener(struct tcp_core *core, uint16_t port)
+{
+	for (uint32_t i = 0; i < TCP_LISTENERS_MAX; i++) {
+		if (core->listeners[i].port == port)
+			return &core->listeners[i];
+	}
+	return NULL;
+}
+
+int
+tcp_listen(struct tcp_core *core, uint16_t port, uint32_t tag)
+{
+	struct tcp_listener *listener;
+
+	FAL_ASSERT(port != 0);
+	if (tcp_syn_listener(core, port) != NULL)
+		return FAL_EBUSY;
+	listener = tcp_syn_listener(core, 0);
+	if (listener == NULL)
+		return FAL_ELIMIT;
+	listener->port = port;
+	listener->tag = tag;
+	return 0;
+}
+
+bool
+tcp_unlisten(struct tcp_core *core, uint16_t port)
+{
+	struct tcp_listener *listener = tcp_syn_listener(core, port);
+
+	if (port == 0 || listener == NULL)
+		return false;
+	listener->port = 0;
+	return true;
+}
+
+/* RFC 9293 3.10.7.2, LISTEN: a SYN without ACK and RST. The caller has looked
+ * at those two. Data of a SYN is left for the peer to send again. */
+void
+tcp_syn_in(struct tcp_core *core, struct tcp_packet *packet)
+{
+	const struct tcp_options *options = &packet->options;
+	struct tcp_listener *listener =
+		tcp_syn_listener(core, packet->destination_port);
+	struct tcp_conn *conn = NULL;
+
+	FAL_ASSERT(listener != NULL);
+	if (core->counters.half_open < core->config.half_open_limit)
+		conn = tcp_conn_new(core, packet->source, packet->source_port,
+				    packet->destination_port);
+	if (conn == NULL) {
+		core->counters.rx_drop_limit++;
+		return;
+	}
+	core->counters.rx_delivered++;
+	core->counters.half_open++;
+	tcp_set(conn, TCP_PASSIVE | TCP_SYN_DUE | TCP_HAS_MAC);
+	memcpy(conn->mac, packet->mac, sizeof(conn->mac));
+	conn->state = TCP_SYN_RECEIVED;
+	conn->tag = listener->tag;
+	conn->irs = packet->seq;
+	conn->rcv_nxt = packet->seq + 1;
+	conn->last_ack_sent = conn->rcv_nxt;
+	conn->rcv_adv = conn->rcv_nxt;
+	conn->snd_wnd = packet->window; /* never scaled in a SYN */
+	conn->snd_wl1 = packet->seq;
+	if (options->has_timestamps) {
+		tcp_set(conn, TCP_HAS_TS);
+		conn->ts_recent = options->ts_value;
+	}
+	if (options->sack_permitted)
+		tcp_set(conn, TCP_HAS_SACK);
+	if (options->has_window_shift) {
+		conn->snd_shift = options->window_shift;
+		conn->rcv_shift = TCP_WINDOW_SHIFT;
+	}
+	tcp_conn_mss(core, conn, options->mss);
+	tcp_conn_out(core, conn);
+}
+
+static uint16_t
+tcp_syn_port(struct tcp_core *core, uint32_t address, uint16_t port)
+{
+	uint64_t word = (uint64_t)address << 32 | port;
+	uint32_t start = (uint32_t)tcp_syn_sip(core->config.secret, word);
+
+	/* 32768..60999, as Linux has them; a bounded search. */
+	for (uint32_t i = 0; i < 28232; i++) {
+		uint32_t offset = (start + core->port_next++) % 28232u;
+		uint16_t local = (uint16_t)(32768u + offset);
+
+		if (tcp_syn_listener(core, local) == NULL &&
+		    tcp_conn_find(core, address, port, local) == NULL)
+			return local;
+	}
+	return 0;
+}
+
+int
+tcp_connect(struct tcp_core *core, uint32_t address, uint16_t port,
+	    uint32_t tag, struct tcp_conn **conn)
+{
+	struct tcp_conn *made;
+	uint16_t local;
+
+	if (address == 0 || address >= 0xe0000000u || address >> 24 == 127 ||
+	    address == core->config.address || port == 0)
+		return FAL_EINVAL;
+	local = tcp_syn_port(core, address, port);
+	if (local == 0)
+		return FAL_ELIMIT;
+	made = tcp_conn_new(core, address, port, local);
+	if (made == NULL)
+		return FAL_ELIMIT;
+	core->counters.connects++;
+	tcp_clear(made, TCP_ORPHAN);
+	/* Until the peer has answered we offer everything. */
+	tcp_set(made, TCP_SYN_DUE | TCP_HAS_TS | TCP_HAS_SACK);
+	made->state = TCP_SYN_SENT;
+	made->tag = tag;
+	made->rcv_shift = TCP_WINDOW_SHIFT;
+	tcp_conn_out(core, made);
+	*conn = made;
+	return 0;
+}

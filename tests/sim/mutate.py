@@ -1,0 +1,224 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The simulator can fail: breaks the core in named ways and must notice.
+
+Each mutation replaces one piece of text of one source file. The simulator is
+built with that file in the place of the right one and runs seed after seed
+until it fails. What survives all seeds is a hole in the checks, and so is a
+text that is no longer there: both end with status 1. Production code knows
+nothing of this.
+
+Usage: mutate.py [--cc CC] [--seeds N] [--steps N] [--jobs N] [--only NAME]
+"""
+import argparse
+import concurrent.futures
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+FLAGS = ['-std=gnu11', '-O1', '-g', '-D_GNU_SOURCE', '-DFAL_SLOW_ASSERTS=1',
+         '-w', '-I' + ROOT, '-I' + HERE]
+
+# name, file, right text, wrong text
+MUTATIONS = [
+    ('ack_before_durable', 'consensus/zab_apply.c',
+     'int64_t zxid = core->durable_zxid;',
+     'int64_t zxid = core->history.last_zxid;'),
+    ('leader_counts_itself_before_its_disk', 'consensus/zab_lead.c',
+     'zab_acks_propose(&lead->acks, event->zxid);',
+     'zab_acks_propose(&lead->acks, event->zxid);'
+     '(void)zab_acks_note(&lead->acks, &core->pair, zab_own_seat(core),'
+     ' event->zxid);'),
+    ('commit_with_a_minority', 'consensus/zab_acks.c',
+     'if (quorum_has(quorum, holders))',
+     'if (holders)'),
+    ('epoch_promised_by_a_minority', 'consensus/zab_lead.c',
+     'if (!quorum_pair_has(&core->pair, lead->epoch_acks))',
+     'if (lead->epoch_acks.active == 0)'),
+    ('established_with_a_minority', 'consensus/zab_lead.c',
+     'if (quorum_pair_has(&core->pair, lead->newleader_acks))',
+     'if (lead->newleader_acks.active != 0)'),
+    ('epoch_from_the_leader_alone', 'consensus/zab_lead.c',
+     'lead->epoch = lead->highest_accepted + 1;',
+     'lead->epoch = core->accepted_epoch + 1;'),
+    ('history_committed_before_its_quorum', 'consensus/zab_lead.c',
+     'acknowledge_newleader(core);\n\tzab_tell_state(',
+     'acknowledge_newleader(core);\n'
+     '\tzab_publish(core, lead->base_zxid, out);\n\tzab_tell_state('),
+    ('proposals_before_established', 'consensus/zab_lead.c',
+     'if (quorum_pair_has(&core->pair, lead->newleader_acks))',
+     'if (lead->step == ZAB_LEAD_SYNC)'),
+    ('older_epoch_accepted', 'consensus/zab_follow.c',
+     'if (epoch < core->accepted_epoch) {',
+     'if (epoch < 0) {'),
+    ('promise_given_twice', 'consensus/zab_follow.c',
+     'follow->reply_epoch = -1;',
+     'follow->reply_epoch = core->current_epoch;'),
+    ('promise_before_durable', 'consensus/zab_follow.c',
+     'zab_persist_accepted(core, epoch, out);',
+     'zab_persist_accepted(core, epoch, out);'
+     'core->accepted_epoch = epoch; send_ack_epoch(core, out);'),
+    ('current_epoch_before_history', 'consensus/zab_follow.c',
+     'if (follow->step != ZAB_FOLLOW_FLUSH || core->config_writing != 0 ||\n'
+     '\t    core->durable_zxid != core->history.last_zxid)',
+     'if (follow->step != ZAB_FOLLOW_FLUSH || core->config_writing != 0)'),
+    ('newleader_before_current_epoch', 'consensus/zab_follow.c',
+     'follow->step = ZAB_FOLLOW_CURRENT;\n'
+     '\tzab_persist_current(core, follow->epoch, out);',
+     'zab_persist_current(core, follow->epoch, out);\n'
+     '\tcore->current_epoch = follow->epoch; become_ready(core, out);'),
+    ('vote_for_what_is_not_durable', 'consensus/zab.c',
+     'core->current_writing == 0 && core->config_writing == 0 &&\n'
+     '\t       core->durable_zxid == core->history.last_zxid;',
+     'core->current_writing == 0 && core->config_writing == 0;'),
+    ('leader_ignores_who_is_ahead', 'consensus/zab_learners.c',
+     'if (epoch == -1)\n\t\treturn false;',
+     'return false;'),
+    ('votes_by_zxid_only', 'consensus/fle_votes.c',
+     'if (a->peer_epoch != b->peer_epoch)\n'
+     '\t\treturn a->peer_epoch > b->peer_epoch;', ''),
+    ('votes_by_sid_only', 'consensus/fle_votes.c',
+     'if (a->zxid != b->zxid)\n\t\treturn a->zxid > b->zxid;', ''),
+    ('diff_from_the_wrong_zxid', 'consensus/zab_sync.c',
+     'if (learner_zxid <= to && zab_history_has(history, learner_zxid))\n'
+     '\t\treturn plan_diff(history, learner_zxid, to);',
+     'if (learner_zxid <= to)\n\t\treturn (struct zab_sync_plan)'
+     '{ZAB_SYNC_DIFF, to, zab_history_last_of(history, '
+     'zab_epoch(learner_zxid)), to};'),
+    ('no_trunc_for_a_tail', 'consensus/zab_sync.c',
+     'return plan_trunc(history, last, to);',
+     'return plan_diff(history, last, to);'),
+    ('trunc_leaves_a_newer_snapshot', 'tests/sim/sim_disk.c',
+     'while (disk->snapshot_count > 0 && disk->snapshot[0].zxid > zxid) {',
+     'while (false) {'),
+    ('trunc_leaves_the_log', 'tests/sim/sim_disk.c',
+     'sim_log_cut(&disk->log, sim_log_count_to(&disk->log, zxid));\n'
+     '\tdisk->durable_count', '\tdisk->durable_count'),
+    ('acks_outlive_their_connection', 'consensus/zab_acks.c',
+     'acks->active[seat.active] = 0;',
+     'acks->active[seat.active] += 0;'),
+    ('emptied_disk_votes', 'consensus/zab.c',
+     'return core->is_nonvoting || core->now_ms < core->abstain_until_ms;',
+     'return core->now_ms < core->abstain_until_ms;'),
+    ('emptied_disk_promises', 'consensus/zab_follow.c',
+     'const bool is_void = must_get_snapshot(core);',
+     'const bool is_void = false;'),
+    ('emptied_disk_counts_at_once', 'consensus/zab_learners.c',
+     'if (!learner->is_nonvoting || learner->is_observer)\n'
+     '\t\treturn true;',
+     'if (learner->is_nonvoting && !learner->is_observer) {\n'
+     'learner->is_nonvoting = false;\n'
+     'learner->seat = quorum_pair_seat(&core->pair, learner->sid);}\n'
+     'return true;'),
+    ('leader_without_a_quorum_stays', 'consensus/zab_lead.c',
+     'zab_look(core, ZAB_WHY_QUORUM_LOST, out);', ''),
+    ('sync_before_the_commit', 'consensus/zab_syncs.c',
+     'syncs->run[runs].zxid <= lead->acks.committed_zxid &&\n\t', ''),
+    ('sync_without_proof_of_leadership', 'consensus/zab_syncs.c',
+     '&&\n\t       syncs->run[runs].round <= lead->round_done)', ')'),
+    ('same_counter_again', 'consensus/zab.c',
+     'return zab_epoch(zxid) == epoch ? zxid + 1 : zab_zxid(epoch, 1);',
+     'return zxid + 1;'),
+]
+
+
+def run(command, **more):
+    return subprocess.run(command, capture_output=True, text=True, **more)
+
+
+def sources():
+    for folder in ('tests/sim', 'consensus'):
+        for name in sorted(os.listdir(os.path.join(ROOT, folder))):
+            if name.endswith('.c') and not name.startswith('test_'):
+                yield folder + '/' + name
+    yield 'base/fal.c'
+
+
+def compile_one(cc, source, path, out):
+    result = run(cc + FLAGS + ['-iquote', os.path.dirname(
+        os.path.join(ROOT, source)), '-c', path, '-o', out])
+    if result.returncode != 0:
+        sys.exit(f'{source}: {result.stderr}')
+
+
+def build_right(cc, folder):
+    objects = {}
+    for source in sources():
+        objects[source] = os.path.join(folder, source.replace('/', '_') + '.o')
+        compile_one(cc, source, os.path.join(ROOT, source), objects[source])
+    return objects
+
+
+def build_wrong(cc, folder, objects, mutation):
+    name, source, right, wrong = mutation
+    with open(os.path.join(ROOT, source), encoding='utf-8') as file:
+        text = file.read()
+    if text.count(right) != 1:
+        return None
+    path = os.path.join(folder, name + '.c')
+    with open(path, 'w', encoding='utf-8') as file:
+        file.write(text.replace(right, wrong))
+    compile_one(cc, source, path, path + '.o')
+    program = os.path.join(folder, name)
+    linked = run(cc + ['-o', program, path + '.o'] +
+                 [o for s, o in objects.items() if s != source])
+    if linked.returncode != 0:
+        sys.exit(linked.stderr)
+    return program
+
+
+def judge(cc, folder, objects, mutation, options):
+    """Returns (is caught, sentence)."""
+    name = mutation[0]
+    program = build_wrong(cc, folder, objects, mutation)
+    if program is None:
+        return False, f'{name}: {mutation[1]} does not hold the text once'
+    result = run([program, '--seeds', str(options.seeds),
+                  '--steps', str(options.steps)])
+    os.unlink(program)
+    last = result.stderr.strip().split('\n')[-1]
+    found = re.match(r'sim: seed (\d+) .*? ms: (.*)', last)
+    if result.returncode == 1 and found:
+        if found[2].startswith('assert'):
+            line = [text for text in result.stderr.split('\n')
+                    if 'ssert' in text or '.c:' in text]
+            found = (None, found[1], line[0].strip() if line else 'assert')
+        return True, f'{name}: caught after {found[1]} seeds: {found[2]}'
+    if result.returncode == 0:
+        return False, f'{name}: SURVIVES {options.seeds} seeds'
+    return False, f'{name}: status {result.returncode}: {last}'
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cc', default=os.environ.get('CC', 'cc'))
+    parser.add_argument('--seeds', type=int, default=20000)
+    parser.add_argument('--steps', type=int, default=4000)
+    parser.add_argument('--jobs', type=int, default=2)
+    parser.add_argument('--only', default='')
+    options = parser.parse_args()
+    cc = shlex.split(options.cc)
+    folder = tempfile.mkdtemp(prefix='sim-mutations-')
+    chosen = [m for m in MUTATIONS if options.only in m[0]]
+    missed = 0
+    try:
+        objects = build_right(cc, folder)
+        with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+            for is_caught, text in pool.map(
+                    lambda m: judge(cc, folder, objects, m, options), chosen):
+                print(text, flush=True)
+                missed += not is_caught
+    finally:
+        shutil.rmtree(folder)
+    print(f'{len(chosen)} mutations, {missed} not caught')
+    return 1 if missed or not chosen else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
