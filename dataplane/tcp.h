@@ -75,45 +75,45 @@ enum tcp_reason {
 
 /* X(name, what it counts). A received frame adds one to exactly one of
  * rx_delivered, rx_answered and the rx_drop_ counters. */
-#define TCP_COUNTERS(X)                                                 \
-	X(rx_frames, "frames received")                                 \
-	X(rx_delivered, "segments given to a connection")               \
-	X(rx_answered, "ARP, ICMP, and segments answered without one")  \
-	X(rx_drop_short, "shorter than its headers")                    \
-	X(rx_drop_dst_mac, "not for our MAC")                           \
-	X(rx_drop_ethertype, "neither ARP nor IPv4")                    \
-	X(rx_drop_arp, "malformed ARP or not for us")                   \
-	X(rx_drop_ip_header, "IPv4 version, header or total length")    \
-	X(rx_drop_ip_checksum, "IPv4 header checksum")                  \
-	X(rx_drop_ip_source, "impossible IPv4 source")                  \
-	X(rx_drop_ip_destination, "not for our address")                \
-	X(rx_drop_fragment, "IPv4 fragment")                            \
-	X(rx_drop_source_route, "IPv4 source route")                    \
-	X(rx_drop_protocol, "neither TCP nor ICMP")                     \
-	X(rx_drop_icmp, "ICMP malformed, unwanted or over its rate")    \
-	X(rx_drop_tcp_header, "TCP header length, options or ports")    \
-	X(rx_drop_tcp_checksum, "TCP checksum")                         \
-	X(rx_drop_no_listener, "RST to nobody")                         \
-	X(rx_drop_limit, "SYN over a limit")                            \
-	X(tx_frames, "frames given to the port")                        \
-	X(tx_full, "frames dropped: the port takes no more")            \
-	X(tx_no_mbuf, "frames not built: the pool is empty")            \
-	X(paws, "segments with an old timestamp")                       \
-	X(outside_window, "segments outside the window")                \
-	X(ack_unacceptable, "acks outside what RFC 5961 permits")       \
-	X(challenge_acks, "challenge acks sent")                        \
-	X(out_of_order, "segments kept out of order")                   \
-	X(out_of_order_drops, "out-of-order segments over the limit")   \
-	X(retransmits, "segments sent again")                           \
-	X(recoveries, "fast recoveries entered")                        \
-	X(rto_timeouts, "retransmission timeouts")                      \
-	X(probes, "zero window and keepalive probes")                   \
-	X(resets_sent, "RST segments sent")                             \
-	X(resets_received, "connections ended by RST")                  \
-	X(accepts, "connections opened by the peer")                    \
-	X(connects, "connections opened by us")                         \
-	X(timed_out, "connections given up")                            \
-	X(conns, "gauge: blocks in use")                                \
+#define TCP_COUNTERS(X)                                                \
+	X(rx_frames, "frames received")                                \
+	X(rx_delivered, "segments given to a connection")              \
+	X(rx_answered, "ARP, ICMP, and segments answered without one") \
+	X(rx_drop_short, "shorter than its headers")                   \
+	X(rx_drop_dst_mac, "not for our MAC")                          \
+	X(rx_drop_ethertype, "neither ARP nor IPv4")                   \
+	X(rx_drop_arp, "malformed ARP or not for us")                  \
+	X(rx_drop_ip_header, "IPv4 version, header or total length")   \
+	X(rx_drop_ip_checksum, "IPv4 header checksum")                 \
+	X(rx_drop_ip_source, "impossible IPv4 source")                 \
+	X(rx_drop_ip_destination, "not for our address")               \
+	X(rx_drop_fragment, "IPv4 fragment")                           \
+	X(rx_drop_source_route, "IPv4 source route")                   \
+	X(rx_drop_protocol, "neither TCP nor ICMP")                    \
+	X(rx_drop_icmp, "ICMP malformed, unwanted or over its rate")   \
+	X(rx_drop_tcp_header, "TCP header length, options or ports")   \
+	X(rx_drop_tcp_checksum, "TCP checksum")                        \
+	X(rx_drop_no_listener, "RST to nobody")                        \
+	X(rx_drop_limit, "SYN over a limit")                           \
+	X(tx_frames, "frames given to the port")                       \
+	X(tx_full, "frames dropped: the port takes no more")           \
+	X(tx_no_mbuf, "frames not built: the pool is empty")           \
+	X(paws, "segments with an old timestamp")                      \
+	X(outside_window, "segments outside the window")               \
+	X(ack_unacceptable, "acks outside what RFC 5961 permits")      \
+	X(challenge_acks, "challenge acks sent")                       \
+	X(out_of_order, "segments kept out of order")                  \
+	X(out_of_order_drops, "out-of-order segments over the limit")  \
+	X(retransmits, "segments sent again")                          \
+	X(recoveries, "fast recoveries entered")                       \
+	X(rto_timeouts, "retransmission timeouts")                     \
+	X(probes, "zero window and keepalive probes")                  \
+	X(resets_sent, "RST segments sent")                            \
+	X(resets_received, "connections ended by RST")                 \
+	X(accepts, "connections opened by the peer")                   \
+	X(connects, "connections opened by us")                        \
+	X(timed_out, "connections given up")                           \
+	X(conns, "gauge: blocks in use")                               \
 	X(half_open, "gauge: SYN_RECEIVED from LISTEN")
 
 struct tcp_counters {

@@ -79,8 +79,7 @@ tcp_conn_recycle(struct tcp_core *core)
 	for (uint32_t i = 0; i < core->config.conn_limit; i++) {
 		struct tcp_conn *conn = &core->conns[i];
 
-		if (conn->state == TCP_TIME_WAIT &&
-		    tcp_has(conn, TCP_ORPHAN) &&
+		if (conn->state == TCP_TIME_WAIT && tcp_has(conn, TCP_ORPHAN) &&
 		    (oldest == NULL ||
 		     conn->life_deadline_ns < oldest->life_deadline_ns))
 			oldest = conn;
@@ -240,8 +239,7 @@ void
 tcp_conn_mss(struct tcp_core *core, struct tcp_conn *conn, uint16_t offered)
 {
 	uint32_t mss = offered == 0 ? TCP_MSS_DEFAULT : offered;
-	uint32_t own =
-		core->config.port->mtu - TCP_IP_BYTES - TCP_HEADER_BYTES;
+	uint32_t own = core->config.port->mtu - TCP_IP_BYTES - TCP_HEADER_BYTES;
 	uint32_t room = rte_pktmbuf_data_room_size(core->config.pool) -
 			RTE_PKTMBUF_HEADROOM;
 

@@ -53,8 +53,8 @@ tcp_loss_rtt(struct tcp_core *core, struct tcp_conn *conn, uint64_t rtt_ns)
 	rto_us = conn->srtt_us + 4ull * conn->rttvar_us;
 	if (rto_us < core->config.rto_min_ms * 1000ull)
 		rto_us = core->config.rto_min_ms * 1000ull;
-	conn->rto_us = rto_us > TCP_RTO_MAX_US ? TCP_RTO_MAX_US
-					       : (uint32_t)rto_us;
+	conn->rto_us =
+		rto_us > TCP_RTO_MAX_US ? TCP_RTO_MAX_US : (uint32_t)rto_us;
 }
 
 static void

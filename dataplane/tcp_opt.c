@@ -10,13 +10,15 @@
 
 #include "dataplane/tcp_int.h"
 
-enum { OPT_END = 0,
-       OPT_PAD = 1,
-       OPT_MSS = 2,
-       OPT_WINDOW = 3,
-       OPT_SACK_PERMITTED = 4,
-       OPT_SACK = 5,
-       OPT_TIMESTAMPS = 8 };
+enum {
+	OPT_END = 0,
+	OPT_PAD = 1,
+	OPT_MSS = 2,
+	OPT_WINDOW = 3,
+	OPT_SACK_PERMITTED = 4,
+	OPT_SACK = 5,
+	OPT_TIMESTAMPS = 8
+};
 
 static void
 tcp_opt_sacks(const uint8_t *at, uint32_t length, struct tcp_options *options)

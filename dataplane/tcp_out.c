@@ -86,8 +86,8 @@ tcp_out_checksum(const struct tcp_core *core, uint8_t *tcp, uint32_t bytes,
 	be_store16(pseudo + 8, 6);
 	be_store16(pseudo + 10, (uint16_t)bytes);
 	be_store16(tcp + 16, 0);
-	be_store16(tcp + 16, ip_fold(ip_sum(ip_sum(0, pseudo, 12), tcp,
-					    bytes)));
+	be_store16(tcp + 16,
+		   ip_fold(ip_sum(ip_sum(0, pseudo, 12), tcp, bytes)));
 }
 
 /* Writes headers before the payload that mbuf holds and pushes it, given. */
@@ -116,11 +116,11 @@ tcp_out_frame(struct tcp_core *core, struct tcp_conn *conn,
 	be_store32(tcp + 8, (flags & TCP_ACK) != 0 ? conn->rcv_nxt : 0);
 	tcp[12] = (uint8_t)((TCP_HEADER_BYTES + option_bytes) << 2);
 	tcp[13] = (uint8_t)flags;
-	be_store16(tcp + 14, (flags & TCP_RST) != 0
-				     ? 0
-				     : tcp_out_window_field(
-					       core, conn,
-					       (flags & TCP_SYN) != 0));
+	be_store16(tcp + 14,
+		   (flags & TCP_RST) != 0
+			   ? 0
+			   : tcp_out_window_field(core, conn,
+						  (flags & TCP_SYN) != 0));
 	be_store16(tcp + 18, 0);
 	memcpy(tcp + TCP_HEADER_BYTES, options, option_bytes);
 	tcp_out_checksum(core, tcp, tcp_bytes, conn->remote_address);
@@ -336,8 +336,8 @@ tcp_out_fin(struct tcp_core *core, struct tcp_conn *conn)
 	if (conn->snd_una == conn->snd_nxt)
 		conn->tx_deadline_ns = 0;
 	conn->snd_nxt = conn->snd_end + 1;
-	conn->state = conn->state == TCP_CLOSE_WAIT ? TCP_LAST_ACK
-						    : TCP_FIN_WAIT_1;
+	conn->state =
+		conn->state == TCP_CLOSE_WAIT ? TCP_LAST_ACK : TCP_FIN_WAIT_1;
 }
 
 static void

@@ -66,8 +66,8 @@ uint32_t
 tcp_syn_isn(struct tcp_core *core, uint32_t address, uint16_t remote_port,
 	    uint16_t local_port)
 {
-	uint64_t word = (uint64_t)address << 32 |
-			(uint64_t)remote_port << 16 | local_port;
+	uint64_t word = (uint64_t)address << 32 | (uint64_t)remote_port << 16 |
+			local_port;
 
 	return (uint32_t)tcp_syn_sip(core->config.secret, word) +
 	       (uint32_t)(core->now_ns / (4 * NS_PER_US));

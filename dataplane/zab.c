@@ -19,8 +19,7 @@
 /* Per round and reader; keeps a round short when everybody floods. */
 #define DATA_BURST    64u
 #define SESSION_BURST 64u
-/* Sessions looked at, and garbage freed, per round. */
-#define EXPIRE_BURST  256u
+/* Garbage freed per round. */
 #define RECLAIM_BURST 64u
 /* Room that must be free in the delta ring before a request is taken. */
 #define DELTA_ROOM_BYTES 65536u
@@ -216,8 +215,8 @@ entry_bytes_of(const struct zab *zab, int32_t type, uint32_t body_bytes)
 }
 
 /* Can one more transaction be taken now? */
-static enum log_port_room
-room_for(struct zab *zab, int32_t type, uint32_t body_bytes)
+enum log_port_room
+zab_room_for(struct zab *zab, int32_t type, uint32_t body_bytes)
 {
 	if (zab->pending_end - zab->pending_first >= ZAB_PENDING_MAX ||
 	    !delta_can_append(zab->parts.deltas, DELTA_ROOM_BYTES))
@@ -227,8 +226,8 @@ room_for(struct zab *zab, int32_t type, uint32_t body_bytes)
 }
 
 /* Room was found. Returns what prep_request() returns. */
-static int
-propose(struct zab *zab, const struct prep_request *request)
+int
+zab_propose(struct zab *zab, const struct prep_request *request)
 {
 	uint32_t room = 0;
 	uint8_t *at = zab->parts.log.reserve(zab->parts.log.log, &room);
@@ -318,7 +317,7 @@ handle_write(struct zab *zab, struct req *req)
 		refuse_write(zab, req);
 		return true;
 	}
-	switch (room_for(zab, request.type, request.body_bytes)) {
+	switch (zab_room_for(zab, request.type, request.body_bytes)) {
 	case LOG_PORT_WAIT:
 		zab->has_committed = true; /* the log has work to do first */
 		return false;
@@ -329,7 +328,7 @@ handle_write(struct zab *zab, struct req *req)
 	default:
 		break;
 	}
-	switch (propose(zab, &request)) {
+	switch (zab_propose(zab, &request)) {
 	case FAL_OK:
 		break; /* answered by its delta record */
 	case FAL_EPROTO:
@@ -537,117 +536,6 @@ commit_durable(struct zab *zab)
 	return commit(zab, durable);
 }
 
-/* ---- timers -----------------------------------------------------------------
- */
-
-/* Expiry is a closeSession like a client's own, but nobody waits for it. */
-static void
-session_expired(void *arg, struct session *session)
-{
-	struct zab *zab = arg;
-	const struct prep_request request = {
-		.session_id = session->id,
-		.type = OP_CLOSE_SESSION,
-		.owner = session->owner,
-	};
-
-	if (room_for(zab, OP_CLOSE_SESSION, 0) != LOG_PORT_READY ||
-	    propose(zab, &request) != FAL_OK) {
-		/* No room now: it lives for another timeout. */
-		session->is_closing = false;
-		session_add(zab->parts.sessions, session->id,
-			    session->timeout_ms, zab->now_ms);
-		zab->has_committed = true; /* wakes the log */
-		return;
-	}
-	stats_add(zab->parts.stats, STAT_SESSIONS_EXPIRED, 1);
-	log_post(LOG_SESSION_EXPIRED, (uint64_t)session->id,
-		 (uint64_t)session->timeout_ms);
-}
-
-static bool
-expire_sessions(struct zab *zab)
-{
-	if (zab->now_ms < session_next_due(zab->parts.sessions))
-		return false;
-	return session_expire_due(zab->parts.sessions, zab->now_ms,
-				  EXPIRE_BURST, zab_session_heard,
-				  session_expired, zab) > 0;
-}
-
-static void
-propose_reap(struct zab *zab, const struct znode *node)
-{
-	uint8_t *text = zab->path_text;
-	const uint32_t length = tree_path_text(zab->parts.tree, node, text + 4,
-					       ZAB_PATH_TEXT_BYTES - 4);
-
-	FAL_ASSERT(length <= ZAB_PATH_TEXT_BYTES - 4);
-	be_store32(text, length);
-
-	const struct prep_request request = {
-		.type = OP_DELETE_CONTAINER,
-		.body = text,
-		.body_bytes = 4 + length,
-		.owner = {.core = SESSION_OWNER_NONE},
-	};
-
-	if (propose(zab, &request) == FAL_OK && zab->result.type != OP_ERROR)
-		stats_add(zab->parts.stats, STAT_NODES_REAPED, 1);
-}
-
-/* client-protocol.md 7.7: a scan per interval, its candidates one by one with
- * a pause between two. */
-static bool
-reap_nodes(struct zab *zab)
-{
-	if (zab->options.reap_interval_ms == 0)
-		return false;
-	if (zab->reap_check_ms == 0) /* the first scan is an interval away */
-		zab->reap_check_ms =
-			zab->now_ms + zab->options.reap_interval_ms;
-	if (!zab->is_reaping) {
-		if (zab->now_ms < zab->reap_check_ms)
-			return false;
-		zab->is_reaping = true;
-		zab->reap_cursor = 0;
-		zab->reap_next_ms = zab->now_ms;
-	}
-	if (zab->now_ms < zab->reap_next_ms ||
-	    room_for(zab, OP_DELETE_CONTAINER, PROTO_MAX_BUFFER_DEFAULT) !=
-		    LOG_PORT_READY)
-		return false;
-
-	struct znode *node = NULL;
-	const uint32_t found =
-		tree_reap_scan(zab->parts.tree, &zab->reap_cursor, zab->wall_ms,
-			       zab->options.reap_never_used_ms, &node, 1);
-
-	if (found > 0) {
-		propose_reap(zab, node);
-		zab->reap_next_ms =
-			zab->now_ms + 60000u / zab->options.reap_per_minute;
-	}
-	if (zab->reap_cursor == 0) {
-		zab->is_reaping = false;
-		zab->reap_check_ms =
-			zab->now_ms + zab->options.reap_interval_ms;
-	}
-	return found > 0;
-}
-
-uint64_t
-zab_next_timer_ms(const struct zab *zab)
-{
-	uint64_t next = session_next_due(zab->parts.sessions);
-	const uint64_t reap =
-		zab->is_reaping ? zab->reap_next_ms : zab->reap_check_ms;
-
-	if (zab->options.reap_interval_ms != 0 && reap < next)
-		next = reap;
-	return next;
-}
-
 /* ---- snapshots
  * --------------------------------------------------------------- */
 
@@ -742,8 +630,9 @@ zab_poll(struct zab *zab, uint64_t now_ms, int64_t wall_ms)
 	zab->wall_ms = wall_ms;
 	did_work |= commit_durable(zab);
 	did_work |= take_requests(zab);
-	did_work |= expire_sessions(zab);
-	did_work |= reap_nodes(zab);
+	did_work |= zab_close_orphans(zab);
+	did_work |= zab_expire_sessions(zab);
+	did_work |= zab_reap_nodes(zab);
 	if (zab->has_committed) {
 		zab->has_committed = false;
 		zab->parts.log.kick(zab->parts.log.log);

@@ -5,7 +5,8 @@
 /*
  * zab_int - what the files of the ZAB role share.
  *
- *   zab.c        requests, commit, timers, snapshots, the round
+ *   zab.c        requests, commit, snapshots, the round
+ *   zab_timers.c expiry, orphans, containers and TTL nodes
  *   zab_lists.c  what is listed on request: ephemerals, sessions, digests
  *
  * Context    the ZAB core.
@@ -47,6 +48,8 @@ struct zab {
 	bool is_pinned;
 	uint64_t random_state;
 
+	int64_t orphan_after; /* owners of ephemerals looked at so far */
+	bool has_no_orphans;
 	uint64_t reap_check_ms, reap_next_ms;
 	uint64_t reap_cursor;
 	bool is_reaping;
@@ -59,6 +62,19 @@ struct zab {
 	struct req *held[ZAB_READERS_MAX]
 			[ZAB_LANES]; /* taken, waits for the log */
 };
+
+/* ---- zab.c ---- */
+
+/* Can one more transaction be taken now, with a body of so many bytes? */
+enum log_port_room zab_room_for(struct zab *, int32_t type,
+				uint32_t body_bytes);
+/* Room was found: makes it a transaction. Returns what prep_request() does. */
+FAL_MUST_CHECK int zab_propose(struct zab *, const struct prep_request *);
+
+/* ---- zab_timers.c: true if anything was done ---- */
+bool zab_expire_sessions(struct zab *);
+bool zab_close_orphans(struct zab *);
+bool zab_reap_nodes(struct zab *);
 
 /* ---- zab_lists.c ---- */
 

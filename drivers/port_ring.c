@@ -85,8 +85,7 @@ port_ring_carry(struct port_ring *ring, struct port_ring_end *to,
 	}
 	memcpy(bytes, rte_pktmbuf_mtod(sent, const uint8_t *), sent->data_len);
 	if (port_ring_chance(ring, bad->corruption) && sent->data_len > 0) {
-		uint64_t bit =
-			port_ring_random(ring) % (sent->data_len * 8ull);
+		uint64_t bit = port_ring_random(ring) % (sent->data_len * 8ull);
 
 		bytes[bit / 8] ^= (uint8_t)(1u << (bit % 8));
 		ring->counters.corrupted++;

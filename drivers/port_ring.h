@@ -57,7 +57,7 @@ void port_ring_impair(struct port_ring *ring,
 uint64_t port_ring_next_ns(const struct port_ring *ring);
 
 /* What has happened on the wire so far. */
-const struct port_ring_counters *
-port_ring_counters(const struct port_ring *ring);
+const struct port_ring_counters *port_ring_counters(
+	const struct port_ring *ring);
 
 #endif

@@ -106,29 +106,8 @@ make_data(struct rig *rig)
 }
 
 static void
-make_roles(struct rig *rig)
+make_zab(struct rig *rig)
 {
-	const struct reader_options reader = {
-		.conn_limit = FAKE_STREAMS,
-		.req_count = 256,
-		.outstanding_per_conn = 32,
-		.frame_bytes_max = PROTO_MAX_BUFFER_DEFAULT,
-		.slice_bytes_extra = PROTO_MAX_BUFFER_DEFAULT,
-		.session_timeout_min_ms = 2000,
-		.session_timeout_max_ms = 20000,
-		.newcomer_timeout_ms = 10000,
-		.keeps_watch_paths = true,
-		.is_stmk_allowed = true,
-		.acl = &rig->acl,
-	};
-	const struct reader_parts parts = {
-		.streams = &rig->streams->head,
-		.channel = &rig->channel,
-		.tree = rig->tree,
-		.deltas = rig->deltas,
-		.stats = &rig->stats.core[0],
-	};
-	const struct reader_hooks hooks = {.arg = rig, .on_word = on_word};
 	struct zab_parts zab = {
 		.tree = rig->tree,
 		.prep = rig->prep,
@@ -154,8 +133,37 @@ make_roles(struct rig *rig)
 	};
 	const struct zab_hooks zab_hooks = {.start_snapshot = no_snapshot};
 
-	assert_int_equal(zab_create(&options, &zab, &zab_hooks, 0, &rig->zab),
-			 0);
+	assert_int_equal(
+		zab_create(&options, &zab, &zab_hooks, rig->written, &rig->zab),
+		0);
+}
+
+static void
+make_roles(struct rig *rig)
+{
+	const struct reader_options reader = {
+		.conn_limit = FAKE_STREAMS,
+		.req_count = 256,
+		.outstanding_per_conn = 32,
+		.frame_bytes_max = PROTO_MAX_BUFFER_DEFAULT,
+		.slice_bytes_extra = PROTO_MAX_BUFFER_DEFAULT,
+		.session_timeout_min_ms = 2000,
+		.session_timeout_max_ms = 20000,
+		.newcomer_timeout_ms = 10000,
+		.keeps_watch_paths = true,
+		.is_stmk_allowed = true,
+		.acl = &rig->acl,
+	};
+	const struct reader_parts parts = {
+		.streams = &rig->streams->head,
+		.channel = &rig->channel,
+		.tree = rig->tree,
+		.deltas = rig->deltas,
+		.stats = &rig->stats.core[0],
+	};
+	const struct reader_hooks hooks = {.arg = rig, .on_word = on_word};
+
+	make_zab(rig);
 	assert_int_equal(reader_create(&reader, &parts, &hooks, &rig->reader),
 			 0);
 }
@@ -195,6 +203,13 @@ rig_stop(struct rig *rig)
 	lcore_free(&rig->lcore);
 	stats_free(&rig->stats);
 	stream_destroy(&rig->streams->head);
+}
+
+void
+rig_restart_zab(struct rig *rig)
+{
+	zab_destroy(rig->zab);
+	make_zab(rig);
 }
 
 void

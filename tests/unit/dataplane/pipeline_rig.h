@@ -58,6 +58,8 @@ void rig_start(struct rig *);
 /* The same with a cap on the tree's memory; 0: none. */
 void rig_start_capped(struct rig *, uint64_t tree_bytes_max);
 void rig_stop(struct rig *);
+/* A new ZAB role over the same data, as after a restart. */
+void rig_restart_zab(struct rig *);
 /* Some rounds of both roles: enough for anything that waits for no log. */
 void rig_run(struct rig *);
 /* Everything written becomes durable; then rounds. */

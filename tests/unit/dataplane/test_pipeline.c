@@ -321,6 +321,30 @@ a_silent_session_expires_with_its_ephemerals(void **state)
 }
 
 static void
+ephemerals_without_a_session_go_at_the_start(void **state)
+{
+	struct rig_client a = rig_client(&rig);
+	struct rig_client b = rig_client(&rig);
+
+	(void)state;
+	rig_create(&a, "/orphan", "1", CREATE_EPHEMERAL);
+	rig_create(&b, "/kept", "1", CREATE_EPHEMERAL);
+	rig_run(&rig);
+	(void)rig_reply(&a);
+	(void)rig_reply(&b);
+	session_remove(rig.sessions, a.session_id);
+	rig_restart_zab(&rig);
+	rig_run(&rig);
+
+	const int32_t orphan = rig_get_data(&b, "/orphan", false);
+	const int32_t kept = rig_get_data(&b, "/kept", false);
+
+	rig_run(&rig);
+	rig_expect(&b, orphan, ZK_NONODE);
+	rig_expect_data(&b, kept, "1");
+}
+
+static void
 resuming_a_session_closes_its_old_connection(void **state)
 {
 	struct rig_client a = rig_client(&rig);
@@ -632,6 +656,7 @@ main(void)
 		TEST(requests_behind_close_session_have_no_effect),
 		TEST(a_client_that_vanished_leaves_its_write_and_no_reply),
 		TEST(a_silent_session_expires_with_its_ephemerals),
+		TEST(ephemerals_without_a_session_go_at_the_start),
 		TEST(resuming_a_session_closes_its_old_connection),
 		TEST(a_batch_of_writes_is_one_kick_of_the_log),
 		TEST(a_deep_pipeline_is_held_back_and_completed),

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tcp - the instance: making it, its loop, and what users ask of connections.
+ */
+
+#include "dataplane/tcp.h"
+
+#include <stdlib.h>
+
+#include "base/bits.h"
+#include "dataplane/tcp_int.h"
+
+static int
+tcp_core_check(struct tcp_config *config)
+{
+	if (config->conn_limit == 0 || config->conn_limit > 1u << 20 ||
+	    config->prefix_bits > 32 || config->port->mtu < 576 ||
+	    rte_pktmbuf_priv_size(config->pool) < TCP_POOL_PRIVATE_BYTES)
+		return FAL_EINVAL;
+	if (config->half_open_limit == 0)
+		config->half_open_limit = 4096;
+	if (config->window_bytes == 0)
+		config->window_bytes = 65536;
+	if (config->window_bytes > 65535u << TCP_WINDOW_SHIFT)
+		return FAL_EINVAL;
+	if (config->rto_min_ms == 0)
+		config->rto_min_ms = 60;
+	if (config->time_wait_ms == 0)
+		config->time_wait_ms = 2000;
+	return 0;
+}
+
+int
+tcp_core_create(const struct tcp_config *config, uint64_t now_ns,
+		struct tcp_core **core)
+{
+	struct tcp_core *made = calloc(1, sizeof(*made));
+	uint32_t slots;
+
+	if (made == NULL)
+		return FAL_ENOMEM;
+	made->config = *config;
+	if (tcp_core_check(&made->config) != 0) {
+		free(made);
+		return FAL_EINVAL;
+	}
+	slots = (uint32_t)bits_pow2_at_least(2ull * config->conn_limit);
+	made->table_mask = slots - 1;
+	made->table = calloc(slots, sizeof(made->table[0]));
+	made->conns = calloc(config->conn_limit, sizeof(made->conns[0]));
+	if (made->table == NULL || made->conns == NULL) {
+		free(made->table);
+		free(made->conns);
+		free(made);
+		return FAL_ENOMEM;
+	}
+	for (uint32_t i = 0; i < config->conn_limit; i++)
+		made->conns[i].wheel_next =
+			i + 1 < config->conn_limit ? i + 1 : TCP_NONE;
+	for (uint32_t i = 0; i < 4; i++)
+		made->hash_key.word[i] =
+			be_load64(config->secret + 8 * (i % 2)) ^
+			0x9e3779b97f4a7c15ull * (i + 1);
+	memset(made->wheel, 0xff, sizeof(made->wheel));
+	made->out_head = TCP_NONE;
+	made->out_tail = TCP_NONE;
+	made->news_head = TCP_NONE;
+	made->news_tail = TCP_NONE;
+	made->now_ns = now_ns;
+	made->tick = (uint32_t)(now_ns >> TCP_TICK_SHIFT);
+	*core = made;
+	return 0;
+}
+
+void
+tcp_core_destroy(struct tcp_core *core)
+{
+	for (uint32_t i = 0; i < core->tx_count; i++)
+		rte_pktmbuf_free(core->tx[i]);
+	for (uint32_t i = 0; i < core->config.conn_limit; i++) {
+		tcp_loss_drop(&core->conns[i]);
+		tcp_data_drop(&core->conns[i]);
+	}
+	rte_pktmbuf_free(core->spare);
+	free(core->table);
+	free(core->conns);
+	free(core);
+}
+
+void
+tcp_poll(struct tcp_core *core, uint64_t now_ns)
+{
+	struct rte_mbuf *frames[PORT_BURST_MAX];
+
+	FAL_ASSERT(now_ns >= core->now_ns);
+	core->now_ns = now_ns;
+	for (uint32_t i = 0; i < 8; i++) {
+		uint16_t count = port_rx(core->config.port, now_ns, frames,
+					 PORT_BURST_MAX);
+
+		for (uint16_t j = 0; j < count; j++)
+			tcp_input(core, frames[j], now_ns);
+		if (count < PORT_BURST_MAX)
+			break;
+	}
+	tcp_timer_run(core);
+}
+
+void
+tcp_flush(struct tcp_core *core)
+{
+	uint32_t at = core->out_head;
+
+	core->out_head = TCP_NONE;
+	core->out_tail = TCP_NONE;
+	while (at != TCP_NONE) {
+		struct tcp_conn *conn = &core->conns[at];
+
+		at = conn->out_next;
+		conn->lists = (uint8_t)(conn->lists & ~TCP_IN_OUT);
+		tcp_out(core, conn);
+	}
+	ip_out_flush(core);
+}
+
+static bool
+tcp_can_send(const struct tcp_conn *conn)
+{
+	return !tcp_has(conn, TCP_FIN_QUEUED) &&
+	       (conn->state == TCP_ESTABLISHED ||
+		conn->state == TCP_CLOSE_WAIT);
+}
+
+void *
+tcp_reserve(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes,
+	    uint32_t *got)
+{
+	struct rte_mbuf *tail = conn->snd_send == NULL ? NULL : conn->snd_tail;
+
+	FAL_ASSERT(bytes > 0);
+	core->spare_for = NULL;
+	*got = 0;
+	if (!tcp_can_send(conn) || bytes > conn->mss)
+		return NULL;
+	if (tail != NULL) {
+		struct tcp_seg *seg = tcp_seg_of(tail);
+		uint32_t used = seg->offset - RTE_PKTMBUF_HEADROOM + seg->bytes;
+
+		/* An unsent tail was never trimmed: used is its bytes. */
+		if (used + bytes <= conn->mss) {
+			*got = conn->mss - used;
+			return (uint8_t *)tail->buf_addr + seg->offset +
+			       seg->bytes;
+		}
+	}
+	if (core->spare == NULL)
+		core->spare = rte_pktmbuf_alloc(core->config.pool);
+	if (core->spare == NULL) {
+		core->counters.tx_no_mbuf++;
+		return NULL;
+	}
+	core->spare_for = conn;
+	*got = conn->mss;
+	return (uint8_t *)core->spare->buf_addr + RTE_PKTMBUF_HEADROOM;
+}
+
+void
+tcp_commit(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
+{
+	struct rte_mbuf *mbuf = core->spare;
+	struct tcp_seg *seg;
+
+	if (bytes == 0 || !tcp_can_send(conn))
+		return;
+	FAL_ASSERT(bytes <= conn->mss);
+	if (core->spare_for != conn) {
+		FAL_ASSERT(conn->snd_send != NULL);
+		seg = tcp_seg_of(conn->snd_tail);
+		seg->bytes = (uint16_t)(seg->bytes + bytes);
+	} else {
+		seg = tcp_seg_of(mbuf);
+		memset(seg, 0, sizeof(*seg));
+		seg->seq = conn->snd_end;
+		seg->bytes = (uint16_t)bytes;
+		seg->offset = RTE_PKTMBUF_HEADROOM;
+		if (conn->snd_tail == NULL)
+			conn->snd_head = mbuf;
+		else
+			tcp_seg_of(conn->snd_tail)->next = mbuf;
+		conn->snd_tail = mbuf;
+		if (conn->snd_send == NULL)
+			conn->snd_send = mbuf;
+		core->spare = NULL;
+		core->spare_for = NULL;
+	}
+	conn->snd_end += bytes;
+	tcp_conn_out(core, conn);
+}
+
+uint32_t
+tcp_write(struct tcp_core *core, struct tcp_conn *conn, const void *data,
+	  uint32_t bytes)
+{
+	const uint8_t *from = data;
+	uint32_t taken = 0;
+
+	while (taken < bytes) {
+		uint32_t got;
+		void *to = tcp_reserve(core, conn, 1, &got);
+
+		if (to == NULL)
+			break;
+		if (got > bytes - taken)
+			got = bytes - taken;
+		memcpy(to, from + taken, got);
+		tcp_commit(core, conn, got);
+		taken += got;
+	}
+	return taken;
+}
+
+uint32_t
+tcp_unacked(const struct tcp_conn *conn)
+{
+	return conn->state < TCP_ESTABLISHED ? 0
+					     : conn->snd_end - conn->snd_una;
+}
+
+void
+tcp_keepalive(struct tcp_core *core, struct tcp_conn *conn, uint32_t idle_ms)
+{
+	conn->keepalive_ms = idle_ms;
+	if (conn->state >= TCP_TIME_WAIT || tcp_has(conn, TCP_ORPHAN))
+		return;
+	conn->life_deadline_ns =
+		idle_ms == 0 ? 0 : core->now_ns + idle_ms * NS_PER_MS;
+	tcp_timer_arm(core, conn);
+}
+
+void
+tcp_shutdown(struct tcp_core *core, struct tcp_conn *conn)
+{
+	if (!tcp_can_send(conn))
+		return;
+	tcp_set(conn, TCP_FIN_QUEUED);
+	tcp_conn_out(core, conn);
+}
+
+void
+tcp_close(struct tcp_core *core, struct tcp_conn *conn, uint32_t linger_ms)
+{
+	FAL_ASSERT(!tcp_has(conn, TCP_ORPHAN));
+	if (conn->state < TCP_ESTABLISHED) {
+		tcp_abort(core, conn);
+		return;
+	}
+	tcp_shutdown(core, conn);
+	tcp_set(conn, TCP_ORPHAN);
+	conn->news = 0;
+	tcp_data_drop(conn);
+	if (conn->state != TCP_TIME_WAIT)
+		conn->life_deadline_ns =
+			core->now_ns + linger_ms * NS_PER_MS + 1;
+	tcp_timer_arm(core, conn);
+	tcp_conn_out(core, conn);
+}
+
+void
+tcp_abort(struct tcp_core *core, struct tcp_conn *conn)
+{
+	FAL_ASSERT(!tcp_has(conn, TCP_ORPHAN));
+	if (conn->state != TCP_TIME_WAIT)
+		tcp_out_reset(core, conn);
+	tcp_conn_free(core, conn);
+}
+
+void
+tcp_release(struct tcp_core *core, struct tcp_conn *conn)
+{
+	FAL_ASSERT(conn->state == TCP_CLOSED);
+	tcp_conn_free(core, conn);
+}
+
+const struct tcp_counters *
+tcp_counters(const struct tcp_core *core)
+{
+	return &core->counters;
+}

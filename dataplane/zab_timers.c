@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * zab_timers - what the ZAB role proposes by itself: the close of sessions that
+ * were silent too long, of sessions that are gone but left ephemerals, and the
+ * removal of containers and TTL nodes.
+ */
+#include "dataplane/zab_int.h"
+
+#include "base/be.h"
+#include "base/log.h"
+
+/* Sessions looked at per round. */
+#define EXPIRE_BURST 256u
+
+/* Expiry is a closeSession like a client's own, but nobody waits for it. */
+static void
+session_expired(void *arg, struct session *session)
+{
+	struct zab *zab = arg;
+	const struct prep_request request = {
+		.session_id = session->id,
+		.type = OP_CLOSE_SESSION,
+		.owner = session->owner,
+	};
+
+	if (zab_room_for(zab, OP_CLOSE_SESSION, 0) != LOG_PORT_READY ||
+	    zab_propose(zab, &request) != FAL_OK) {
+		/* No room now: it lives for another timeout. */
+		session->is_closing = false;
+		session_add(zab->parts.sessions, session->id,
+			    session->timeout_ms, zab->now_ms);
+		zab->has_committed = true; /* wakes the log */
+		return;
+	}
+	stats_add(zab->parts.stats, STAT_SESSIONS_EXPIRED, 1);
+	log_post(LOG_SESSION_EXPIRED, (uint64_t)session->id,
+		 (uint64_t)session->timeout_ms);
+}
+
+bool
+zab_expire_sessions(struct zab *zab)
+{
+	if (zab->now_ms < session_next_due(zab->parts.sessions))
+		return false;
+	return session_expire_due(zab->parts.sessions, zab->now_ms,
+				  EXPIRE_BURST, zab_session_heard,
+				  session_expired, zab) > 0;
+}
+
+/* Ephemerals without a session (a data directory may hold some) go as if it
+ * had been closed; one owner a round, once after the start. */
+bool
+zab_close_orphans(struct zab *zab)
+{
+	if (FAL_LIKELY(zab->has_no_orphans) ||
+	    zab_room_for(zab, OP_CLOSE_SESSION, 0) != LOG_PORT_READY)
+		return false;
+
+	const struct prep_request request = {
+		.session_id = tree_ephemeral_owner_after(zab->parts.tree,
+							 zab->orphan_after),
+		.type = OP_CLOSE_SESSION,
+		.owner = {.core = SESSION_OWNER_NONE},
+	};
+
+	zab->orphan_after = request.session_id;
+	zab->has_no_orphans = request.session_id == 0;
+	if (zab->has_no_orphans ||
+	    session_find(zab->parts.sessions, request.session_id) != NULL)
+		return !zab->has_no_orphans;
+	if (zab_propose(zab, &request) != FAL_OK)
+		zab->has_no_orphans = true; /* the next start tries again */
+	return true;
+}
+
+static void
+propose_reap(struct zab *zab, const struct znode *node)
+{
+	uint8_t *text = zab->path_text;
+	const uint32_t length = tree_path_text(zab->parts.tree, node, text + 4,
+					       ZAB_PATH_TEXT_BYTES - 4);
+
+	FAL_ASSERT(length <= ZAB_PATH_TEXT_BYTES - 4);
+	be_store32(text, length);
+
+	const struct prep_request request = {
+		.type = OP_DELETE_CONTAINER,
+		.body = text,
+		.body_bytes = 4 + length,
+		.owner = {.core = SESSION_OWNER_NONE},
+	};
+
+	if (zab_propose(zab, &request) == FAL_OK &&
+	    zab->result.type != OP_ERROR)
+		stats_add(zab->parts.stats, STAT_NODES_REAPED, 1);
+}
+
+/* client-protocol.md 7.7: a scan per interval, its candidates one by one with
+ * a pause between two. */
+bool
+zab_reap_nodes(struct zab *zab)
+{
+	if (zab->options.reap_interval_ms == 0)
+		return false;
+	if (zab->reap_check_ms == 0) /* the first scan is an interval away */
+		zab->reap_check_ms =
+			zab->now_ms + zab->options.reap_interval_ms;
+	if (!zab->is_reaping) {
+		if (zab->now_ms < zab->reap_check_ms)
+			return false;
+		zab->is_reaping = true;
+		zab->reap_cursor = 0;
+		zab->reap_next_ms = zab->now_ms;
+	}
+	if (zab->now_ms < zab->reap_next_ms ||
+	    zab_room_for(zab, OP_DELETE_CONTAINER, PROTO_MAX_BUFFER_DEFAULT) !=
+		    LOG_PORT_READY)
+		return false;
+
+	struct znode *node = NULL;
+	const uint32_t found =
+		tree_reap_scan(zab->parts.tree, &zab->reap_cursor, zab->wall_ms,
+			       zab->options.reap_never_used_ms, &node, 1);
+
+	if (found > 0) {
+		propose_reap(zab, node);
+		zab->reap_next_ms =
+			zab->now_ms + 60000u / zab->options.reap_per_minute;
+	}
+	if (zab->reap_cursor == 0) {
+		zab->is_reaping = false;
+		zab->reap_check_ms =
+			zab->now_ms + zab->options.reap_interval_ms;
+	}
+	return found > 0;
+}
+
+uint64_t
+zab_next_timer_ms(const struct zab *zab)
+{
+	uint64_t next = session_next_due(zab->parts.sessions);
+	const uint64_t reap =
+		zab->is_reaping ? zab->reap_next_ms : zab->reap_check_ms;
+
+	if (zab->options.reap_interval_ms != 0 && reap < next)
+		next = reap;
+	return next;
+}
