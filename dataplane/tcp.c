@@ -144,7 +144,9 @@ tcp_reserve(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes,
 		return NULL;
 	if (tail != NULL) {
 		struct tcp_seg *seg = tcp_seg_of(tail);
-		uint32_t used = seg->offset - RTE_PKTMBUF_HEADROOM + seg->bytes;
+		uint32_t used =
+			(uint32_t)(seg->offset - RTE_PKTMBUF_HEADROOM) +
+			seg->bytes;
 
 		/* An unsent tail was never trimmed: used is its bytes. */
 		if (used + bytes <= conn->mss) {

@@ -108,6 +108,7 @@ txlog_create(struct disk *disk, const struct txlog_options *options,
 		DISK_LOG | (options->has_no_sync ? DISK_NOSYNC : 0u);
 	atomic_init(&log->durable_zxid, options->last_zxid);
 	err = check_options(options, log);
+	atomic_init(&log->fill_bytes, log->prealloc_bytes);
 	if (err == 0)
 		memcpy(log->dir, options->dir, strlen(options->dir) + 1);
 	if (err == 0)

@@ -83,6 +83,10 @@ struct txlog {
 	struct disk_file *next_file;
 	uint64_t next_filled;
 
+	/* LOG -> BG: how much of a file is worth filling, by what the last one
+	 * used before it was rolled. */
+	_Atomic uint64_t fill_bytes;
+
 	/* LOG -> BG: a closed file to cut to its length; 0: none. */
 	_Atomic uint64_t closed_zxid;
 	uint64_t closed_bytes;

@@ -90,7 +90,10 @@ fill_next(struct txlog *log)
 		    &log->next_state, &ready, NEXT_FILLING,
 		    memory_order_acq_rel, memory_order_relaxed))
 		return false;
-	left = log->prealloc_bytes - log->next_filled;
+	const uint64_t wanted =
+		atomic_load_explicit(&log->fill_bytes, memory_order_relaxed);
+
+	left = wanted > log->next_filled ? wanted - log->next_filled : 0;
 	if (left > 0) {
 		const size_t bytes =
 			left < FILL_BYTES ? (size_t)left : FILL_BYTES;

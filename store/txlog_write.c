@@ -172,11 +172,27 @@ write_begin(struct txlog *log, uint64_t end)
 	return true;
 }
 
+/* A quarter more than this file used. Where snapshots roll the log early, most
+ * of a full file's zeros would be written for nothing. */
+static void
+note_use(struct txlog *log)
+{
+	const uint64_t used = log->mark_end - log->out_start;
+	uint64_t fill = bits_align_up(used + used / 4, BLOCK);
+
+	if (fill < log->least_bytes)
+		fill = log->least_bytes;
+	if (fill > log->prealloc_bytes)
+		fill = log->prealloc_bytes;
+	atomic_store_explicit(&log->fill_bytes, fill, memory_order_relaxed);
+}
+
 /* BG cuts the zeros behind the last record off and frees their storage. If it
  * has not come by since the file before, they stay: readers pass over them. */
 static void
 close_file(struct txlog *log)
 {
+	note_use(log);
 	disk_close(log->file);
 	log->file = NULL;
 	if (atomic_load_explicit(&log->closed_zxid, memory_order_acquire) != 0)

@@ -40,6 +40,28 @@ propose_somewhere(struct rig *rig, uint64_t *seed)
 			(void)rig_propose(rig, i, NULL);
 }
 
+/* Some servers shall vote, the others only watch. */
+static void
+reconfigure(struct rig *rig, uint64_t *seed)
+{
+	const int leader = rig_leader(rig);
+	struct quorum config = {.member_count = rig->count};
+	uint32_t voters = 0;
+
+	for (uint32_t i = 0; i < rig->count; i++) {
+		config.member[i] = (struct quorum_member){
+			.sid = i + 1,
+			.address = i + 1,
+			.weight = 1,
+			.is_voter = below(seed, 3) > 0};
+		voters += config.member[i].is_voter;
+	}
+	/* A server in no configuration would be known to nobody. */
+	if (leader >= 0 && voters > 0 && quorum_check(&config) == 0 &&
+	    rig->config_count < RIG_CONFIGS)
+		(void)rig_propose(rig, (uint32_t)leader, &config);
+}
+
 static void
 cut_somewhere(struct rig *rig, uint64_t *seed)
 {
@@ -70,7 +92,7 @@ disturb(struct rig *rig, uint64_t *seed)
 	const uint32_t index = below(seed, rig->count);
 	struct rig_server *server = &rig->server[index];
 
-	switch (below(seed, 12)) {
+	switch (below(seed, 13)) {
 	case 0:
 		rig_crash(rig, index);
 		break;
@@ -105,6 +127,9 @@ disturb(struct rig *rig, uint64_t *seed)
 			rig_event(rig, index, &event);
 		break;
 	}
+	case 10:
+		reconfigure(rig, seed);
+		break;
 	default:
 		propose_somewhere(rig, seed);
 		break;

@@ -518,11 +518,12 @@ do_delays(struct run *run)
 		(unsigned long long)((rig->now_ms - began) / rig->net_ms));
 }
 
-/* chaos voters=N observers=N seed=N seeds=N rounds=N */
+/* chaos voters=N observers=N seed=N seeds=N rounds=N reconfig=1 */
 static void
 do_chaos(struct run *run)
 {
 	int64_t voters = 3, observers = 0, seed = 1, seeds = 1, rounds = 100;
+	int64_t reconfig = 0;
 	uint64_t committed = 0;
 
 	for (uint32_t i = 1; i < run->word_count; i++)
@@ -530,7 +531,8 @@ do_chaos(struct run *run)
 		    !option_of(run, word(run, i), "observers", &observers) &&
 		    !option_of(run, word(run, i), "seed", &seed) &&
 		    !option_of(run, word(run, i), "seeds", &seeds) &&
-		    !option_of(run, word(run, i), "rounds", &rounds))
+		    !option_of(run, word(run, i), "rounds", &rounds) &&
+		    !option_of(run, word(run, i), "reconfig", &reconfig))
 			fail(run, "no such property");
 	for (int64_t i = seed; i < seed + seeds; i++) {
 		const bool is_tracing = run->rig->is_tracing;
@@ -539,6 +541,7 @@ do_chaos(struct run *run)
 		rig_init(run->rig, run->out, (uint32_t)voters,
 			 (uint32_t)observers);
 		run->rig->is_tracing = is_tracing;
+		run->rig->options.is_reconfig_enabled = reconfig != 0;
 		committed += chaos_run(run->rig, (uint64_t)i, (uint32_t)rounds);
 		if (run->rig->violation[0]) {
 			fprintf(run->out, "seed %lld\n", (long long)i);

@@ -91,6 +91,40 @@ draw_limits(struct sim *sim)
 			: 0;
 }
 
+/* A place where a crash is likely, in half of the runs. */
+static void
+draw_crashes(struct sim *sim)
+{
+	static const enum zab_action_type types[] = {
+		ZAB_DO_SEND,
+		ZAB_DO_SEND,
+		ZAB_DO_SEND,
+		ZAB_DO_PERSIST_ACCEPTED,
+		ZAB_DO_PERSIST_CURRENT,
+		ZAB_DO_STATE,
+		ZAB_DO_APPEND,
+		ZAB_DO_COMMIT,
+		ZAB_DO_INSTALL_SNAPSHOT,
+		ZAB_DO_TRUNCATE,
+	};
+	static const enum quorum_type packets[] = {
+		QUORUM_LEADERINFO, QUORUM_ACKEPOCH, QUORUM_NEWLEADER,
+		QUORUM_ACK,        QUORUM_UPTODATE, QUORUM_PROPOSAL,
+		QUORUM_COMMIT,     QUORUM_DIFF,     QUORUM_FOLLOWERINFO,
+	};
+	struct sim_random *random = &sim->random[SIM_STREAM_LIMITS];
+	struct sim_limits *limits = &sim->limits;
+
+	limits->crash_type = types[sim_random_below(
+		random, sizeof(types) / sizeof(types[0]))];
+	limits->crash_packet = (int32_t)packets[sim_random_below(
+		random, sizeof(packets) / sizeof(packets[0]))];
+	limits->crash_odds = (uint32_t)sim_random_scale(random, 2, 64);
+	if (!(sim->options.faults & 1u << SIM_FAULT_CRASH) ||
+	    sim_random_once_in(random, 2))
+		limits->crash_odds = 0;
+}
+
 static void
 draw_config(struct sim *sim)
 {
@@ -138,6 +172,7 @@ init(struct sim *sim, const struct sim_options *options)
 	draw_config(sim);
 	draw_options(sim);
 	draw_limits(sim);
+	draw_crashes(sim);
 	sim_client_init(sim);
 	for (uint32_t i = 0; i < sim->count; i++) {
 		sim_server_init(sim, i);

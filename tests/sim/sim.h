@@ -144,6 +144,12 @@ struct sim_disk {
 
 /* -------------------------------------------------------------- server --- */
 
+/* A request that a leader has got and not passed on yet. */
+struct sim_pending {
+	uint32_t op, slot;
+	uint32_t serial; /* of the connection it came by */
+};
+
 struct sim_server {
 	uint32_t index;
 	int64_t sid;
@@ -177,7 +183,7 @@ struct sim_server {
 	uint32_t dial_serial;
 	bool is_dialing;
 	/* Requests, oldest first. */
-	uint32_t *pending;
+	struct sim_pending *pending;
 	uint32_t pending_count, pending_capacity;
 	uint32_t sync[SIM_SYNCS_MAX]; /* operations, oldest first */
 	uint32_t sync_count;
@@ -204,6 +210,7 @@ struct sim_op {
 	uint32_t session; /* of the client: its n-th connection */
 	uint32_t number;  /* of the request within that session */
 	uint32_t depth;   /* committed there; 0: not (yet) */
+	uint32_t before;  /* 1 + the session's write before it; 0: none */
 	bool is_acked;
 	/* The longest history that anybody had been told of before. */
 	uint32_t known_depth;
@@ -215,6 +222,7 @@ struct sim_client {
 	uint64_t last_us;
 	uint32_t session, number;
 	uint32_t outstanding, pipeline;
+	uint32_t last_write; /* 1 + operation, of this session; 0: none */
 	uint32_t seen_depth;
 	uint32_t committed_session, committed_number;
 };
@@ -245,6 +253,9 @@ struct sim_limits {
 	uint64_t think_us;
 	uint64_t fault_us;     /* mean time between faults */
 	uint32_t crash_action; /* once in so many actions; 0: never */
+	/* Dies before this action (packet if it is a SEND) once in so many. */
+	uint32_t crash_type, crash_odds; /* odds 0: never */
+	int32_t crash_packet;
 };
 
 struct sim {

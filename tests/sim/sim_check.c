@@ -203,7 +203,8 @@ check_learner_says(struct sim *sim, struct sim_server *server,
 	for (uint32_t i = 0; i < sim->count; i++) {
 		const struct sim_server *leader = &sim->server[i];
 
-		if (leader->is_up && leader->view.role == FLE_LEADING &&
+		if (sim->epoch_leader[epoch] == i + 1 &&
+		    leader->view.role == FLE_LEADING &&
 		    leader->view.epoch == epoch &&
 		    !sim_chain_begins_with(
 			    &sim->chain,

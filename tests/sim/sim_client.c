@@ -64,6 +64,7 @@ connect_client(struct sim *sim, struct sim_client *client)
 		client->reign = server->reign;
 		client->session++;
 		client->number = 0;
+		client->last_write = 0;
 		return;
 	}
 }
@@ -90,8 +91,11 @@ invoke(struct sim *sim, uint32_t index)
 		.reign = client->reign,
 		.session = client->session,
 		.number = ++client->number,
+		.before = client->last_write,
 		.known_depth = sim->acked_depth,
 	};
+	if (sim->op[sim->op_count].kind == SIM_OP_WRITE)
+		client->last_write = sim->op_count + 1;
 	client->outstanding++;
 	/* The connection of a client keeps the order of its requests. */
 	uint64_t at_us = sim->now_us + sim_net_delay_us(sim);
@@ -229,8 +233,16 @@ sim_client_synced(struct sim *sim, struct sim_server *server, uint32_t count)
 	if (count > server->sync_count)
 		sim_fail(sim, "sync", "s%u: %u syncs done, %u asked",
 			 server->index, count, server->sync_count);
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < count; i++) {
+		const uint32_t before = sim->op[server->sync[i]].before;
+
+		if (before && (sim->op[before - 1].depth == 0 ||
+			       sim->op[before - 1].depth > depth))
+			sim_fail(sim, "sync",
+				 "s%u: a sync is answered before write %u",
+				 server->index, before - 1);
 		reply(sim, server->sync[i], depth);
+	}
 	server->sync_count -= count;
 	memmove(&server->sync[0], &server->sync[count],
 		server->sync_count * sizeof(server->sync[0]));

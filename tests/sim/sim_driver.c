@@ -330,8 +330,17 @@ sim_driver_act(struct sim *sim, struct sim_server *server,
 
 /* ------------------------------------------------- requests of clients --- */
 
-static void
-add_pending(struct sim_server *server, uint32_t op)
+static uint32_t
+serial_of(const struct sim *sim, const struct sim_server *server, uint32_t slot)
+{
+	if (slot == ZAB_SELF_SLOT || server->conn[slot] == 0)
+		return 0;
+	return sim->conn[server->conn[slot] - 1].serial;
+}
+
+void
+sim_driver_request(struct sim *sim, struct sim_server *server, uint32_t op,
+		   uint32_t slot)
 {
 	if (server->pending_count == server->pending_capacity) {
 		server->pending_capacity =
@@ -342,42 +351,50 @@ add_pending(struct sim_server *server, uint32_t op)
 						  sizeof(*server->pending));
 		FAL_ASSERT(server->pending);
 	}
-	server->pending[server->pending_count++] = op;
+	server->pending[server->pending_count++] = (struct sim_pending){
+		.op = op,
+		.slot = slot,
+		.serial = serial_of(sim, server, slot),
+	};
+	sim_server_propose(sim, server);
+}
+
+/* A write becomes the next transaction, as soon as the core takes one. */
+static bool
+propose(struct sim *sim, struct sim_server *server, uint32_t op,
+	struct zab_event *event)
+{
+	const int64_t zxid = zab_next_zxid(server->core, NULL);
+	const struct sim_entry entry = {.zxid = zxid, .value = op + 1ull};
+
+	if (zxid == 0)
+		return false;
+	sim_check_propose(sim, server, zxid);
+	append_entry(sim, server, &entry);
+	*event = (struct zab_event){.type = ZAB_EV_PROPOSE, .zxid = zxid};
+	return true;
 }
 
 bool
 sim_driver_propose(struct sim *sim, struct sim_server *server,
 		   struct zab_event *event)
 {
-	struct sim_entry entry;
+	while (server->pending_count > 0) {
+		const struct sim_pending one = server->pending[0];
+		const bool is_write = sim->op[one.op].kind == SIM_OP_WRITE;
 
-	if (server->pending_count == 0)
-		return false;
-	const int64_t zxid = zab_next_zxid(server->core, NULL);
-
-	if (zxid == 0)
-		return false;
-	const uint64_t value = server->pending[0] + 1ull;
-
-	server->pending_count--;
-	memmove(&server->pending[0], &server->pending[1],
-		server->pending_count * sizeof(server->pending[0]));
-	sim_check_propose(sim, server, zxid);
-	entry = (struct sim_entry){.zxid = zxid, .value = value};
-	append_entry(sim, server, &entry);
-	*event = (struct zab_event){.type = ZAB_EV_PROPOSE, .zxid = zxid};
-	return true;
-}
-
-void
-sim_driver_request(struct sim *sim, struct sim_server *server, uint32_t op,
-		   uint32_t slot)
-{
-	if (sim->op[op].kind == SIM_OP_WRITE) {
-		add_pending(server, op);
-		sim_server_propose(sim, server);
-		return;
+		if (is_write && !propose(sim, server, one.op, event))
+			return false;
+		server->pending_count--;
+		memmove(&server->pending[0], &server->pending[1],
+			server->pending_count * sizeof(server->pending[0]));
+		if (is_write)
+			return true;
+		*event = (struct zab_event){.type = ZAB_EV_SYNC,
+					    .slot = one.slot};
+		/* The learner that asked may be gone, and its slot reused. */
+		if (one.serial == serial_of(sim, server, one.slot))
+			return true;
 	}
-	sim_server_step(sim, server,
-			&(struct zab_event){.type = ZAB_EV_SYNC, .slot = slot});
+	return false;
 }

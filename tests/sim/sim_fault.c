@@ -158,6 +158,49 @@ duplicate(struct sim *sim)
 			sim_net_link_up(sim, from, to);
 }
 
+/*
+ * Elections promise nothing, so anybody may win one: servers are told votes
+ * that nobody cast. Whoever is looking hears that all others want `one`, or
+ * that `one`, which leads or believes so, leads them.
+ */
+static void
+lie(struct sim *sim)
+{
+	const struct sim_server *one = &sim->server[any_server(sim)];
+	struct zab_event event = {.type = ZAB_EV_FLE};
+	int64_t round = 0;
+
+	if (!one->is_up)
+		return;
+	sim_trace_note(sim, one->index, "is said to be the best", 0);
+	for (uint32_t i = 0; i < sim->count; i++)
+		if (sim->server[i].view.round > round)
+			round = sim->server[i].view.round;
+	event.notification = (struct zab_notification){
+		.state = FLE_LOOKING,
+		.version = FLE_NOTIFICATION_VERSION,
+		.leader = one->sid,
+		.zxid = zab_zxid(1 << 20, 1),
+		.round = round + 1,
+		.peer_epoch = 1 << 20,
+	};
+	const bool leads = one->view.role == FLE_LEADING;
+
+	for (uint32_t to = 0; to < sim->count; to++) {
+		for (uint32_t from = 0; from < sim->count; from++) {
+			if (from == to ||
+			    sim->server[to].paused_until_us > sim->now_us)
+				continue;
+			event.sid = sim->server[from].sid;
+			if (leads)
+				event.notification.state =
+					from == one->index ? FLE_LEADING
+							   : FLE_FOLLOWING;
+			sim_server_step(sim, &sim->server[to], &event);
+		}
+	}
+}
+
 /* --------------------------------------------------------------- disk --- */
 
 /* May one more server lose what it promised? */
@@ -244,7 +287,6 @@ change_clock(struct sim *sim, struct sim_server *server)
 			    jump_ms);
 	sim_trace_note(sim, server->index, "its clock changes, ms",
 		       (int64_t)jump_ms);
-	sim_server_step(sim, server, &(struct zab_event){.type = ZAB_EV_TICK});
 }
 
 static void
@@ -320,6 +362,9 @@ sim_fault_happen(struct sim *sim)
 	case SIM_FAULT_DUPLICATE:
 		duplicate(sim);
 		break;
+	case SIM_FAULT_LIE:
+		lie(sim);
+		break;
 	default:
 		happen_to_server(sim, fault, &sim->server[any_server(sim)]);
 		break;
@@ -337,21 +382,9 @@ sim_fault_end(struct sim *sim)
 
 		server->disk.slow_until_us = 0;
 		server->disk.is_failing = false;
-		if (server->paused_until_us > sim->now_us)
-			server->paused_until_us = sim->now_us;
 		sim_server_set_rate(sim, server, 1000000, 0);
-		if (server->is_up)
-			sim_server_step(
-				sim, server,
-				&(struct zab_event){.type = ZAB_EV_TICK});
-		else
+		if (!server->is_up)
 			sim_server_start(sim, server);
 	}
 	sim_fault_heal(sim, sim->heal_serial);
-	/* A direction that was cut may have swallowed the end of a connection
-	 * whose other end knows nothing of it. */
-	for (uint32_t i = 0; i < SIM_CONNS_MAX; i++)
-		for (uint32_t end = 0; end < 2; end++)
-			if (sim->conn[i].is_used)
-				sim_net_pump(sim, i, end);
 }

@@ -167,12 +167,15 @@ void
 sim_net_break(struct sim *sim, uint32_t index)
 {
 	struct sim_conn *conn = &sim->conn[index];
+	struct sim_random *random = &sim->random[SIM_STREAM_NET];
+	/* Half open: one end never hears of it. */
+	const uint64_t untold = sim_random_below(random, 6);
 
 	if (!conn->is_used || conn->is_broken)
 		return;
 	conn->is_broken = true;
 	for (uint32_t end = 0; end < 2; end++)
-		if (conn->is_open[end])
+		if (conn->is_open[end] && end != untold)
 			end_queue(sim, index, end);
 }
 

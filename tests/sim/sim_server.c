@@ -27,6 +27,7 @@ sim_server_set_rate(struct sim *sim, struct sim_server *server,
 	server->rate_ppm = rate_ppm;
 	server->wake_ms = 0; /* The timer in the queue is of the old rate. */
 	server->wake_serial++;
+	sim_put(sim, 0, SIM_DUE_WAKE, server->index, 0, server->wake_serial, 0);
 }
 
 bool
@@ -77,11 +78,20 @@ sim_server_wake(struct sim *sim, struct sim_server *server, uint32_t serial)
 }
 
 static bool
-dies_here(struct sim *sim)
+dies_here(struct sim *sim, const struct zab_action *action)
 {
-	return sim->has_faults && sim->limits.crash_action &&
-	       sim_random_once_in(&sim->random[SIM_STREAM_CRASH],
-				  sim->limits.crash_action);
+	const struct sim_limits *limits = &sim->limits;
+	struct sim_random *random = &sim->random[SIM_STREAM_CRASH];
+
+	if (!sim->has_faults)
+		return false;
+	if (limits->crash_action &&
+	    sim_random_once_in(random, limits->crash_action))
+		return true;
+	return limits->crash_odds && action->type == limits->crash_type &&
+	       (action->type != ZAB_DO_SEND ||
+		action->packet == limits->crash_packet) &&
+	       sim_random_once_in(random, limits->crash_odds);
 }
 
 static void
@@ -98,7 +108,7 @@ step_once(struct sim *sim, struct sim_server *server, struct zab_event *event)
 	for (uint32_t i = 0; i < actions->count && server->is_up &&
 			     server->incarnation == incarnation;
 	     i++) {
-		if (dies_here(sim)) {
+		if (dies_here(sim, &actions->action[i])) {
 			sim_server_crash(sim, server, false);
 			return;
 		}

@@ -42,6 +42,7 @@ struct world {
 	/* What a sensible peer says next. */
 	uint32_t said[64];
 	int64_t leader_epoch;
+	uint32_t answers; /* of the core to its leader: ACKEPOCH, ACK, ... */
 	uint32_t established, followed; /* how often it got that far */
 };
 
@@ -104,6 +105,9 @@ check_send(struct world *w, const struct zab_action *action)
 	assert_int_equal(action->slots & ~w->open, 0);
 	assert_int_not_equal(action->slots, 0);
 	assert_true(action->zxid <= action->zxid_last);
+	if (action->slots >> ZAB_LEADER_SLOT & 1 &&
+	    (action->packet == QUORUM_ACKEPOCH || action->packet == QUORUM_ACK))
+		w->answers++;
 	switch (action->packet) {
 	case QUORUM_ACK:
 		if (zab_counter(action->zxid) == 0) {
@@ -347,6 +351,11 @@ sensible_leader(struct world *w)
 				  .slot = ZAB_LEADER_SLOT};
 	uint32_t *said = &w->said[ZAB_LEADER_SLOT];
 
+	/* A leader waits for ACKEPOCH, and for the ACK of NEWLEADER. */
+	if ((*said == 1 && w->answers < 1) || (*said == 3 && w->answers < 2)) {
+		event.packet = QUORUM_PING;
+		return event;
+	}
 	switch (*said) {
 	case 0:
 		event.packet = QUORUM_LEADERINFO;
@@ -473,6 +482,7 @@ change_connections(struct world *w)
 		if (event.type == ZAB_EV_CONN_UP)
 			w->open |= 1ull << ZAB_LEADER_SLOT;
 		w->said[ZAB_LEADER_SLOT] = 0;
+		w->answers = 0;
 	} else if (!(w->open >> slot & 1)) {
 		event.type = ZAB_EV_CONN_UP;
 		w->open |= 1ull << slot;

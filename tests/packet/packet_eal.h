@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FALCONER_TESTS_PACKET_EAL_H
+#define FALCONER_TESTS_PACKET_EAL_H
+
+/*
+ * packet_eal - a pool of mbufs for tests: DPDK's memory needs its environment,
+ * here without huge pages, devices, files and threads.
+ */
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <rte_eal.h>
+#include <rte_mbuf.h>
+
+#include "dataplane/tcp.h"
+
+/* Starts the environment and makes a pool; ends the program if it cannot. */
+static inline struct rte_mempool *
+packet_eal_pool(uint32_t mbufs)
+{
+	static char args[7][24] = {"test",     "--no-huge", "--no-shconf",
+				   "--no-pci", "--lcores",  "0",
+				   "--no-telemetry"};
+	char *argv[8] = {NULL};
+	struct rte_mempool *pool = NULL;
+
+	for (uint32_t i = 0; i < 7; i++)
+		argv[i] = args[i];
+	if (rte_eal_init(7, argv) >= 0)
+		pool = rte_pktmbuf_pool_create(
+			"packets", mbufs, 0, TCP_POOL_PRIVATE_BYTES,
+			RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	if (pool == NULL) {
+		fprintf(stderr, "no pool of mbufs\n");
+		exit(1);
+	}
+	return pool;
+}
+
+#endif
