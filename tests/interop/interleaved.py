@@ -454,7 +454,7 @@ def main():
                        default=int(os.environ.get('FAL_SEED', 0)) or
                        random.SystemRandom().randrange(1, 1 << 31))
     options = harness.options(__doc__.splitlines()[0], extra)
-    seconds = options.seconds or (1.5 if options.quick else 15)
+    seconds = options.seconds or (1.5 if options.quick else 5)
     suite = harness.Suite('interleaved')
     suite.attempt('nine clients at once, judged by the log', interleave,
                   options.server, seconds, options.seed,
