@@ -193,6 +193,20 @@ note_looking(struct fle *fle, const struct quorum_pair *pair, int64_t sid,
 	return judge(fle, pair, now_ms);
 }
 
+/* Does a quorum of one configuration follow that leader? To join it, one is
+ * enough: a server whose vote the next configuration needs could not count
+ * itself, and following promises nothing. */
+static bool
+is_established(const struct fle *fle, const struct quorum_pair *pair,
+	       const struct fle_vote *vote)
+{
+	if (vote->leader == fle->options.sid)
+		return fle_box_agrees(&fle->outside, pair, vote);
+	return fle_box_agrees_in(&fle->outside, &pair->active, vote) ||
+	       (pair->has_next &&
+		fle_box_agrees_in(&fle->outside, &pair->next, vote));
+}
+
 /* The sender follows or leads: is there an ensemble to join? */
 static bool
 note_established(struct fle *fle, const struct quorum_pair *pair, int64_t sid,
@@ -210,7 +224,7 @@ note_established(struct fle *fle, const struct quorum_pair *pair, int64_t sid,
 			return finish(fle, vote);
 	}
 	fle_box_put(&fle->outside, sid, vote);
-	if (!fle_box_agrees(&fle->outside, pair, vote) ||
+	if (!is_established(fle, pair, vote) ||
 	    !fle_box_confirms(&fle->outside, self, fle->round, vote))
 		return false;
 	if (vote->round > fle->round)

@@ -84,7 +84,10 @@ void fle_box_clear(struct fle_box *box);
 void fle_box_put(struct fle_box *box, int64_t sid, const struct fle_vote *vote);
 /* The vote of sid, NULL if there is none. */
 const struct fle_vote *fle_box_get(const struct fle_box *box, int64_t sid);
-/* Do those in the box who say the same as `vote` make a quorum? */
+/* Do those in the box who say the same as `vote` make a quorum of one
+ * configuration, or of all that count now? */
+bool fle_box_agrees_in(const struct fle_box *box, const struct quorum *quorum,
+		       const struct fle_vote *vote);
 bool fle_box_agrees(const struct fle_box *box, const struct quorum_pair *pair,
 		    const struct fle_vote *vote);
 /* May the vote of an established ensemble be believed? Its leader must say

@@ -77,16 +77,26 @@ fle_box_get(const struct fle_box *box, int64_t sid)
 }
 
 bool
+fle_box_agrees_in(const struct fle_box *box, const struct quorum *quorum,
+		  const struct fle_vote *vote)
+{
+	uint32_t members = 0;
+
+	for (uint32_t i = 0; i < box->count; i++) {
+		const int index = quorum_find(quorum, box->sid[i]);
+
+		if (index >= 0 && fle_vote_equal(&box->vote[i], vote))
+			members |= 1u << index;
+	}
+	return quorum_has(quorum, members);
+}
+
+bool
 fle_box_agrees(const struct fle_box *box, const struct quorum_pair *pair,
 	       const struct fle_vote *vote)
 {
-	struct quorum_votes votes = {0, 0};
-
-	for (uint32_t i = 0; i < box->count; i++)
-		if (fle_vote_equal(&box->vote[i], vote))
-			quorum_votes_add(&votes,
-					 quorum_pair_seat(pair, box->sid[i]));
-	return quorum_pair_has(pair, votes);
+	return fle_box_agrees_in(box, &pair->active, vote) &&
+	       (!pair->has_next || fle_box_agrees_in(box, &pair->next, vote));
 }
 
 bool

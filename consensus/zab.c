@@ -243,7 +243,7 @@ on_tick(struct zab_core *core, struct zab_actions *out)
 	}
 	zab_learners_expire(core, out);
 	if (core->fle.is_running && core->fle.is_silent &&
-		   !must_be_silent(core)) {
+	    !must_be_silent(core)) {
 		fle_stop(&core->fle);
 		elect(core, out);
 	} else if (fle_tick(&core->fle, &core->pair, core->now_ms, out)) {

@@ -90,7 +90,8 @@ tail_of(const struct zab_core *core)
 					 : core->history.last_zxid;
 }
 
-/* May this transaction come next? What is held is of one epoch. */
+/* May this transaction come next? What is held is of one epoch, and behind
+ * NEWLEADER there is only the leader's own. */
 static bool
 is_next(const struct zab_core *core, const struct zab_event *event)
 {
@@ -101,6 +102,9 @@ is_next(const struct zab_core *core, const struct zab_event *event)
 		return false;
 	if (zab_follow_has_held(core) &&
 	    zab_epoch(tail) != zab_epoch(event->zxid))
+		return false;
+	if (core->follow.step > ZAB_FOLLOW_SYNC &&
+	    zab_epoch(event->zxid) != core->follow.epoch)
 		return false;
 	return !event->config || event->config->version == event->zxid;
 }

@@ -160,7 +160,7 @@ struct zab_core {
 	int64_t accepted_epoch, current_epoch;
 	int64_t accepted_writing, current_writing;
 	int64_t config_writing; /* version; 0: nothing */
-	/* Highest acceptedEpoch that any voter told since the start: the next
+	/* Highest acceptedEpoch that any member told since the start: the next
 	 * epoch of this server as leader lies above it. */
 	int64_t highest_heard;
 	struct zab_history history;

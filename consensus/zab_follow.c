@@ -239,7 +239,9 @@ on_newleader(struct zab_core *core, const struct zab_event *event,
 	if (follow->step != ZAB_FOLLOW_SYNC ||
 	    event->zxid != zab_zxid(follow->epoch, 0) ||
 	    core->history.last_zxid < follow->promised_zxid ||
-	    zab_epoch(core->history.last_zxid) > follow->epoch) {
+	    zab_epoch(core->history.last_zxid) > follow->epoch ||
+	    (zab_follow_has_held(core) &&
+	     zab_epoch(follow->held_first) != follow->epoch)) {
 		zab_look(core, ZAB_WHY_PEER_PROTOCOL, out);
 		return;
 	}

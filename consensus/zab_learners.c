@@ -29,8 +29,7 @@ patience_ms(const struct zab_core *core)
 {
 	if (core->role == FLE_LEADING)
 		return zab_init_ms(core) + zab_sync_ms(core);
-	return (uint64_t)core->options.dial_retry_ms *
-	       core->options.dial_tries;
+	return (uint64_t)core->options.dial_retry_ms * core->options.dial_tries;
 }
 
 void
@@ -80,8 +79,7 @@ zab_learners_reseat(struct zab_core *core)
 	for (uint32_t i = 0; i < ZAB_CONNS_MAX; i++) {
 		struct zab_learner *learner = &core->learner[i];
 
-		if (learner->station >= ZAB_ST_INFO && !learner->is_nonvoting &&
-		    !learner->is_observer)
+		if (learner->station >= ZAB_ST_INFO && !learner->is_nonvoting)
 			learner->seat =
 				quorum_pair_seat(&core->pair, learner->sid);
 	}
@@ -132,10 +130,10 @@ count_info(struct zab_core *core, uint32_t slot, struct zab_actions *out)
 		send_epoch(core, slot, out);
 	else
 		zab_lead_advance(core, out);
-	/* It cannot follow in this epoch, for good: one voter less. A new epoch
-	 * above its promise costs one election. */
+	/* This member cannot follow in this epoch, for good. A new epoch above
+	 * its promise costs one election. */
 	if (lead->step == ZAB_LEAD_ACTIVE && accepted > lead->epoch &&
-	    learner->seat.active != QUORUM_NO_SEAT)
+	    quorum_find(&core->pair.active, learner->sid) >= 0)
 		zab_lead_yield(core, ZAB_WHY_VOTER_PROMISED, false, out);
 }
 
@@ -162,9 +160,9 @@ on_info(struct zab_core *core, const struct zab_event *event,
 	learner->sid = event->sid;
 	learner->accepted_epoch = accepted;
 	learner->is_observer = event->packet == QUORUM_OBSERVERINFO;
-	if (!learner->is_observer)
-		learner->seat = quorum_pair_seat(&core->pair, event->sid);
-	if (learner->seat.active != QUORUM_NO_SEAT &&
+	/* By sid: a voter may not know yet that it is no observer any more. */
+	learner->seat = quorum_pair_seat(&core->pair, event->sid);
+	if (quorum_find(&core->pair.active, event->sid) >= 0 &&
 	    accepted > core->highest_heard)
 		core->highest_heard = accepted;
 	if (core->role == FLE_LEADING)
@@ -345,7 +343,8 @@ static bool
 may_activate(struct zab_core *core, struct zab_learner *learner,
 	     struct zab_actions *out)
 {
-	if (!learner->is_nonvoting || learner->is_observer)
+	if (!learner->is_nonvoting ||
+	    !quorum_pair_is_voter(&core->pair, learner->sid))
 		return true;
 	if (learner->confirm_round == UINT64_MAX) {
 		learner->confirm_round = zab_confirm_want(core);
@@ -436,6 +435,7 @@ on_ack(struct zab_core *core, const struct zab_event *event,
 		is_good = event->zxid <= lead->acks.proposed_zxid;
 	} else if (is_good && event->zxid > lead->base_zxid) {
 		is_good = lead->step == ZAB_LEAD_ACTIVE &&
+			  zab_epoch(event->zxid) == lead->epoch &&
 			  zab_lead_ack(core, learner->seat, event->zxid, out) ==
 				  0;
 	}
@@ -464,8 +464,7 @@ zab_learner_packet(struct zab_core *core, const struct zab_event *event,
 
 	if (learner->station == ZAB_ST_FREE)
 		return;
-	if (core->role != FLE_LEADING &&
-	    event->packet != QUORUM_FOLLOWERINFO &&
+	if (core->role != FLE_LEADING && event->packet != QUORUM_FOLLOWERINFO &&
 	    event->packet != QUORUM_OBSERVERINFO) {
 		zab_learner_close(core, event->slot, ZAB_WHY_PEER_PROTOCOL,
 				  out);
@@ -546,6 +545,7 @@ zab_learners_check(struct zab_core *core, struct zab_actions *out)
 		if (core->now_ms >= learner->deadline_ms)
 			zab_learner_close(core, i, ZAB_WHY_PEER_SILENT, out);
 		else if (learner->station == ZAB_ST_ACTIVE &&
+			 !learner->is_observer &&
 			 learner->seat.active != QUORUM_NO_SEAT &&
 			 core->lead.acks.proposed_zxid > core->lead.base_zxid &&
 			 is_slow(core, learner))

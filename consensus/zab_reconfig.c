@@ -99,6 +99,7 @@ designate(const struct zab_core *core)
 			zab_acks_of(&core->lead.acks, learner->seat);
 
 		if (learner->station == ZAB_ST_ACTIVE &&
+		    !learner->is_observer &&
 		    learner->seat.next != QUORUM_NO_SEAT &&
 		    quorum_weight(next, learner->sid) > 0 &&
 		    acked > best_zxid) {

@@ -144,9 +144,8 @@ tcp_reserve(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes,
 		return NULL;
 	if (tail != NULL) {
 		struct tcp_seg *seg = tcp_seg_of(tail);
-		uint32_t used =
-			(uint32_t)(seg->offset - RTE_PKTMBUF_HEADROOM) +
-			seg->bytes;
+		uint32_t used = (uint32_t)(seg->offset - RTE_PKTMBUF_HEADROOM) +
+				seg->bytes;
 
 		/* An unsent tail was never trimmed: used is its bytes. */
 		if (used + bytes <= conn->mss) {
@@ -224,8 +223,11 @@ tcp_write(struct tcp_core *core, struct tcp_conn *conn, const void *data,
 uint32_t
 tcp_unacked(const struct tcp_conn *conn)
 {
-	return conn->state < TCP_ESTABLISHED ? 0
-					     : conn->snd_end - conn->snd_una;
+	/* Behind an acknowledged FIN snd_una is one further than the data. */
+	if (conn->state < TCP_ESTABLISHED ||
+	    !tcp_seq_lt(conn->snd_una, conn->snd_end))
+		return 0;
+	return conn->snd_end - conn->snd_una;
 }
 
 void

@@ -171,7 +171,7 @@ tcp_data_in(struct tcp_core *core, struct tcp_conn *conn,
 }
 
 /* Blocks to report: a duplicate first (RFC 2883), then the block with the
- * latest arrival (RFC 2018 section 4), then the others from the left. */
+ * latest arrival (RFC 2018 section 4), then the others. */
 uint32_t
 tcp_data_sacks(const struct tcp_conn *conn, struct tcp_sack *sacks,
 	       uint32_t max)

@@ -163,9 +163,13 @@ tcp_in_reset(struct tcp_core *core, struct tcp_conn *conn,
 		return;
 	}
 	core->counters.resets_received++;
-	tcp_conn_end(core, conn,
-		     conn->state == TCP_SYN_RECEIVED ? TCP_REASON_REFUSED
-						     : TCP_REASON_RESET);
+	if (conn->state == TCP_SYN_RECEIVED)
+		tcp_conn_end(core, conn, TCP_REASON_REFUSED);
+	else if (conn->state >= TCP_CLOSING)
+		/* Both FINs have passed: the streams are whole. */
+		tcp_conn_end(core, conn, TCP_REASON_NONE);
+	else
+		tcp_conn_end(core, conn, TCP_REASON_RESET);
 }
 
 /* RFC 9293 3.10.7.4, fifth: SYN_RECEIVED. */
@@ -376,6 +380,27 @@ tcp_in_nobody(struct tcp_core *core, struct tcp_packet *packet)
 	tcp_out_refuse(core, packet);
 }
 
+/* Begins anew in the place of a TIME-WAIT, above the numbers it has used. */
+static void
+tcp_in_reopen(struct tcp_core *core, struct tcp_conn *old,
+	      struct tcp_packet *packet)
+{
+	uint32_t floor = old->snd_nxt;
+	struct tcp_conn *conn;
+
+	/* Takes it out of the table also if a user still holds it. */
+	tcp_conn_end(core, old, TCP_REASON_NONE);
+	tcp_in_nobody(core, packet);
+	conn = tcp_conn_find(core, packet->source, packet->source_port,
+			     packet->destination_port);
+	if (conn == NULL || tcp_seq_lt(floor, conn->iss))
+		return;
+	conn->iss = floor + 65537;
+	conn->snd_una = conn->iss;
+	conn->snd_nxt = conn->iss;
+	conn->snd_end = conn->iss + 1;
+}
+
 /* Takes a segment whose header and checksum are good. Whoever keeps the mbuf
  * sets packet->mbuf to NULL; the caller frees it otherwise. */
 void
@@ -386,9 +411,8 @@ tcp_in(struct tcp_core *core, struct tcp_packet *packet)
 			      packet->destination_port);
 
 	if (conn != NULL && tcp_in_reopens(core, conn, packet)) {
-		/* Takes it out of the table also if a user still holds it. */
-		tcp_conn_end(core, conn, TCP_REASON_NONE);
-		conn = NULL;
+		tcp_in_reopen(core, conn, packet);
+		return;
 	}
 	if (conn == NULL) {
 		tcp_in_nobody(core, packet);

@@ -21,7 +21,8 @@ uint32_t
 tcp_loss_pipe(const struct tcp_conn *conn)
 {
 	uint32_t flight = conn->snd_nxt - conn->snd_una;
-	uint32_t left = conn->sacked + conn->lost;
+	uint32_t left = conn->sacked + conn->lost +
+			(tcp_has(conn, TCP_FIN_LOST) ? 1u : 0u);
 
 	if (!tcp_has(conn, TCP_HAS_SACK) && tcp_has(conn, TCP_RECOVERY))
 		left += (uint32_t)conn->dupacks * conn->mss;
@@ -148,6 +149,20 @@ tcp_loss_grow(struct tcp_conn *conn, uint32_t acked)
 		conn->cwnd = 1u << 26;
 }
 
+/* RFC 6582 3.2: beside the one that was sent again a partial ack covers only
+ * segments that duplicate acks have announced. */
+static void
+tcp_loss_deflate(struct tcp_conn *conn, uint32_t acked)
+{
+	uint32_t announced = acked / conn->mss;
+
+	announced = announced > 0 ? announced - 1 : 0;
+	if (!tcp_has(conn, TCP_RECOVERY) || announced > conn->dupacks)
+		conn->dupacks = 0;
+	else
+		conn->dupacks = (uint8_t)(conn->dupacks - announced);
+}
+
 static void
 tcp_loss_advance(struct tcp_core *core, struct tcp_conn *conn, uint32_t ack)
 {
@@ -155,13 +170,14 @@ tcp_loss_advance(struct tcp_core *core, struct tcp_conn *conn, uint32_t ack)
 
 	tcp_loss_pop(core, conn, ack);
 	conn->snd_una = ack;
-	conn->dupacks = 0;
 	conn->backoff = 0;
+	tcp_loss_deflate(conn, acked);
 	if (tcp_has(conn, TCP_RECOVERY)) {
 		if (tcp_seq_le(conn->recover, ack)) {
 			if (!tcp_has(conn, TCP_LOSS))
 				conn->cwnd = conn->ssthresh;
 			tcp_clear(conn, TCP_RECOVERY | TCP_LOSS);
+			conn->dupacks = 0;
 		} else if (tcp_has(conn, TCP_LOSS)) {
 			tcp_loss_grow(conn, acked);
 		} else if (!tcp_has(conn, TCP_HAS_SACK)) {

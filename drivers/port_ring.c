@@ -84,8 +84,11 @@ port_ring_carry(struct port_ring *ring, struct port_ring_end *to,
 		return;
 	}
 	memcpy(bytes, rte_pktmbuf_mtod(sent, const uint8_t *), sent->data_len);
-	if (port_ring_chance(ring, bad->corruption) && sent->data_len > 0) {
-		uint64_t bit = port_ring_random(ring) % (sent->data_len * 8ull);
+	/* IPv4 payload only: ARP has no checksum but Ethernet's. */
+	if (port_ring_chance(ring, bad->corruption) && sent->data_len > 34 &&
+	    bytes[12] == 8 && bytes[13] == 0) {
+		uint64_t bit = 34 * 8 + port_ring_random(ring) %
+						((sent->data_len - 34u) * 8ull);
 
 		bytes[bit / 8] ^= (uint8_t)(1u << (bit % 8));
 		ring->counters.corrupted++;

@@ -7,8 +7,8 @@
  *
  * Each sent frame is copied into a fresh mbuf of the receiver, so both ends own
  * what they hold, and passes the impairments in this order: loss, corruption
- * (one bit), duplication, extra delay (reorder). All chance comes from one
- * seeded generator: the same calls give the same wire.
+ * (one bit of an IPv4 payload), duplication, extra delay (reorder). All chance
+ * comes from one seeded generator: the same calls give the same wire.
  *
  * Context    one thread polls both ends.
  * Ownership  the pair owns frames on the wire; port_ring_destroy() frees them.

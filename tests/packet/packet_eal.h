@@ -19,8 +19,8 @@
 static inline struct rte_mempool *
 packet_eal_pool(uint32_t mbufs)
 {
-	static char args[7][24] = {"test",     "--no-huge", "--no-shconf",
-				   "--no-pci", "--lcores",  "0",
+	static char args[7][24] = {"test",          "--no-huge", "--no-shconf",
+				   "--no-pci",      "--lcores",  "0",
 				   "--no-telemetry"};
 	char *argv[8] = {NULL};
 	struct rte_mempool *pool = NULL;

@@ -28,8 +28,8 @@ rig_port_tx(struct port *port, uint64_t now_ns, struct rte_mbuf **frames,
 	for (uint16_t i = 0; i < count; i++) {
 		/* A copy: the instance may write its mbuf again. */
 		FAL_ASSERT(rig->sent_count < RIG_FRAMES);
-		rig->sent[rig->sent_count++] = rte_pktmbuf_copy(
-			frames[i], rig->pool, 0, UINT32_MAX);
+		rig->sent[rig->sent_count++] =
+			rte_pktmbuf_copy(frames[i], rig->pool, 0, UINT32_MAX);
 		rte_pktmbuf_free(frames[i]);
 	}
 	return count;
@@ -123,8 +123,8 @@ rig_receive(struct rig *rig, const struct rig_segment *segment)
 	uint8_t options[TCP_OPTIONS_MAX], pseudo[12];
 	uint32_t option_bytes = rig_write_options(options, segment);
 	uint32_t tcp_bytes = 20 + option_bytes + segment->bytes;
-	uint8_t *at = (uint8_t *)rte_pktmbuf_append(
-		mbuf, (uint16_t)(34 + tcp_bytes));
+	uint8_t *at =
+		(uint8_t *)rte_pktmbuf_append(mbuf, (uint16_t)(34 + tcp_bytes));
 	uint8_t *ip = at + 14, *tcp = at + 34;
 
 	memset(at, 0, 34 + tcp_bytes);

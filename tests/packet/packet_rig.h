@@ -32,8 +32,8 @@ struct rig {
 	struct tcp_core *core;
 	struct tcp_conn *conn;
 	uint64_t now_ns;
-	uint32_t news;  /* all so far */
-	uint32_t isn;   /* ours, raw */
+	uint32_t news; /* all so far */
+	uint32_t isn;  /* ours, raw */
 	bool has_isn;
 	uint16_t peer_port, local_port;
 	struct rte_mbuf *sent[RIG_FRAMES];

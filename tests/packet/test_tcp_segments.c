@@ -133,8 +133,8 @@ script_receive(struct script *script, char **at)
 
 	script_segment(at, &segment);
 	if (rig_next(&script->rig, &sent))
-		script_fail(script, "a segment not expected, flags",
-			    sent.flags, 0);
+		script_fail(script, "a segment not expected, flags", sent.flags,
+			    0);
 	for (uint32_t i = 0; i < segment.options.sack_count; i++) {
 		segment.options.sacks[i].left += script->rig.isn;
 		segment.options.sacks[i].right += script->rig.isn;

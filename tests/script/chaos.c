@@ -49,11 +49,11 @@ reconfigure(struct rig *rig, uint64_t *seed)
 	uint32_t voters = 0;
 
 	for (uint32_t i = 0; i < rig->count; i++) {
-		config.member[i] = (struct quorum_member){
-			.sid = i + 1,
-			.address = i + 1,
-			.weight = 1,
-			.is_voter = below(seed, 3) > 0};
+		config.member[i] =
+			(struct quorum_member){.sid = i + 1,
+					       .address = i + 1,
+					       .weight = 1,
+					       .is_voter = below(seed, 3) > 0};
 		voters += config.member[i].is_voter;
 	}
 	/* A server in no configuration would be known to nobody. */
@@ -190,9 +190,9 @@ chaos_run(struct rig *rig, uint64_t seed, uint32_t rounds)
 		rig_start(rig, i);
 	for (uint32_t i = 0; i < rounds && !rig->violation[0]; i++) {
 		disturb(rig, &seed);
-		step_slowly(rig, rig->now_ms +
-					 (below(&seed, 3) ? below(&seed, 40)
-							  : below(&seed, 4000)));
+		step_slowly(rig, rig->now_ms + (below(&seed, 3)
+							? below(&seed, 40)
+							: below(&seed, 4000)));
 	}
 	calm(rig);
 	expect_agreement(rig);

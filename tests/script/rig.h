@@ -60,9 +60,9 @@ struct rig_packet {
 
 struct rig_conn {
 	bool is_used;
-	uint32_t end[2]; /* servers: learner, leader */
-	uint32_t slot;   /* at the leader */
-	bool is_open[2]; /* does that end still know it? */
+	uint32_t end[2];                      /* servers: learner, leader */
+	uint32_t slot;                        /* at the leader */
+	bool is_open[2];                      /* does that end still know it? */
 	struct rig_packet *head[2], *tail[2]; /* towards end i */
 };
 

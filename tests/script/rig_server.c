@@ -430,8 +430,7 @@ do_commit(struct rig *rig, uint32_t index, int64_t zxid)
 		if (i < all->count) {
 			if (all->entry[i].zxid != entry->zxid ||
 			    all->entry[i].value != entry->value)
-				snprintf(rig->violation,
-					 sizeof(rig->violation),
+				snprintf(rig->violation, sizeof(rig->violation),
 					 "server %lld committed another "
 					 "transaction %u than others did",
 					 (long long)server->sid, i);

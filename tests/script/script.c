@@ -309,8 +309,7 @@ do_logs(struct run *run)
 
 		fprintf(run->out, "%u", i + 1);
 		for (uint32_t j = 0; j < log->count; j++) {
-			fprintf(run->out, "%s ",
-				j == log->durable ? " (" : "");
+			fprintf(run->out, "%s ", j == log->durable ? " (" : "");
 			rig_print_zxid(run->out, log->entry[j].zxid);
 			fprintf(run->out, "=%u", log->entry[j].value);
 		}
@@ -447,11 +446,10 @@ do_reconfig(struct run *run)
 			const int64_t sid = number_of(run, word(run, i));
 
 			config.member[config.member_count++] =
-				(struct quorum_member){
-					.sid = sid,
-					.address = (uint64_t)sid,
-					.weight = 1,
-					.is_voter = is_voter};
+				(struct quorum_member){.sid = sid,
+						       .address = (uint64_t)sid,
+						       .weight = 1,
+						       .is_voter = is_voter};
 		}
 	}
 	if (quorum_check(&config) != 0)
@@ -558,34 +556,20 @@ static const struct {
 	const char *name;
 	void (*act)(struct run *run);
 } commands[] = {
-	{"cluster", do_cluster},
-	{"groups", do_groups},
-	{"prepare", do_prepare},
-	{"start", do_start},
-	{"crash", do_crash},
-	{"crash-before", do_crash_before},
-	{"wipe", do_wipe},
-	{"nonvoting", do_nonvoting},
-	{"run", do_run},
-	{"await", do_await},
-	{"propose", do_propose},
-	{"rollover", do_rollover},
-	{"reconfig", do_reconfig},
-	{"delays", do_delays},
-	{"sync", do_event},
-	{"forward-sync", do_forward_sync},
-	{"yield", do_event},
-	{"may-vote", do_event},
-	{"log-failed", do_event},
-	{"floor", do_floor},
-	{"hold", do_hold},
-	{"release", do_release},
-	{"cut", do_cut},
-	{"heal", do_heal},
-	{"disk", do_disk},
-	{"chaos", do_chaos},
-	{"trace", do_trace},
-	{"show", do_show},
+	{"cluster", do_cluster},   {"groups", do_groups},
+	{"prepare", do_prepare},   {"start", do_start},
+	{"crash", do_crash},       {"crash-before", do_crash_before},
+	{"wipe", do_wipe},         {"nonvoting", do_nonvoting},
+	{"run", do_run},           {"await", do_await},
+	{"propose", do_propose},   {"rollover", do_rollover},
+	{"reconfig", do_reconfig}, {"delays", do_delays},
+	{"sync", do_event},        {"forward-sync", do_forward_sync},
+	{"yield", do_event},       {"may-vote", do_event},
+	{"log-failed", do_event},  {"floor", do_floor},
+	{"hold", do_hold},         {"release", do_release},
+	{"cut", do_cut},           {"heal", do_heal},
+	{"disk", do_disk},         {"chaos", do_chaos},
+	{"trace", do_trace},       {"show", do_show},
 	{"logs", do_logs},
 };
 

@@ -39,8 +39,7 @@ vote(int32_t state, int64_t leader, int64_t zxid, int64_t round, int64_t epoch)
 static struct zab_notification
 said(int32_t state, int64_t leader, int64_t zxid, int64_t round, int64_t epoch)
 {
-	return (struct zab_notification){state, 2,     leader,
-					 zxid,  round, epoch};
+	return (struct zab_notification){state, 2, leader, zxid, round, epoch};
 }
 
 static struct fle

@@ -92,8 +92,8 @@ start(struct world *w, uint32_t i)
 					  .retry_ms = 100};
 
 	memset(options.id, (int)(i + 1 + 16 * w->life[i]), GENESIS_ID_BYTES);
-	assert_int_equal(
-		genesis_init(&w->genesis[i], &options, &w->disk[i]), 0);
+	assert_int_equal(genesis_init(&w->genesis[i], &options, &w->disk[i]),
+			 0);
 	w->is_up[i] = true;
 	w->outcome[i] = GENESIS_UNDECIDED;
 	event(w, i, (struct genesis_event){.type = GENESIS_EV_START});
@@ -348,7 +348,8 @@ frames_are_forty_bytes_that_no_notification_is(void **state)
 			 FAL_EPROTO);
 }
 
-/* ------------------------------------------------------------- at random --- */
+/* ------------------------------------------------------------- at random ---
+ */
 
 /* How many that founded, or hold the founded value, have kept their disk. */
 static uint32_t

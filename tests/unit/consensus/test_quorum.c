@@ -55,11 +55,11 @@ measured_groups(void)
 	struct quorum quorum = {.kind = QUORUM_HIERARCHICAL, .member_count = 5};
 
 	for (uint32_t i = 0; i < 5; i++)
-		quorum.member[i] = (struct quorum_member){
-			.sid = i + 1,
-			.weight = i == 3 ? 0 : 1,
-			.group = group[i],
-			.is_voter = 1};
+		quorum.member[i] =
+			(struct quorum_member){.sid = i + 1,
+					       .weight = i == 3 ? 0 : 1,
+					       .group = group[i],
+					       .is_voter = 1};
 	assert_int_equal(quorum_check(&quorum), 0);
 	return quorum;
 }

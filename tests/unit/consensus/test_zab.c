@@ -41,6 +41,7 @@ struct world {
 	bool is_dialing, is_dead;
 	/* What a sensible peer says next. */
 	uint32_t said[64];
+	int64_t favourite; /* whom they vote for */
 	int64_t leader_epoch;
 	uint32_t answers; /* of the core to its leader: ACKEPOCH, ACK, ... */
 	uint32_t established, followed; /* how often it got that far */
@@ -209,10 +210,10 @@ do_action(struct world *w, const struct zab_action *action)
 		w->committed = action->zxid;
 		break;
 	case ZAB_DO_STATE:
-		w->established += action->role == FLE_LEADING &&
-				  action->is_serving;
-		w->followed += action->role == FLE_FOLLOWING &&
-			       action->is_serving;
+		w->established +=
+			action->role == FLE_LEADING && action->is_serving;
+		w->followed +=
+			action->role == FLE_FOLLOWING && action->is_serving;
 		break;
 	case ZAB_DO_FATAL:
 		w->is_dead = true;
@@ -386,9 +387,8 @@ sensible_leader(struct world *w)
 		break;
 	default:
 		event.packet = below(w, 2) ? QUORUM_PROPOSAL : QUORUM_COMMIT;
-		event.zxid = event.packet == QUORUM_PROPOSAL
-				     ? next_of_leader(w)
-				     : w->committed + 1;
+		event.zxid = event.packet == QUORUM_PROPOSAL ? next_of_leader(w)
+							     : w->committed + 1;
 		if (below(w, 6) == 0)
 			event.packet = QUORUM_PING;
 	}
@@ -445,26 +445,30 @@ send_packet(struct world *w, uint32_t slot)
 		event.epoch = some_zxid(w);
 	if (below(w, 60) == 0)
 		event.sid = below(w, 6);
+	if (event.packet == QUORUM_LEADERINFO && slot == ZAB_LEADER_SLOT)
+		w->leader_epoch = zab_epoch(event.zxid);
 	step(w, event);
 }
 
 static void
 vote(struct world *w)
 {
-	struct zab_event event = {.type = ZAB_EV_FLE, .sid = 1 + below(w, 5)};
+	struct zab_event event = {.type = ZAB_EV_FLE,
+				  .sid = below(w, 4) ? 1 + 2 * below(w, 2)
+						     : 1 + below(w, 5)};
 	struct zab_view view;
 
 	zab_view(w->core, &view);
 	event.notification = (struct zab_notification){
 		.state = (int32_t)below(w, 3),
 		.version = 2,
-		.leader = below(w, 2) ? SELF : 1 + below(w, 4),
+		.leader = below(w, 8) ? w->favourite : 1 + below(w, 4),
 		.zxid = w->appended - below(w, 2),
 		.round = view.round + below(w, 2),
 		.peer_epoch = w->current};
 	if (below(w, 20) == 0)
 		event.notification.zxid = some_zxid(w);
-	if (event.notification.leader == event.sid && below(w, 2))
+	if (event.notification.leader == event.sid && below(w, 4))
 		event.notification.state = FLE_LEADING;
 	step(w, event);
 }
@@ -535,9 +539,8 @@ something(struct world *w)
 		break;
 	case 5:
 		step(w, (struct zab_event){.type = ZAB_EV_SYNC,
-					   .slot = below(w, 2)
-							   ? ZAB_SELF_SLOT
-							   : below(w, 6)});
+					   .slot = below(w, 2) ? ZAB_SELF_SLOT
+							       : below(w, 6)});
 		break;
 	case 6:
 		if (below(w, 40) == 0)
@@ -581,11 +584,12 @@ whatever_peers_send_the_contract_holds(void **state)
 		assert_non_null(w.twin);
 		w.seed = random_next(&seed);
 		w.config = three_voters();
+		w.favourite = 1 + below(&w, 3);
 		assert_int_equal(zab_init(w.core, &opts), 0);
 		assert_int_equal(zab_init(w.twin, &opts), 0);
 		disk.is_nonvoting = below(&w, 8) == 0;
-		step(&w, (struct zab_event){.type = ZAB_EV_START,
-					    .disk = &disk});
+		step(&w,
+		     (struct zab_event){.type = ZAB_EV_START, .disk = &disk});
 		for (uint32_t i = 0; i < 5000 && !w.is_dead; i++)
 			something(&w);
 		established += w.established;

@@ -39,16 +39,16 @@ commits_with_the_second_of_three(void **state)
 	(void)state;
 	zab_acks_init(&acks, Z(0));
 	zab_acks_propose(&acks, Z(1));
-	assert_int_equal(zab_acks_note(&acks, &pair, quorum_pair_seat(&pair, 0),
-				       Z(1)),
-			 0);
-	assert_int_equal(zab_acks_note(&acks, &pair, quorum_pair_seat(&pair, 2),
-				       Z(1)),
-			 1);
+	assert_int_equal(
+		zab_acks_note(&acks, &pair, quorum_pair_seat(&pair, 0), Z(1)),
+		0);
+	assert_int_equal(
+		zab_acks_note(&acks, &pair, quorum_pair_seat(&pair, 2), Z(1)),
+		1);
 	assert_int_equal(acks.committed_zxid, Z(1));
-	assert_int_equal(zab_acks_note(&acks, &pair, quorum_pair_seat(&pair, 1),
-				       Z(1)),
-			 0);
+	assert_int_equal(
+		zab_acks_note(&acks, &pair, quorum_pair_seat(&pair, 1), Z(1)),
+		0);
 }
 
 static void
@@ -61,9 +61,9 @@ refuses_what_was_never_proposed(void **state)
 	zab_acks_init(&acks, Z(0));
 	zab_acks_propose(&acks, Z(1));
 	before = acks;
-	assert_int_equal(zab_acks_note(&acks, &pair, quorum_pair_seat(&pair, 1),
-				       Z(2)),
-			 FAL_EPROTO);
+	assert_int_equal(
+		zab_acks_note(&acks, &pair, quorum_pair_seat(&pair, 1), Z(2)),
+		FAL_EPROTO);
 	assert_memory_equal(&acks, &before, sizeof(acks));
 }
 
@@ -76,9 +76,9 @@ who_has_no_seat_does_not_count(void **state)
 	(void)state;
 	zab_acks_init(&acks, Z(0));
 	zab_acks_propose(&acks, Z(1));
-	assert_int_equal(zab_acks_note(&acks, &pair, quorum_pair_seat(&pair, 7),
-				       Z(1)),
-			 0);
+	assert_int_equal(
+		zab_acks_note(&acks, &pair, quorum_pair_seat(&pair, 7), Z(1)),
+		0);
 	assert_int_equal(acks.committed_zxid, Z(0));
 }
 
@@ -91,16 +91,16 @@ a_truncated_voter_must_acknowledge_again(void **state)
 	(void)state;
 	zab_acks_init(&acks, Z(0));
 	zab_acks_propose(&acks, Z(1));
-	assert_int_equal(zab_acks_note(&acks, &pair, quorum_pair_seat(&pair, 1),
-				       Z(1)),
-			 0);
+	assert_int_equal(
+		zab_acks_note(&acks, &pair, quorum_pair_seat(&pair, 1), Z(1)),
+		0);
 	zab_acks_forget(&acks, quorum_pair_seat(&pair, 1));
-	assert_int_equal(zab_acks_note(&acks, &pair, quorum_pair_seat(&pair, 0),
-				       Z(1)),
-			 0);
-	assert_int_equal(zab_acks_note(&acks, &pair, quorum_pair_seat(&pair, 1),
-				       Z(1)),
-			 1);
+	assert_int_equal(
+		zab_acks_note(&acks, &pair, quorum_pair_seat(&pair, 0), Z(1)),
+		0);
+	assert_int_equal(
+		zab_acks_note(&acks, &pair, quorum_pair_seat(&pair, 1), Z(1)),
+		1);
 }
 
 static void
@@ -116,23 +116,24 @@ before_the_reconfiguration_the_old_quorum_suffices(void **state)
 	pair.next = voters_from(2, 3); /* 2, 3, 4 */
 	pair.has_next = 1;
 	zab_acks_begin_next(&acks, Z(2));
-	assert_int_equal(zab_acks_note(&acks, &pair, quorum_pair_seat(&pair, 0),
-				       Z(2)),
-			 0);
-	assert_int_equal(zab_acks_note(&acks, &pair, quorum_pair_seat(&pair, 1),
-				       Z(2)),
-			 1);
+	assert_int_equal(
+		zab_acks_note(&acks, &pair, quorum_pair_seat(&pair, 0), Z(2)),
+		0);
+	assert_int_equal(
+		zab_acks_note(&acks, &pair, quorum_pair_seat(&pair, 1), Z(2)),
+		1);
 	assert_int_equal(acks.committed_zxid, Z(1));
-	assert_int_equal(zab_acks_note(&acks, &pair, quorum_pair_seat(&pair, 2),
-				       Z(2)),
-			 0);
-	assert_int_equal(zab_acks_note(&acks, &pair, quorum_pair_seat(&pair, 4),
-				       Z(2)),
-			 1);
+	assert_int_equal(
+		zab_acks_note(&acks, &pair, quorum_pair_seat(&pair, 2), Z(2)),
+		0);
+	assert_int_equal(
+		zab_acks_note(&acks, &pair, quorum_pair_seat(&pair, 4), Z(2)),
+		1);
 	assert_int_equal(acks.committed_zxid, Z(2));
 }
 
-/* ------------------------------------------------------ random histories --- */
+/* ------------------------------------------------------ random histories ---
+ */
 
 enum { STEPS = 300, SERVERS = 8 };
 
@@ -170,8 +171,8 @@ begin_next(struct model *model, struct quorum_pair *pair, struct zab_acks *acks,
 {
 	const uint32_t count = 1 + random_below(seed, 5);
 
-	pair->next = voters_from(random_below(seed, SERVERS - count + 1),
-				 count);
+	pair->next =
+		voters_from(random_below(seed, SERVERS - count + 1), count);
 	pair->has_next = 1;
 	model->next_at = model->proposed;
 	zab_acks_begin_next(acks, Z(model->proposed));

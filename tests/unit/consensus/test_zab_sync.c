@@ -144,8 +144,8 @@ the_table_agrees_with_a_list(void **state)
 				else
 					assert_false(zab_follows(last, next));
 			} else if (count && random_below(&seed, 2)) {
-				const uint32_t keep = random_below(&seed,
-								   count);
+				const uint32_t keep =
+					random_below(&seed, count);
 
 				zab_history_cut(&history, list[keep]);
 				count = keep + 1;
@@ -271,7 +271,8 @@ a_tail_of_the_own_epoch_is_sent_again(void **state)
 		    0, 0);
 }
 
-/* ------------------------------------------------- plans on random trees --- */
+/* ------------------------------------------------- plans on random trees ---
+ */
 
 enum { EPOCHS = 7, PER_EPOCH = 4, LIST = EPOCHS * PER_EPOCH };
 
@@ -290,8 +291,8 @@ make_branches(struct list *branch, uint64_t *seed)
 		const uint32_t more = random_below(seed, PER_EPOCH + 1);
 
 		*own = branch[random_below(seed, (uint32_t)epoch)];
-		own->count = own->count ? random_below(seed, own->count + 1)
-					: 0;
+		own->count =
+			own->count ? random_below(seed, own->count + 1) : 0;
 		for (uint32_t i = 1; i <= more; i++)
 			own->zxid[own->count++] = Z(epoch, i);
 	}
@@ -315,8 +316,8 @@ carry_out(const struct zab_sync_plan *plan, const struct list *leader,
 	  struct list *learner)
 {
 	if (plan->kind == ZAB_SYNC_TRUNC) {
-		assert_true(list_has(learner->zxid, learner->count,
-				     plan->zxid));
+		assert_true(
+			list_has(learner->zxid, learner->count, plan->zxid));
 		while (learner->zxid[learner->count - 1] != plan->zxid)
 			learner->count--;
 	}
@@ -347,13 +348,12 @@ every_plan_leads_to_the_leaders_history(void **state)
 		const int64_t to = history.last_zxid;
 
 		if (random_below(&seed, 3) == 0)
-			zab_history_raise_floor(
-				&history,
-				leader->zxid[random_below(&seed,
-							  leader->count)]);
-		const struct zab_sync_plan plan = zab_sync_plan(
-			&history, learner.zxid[learner.count - 1], to,
-			EPOCHS + 1, zab_epoch(to));
+			zab_history_raise_floor(&history,
+						leader->zxid[random_below(
+							&seed, leader->count)]);
+		const struct zab_sync_plan plan =
+			zab_sync_plan(&history, learner.zxid[learner.count - 1],
+				      to, EPOCHS + 1, zab_epoch(to));
 
 		seen[plan.kind]++;
 		assert_int_equal(plan.to, to);
