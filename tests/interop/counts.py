@@ -61,6 +61,25 @@ def _(server, client):
         raise AssertionError('%d writes for %d records' % (writes, BURST))
 
 
+@SUITE.case('a znode of 100 bytes costs at most 200 bytes beside them')
+def _(server, client):
+    count, batch, name = 20000, 200, '/m/%010d'
+    ok(client.create('/m'))
+    before = figures(server)
+    for first in range(0, count, batch):
+        ok(client.call(zkwire.MULTI, [
+            (zkwire.CREATE, zkwire.w_create(name % i, b'x' * 100))
+            for i in range(first, first + batch)]))
+    after = figures(server)
+    used = (after['zk_falconer_tree_used_bytes'] -
+            before['zk_falconer_tree_used_bytes']) / count
+    over = used - 100 - len(name % 0) + len('/m/')
+    print('  a znode: %.0f bytes of the tree, %.0f over name and data'
+          % (used, over), flush=True)
+    if not 0 < over <= 200:
+        raise AssertionError('%.0f bytes over name and data' % over)
+
+
 def main():
     options = harness.options(__doc__.splitlines()[0])
     if options.server != 'falconer':
