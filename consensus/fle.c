@@ -168,6 +168,23 @@ fle_start(struct fle *fle, const struct quorum_pair *pair, int64_t last_zxid,
 	return judge(fle, pair, now_ms);
 }
 
+/* A voter of the next configuration that still watches has no vote to show,
+ * but its round counts: it would ignore ours. */
+static bool
+note_round(struct fle *fle, const struct quorum_pair *pair,
+	   const struct fle_vote *vote, uint64_t now_ms,
+	   struct zab_actions *out)
+{
+	if (vote->state != FLE_LOOKING || fle->is_silent ||
+	    vote->zxid == ZAB_NO_ZXID || vote->round <= fle->round)
+		return false;
+	fle->round = vote->round;
+	fle->initial.round = vote->round;
+	fle_box_clear(&fle->received);
+	propose(fle, pair, &fle->initial, out);
+	return judge(fle, pair, now_ms);
+}
+
 static bool
 note_looking(struct fle *fle, const struct quorum_pair *pair, int64_t sid,
 	     const struct fle_vote *vote, uint64_t now_ms,
@@ -232,22 +249,31 @@ note_established(struct fle *fle, const struct quorum_pair *pair, int64_t sid,
 	return finish(fle, vote);
 }
 
-/* What the receiving side owes to a sender, whatever comes of the message. */
+/*
+ * What the receiving side owes to a server that is LOOKING, whatever comes of
+ * the message: who leads or follows tells so; a voter that is LOOKING too tells
+ * its round to who is behind, and its vote to who has none, such as observers,
+ * whom it does not tell of its own accord. Two servers never both answer each
+ * other, or they would do so without end.
+ */
 static void
 answer(const struct fle *fle, const struct quorum_pair *pair, int32_t state,
        int64_t sid, const struct fle_vote *vote, struct zab_actions *out)
 {
+	const bool is_voter = quorum_pair_is_voter(pair, sid);
+
+	if (fle->proposal.leader == ZAB_NO_SID || vote->state != FLE_LOOKING)
+		return;
+	if (state != FLE_LOOKING) {
+		send_vote(fle, sid, state,
+			  is_voter ? fle->proposal.round : fle->round, out);
+		return;
+	}
 	/* Between two elections there is no vote to tell. */
-	if (fle->proposal.leader == ZAB_NO_SID ||
-	    (state == FLE_LOOKING && !fle->is_running))
+	if (!fle->is_running || !quorum_pair_is_voter(pair, fle->options.sid))
 		return;
-	if (!quorum_pair_is_voter(pair, sid))
-		send_vote(fle, sid, state, fle->round, out);
-	else if (vote->state != FLE_LOOKING)
-		return;
-	else if (state != FLE_LOOKING)
-		send_vote(fle, sid, state, fle->proposal.round, out);
-	else if (vote->round < fle->round)
+	if (vote->round < fle->round ||
+	    (!is_voter && !quorum_pair_is_voter(pair, vote->leader)))
 		send_vote(fle, sid, state, fle->round, out);
 }
 
@@ -276,8 +302,10 @@ fle_note(struct fle *fle, const struct quorum_pair *pair, int32_t state,
 	mark_up(fle, sid);
 	answer(fle, pair, state, sid, &vote, out);
 	if (!fle->is_running || !quorum_pair_is_voter(pair, sid) ||
-	    !quorum_pair_is_voter(pair, vote.leader))
+	    vote.round > FLE_ROUND_MAX)
 		return false;
+	if (!quorum_pair_is_voter(pair, vote.leader))
+		return note_round(fle, pair, &vote, now_ms, out);
 	switch (vote.state) {
 	case FLE_LOOKING:
 		return note_looking(fle, pair, sid, &vote, now_ms, out);

@@ -30,7 +30,8 @@
 
 #include "consensus/zab.h"
 
-#define FLE_BOX_MAX (2u * QUORUM_MEMBERS_MAX)
+#define FLE_BOX_MAX   (2u * QUORUM_MEMBERS_MAX)
+#define FLE_ROUND_MAX (1ll << 62) /* a higher one is no honest count */
 
 /* A vote and, as leader and peer_epoch stand in it, whose. */
 struct fle_vote {

@@ -393,7 +393,7 @@ on_history(struct zab_core *core, const struct zab_event *event,
 			return;
 		zab_history_init(&core->history, event->zxid);
 		core->durable_zxid = event->zxid;
-		core->wants_snapshot = false;
+		core->snapshot_epoch = 0;
 		break;
 	default:
 		FAL_ASSERT(core->busy == ZAB_RELOADING);

@@ -149,10 +149,12 @@ enum zab_busy {
 struct zab_core {
 	struct zab_core_options options;
 	bool is_started, is_dead, is_nonvoting, is_serving;
-	uint8_t role;        /* enum fle_state */
-	uint8_t phase;       /* enum zab_phase */
-	uint8_t busy;        /* enum zab_busy: the disk changes under us */
-	bool wants_snapshot; /* a TRUNC could not be done */
+	uint8_t role;  /* enum fle_state */
+	uint8_t phase; /* enum zab_phase */
+	uint8_t busy;  /* enum zab_busy: the disk changes under us */
+	bool reserved; /* false */
+	/* A TRUNC of the leader of this epoch could not be done; 0: none. */
+	int64_t snapshot_epoch;
 	uint64_t now_ms;
 	int64_t leader; /* sid; ZAB_NO_SID while LOOKING */
 	struct quorum_pair pair;

@@ -87,18 +87,34 @@ zab_follow_down(struct zab_core *core, struct zab_actions *out)
 
 /* ---------------------------------------------------------- discovery --- */
 
+/*
+ * Did a TRUNC of this very leader fail? It has judged our history before it
+ * sent the TRUNC, and we are not ahead; so it may be told zxid 0, for which it
+ * sends a snapshot, without losing anything. Another leader must judge again.
+ */
+static bool
+is_trunc_impossible(const struct zab_core *core)
+{
+	return core->snapshot_epoch != 0 &&
+	       core->snapshot_epoch == core->follow.epoch;
+}
+
 static bool
 must_get_snapshot(const struct zab_core *core)
 {
-	return core->is_nonvoting || core->wants_snapshot;
+	return core->is_nonvoting || is_trunc_impossible(core);
 }
 
 static void
 send_ack_epoch(struct zab_core *core, struct zab_actions *out)
 {
-	const bool is_void = must_get_snapshot(core);
-	const int64_t zxid = is_void ? ZAB_NO_ZXID : core->history.last_zxid;
+	const bool is_void = core->is_nonvoting;
+	int64_t zxid = core->history.last_zxid;
 
+	if (is_void)
+		zxid = ZAB_NO_ZXID;
+	else if (is_trunc_impossible(core))
+		zxid = 0;
 	/* C3: the promise is durable before it is given. */
 	FAL_ASSERT(core->accepted_epoch == core->follow.epoch);
 	FAL_ASSERT(core->durable_zxid == core->history.last_zxid);
@@ -142,6 +158,22 @@ zab_follow_accepted(struct zab_core *core, struct zab_actions *out)
 
 /* ---------------------------------------------------- synchronization --- */
 
+/* Comes to the same leader anew; an election might not find it. */
+static void
+dial_again(struct zab_core *core, struct zab_actions *out)
+{
+	struct zab_follow *follow = &core->follow;
+
+	FAL_ASSERT(!zab_follow_has_held(core));
+	follow->dials = 0;
+	follow->deadline_ms = core->now_ms + zab_init_ms(core);
+	follow->epoch = 0;
+	follow->reply_epoch = 0;
+	core->phase = ZAB_DISCOVERY;
+	zab_tell_state(core, ZAB_WHY_CANNOT_TRUNCATE, out);
+	dial(core, out);
+}
+
 static void
 on_trunc(struct zab_core *core, int64_t zxid, struct zab_actions *out)
 {
@@ -152,8 +184,9 @@ on_trunc(struct zab_core *core, int64_t zxid, struct zab_actions *out)
 		return;
 	}
 	if (!zab_history_has(&core->history, zxid)) {
-		core->wants_snapshot = true;
-		zab_look(core, ZAB_WHY_CANNOT_TRUNCATE, out);
+		core->snapshot_epoch = core->follow.epoch;
+		zab_out_close(out, ZAB_LEADER_BIT, ZAB_WHY_CANNOT_TRUNCATE);
+		dial_again(core, out);
 		return;
 	}
 	core->busy = ZAB_TRUNCATING;

@@ -8,6 +8,9 @@
  */
 #include "tests/script/chaos.h"
 
+#define CALM_MS           60000u
+#define CALM_MESSAGES_MAX 20000u /* PINGs are a few hundred */
+
 static uint64_t
 next_random(uint64_t *seed)
 {
@@ -136,9 +139,12 @@ disturb(struct rig *rig, uint64_t *seed)
 	}
 }
 
+/* Everything works and everybody is up: a minute of it. */
 static void
 calm(struct rig *rig)
 {
+	const uint64_t messages = rig->messages;
+
 	for (uint32_t i = 0; i < rig->count; i++) {
 		struct rig_server *server = &rig->server[i];
 
@@ -149,7 +155,12 @@ calm(struct rig *rig)
 		if (!server->is_up)
 			rig_start(rig, i);
 	}
-	step_slowly(rig, rig->now_ms + 60000);
+	step_slowly(rig, rig->now_ms + CALM_MS);
+	if (rig->messages - messages > CALM_MESSAGES_MAX &&
+	    rig->violation[0] == '\0')
+		snprintf(rig->violation, sizeof(rig->violation),
+			 "%llu messages in the calm",
+			 (unsigned long long)(rig->messages - messages));
 }
 
 static void

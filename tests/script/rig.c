@@ -115,7 +115,7 @@ clear_queue(struct rig_conn *conn, uint32_t end)
 void
 rig_free(struct rig *rig)
 {
-	for (uint32_t i = 0; i < 256; i++) {
+	for (uint32_t i = 0; i < RIG_CONNS; i++) {
 		clear_queue(&rig->conn[i], 0);
 		clear_queue(&rig->conn[i], 1);
 	}
@@ -171,7 +171,7 @@ rig_slot(struct rig_server *server, uint32_t slot)
 static uint32_t
 free_conn(struct rig *rig)
 {
-	for (uint32_t i = 0; i < 256; i++) {
+	for (uint32_t i = 0; i < RIG_CONNS; i++) {
 		struct rig_conn *conn = &rig->conn[i];
 
 		if (conn->is_used)
@@ -181,8 +181,7 @@ free_conn(struct rig *rig)
 		memset(conn, 0, sizeof(*conn));
 		return i;
 	}
-	FAL_ASSERT(!"no connection left");
-	return 0;
+	fal_panic(__FILE__, __LINE__, "no connection is left");
 }
 
 static uint32_t
@@ -306,7 +305,7 @@ deliver_packet(struct rig *rig, struct rig_conn *conn, uint32_t end)
 static bool
 step_network(struct rig *rig, uint64_t due_ms)
 {
-	for (uint32_t i = 0; i < 256; i++) {
+	for (uint32_t i = 0; i < RIG_CONNS; i++) {
 		for (uint32_t end = 0; end < 2; end++) {
 			struct rig_conn *conn = &rig->conn[i];
 
@@ -325,7 +324,7 @@ network_due(struct rig *rig)
 {
 	uint64_t due = UINT64_MAX;
 
-	for (uint32_t i = 0; i < 256; i++)
+	for (uint32_t i = 0; i < RIG_CONNS; i++)
 		for (uint32_t end = 0; end < 2; end++)
 			if (is_deliverable(rig, &rig->conn[i], end, due))
 				due = rig->conn[i].head[end]->due_ms;

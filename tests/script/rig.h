@@ -28,6 +28,7 @@
 #define RIG_ENTRIES  4096u
 #define RIG_HOLDS    8u
 #define RIG_DISK_OPS 16u
+#define RIG_CONNS    64u
 #define RIG_CONFIGS  64u
 
 struct rig_entry {
@@ -131,7 +132,7 @@ struct rig {
 	struct zab_core_options options;
 	struct quorum config; /* the static one, for servers without a disk */
 	struct rig_server server[RIG_SERVERS];
-	struct rig_conn conn[256];
+	struct rig_conn conn[RIG_CONNS];
 	struct rig_fle fle[RIG_SERVERS][RIG_SERVERS]; /* from, to */
 	bool is_cut[RIG_SERVERS][RIG_SERVERS];
 	uint64_t link_down_ms[RIG_SERVERS][RIG_SERVERS]; /* from sees to die */
@@ -146,7 +147,8 @@ struct rig {
 	uint64_t messages;
 	FILE *out;
 	bool is_tracing, traces_election;
-	char violation[256]; /* the first one; "": none */
+	struct zab_actions actions; /* of the present step */
+	char violation[256];        /* the first one; "": none */
 };
 
 void rig_init(struct rig *rig, FILE *out, uint32_t voters, uint32_t observers);

@@ -207,7 +207,7 @@ rig_crash(struct rig *rig, uint32_t index)
 		return;
 	server->is_up = false;
 	server->is_serving = false;
-	for (uint32_t i = 0; i < 256; i++)
+	for (uint32_t i = 0; i < RIG_CONNS; i++)
 		for (uint32_t end = 0; end < 2; end++)
 			if (rig->conn[i].is_used &&
 			    rig->conn[i].end[end] == index)
@@ -592,7 +592,7 @@ void
 rig_event(struct rig *rig, uint32_t index, struct zab_event *event)
 {
 	struct rig_server *server = &rig->server[index];
-	struct zab_actions *actions = rig_alloc(sizeof(*actions));
+	struct zab_actions *actions = &rig->actions;
 
 	FAL_ASSERT(server->is_up);
 	event->now_ms = rig->now_ms;
@@ -607,13 +607,11 @@ rig_event(struct rig *rig, uint32_t index, struct zab_event *event)
 				fprintf(rig->out, "%lld   crashes\n",
 					(long long)server->sid);
 			rig_crash(rig, index);
-			free(actions);
 			return;
 		}
 		rig_trace_action(rig, index, action);
 		execute(rig, index, event, action);
 	}
-	free(actions);
 	flush_log(rig, index);
 	if (server->is_fatal)
 		rig_crash(rig, index);

@@ -534,11 +534,13 @@ do_chaos(struct run *run)
 			fail(run, "no such property");
 	for (int64_t i = seed; i < seed + seeds; i++) {
 		const bool is_tracing = run->rig->is_tracing;
+		const bool election = run->rig->traces_election;
 
 		rig_free(run->rig);
 		rig_init(run->rig, run->out, (uint32_t)voters,
 			 (uint32_t)observers);
 		run->rig->is_tracing = is_tracing;
+		run->rig->traces_election = election;
 		run->rig->options.is_reconfig_enabled = reconfig != 0;
 		committed += chaos_run(run->rig, (uint64_t)i, (uint32_t)rounds);
 		if (run->rig->violation[0]) {

@@ -131,8 +131,13 @@ draw_config(struct sim *sim)
 	struct sim_random *random = &sim->random[SIM_STREAM_LIMITS];
 
 	sim->count = (uint32_t)sim_random_in(random, 3, 7);
+	sim->voter_count = sim->count;
 	if (sim->options.replicas)
-		sim->count = sim->options.replicas;
+		sim->voter_count = sim->options.replicas;
+	/* Who asks for a number of replicas gets voters only. */
+	sim->count = sim->voter_count;
+	if (!sim->options.replicas && sim_random_once_in(random, 3))
+		sim->count += (uint32_t)sim_random_in(random, 1, 2);
 	memset(&sim->config, 0, sizeof(sim->config));
 	sim->config.kind = QUORUM_MAJORITY;
 	sim->config.member_count = sim->count;
@@ -141,15 +146,15 @@ draw_config(struct sim *sim)
 			.sid = (int64_t)i + 1,
 			.address = i + 1,
 			.weight = 1,
-			.is_voter = 1,
+			.is_voter = i < sim->voter_count,
 		};
 	const int err = quorum_check(&sim->config);
 
 	FAL_ASSERT(err == 0);
 }
 
-static void
-init(struct sim *sim, const struct sim_options *options)
+void
+sim_init(struct sim *sim, const struct sim_options *options)
 {
 	sim_net_clear(sim);
 	sim->options = *options;
@@ -164,6 +169,8 @@ init(struct sim *sim, const struct sim_options *options)
 	sim->trace_count = 0;
 	sim->has_faults = false;
 	sim->are_clients_done = false;
+	sim->needs_both_ways = false;
+	memset(sim->client, 0, sizeof(sim->client));
 	memset(sim->epoch_leader, 0, sizeof(sim->epoch_leader));
 	memset(sim->epoch_count, 0, sizeof(sim->epoch_count));
 	memset(&sim->counters, 0, sizeof(sim->counters));
@@ -173,7 +180,6 @@ init(struct sim *sim, const struct sim_options *options)
 	draw_options(sim);
 	draw_limits(sim);
 	draw_crashes(sim);
-	sim_client_init(sim);
 	for (uint32_t i = 0; i < sim->count; i++) {
 		sim_server_init(sim, i);
 		sim->server[i].view.leader = ZAB_NO_SID;
@@ -221,7 +227,8 @@ finish_snapshot(struct sim *sim, struct sim_server *server)
 
 	server->is_snapshotting = false;
 	sim_disk_keep_snapshot(disk, server->next_snapshot);
-	if (disk->snapshot_count < SIM_SNAPSHOTS_MAX || server->is_busy)
+	if (disk->snapshot_count < SIM_SNAPSHOTS_MAX || server->is_busy ||
+	    sim_net_feeds_observer(sim, server))
 		return;
 	count = sim_log_count_to(&disk->log, disk->snapshot[1].zxid);
 	if (count > disk->durable_count)
@@ -352,8 +359,8 @@ happen(struct sim *sim, const struct sim_due *due)
 	}
 }
 
-static void
-turn(struct sim *sim)
+void
+sim_turn(struct sim *sim)
 {
 	struct sim_due due;
 	const bool is_due = sim_queue_take(&sim->queue, &due);
@@ -364,8 +371,16 @@ turn(struct sim *sim)
 	happen(sim, &due);
 }
 
-static uint64_t
-bound_us(const struct sim *sim)
+void
+sim_turn_until(struct sim *sim, uint64_t end_us)
+{
+	while (sim->queue.count > 0 && sim->queue.due[0].at_us < end_us)
+		sim_turn(sim);
+	sim->now_us = end_us;
+}
+
+uint64_t
+sim_bound_us(const struct sim *sim)
 {
 	const struct zab_core_options *options = &sim->core_options;
 	const uint64_t round_ms =
@@ -379,22 +394,22 @@ bound_us(const struct sim *sim)
 static void
 calm_down(struct sim *sim)
 {
-	uint64_t end_us = sim->now_us + bound_us(sim);
+	uint64_t end_us = sim->now_us + sim_bound_us(sim);
 	const uint64_t acked = sim->counters.acked + 3;
 
 	while (sim->counters.acked < acked) {
 		if (sim->now_us > end_us)
 			sim_fail(sim, "liveness",
 				 "nobody serves after the faults have ended");
-		turn(sim);
+		sim_turn(sim);
 	}
 	sim->are_clients_done = true;
-	end_us = sim->now_us + bound_us(sim);
+	end_us = sim->now_us + sim_bound_us(sim);
 	while (!sim_check_is_calm(sim)) {
 		if (sim->now_us > end_us)
 			sim_fail(sim, "liveness",
 				 "not everybody serves the same state");
-		turn(sim);
+		sim_turn(sim);
 	}
 	sim_check_end(sim);
 }
@@ -402,13 +417,14 @@ calm_down(struct sim *sim)
 void
 sim_run(struct sim *sim, const struct sim_options *options)
 {
-	init(sim, options);
+	sim_init(sim, options);
+	sim_client_init(sim);
 	for (uint32_t i = 0; i < sim->count; i++)
 		sim_server_start(sim, &sim->server[i]);
 	sim->has_faults = true;
 	sim_fault_next(sim);
 	while (sim->counters.steps < options->steps)
-		turn(sim);
+		sim_turn(sim);
 	sim_fault_end(sim);
 	calm_down(sim);
 }

@@ -153,6 +153,10 @@ struct sim_pending {
 struct sim_server {
 	uint32_t index;
 	int64_t sid;
+	/* Acknowledges, as Java's servers do, each transaction of the history
+	 * it is synchronized with, before or after NEWLEADER. */
+	bool acks_history;
+	int64_t sync_zxid; /* where its own history ended then */
 	bool is_up, is_serving, is_installing, is_busy;
 	uint32_t incarnation;
 	uint32_t reign; /* its n-th time of serving */
@@ -214,6 +218,7 @@ struct sim_op {
 	bool is_acked;
 	/* The longest history that anybody had been told of before. */
 	uint32_t known_depth;
+	uint64_t invoked_us, acked_us;
 };
 
 struct sim_client {
@@ -264,7 +269,7 @@ struct sim {
 	struct sim_limits limits;
 	struct zab_core_options core_options;
 	struct quorum config;
-	uint32_t count; /* servers */
+	uint32_t count, voter_count; /* servers; the first ones vote */
 	uint64_t now_us;
 	struct sim_queue queue;
 	struct sim_chain chain;
@@ -274,6 +279,9 @@ struct sim {
 	struct sim_message *free_message;
 	struct sim_fle fle[SIM_SERVERS_MAX][SIM_SERVERS_MAX]; /* from, to */
 	bool is_cut[SIM_SERVERS_MAX][SIM_SERVERS_MAX];        /* from, to */
+	/* Notifications need both directions, as a new TCP connection does;
+	 * else an old connection carries them through a one-way cut. */
+	bool needs_both_ways;
 	uint32_t heal_serial;
 	struct sim_client client[SIM_CLIENTS_MAX];
 	uint32_t client_count;
@@ -296,6 +304,14 @@ struct sim {
 };
 
 /* ---- sim.c ---- */
+/* Draws everything; servers are down and clients idle. */
+void sim_init(struct sim *sim, const struct sim_options *options);
+/* What is due first happens. */
+void sim_turn(struct sim *sim);
+/* Everything that is due before then happens. */
+void sim_turn_until(struct sim *sim, uint64_t end_us);
+/* Time that a calm ensemble may need until it serves. */
+uint64_t sim_bound_us(const struct sim *sim);
 /* Runs one seed to its end; a violation ends the process. */
 void sim_run(struct sim *sim, const struct sim_options *options);
 void sim_free(struct sim *sim);
@@ -359,6 +375,8 @@ uint64_t sim_net_delay_us(struct sim *sim);
 void sim_net_send(struct sim *sim, struct sim_server *server, uint32_t slot,
 		  const struct sim_message *message);
 void sim_net_pump(struct sim *sim, uint32_t conn, uint32_t end);
+bool sim_net_feeds_observer(const struct sim *sim,
+			    const struct sim_server *server);
 /* What waits for a server that is ready for it again. */
 void sim_net_pump_server(struct sim *sim, struct sim_server *server);
 void sim_net_pump_all(struct sim *sim);
@@ -387,6 +405,11 @@ const char *sim_fault_name(uint32_t fault);
 
 /* ---- sim_client.c ---- */
 void sim_client_init(struct sim *sim);
+/* Asks for something now; the client must be connected. Returns the index of
+ * the operation. */
+uint32_t sim_client_invoke(struct sim *sim, uint32_t client,
+			   enum sim_op_kind kind);
+void sim_client_connect(struct sim *sim, uint32_t client, uint32_t server);
 void sim_client_turn(struct sim *sim, uint32_t client);
 void sim_client_op(struct sim *sim, const struct sim_due *due);
 void sim_client_reply(struct sim *sim, uint32_t op, uint32_t depth);

@@ -73,7 +73,7 @@ sim_check_step(struct sim *sim, struct sim_server *server)
 static bool
 is_quorum(const struct sim *sim, uint32_t count)
 {
-	return 2 * count > sim->count;
+	return 2 * count > sim->voter_count;
 }
 
 void
@@ -85,7 +85,7 @@ sim_check_durable(struct sim *sim)
 		return;
 	const uint32_t tip = sim->committed[sim->committed_count - 1];
 
-	for (uint32_t i = 0; i < sim->count; i++) {
+	for (uint32_t i = 0; i < sim->voter_count; i++) {
 		const struct sim_server *server = &sim->server[i];
 
 		holders += server->is_wiped ||
@@ -97,7 +97,7 @@ sim_check_durable(struct sim *sim)
 		sim_fail(sim, "C10",
 			 "zxid %" PRIx64 " is committed, %u of %u hold it",
 			 (uint64_t)sim->chain.node[tip].zxid, holders,
-			 sim->count);
+			 sim->voter_count);
 }
 
 static void

@@ -43,14 +43,27 @@ is_connected(const struct sim *sim, const struct sim_client *client)
 	       server->reign == client->reign;
 }
 
-static void
-connect_client(struct sim *sim, struct sim_client *client)
+void
+sim_client_connect(struct sim *sim, uint32_t index, uint32_t server)
 {
+	struct sim_client *client = &sim->client[index];
+
+	client->server = server;
+	client->reign = sim->server[server].reign;
+	client->session++;
+	client->number = 0;
+	client->last_write = 0;
+	client->outstanding = 0;
+}
+
+static void
+connect_somewhere(struct sim *sim, uint32_t index)
+{
+	struct sim_client *client = &sim->client[index];
 	const uint32_t first = (uint32_t)sim_random_below(
 		&sim->random[SIM_STREAM_CLIENT], sim->count);
 
 	client->server = SIM_NOBODY;
-	client->outstanding = 0;
 	for (uint32_t i = 0; i < sim->count; i++) {
 		const struct sim_server *server =
 			&sim->server[(first + i) % sim->count];
@@ -60,32 +73,26 @@ connect_client(struct sim *sim, struct sim_client *client)
 		if (!server->is_up || !server->is_serving ||
 		    depth < client->seen_depth)
 			continue;
-		client->server = server->index;
-		client->reign = server->reign;
-		client->session++;
-		client->number = 0;
-		client->last_write = 0;
+		sim_client_connect(sim, index, server->index);
 		return;
 	}
 }
 
-static void
-invoke(struct sim *sim, uint32_t index)
+uint32_t
+sim_client_invoke(struct sim *sim, uint32_t index, enum sim_op_kind kind)
 {
 	struct sim_client *client = &sim->client[index];
-	struct sim_random *random = &sim->random[SIM_STREAM_CLIENT];
-	const uint64_t coin = sim_random_below(random, 10);
+	const uint32_t op = sim->op_count++;
 
-	if (sim->op_count == sim->op_capacity) {
+	FAL_ASSERT(is_connected(sim, client));
+	if (op == sim->op_capacity) {
 		sim->op_capacity =
 			sim->op_capacity ? sim->op_capacity * 2 : 1024;
 		sim->op = realloc(sim->op, sim->op_capacity * sizeof(*sim->op));
 		FAL_ASSERT(sim->op);
 	}
-	sim->op[sim->op_count] = (struct sim_op){
-		.kind = coin == 0   ? SIM_OP_READ
-			: coin == 1 ? SIM_OP_SYNC
-				    : SIM_OP_WRITE,
+	sim->op[op] = (struct sim_op){
+		.kind = kind,
 		.client = index,
 		.server = client->server,
 		.reign = client->reign,
@@ -93,9 +100,10 @@ invoke(struct sim *sim, uint32_t index)
 		.number = ++client->number,
 		.before = client->last_write,
 		.known_depth = sim->acked_depth,
+		.invoked_us = sim->now_us,
 	};
-	if (sim->op[sim->op_count].kind == SIM_OP_WRITE)
-		client->last_write = sim->op_count + 1;
+	if (kind == SIM_OP_WRITE)
+		client->last_write = op + 1;
 	client->outstanding++;
 	/* The connection of a client keeps the order of its requests. */
 	uint64_t at_us = sim->now_us + sim_net_delay_us(sim);
@@ -103,23 +111,28 @@ invoke(struct sim *sim, uint32_t index)
 	if (at_us < client->last_us)
 		at_us = client->last_us;
 	client->last_us = at_us;
-	sim_put(sim, at_us - sim->now_us, SIM_DUE_OP, sim->op_count++, 0, 0, 0);
+	sim_put(sim, at_us - sim->now_us, SIM_DUE_OP, op, 0, 0, 0);
+	return op;
 }
 
 void
 sim_client_turn(struct sim *sim, uint32_t index)
 {
 	struct sim_client *client = &sim->client[index];
-	const uint64_t think_us = sim->limits.think_us;
+	struct sim_random *random = &sim->random[SIM_STREAM_CLIENT];
 
 	if (!is_connected(sim, client))
-		connect_client(sim, client);
+		connect_somewhere(sim, index);
 	if (client->server != SIM_NOBODY &&
-	    client->outstanding < client->pipeline)
-		invoke(sim, index);
-	sim_put(sim,
-		1 + sim_random_below(&sim->random[SIM_STREAM_CLIENT],
-				     2 * think_us),
+	    client->outstanding < client->pipeline) {
+		const uint64_t coin = sim_random_below(random, 10);
+
+		(void)sim_client_invoke(sim, index,
+					coin == 0   ? SIM_OP_READ
+					: coin == 1 ? SIM_OP_SYNC
+						    : SIM_OP_WRITE);
+	}
+	sim_put(sim, 1 + sim_random_below(random, 2 * sim->limits.think_us),
 		SIM_DUE_CLIENT, index, 0, 0, 0);
 }
 
@@ -174,6 +187,7 @@ sim_client_reply(struct sim *sim, uint32_t index, uint32_t depth)
 	if (client->session != op->session || op->is_acked)
 		return;
 	op->is_acked = true;
+	op->acked_us = sim->now_us;
 	client->outstanding--;
 	if (op->kind == SIM_OP_WRITE)
 		sim->counters.acked++;

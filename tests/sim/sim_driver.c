@@ -30,6 +30,29 @@ send_range(struct sim *sim, struct sim_server *server, uint32_t slot,
 	FAL_ASSERT(log->entry[at - 1].zxid == last);
 }
 
+/* Java's servers log what comes with DIFF and acknowledge it one by one, some
+ * of it before they acknowledge NEWLEADER and some behind it. */
+static void
+ack_newleader_as_java(struct sim *sim, struct sim_server *server,
+		      const struct sim_message *newleader)
+{
+	const struct sim_log *log = &server->log;
+	const uint32_t first = sim_log_count_to(log, server->sync_zxid);
+	const uint32_t turn =
+		first + (uint32_t)sim_random_below(&sim->random[SIM_STREAM_NET],
+						   log->count - first + 1u);
+
+	for (uint32_t i = first; i <= log->count; i++) {
+		if (i == turn)
+			sim_net_send(sim, server, ZAB_LEADER_SLOT, newleader);
+		if (i < log->count)
+			sim_net_send(sim, server, ZAB_LEADER_SLOT,
+				     &(struct sim_message){
+					     .type = QUORUM_ACK,
+					     .zxid = log->entry[i].zxid});
+	}
+}
+
 static void
 send_one(struct sim *sim, struct sim_server *server,
 	 const struct zab_action *action, uint32_t slot)
@@ -37,14 +60,23 @@ send_one(struct sim *sim, struct sim_server *server,
 	struct sim_message message = {
 		.type = action->packet,
 		.zxid = action->zxid,
-		.sid = action->packet == QUORUM_FOLLOWERINFO ? server->sid
-							     : action->sid,
+		.sid = action->packet == QUORUM_FOLLOWERINFO ||
+				       action->packet == QUORUM_OBSERVERINFO
+			       ? server->sid
+			       : action->sid,
 		.epoch = action->epoch,
 	};
 
 	if (action->packet == QUORUM_PROPOSAL ||
 	    action->packet == QUORUM_INFORM) {
 		send_range(sim, server, slot, &message, action->zxid_last);
+		return;
+	}
+	if (server->acks_history && action->packet == QUORUM_ACK &&
+	    slot == ZAB_LEADER_SLOT && zab_counter(action->zxid) == 0 &&
+	    server->view.phase == ZAB_SYNCHRONIZATION &&
+	    server->view.role == FLE_FOLLOWING) {
+		ack_newleader_as_java(sim, server, &message);
 		return;
 	}
 	for (; message.zxid <= action->zxid_last; message.zxid++)
@@ -235,6 +267,8 @@ change_state(struct sim *sim, struct sim_server *server,
 	sim_check_state(sim, server, action);
 	if (action->role == FLE_LOOKING)
 		sim->counters.elections++;
+	if (action->role != FLE_LEADING && action->phase == ZAB_SYNCHRONIZATION)
+		server->sync_zxid = sim_log_last(&server->log);
 	if (action->is_serving && !server->is_serving)
 		server->reign++;
 	if (!action->is_serving) {

@@ -158,6 +158,24 @@ duplicate(struct sim *sim)
 			sim_net_link_up(sim, from, to);
 }
 
+/* Of several leaders the one that is outdated, else any server. */
+static uint32_t
+outdated_leader(struct sim *sim)
+{
+	uint32_t leaders = 0, oldest = SIM_NOBODY;
+
+	for (uint32_t i = 0; i < sim->count; i++) {
+		if (!sim->server[i].is_serving ||
+		    sim->server[i].view.role != FLE_LEADING)
+			continue;
+		leaders++;
+		if (oldest == SIM_NOBODY ||
+		    sim->server[i].view.epoch < sim->server[oldest].view.epoch)
+			oldest = i;
+	}
+	return leaders > 1 ? oldest : any_server(sim);
+}
+
 /*
  * Elections promise nothing, so anybody may win one: servers are told votes
  * that nobody cast. Whoever is looking hears that all others want `one`, or
@@ -166,7 +184,7 @@ duplicate(struct sim *sim)
 static void
 lie(struct sim *sim)
 {
-	const struct sim_server *one = &sim->server[any_server(sim)];
+	const struct sim_server *one = &sim->server[outdated_leader(sim)];
 	struct zab_event event = {.type = ZAB_EV_FLE};
 	int64_t round = 0;
 
@@ -209,9 +227,11 @@ may_lose_promises(const struct sim *sim, uint32_t index)
 {
 	uint32_t wiped = 0;
 
-	for (uint32_t i = 0; i < sim->count; i++)
+	if (index >= sim->voter_count)
+		return true;
+	for (uint32_t i = 0; i < sim->voter_count; i++)
 		wiped += i != index && sim->server[i].is_wiped;
-	return 2 * (wiped + 1) < sim->count;
+	return 2 * (wiped + 1) < sim->voter_count;
 }
 
 static void
@@ -235,6 +255,9 @@ wipe(struct sim *sim, struct sim_server *server)
 	sim_trace_note(sim, server->index, "its disk is emptied", 0);
 	sim_disk_wipe(&server->disk);
 	lose_promises(sim, server);
+	/* A new machine may be there at once. */
+	sim_put(sim, sim_net_delay_us(sim), SIM_DUE_START, server->index, 0,
+		server->incarnation, 0);
 }
 
 /* A record that was synced is damaged; the next start finds it. */

@@ -306,6 +306,18 @@ sim_net_pump_all(struct sim *sim)
 					i, j, sim->fle[i][j].serial, 0);
 }
 
+/* What an observer that is being let in will be sent must not be purged. */
+bool
+sim_net_feeds_observer(const struct sim *sim, const struct sim_server *server)
+{
+	for (uint32_t slot = 0; slot < ZAB_CONNS_MAX; slot++)
+		if (server->conn[slot] &&
+		    sim->conn[server->conn[slot] - 1].server[0] >=
+			    sim->voter_count)
+			return true;
+	return false;
+}
+
 /* -------------------------------------------------------- connecting --- */
 
 void
@@ -412,7 +424,8 @@ sim_net_deliver_fle(struct sim *sim, const struct sim_due *due)
 	struct sim_server *to = &sim->server[due->what];
 
 	if ((!fle->is_waiting && !fle->is_kept) || fle->serial != due->serial ||
-	    sim->is_cut[due->who][due->what])
+	    sim->is_cut[due->who][due->what] ||
+	    (sim->needs_both_ways && sim->is_cut[due->what][due->who]))
 		return;
 	if (!to->is_up) {
 		sim_put(sim, sim_net_delay_us(sim), SIM_DUE_LINK, due->who,

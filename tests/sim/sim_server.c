@@ -162,6 +162,8 @@ sim_server_init(struct sim *sim, uint32_t index)
 	server->disk.log = old.disk.log;
 	sim_disk_init(&server->disk);
 	server->options = sim->core_options;
+	server->acks_history =
+		sim_random_once_in(&sim->random[SIM_STREAM_LIMITS], 3);
 	server->options.sid = server->sid;
 	server->rate_ppm = 1000000;
 	server->base_ms =

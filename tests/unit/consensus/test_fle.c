@@ -260,8 +260,23 @@ the_same_sid_twice_and_strangers_change_nothing(void **state)
 	assert_false(fle_note(&fle, &pair, FLE_LOOKING, 1, &n, 1, &out));
 	assert_int_equal(fle.received.count, 1);
 	assert_int_equal(fle.proposal.leader, 3);
-	/* A stranger, such as an observer, is told our vote. */
-	assert_int_equal(out.action[out.count - 1].sid, 77);
+	/* Nor can anybody make the round overflow. */
+	n = said(FLE_LOOKING, 2, 99, INT64_MAX, 9);
+	assert_false(fle_note(&fle, &pair, FLE_LOOKING, 2, &n, 1, &out));
+	n.state = FLE_LEADING;
+	assert_false(fle_note(&fle, &pair, FLE_LOOKING, 2, &n, 1, &out));
+	assert_int_equal(fle.round, 1);
+	/* An observer, which has no vote, is told ours. */
+	out.count = 0;
+	n = said(FLE_LOOKING, INT64_MIN, INT64_MIN, 1, INT64_MIN);
+	assert_false(fle_note(&fle, &pair, FLE_LOOKING, 77, &n, 1, &out));
+	assert_int_equal(out.count, 1);
+	assert_int_equal(out.action[0].sid, 77);
+	assert_int_equal(out.action[0].notification.leader, 3);
+	/* Who does not look for a leader needs no answer. */
+	n.state = FLE_OBSERVING;
+	assert_false(fle_note(&fle, &pair, FLE_LOOKING, 77, &n, 1, &out));
+	assert_int_equal(out.count, 1);
 }
 
 static void

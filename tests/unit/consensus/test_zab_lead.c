@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Goal    What a leader must not count: a promise that may have been given to
+ *         another leader, the acknowledgements of a server without a vote, and
+ *         those of a log that it may have cut meanwhile; and what it must
+ *         refuse from its learners.
+ * Method  one core is made leader of three by hand, packet by packet; its disk
+ *         answers when the test says so.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "consensus/zab.h"
+
+#define SELF 3
+
+struct bench {
+	struct zab_core *core;
+	struct zab_actions out;
+};
+
+static void
+give(struct bench *b, struct zab_event event)
+{
+	event.now_ms = 1000;
+	zab_step(b->core, &event, &b->out);
+}
+
+/* The n-th action of that type (and packet, if not 0) of the last step. */
+static const struct zab_action *
+find(const struct bench *b, enum zab_action_type type, int32_t packet)
+{
+	for (uint32_t i = 0; i < b->out.count; i++)
+		if (b->out.action[i].type == type &&
+		    (packet == 0 || b->out.action[i].packet == packet))
+			return &b->out.action[i];
+	return NULL;
+}
+
+static void
+packet(struct bench *b, uint32_t slot, int32_t type, int64_t zxid, int64_t sid,
+       int64_t epoch)
+{
+	give(b, (struct zab_event){.type = ZAB_EV_PACKET,
+				   .slot = slot,
+				   .packet = type,
+				   .zxid = zxid,
+				   .sid = sid,
+				   .epoch = epoch});
+}
+
+static void
+durable(struct bench *b, int64_t epoch, bool is_current)
+{
+	give(b, (struct zab_event){.type = ZAB_EV_EPOCH_DURABLE,
+				   .epoch = epoch,
+				   .is_current = is_current});
+}
+
+/* Elected, with an empty log. */
+static void
+set_up(struct bench *b)
+{
+	struct zab_history history = {0};
+	struct quorum voters = {.member_count = 3};
+	struct zab_disk_state disk = {.history = &history, .active = &voters};
+	const struct zab_core_options options = {.sid = SELF,
+						 .tick_ms = 2000,
+						 .init_limit = 5,
+						 .sync_limit = 2,
+						 .finalize_ms = 200,
+						 .notify_min_ms = 200,
+						 .notify_max_ms = 1600,
+						 .epoch_wait_ms = UINT32_MAX,
+						 .dial_retry_ms = 100,
+						 .dial_tries = 5,
+						 .outstanding_max = 3};
+
+	for (uint32_t i = 0; i < 3; i++)
+		voters.member[i] = (struct quorum_member){
+			.sid = i + 1, .weight = 1, .is_voter = 1};
+	assert_int_equal(quorum_check(&voters), 0);
+	b->core = calloc(1, zab_core_bytes());
+	assert_non_null(b->core);
+	assert_int_equal(zab_init(b->core, &options), 0);
+	give(b, (struct zab_event){.type = ZAB_EV_START, .disk = &disk});
+	for (int64_t sid = 1; sid <= 2; sid++)
+		give(b, (struct zab_event){.type = ZAB_EV_FLE,
+					   .sid = sid,
+					   .notification = {FLE_LOOKING, 2,
+							    SELF, 0, 1, 0}});
+	assert_int_equal(find(b, ZAB_DO_STATE, 0)->role, FLE_LEADING);
+}
+
+static void
+tear_down(struct bench *b)
+{
+	free(b->core);
+}
+
+static void
+connect(struct bench *b, uint32_t slot, int64_t sid)
+{
+	give(b, (struct zab_event){.type = ZAB_EV_CONN_UP, .slot = slot});
+	packet(b, slot, QUORUM_FOLLOWERINFO, 0, sid, 0);
+}
+
+/* Epoch 1 is on the disk, and server 1 in slot 0 was told. */
+static void
+reach_discovery(struct bench *b)
+{
+	connect(b, 0, 1);
+	assert_int_equal(find(b, ZAB_DO_PERSIST_ACCEPTED, 0)->epoch, 1);
+	durable(b, 1, false);
+	assert_non_null(find(b, ZAB_DO_SEND, QUORUM_LEADERINFO));
+}
+
+/* Server 1 is synchronized, the leader established. */
+static void
+reach_broadcast(struct bench *b)
+{
+	reach_discovery(b);
+	packet(b, 0, QUORUM_ACKEPOCH, 0, 0, 0);
+	assert_int_equal(find(b, ZAB_DO_PERSIST_CURRENT, 0)->epoch, 1);
+	durable(b, 1, true);
+	assert_non_null(find(b, ZAB_DO_SEND, QUORUM_NEWLEADER));
+	packet(b, 0, QUORUM_ACK, zab_zxid(1, 0), 0, 0);
+	assert_true(find(b, ZAB_DO_STATE, 0)->is_serving);
+}
+
+static void
+propose(struct bench *b, int64_t counter)
+{
+	assert_int_equal(zab_next_zxid(b->core, NULL), zab_zxid(1, counter));
+	give(b, (struct zab_event){.type = ZAB_EV_PROPOSE,
+				   .zxid = zab_zxid(1, counter)});
+}
+
+static void
+a_promise_given_before_does_not_count_again(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	set_up(&b);
+	reach_discovery(&b);
+	packet(&b, 0, QUORUM_ACKEPOCH, 0, 0, -1);
+	assert_null(find(&b, ZAB_DO_PERSIST_CURRENT, 0));
+	/* Another voter that promises now does. */
+	connect(&b, 1, 2);
+	packet(&b, 1, QUORUM_ACKEPOCH, 0, 0, 0);
+	assert_non_null(find(&b, ZAB_DO_PERSIST_CURRENT, 0));
+	tear_down(&b);
+}
+
+static void
+a_server_without_a_vote_neither_promises_nor_holds_history(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	set_up(&b);
+	reach_discovery(&b);
+	connect(&b, 1, 2);
+	packet(&b, 1, QUORUM_ACKEPOCH, -1, 0, -1);
+	assert_null(find(&b, ZAB_DO_PERSIST_CURRENT, 0));
+	packet(&b, 0, QUORUM_ACKEPOCH, 0, 0, 0);
+	durable(&b, 1, true);
+	/* Its acknowledgement of NEWLEADER is not the quorum's. */
+	packet(&b, 1, QUORUM_ACK, zab_zxid(1, 0), 0, 0);
+	assert_null(find(&b, ZAB_DO_STATE, 0));
+	packet(&b, 0, QUORUM_ACK, zab_zxid(1, 0), 0, 0);
+	assert_true(find(&b, ZAB_DO_STATE, 0)->is_serving);
+	/* The voter is let in, the other one after a PING of the voter. */
+	assert_int_equal(find(&b, ZAB_DO_SEND, QUORUM_UPTODATE)->slots, 1);
+	assert_int_equal(find(&b, ZAB_DO_SEND, QUORUM_PING)->slots, 1);
+	packet(&b, 0, QUORUM_PING, 0, 0, 0);
+	assert_int_equal(find(&b, ZAB_DO_SEND, QUORUM_UPTODATE)->slots, 2);
+	/* From now on it counts. */
+	propose(&b, 1);
+	packet(&b, 1, QUORUM_ACK, zab_zxid(1, 1), 0, 0);
+	assert_null(find(&b, ZAB_DO_COMMIT, 0));
+	packet(&b, 0, QUORUM_ACK, zab_zxid(1, 1), 0, 0);
+	assert_non_null(find(&b, ZAB_DO_COMMIT, 0));
+	tear_down(&b);
+}
+
+static void
+who_reconnects_must_acknowledge_again(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	set_up(&b);
+	reach_broadcast(&b);
+	propose(&b, 1);
+	give(&b, (struct zab_event){.type = ZAB_EV_LOG_DURABLE,
+				    .zxid = zab_zxid(1, 1)});
+	packet(&b, 0, QUORUM_ACK, zab_zxid(1, 1), 0, 0);
+	assert_non_null(find(&b, ZAB_DO_COMMIT, 0));
+	propose(&b, 2);
+	packet(&b, 0, QUORUM_ACK, zab_zxid(1, 2), 0, 0);
+	give(&b, (struct zab_event){.type = ZAB_EV_CONN_DOWN, .slot = 0});
+	connect(&b, 0, 1);
+	packet(&b, 0, QUORUM_ACKEPOCH, zab_zxid(1, 2), 0, -1);
+	assert_int_equal(find(&b, ZAB_DO_SEND, QUORUM_TRUNC)->zxid,
+			 zab_zxid(1, 1));
+	/* It may have cut 1:2 now: the own disk alone is no quorum. */
+	give(&b, (struct zab_event){.type = ZAB_EV_LOG_DURABLE,
+				    .zxid = zab_zxid(1, 2)});
+	assert_null(find(&b, ZAB_DO_COMMIT, 0));
+	packet(&b, 0, QUORUM_ACK, zab_zxid(1, 0), 0, 0);
+	packet(&b, 0, QUORUM_ACK, zab_zxid(1, 2), 0, 0);
+	assert_int_equal(find(&b, ZAB_DO_COMMIT, 0)->zxid, zab_zxid(1, 2));
+	tear_down(&b);
+}
+
+static void
+acknowledgements_of_nothing_end_the_connection(void **state)
+{
+	const int64_t wrong[] = {zab_zxid(1, 3), zab_zxid(2, 0), zab_zxid(0, 9),
+				 zab_zxid(2, 1)};
+
+	(void)state;
+	for (uint32_t i = 0; i < 4; i++) {
+		struct bench b;
+
+		set_up(&b);
+		reach_broadcast(&b);
+		propose(&b, 1);
+		packet(&b, 0, QUORUM_ACK, wrong[i], 0, 0);
+		assert_int_equal(find(&b, ZAB_DO_CLOSE, 0)->slots, 1);
+		assert_null(find(&b, ZAB_DO_COMMIT, 0));
+		tear_down(&b);
+	}
+}
+
+static void
+a_newleader_ack_for_another_epoch_ends_the_connection(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	set_up(&b);
+	reach_discovery(&b);
+	packet(&b, 0, QUORUM_ACKEPOCH, 0, 0, 0);
+	durable(&b, 1, true);
+	packet(&b, 0, QUORUM_ACK, zab_zxid(2, 0), 0, 0);
+	assert_int_equal(find(&b, ZAB_DO_CLOSE, 0)->slots, 1);
+	tear_down(&b);
+}
+
+static void
+the_outstanding_limit_refuses_proposals(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	set_up(&b);
+	assert_int_equal(zab_next_zxid(b.core, NULL), 0);
+	reach_broadcast(&b);
+	for (int64_t n = 1; n <= 3; n++)
+		propose(&b, n);
+	assert_int_equal(zab_next_zxid(b.core, NULL), 0);
+	packet(&b, 0, QUORUM_ACK, zab_zxid(1, 1), 0, 0);
+	give(&b, (struct zab_event){.type = ZAB_EV_LOG_DURABLE,
+				    .zxid = zab_zxid(1, 1)});
+	assert_int_equal(zab_next_zxid(b.core, NULL), zab_zxid(1, 4));
+	tear_down(&b);
+}
+
+static void
+the_same_server_again_replaces_its_older_connection(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	set_up(&b);
+	reach_broadcast(&b);
+	connect(&b, 5, 1);
+	assert_int_equal(find(&b, ZAB_DO_CLOSE, 0)->slots, 1);
+	assert_int_equal(zab_learner_sid(b.core, 5), 1);
+	assert_int_equal(zab_learner_sid(b.core, 0), ZAB_NO_SID);
+	tear_down(&b);
+}
+
+static void
+impossible_epochs_are_refused(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	set_up(&b);
+	give(&b, (struct zab_event){.type = ZAB_EV_CONN_UP, .slot = 0});
+	packet(&b, 0, QUORUM_FOLLOWERINFO, zab_zxid(ZAB_EPOCH_MAX, 0), 1, 0);
+	assert_int_equal(find(&b, ZAB_DO_CLOSE, 0)->slots, 1);
+	give(&b, (struct zab_event){.type = ZAB_EV_CONN_UP, .slot = 1});
+	packet(&b, 1, QUORUM_FOLLOWERINFO, -1, 1, 0);
+	assert_int_equal(find(&b, ZAB_DO_CLOSE, 0)->slots, 2);
+	tear_down(&b);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_promise_given_before_does_not_count_again),
+		cmocka_unit_test(
+			a_server_without_a_vote_neither_promises_nor_holds_history),
+		cmocka_unit_test(who_reconnects_must_acknowledge_again),
+		cmocka_unit_test(
+			acknowledgements_of_nothing_end_the_connection),
+		cmocka_unit_test(
+			a_newleader_ack_for_another_epoch_ends_the_connection),
+		cmocka_unit_test(the_outstanding_limit_refuses_proposals),
+		cmocka_unit_test(
+			the_same_server_again_replaces_its_older_connection),
+		cmocka_unit_test(impossible_epochs_are_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
