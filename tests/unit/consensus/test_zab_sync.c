@@ -249,6 +249,15 @@ an_epoch_that_begins_in_its_middle_needs_a_snapshot(void **state)
 		    Z(3, 9), Z(3, 9), Z(3, 9));
 	expect_plan(zab_sync_plan(&h, Z(3, 6), Z(3, 9), 5, 3), ZAB_SYNC_DIFF,
 		    Z(3, 9), Z(3, 6), Z(3, 9));
+	/* Also behind a TRUNC; and a mark is nothing that could be kept. */
+	expect_plan(zab_sync_plan(&h, Z(1, 9), Z(3, 9), 5, 3), ZAB_SYNC_SNAP,
+		    Z(3, 9), Z(3, 9), Z(3, 9));
+	struct zab_history marked;
+
+	zab_history_init(&marked, Z(2, 0));
+	assert_int_equal(zab_history_append(&marked, Z(3, 1)), 0);
+	expect_plan(zab_sync_plan(&marked, Z(2, 4), Z(3, 1), 5, 3),
+		    ZAB_SYNC_SNAP, Z(3, 1), Z(3, 1), Z(3, 1));
 }
 
 static void

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Goal    What a follower must not believe: gaps, commits out of order, a
+ *         history shorter than announced, a leader that takes back what is
+ *         published, transactions of another epoch; and what it must tolerate.
+ * Method  one core is made follower of server 3 by hand, packet by packet, its
+ *         disk answers at once or when the test says so.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "consensus/zab.h"
+
+#define LEADER 3
+#define LIMIT  4 /* outstanding_max */
+
+struct bench {
+	struct zab_core *core;
+	struct zab_actions out;
+};
+
+static void
+give(struct bench *b, struct zab_event event)
+{
+	event.now_ms = 1000;
+	zab_step(b->core, &event, &b->out);
+}
+
+static const struct zab_action *
+find(const struct bench *b, enum zab_action_type type, int32_t packet)
+{
+	for (uint32_t i = 0; i < b->out.count; i++)
+		if (b->out.action[i].type == type &&
+		    (packet == 0 || b->out.action[i].packet == packet))
+			return &b->out.action[i];
+	return NULL;
+}
+
+static void
+packet(struct bench *b, int32_t type, int64_t zxid)
+{
+	give(b, (struct zab_event){.type = ZAB_EV_PACKET,
+				   .slot = ZAB_LEADER_SLOT,
+				   .packet = type,
+				   .zxid = zxid});
+}
+
+static void
+flush(struct bench *b, int64_t zxid)
+{
+	give(b, (struct zab_event){.type = ZAB_EV_LOG_DURABLE, .zxid = zxid});
+}
+
+/* A log of 1:1 to 1:4, currentEpoch 1; ACKEPOCH for epoch 2 was sent. */
+static void
+set_up(struct bench *b)
+{
+	struct zab_history history = {
+		.last_zxid = zab_zxid(1, 4),
+		.row_count = 1,
+		.row = {{zab_zxid(1, 1), zab_zxid(1, 4)}}};
+	struct quorum voters = {.member_count = 3};
+	struct zab_disk_state disk = {.history = &history,
+				      .active = &voters,
+				      .accepted_epoch = 1,
+				      .current_epoch = 1,
+				      .committed_zxid = zab_zxid(1, 2)};
+	const struct zab_core_options options = {.sid = 1,
+						 .tick_ms = 2000,
+						 .init_limit = 5,
+						 .sync_limit = 2,
+						 .finalize_ms = 200,
+						 .notify_min_ms = 200,
+						 .notify_max_ms = 1600,
+						 .dial_retry_ms = 100,
+						 .dial_tries = 5,
+						 .outstanding_max = LIMIT};
+
+	for (uint32_t i = 0; i < 3; i++)
+		voters.member[i] = (struct quorum_member){
+			.sid = i + 1, .weight = 1, .is_voter = 1};
+	assert_int_equal(quorum_check(&voters), 0);
+	b->core = calloc(1, zab_core_bytes());
+	assert_non_null(b->core);
+	assert_int_equal(zab_init(b->core, &options), 0);
+	give(b, (struct zab_event){.type = ZAB_EV_START, .disk = &disk});
+	for (int64_t sid = 2; sid <= 3; sid++)
+		give(b, (struct zab_event){
+				.type = ZAB_EV_FLE,
+				.sid = sid,
+				.notification = {sid == 3 ? FLE_LEADING
+							  : FLE_FOLLOWING,
+						 2, LEADER, 0, 7, 2}});
+	assert_int_equal(find(b, ZAB_DO_DIAL, 0)->sid, LEADER);
+	give(b, (struct zab_event){.type = ZAB_EV_CONN_UP,
+				   .slot = ZAB_LEADER_SLOT});
+	packet(b, QUORUM_LEADERINFO, zab_zxid(2, 0));
+	assert_null(find(b, ZAB_DO_SEND, 0)); /* not before it is durable */
+	give(b, (struct zab_event){.type = ZAB_EV_EPOCH_DURABLE, .epoch = 2});
+	assert_int_equal(find(b, ZAB_DO_SEND, QUORUM_ACKEPOCH)->epoch, 1);
+}
+
+static void
+tear_down(struct bench *b)
+{
+	free(b->core);
+}
+
+/* NEWLEADER came and is acknowledged. */
+static void
+become_ready(struct bench *b)
+{
+	packet(b, QUORUM_NEWLEADER, zab_zxid(2, 0));
+	assert_null(find(b, ZAB_DO_SEND, 0));
+	give(b, (struct zab_event){.type = ZAB_EV_EPOCH_DURABLE,
+				   .epoch = 2,
+				   .is_current = true});
+	assert_int_equal(find(b, ZAB_DO_SEND, QUORUM_ACK)->zxid,
+			 zab_zxid(2, 0));
+}
+
+static void
+become_active(struct bench *b)
+{
+	packet(b, QUORUM_DIFF, zab_zxid(1, 4));
+	become_ready(b);
+	packet(b, QUORUM_UPTODATE, -1);
+	assert_int_equal(find(b, ZAB_DO_COMMIT, 0)->zxid, zab_zxid(1, 4));
+}
+
+static void
+expect_refusal(struct bench *b, enum zab_reason why)
+{
+	assert_int_equal(find(b, ZAB_DO_CLOSE, 0)->slots,
+			 1ull << ZAB_LEADER_SLOT);
+	assert_int_equal(find(b, ZAB_DO_CLOSE, 0)->why, why);
+	assert_int_equal(find(b, ZAB_DO_STATE, 0)->role, FLE_LOOKING);
+	tear_down(b);
+}
+
+static void
+a_commit_must_name_the_oldest(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	set_up(&b);
+	become_active(&b);
+	packet(&b, QUORUM_PROPOSAL, zab_zxid(2, 1));
+	packet(&b, QUORUM_PROPOSAL, zab_zxid(2, 2));
+	packet(&b, QUORUM_COMMIT, zab_zxid(2, 2));
+	assert_null(find(&b, ZAB_DO_COMMIT, 0));
+	expect_refusal(&b, ZAB_WHY_PEER_PROTOCOL);
+
+	set_up(&b);
+	become_active(&b);
+	packet(&b, QUORUM_PROPOSAL, zab_zxid(2, 1));
+	packet(&b, QUORUM_COMMIT, zab_zxid(2, 2)); /* never proposed */
+	expect_refusal(&b, ZAB_WHY_PEER_PROTOCOL);
+}
+
+static void
+a_commit_of_what_is_held_must_name_the_oldest(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	set_up(&b);
+	packet(&b, QUORUM_DIFF, zab_zxid(1, 4));
+	packet(&b, QUORUM_PROPOSAL, zab_zxid(2, 1));
+	packet(&b, QUORUM_PROPOSAL, zab_zxid(2, 2));
+	packet(&b, QUORUM_COMMIT, zab_zxid(2, 2));
+	assert_null(find(&b, ZAB_DO_APPEND, 0));
+	expect_refusal(&b, ZAB_WHY_PEER_PROTOCOL);
+
+	set_up(&b);
+	packet(&b, QUORUM_DIFF, zab_zxid(1, 4));
+	packet(&b, QUORUM_PROPOSAL, zab_zxid(2, 1));
+	packet(&b, QUORUM_PROPOSAL, zab_zxid(2, 2));
+	become_ready(&b);
+	packet(&b, QUORUM_COMMIT, zab_zxid(2, 2));
+	expect_refusal(&b, ZAB_WHY_PEER_PROTOCOL);
+}
+
+static void
+commits_behind_newleader_are_remembered(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	set_up(&b);
+	packet(&b, QUORUM_DIFF, zab_zxid(1, 4));
+	packet(&b, QUORUM_PROPOSAL, zab_zxid(2, 1));
+	packet(&b, QUORUM_PROPOSAL, zab_zxid(2, 2));
+	become_ready(&b);
+	packet(&b, QUORUM_COMMIT, zab_zxid(2, 1));
+	assert_int_equal(b.out.count, 0);
+	packet(&b, QUORUM_UPTODATE, -1);
+	assert_int_equal(find(&b, ZAB_DO_APPEND, 0)->zxid, zab_zxid(2, 1));
+	assert_int_equal(find(&b, ZAB_DO_APPEND, 0)->zxid_last, zab_zxid(2, 2));
+	assert_int_equal(b.out.action[b.out.count - 1].type, ZAB_DO_COMMIT);
+	assert_int_equal(b.out.action[b.out.count - 1].zxid, zab_zxid(2, 1));
+	flush(&b, zab_zxid(2, 2));
+	assert_int_equal(find(&b, ZAB_DO_SEND, QUORUM_ACK)->zxid,
+			 zab_zxid(2, 1));
+	assert_int_equal(find(&b, ZAB_DO_SEND, QUORUM_ACK)->zxid_last,
+			 zab_zxid(2, 2));
+	tear_down(&b);
+}
+
+static void
+a_gap_and_a_foreign_epoch_are_refused(void **state)
+{
+	const int64_t wrong[] = {zab_zxid(2, 3), zab_zxid(3, 1),
+				 zab_zxid(1, 5)};
+	struct bench b;
+
+	(void)state;
+	for (uint32_t i = 0; i < 3; i++) {
+		set_up(&b);
+		become_active(&b);
+		packet(&b, QUORUM_PROPOSAL, zab_zxid(2, 1));
+		packet(&b, QUORUM_PROPOSAL, wrong[i]);
+		expect_refusal(&b, ZAB_WHY_PEER_PROTOCOL);
+	}
+	set_up(&b);
+	packet(&b, QUORUM_DIFF, zab_zxid(1, 6));
+	packet(&b, QUORUM_PROPOSAL, zab_zxid(1, 6));
+	expect_refusal(&b, ZAB_WHY_PEER_PROTOCOL);
+}
+
+static void
+a_proposal_that_is_known_is_acknowledged_again(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	set_up(&b);
+	become_active(&b);
+	packet(&b, QUORUM_PROPOSAL, zab_zxid(2, 1));
+	packet(&b, QUORUM_PROPOSAL, zab_zxid(2, 1));
+	assert_int_equal(b.out.count, 0); /* it will be, when durable */
+	flush(&b, zab_zxid(2, 1));
+	packet(&b, QUORUM_PROPOSAL, zab_zxid(2, 1));
+	assert_int_equal(b.out.count, 1);
+	assert_int_equal(find(&b, ZAB_DO_SEND, QUORUM_ACK)->zxid,
+			 zab_zxid(2, 1));
+	packet(&b, QUORUM_COMMIT, zab_zxid(2, 1));
+	packet(&b, QUORUM_COMMIT, zab_zxid(2, 1));
+	assert_int_equal(b.out.count, 0);
+	tear_down(&b);
+}
+
+static void
+less_than_diff_announced_is_refused(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	set_up(&b);
+	packet(&b, QUORUM_DIFF, zab_zxid(1, 6));
+	packet(&b, QUORUM_PROPOSAL, zab_zxid(1, 5));
+	packet(&b, QUORUM_COMMIT, zab_zxid(1, 5));
+	packet(&b, QUORUM_NEWLEADER, zab_zxid(2, 0));
+	expect_refusal(&b, ZAB_WHY_PEER_PROTOCOL);
+}
+
+static void
+what_is_committed_is_not_taken_back(void **state)
+{
+	const int32_t types[] = {QUORUM_TRUNC, QUORUM_SNAP};
+	struct bench b;
+
+	(void)state;
+	for (uint32_t i = 0; i < 2; i++) {
+		set_up(&b);
+		packet(&b, types[i], zab_zxid(1, 1));
+		assert_null(find(&b, ZAB_DO_TRUNCATE, 0));
+		assert_null(find(&b, ZAB_DO_INSTALL_SNAPSHOT, 0));
+		expect_refusal(&b, ZAB_WHY_PEER_TAKES_BACK);
+	}
+	set_up(&b);
+	packet(&b, QUORUM_TRUNC, zab_zxid(1, 3));
+	assert_int_equal(find(&b, ZAB_DO_TRUNCATE, 0)->zxid, zab_zxid(1, 3));
+	tear_down(&b);
+}
+
+static void
+the_history_is_flushed_before_the_epoch_is_written(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	set_up(&b);
+	packet(&b, QUORUM_DIFF, zab_zxid(1, 5));
+	packet(&b, QUORUM_PROPOSAL, zab_zxid(1, 5));
+	packet(&b, QUORUM_COMMIT, zab_zxid(1, 5));
+	assert_int_equal(find(&b, ZAB_DO_APPEND, 0)->zxid, zab_zxid(1, 5));
+	packet(&b, QUORUM_NEWLEADER, zab_zxid(2, 0));
+	assert_int_equal(b.out.count, 0);
+	flush(&b, zab_zxid(1, 5));
+	assert_int_equal(b.out.count, 1);
+	assert_int_equal(find(&b, ZAB_DO_PERSIST_CURRENT, 0)->epoch, 2);
+	tear_down(&b);
+}
+
+static void
+pings_are_answered_only_by_a_member(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	set_up(&b);
+	packet(&b, QUORUM_DIFF, zab_zxid(1, 4));
+	packet(&b, QUORUM_PING, zab_zxid(2, 0));
+	assert_int_equal(b.out.count, 0);
+	become_ready(&b);
+	packet(&b, QUORUM_PING, zab_zxid(2, 0));
+	assert_int_equal(b.out.count, 0);
+	packet(&b, QUORUM_UPTODATE, -1);
+	packet(&b, QUORUM_PING, zab_zxid(2, 0));
+	assert_int_equal(find(&b, ZAB_DO_SEND, QUORUM_PING)->zxid,
+			 zab_zxid(2, 0));
+	tear_down(&b);
+}
+
+static void
+packets_out_of_turn_end_the_connection(void **state)
+{
+	static const int32_t early[] = {QUORUM_UPTODATE, QUORUM_NEWLEADER,
+					QUORUM_PROPOSAL, QUORUM_COMMIT,
+					QUORUM_LEADERINFO};
+	struct bench b;
+
+	(void)state;
+	for (uint32_t i = 0; i < 5; i++) {
+		set_up(&b);
+		packet(&b, early[i], zab_zxid(2, 0));
+		expect_refusal(&b, ZAB_WHY_PEER_PROTOCOL);
+	}
+	set_up(&b);
+	become_active(&b);
+	packet(&b, QUORUM_DIFF, zab_zxid(1, 4));
+	expect_refusal(&b, ZAB_WHY_PEER_PROTOCOL);
+	set_up(&b);
+	packet(&b, QUORUM_DIFF, zab_zxid(1, 4));
+	packet(&b, QUORUM_NEWLEADER, zab_zxid(3, 0));
+	expect_refusal(&b, ZAB_WHY_PEER_PROTOCOL);
+}
+
+static void
+too_much_that_is_held_ends_the_connection(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	set_up(&b);
+	packet(&b, QUORUM_DIFF, zab_zxid(1, 4));
+	for (int64_t n = 1; n <= LIMIT; n++) {
+		packet(&b, QUORUM_PROPOSAL, zab_zxid(2, n));
+		assert_non_null(find(&b, ZAB_DO_HOLD, 0));
+	}
+	packet(&b, QUORUM_PROPOSAL, zab_zxid(2, LIMIT + 1));
+	assert_non_null(find(&b, ZAB_DO_DROP_HELD, 0));
+	expect_refusal(&b, ZAB_WHY_HELD_LIMIT);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_commit_must_name_the_oldest),
+		cmocka_unit_test(a_commit_of_what_is_held_must_name_the_oldest),
+		cmocka_unit_test(commits_behind_newleader_are_remembered),
+		cmocka_unit_test(a_gap_and_a_foreign_epoch_are_refused),
+		cmocka_unit_test(
+			a_proposal_that_is_known_is_acknowledged_again),
+		cmocka_unit_test(less_than_diff_announced_is_refused),
+		cmocka_unit_test(what_is_committed_is_not_taken_back),
+		cmocka_unit_test(
+			the_history_is_flushed_before_the_epoch_is_written),
+		cmocka_unit_test(pings_are_answered_only_by_a_member),
+		cmocka_unit_test(packets_out_of_turn_end_the_connection),
+		cmocka_unit_test(too_much_that_is_held_ends_the_connection),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
