@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FALCONER_DATAPLANE_FLE_NET_H
+#define FALCONER_DATAPLANE_FLE_NET_H
+
+/*
+ * fle_net - the election port, 3888: one connection for each pair of servers.
+ *
+ * The larger sid's dial survives: who is dialed by a smaller sid hangs up and
+ * dials back. One slot per sid holds the newest notification only; the last one
+ * that was delivered is kept for a connection that breaks and comes again,
+ * until fle_net_forget(). Servers that are not members may connect, too: the
+ * hello carries the address to dial back.
+ *
+ * Names become addresses elsewhere: where to dial is asked of a hook before
+ * each dial, which must not block. A sid without an address is asked for again
+ * at each retry.
+ *
+ * Context    the ZAB core.
+ * Ownership  the stream core is lent for the life; events of the own tags are
+ *            handed in by who polls it.
+ * Limits     FLE_NET_PEERS_MAX sids at a time; a stranger too many is hung up.
+ *            A connection that says no whole hello within hello_ms is closed,
+ *            as is one that announces a frame outside of 1..524288 bytes.
+ * Errors     whatever a peer does ends at most its connection.
+ * Source     quorum-protocol.md section 3.
+ */
+
+#include "consensus/zab.h"
+#include "dataplane/peer_address.h"
+#include "drivers/stream.h"
+#include "wire/fle_msg.h"
+
+#define FLE_NET_PEERS_MAX 64u
+
+struct fle_net;
+
+struct fle_net_options {
+	int64_t sid;
+	/* What the hello says: host:port of our election address as configured,
+	 * several joined by '|' with is_v2. Copied. */
+	const char *own_addresses;
+	bool is_v2;            /* multiAddress.enabled */
+	uint32_t connect_ms;   /* zookeeper.cnxTimeout: 5000 */
+	uint32_t hello_ms;     /* for a whole hello: syncLimit ticks */
+	uint32_t retry_min_ms; /* first pause before a failed dial is repeated;
+				  doubles up to retry_max_ms */
+	uint32_t retry_max_ms;
+	uint32_t listen_tag, connect_tag; /* of stream events */
+	bool keepalive;
+};
+
+struct fle_net_hooks {
+	void *arg;
+	/* A whole notification of a server; config borrowed, may be null. */
+	void (*receive)(void *arg, int64_t sid,
+			const struct fle_notification *);
+	/* The connection to a server is up (its hello is checked, or ours is
+	 * sent and the connection stays) or is gone or cannot be had. */
+	void (*link)(void *arg, int64_t sid, bool is_up);
+	/* Where sid listens for elections: up to PEER_ADDRESSES_MAX, in the
+	 * order to try. 0: not known (yet). */
+	uint32_t (*addresses)(void *arg, int64_t sid,
+			      struct stream_address out[PEER_ADDRESSES_MAX]);
+	/* The same for the text of a hello of a server that is in no
+	 * configuration ("host:port|host:port"); may be NULL. */
+	uint32_t (*resolve)(void *arg, struct jute_slice text,
+			    struct stream_address out[PEER_ADDRESSES_MAX]);
+};
+
+FAL_MUST_CHECK int fle_net_create(const struct fle_net_options *,
+				  struct stream_core *,
+				  const struct fle_net_hooks *,
+				  struct fle_net **out);
+void fle_net_destroy(struct fle_net *);
+
+/* Sends to sid, instead of what still waits for it; dials if there is no
+ * connection. Nothing is sent to the own sid. config: text of the own active
+ * configuration, copied. */
+void fle_net_send(struct fle_net *, int64_t sid,
+		  const struct zab_notification *, struct jute_slice config);
+/* The election ended: delivered messages are not repeated any more. */
+void fle_net_forget(struct fle_net *);
+/* Dials whom a configuration names without waiting for a message to send. */
+void fle_net_connect(struct fle_net *, int64_t sid);
+/* The server is in no configuration any more: hangs up, forgets it. */
+void fle_net_drop(struct fle_net *, int64_t sid);
+bool fle_net_is_up(const struct fle_net *, int64_t sid);
+
+/* An event with one of the own tags. */
+void fle_net_on_event(struct fle_net *, const struct stream_event *,
+		      uint64_t now_ms);
+/* Timers. Returns when it wants to be called again (monotonic ms). */
+uint64_t fle_net_poll(struct fle_net *, uint64_t now_ms);
+
+#endif
