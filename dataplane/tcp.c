@@ -14,7 +14,8 @@ static int
 tcp_core_check(struct tcp_config *config)
 {
 	if (config->conn_limit == 0 || config->conn_limit > 1u << 20 ||
-	    config->prefix_bits > 32 || config->port->mtu < 576 ||
+	    config->prefix_bits > 32 || config->vlan != 0 ||
+	    config->address6.word[0] != 0 || config->port->mtu < 576 ||
 	    rte_pktmbuf_priv_size(config->pool) < TCP_POOL_PRIVATE_BYTES)
 		return FAL_EINVAL;
 	if (config->half_open_limit == 0)

@@ -3,7 +3,7 @@
 #define FALCONER_DATAPLANE_TCP_H
 
 /*
- * tcp - our own TCP over IPv4 for one core and one port.
+ * tcp - our own TCP over IPv4 and IPv6 for one core and one port.
  *
  * An instance shares nothing: no globals, no clock (time is a parameter), no
  * randomness beside its secret. Any number of instances live in one process,
@@ -30,7 +30,9 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
+#include "base/be.h"
 #include "base/fal.h"
 #include "drivers/port.h"
 
@@ -42,19 +44,29 @@
 struct tcp_core;
 struct tcp_conn;
 
-/* Zero means the default where one is named. Addresses in host byte order. */
+/* An IP address, words in host byte order; IPv4 is ::ffff:a.b.c.d (RFC 4291
+ * 2.5.5.2). All zero: none. Equal addresses are equal bytes. */
+struct tcp_address {
+	uint32_t word[4];
+};
+
+/* Zero means the default where one is named; IPv4 in host byte order. */
 struct tcp_config {
 	struct port *port;        /* lent */
 	struct rte_mempool *pool; /* lent; one segment frames */
-	uint32_t address;
-	uint32_t gateway; /* 0: none */
+	uint32_t address;         /* 0: no IPv4 */
+	uint32_t gateway;         /* 0: none */
 	uint8_t prefix_bits;
-	uint8_t secret[16];       /* random bytes: ISN, ports, table */
-	uint32_t conn_limit;      /* 1..2^20 */
-	uint32_t half_open_limit; /* default 4096 */
-	uint32_t window_bytes;    /* default 65536; up to 8 MiB */
-	uint32_t rto_min_ms;      /* default 60 */
-	uint32_t time_wait_ms;    /* default 2000 */
+	uint8_t prefix6_bits;        /* default 64 */
+	uint16_t vlan;               /* 1..4094, 0: untagged */
+	struct tcp_address address6; /* 0: link-local only */
+	struct tcp_address gateway6; /* 0: none */
+	uint8_t secret[16];          /* random bytes: ISN, ports, table */
+	uint32_t conn_limit;         /* 1..2^20 */
+	uint32_t half_open_limit;    /* default 4096 */
+	uint32_t window_bytes;       /* default 65536; up to 8 MiB */
+	uint32_t rto_min_ms;         /* default 60 */
+	uint32_t time_wait_ms;       /* default 2000 */
 };
 
 enum tcp_news {
@@ -127,6 +139,35 @@ struct tcp_slice {
 	uint32_t bytes;
 };
 
+/* An IPv4 address given as a number (0x7f000001). */
+static inline struct tcp_address
+tcp_address_ipv4(uint32_t ip)
+{
+	return (struct tcp_address){{0, 0, 0xffff, ip}};
+}
+
+/* 16 bytes in network order. */
+static inline struct tcp_address
+tcp_address_ipv6(const uint8_t *bytes)
+{
+	return (struct tcp_address){{be_load32(bytes), be_load32(bytes + 4),
+				     be_load32(bytes + 8),
+				     be_load32(bytes + 12)}};
+}
+
+static inline bool
+tcp_address_is_ipv4(const struct tcp_address *address)
+{
+	return address->word[0] == 0 && address->word[1] == 0 &&
+	       address->word[2] == 0xffff;
+}
+
+static inline bool
+tcp_address_equal(const struct tcp_address *a, const struct tcp_address *b)
+{
+	return memcmp(a, b, sizeof(*a)) == 0;
+}
+
 /*
  * Makes an instance.
  *
@@ -168,9 +209,9 @@ bool tcp_unlisten(struct tcp_core *core, uint16_t port);
  * Returns 0, FAL_EINVAL (no such destination) or FAL_ELIMIT (no block or no
  * free port).
  */
-FAL_MUST_CHECK int tcp_connect(struct tcp_core *core, uint32_t address,
-			       uint16_t port, uint32_t tag,
-			       struct tcp_conn **conn);
+FAL_MUST_CHECK int tcp_connect(struct tcp_core *core,
+			       const struct tcp_address *address, uint16_t port,
+			       uint32_t tag, struct tcp_conn **conn);
 
 /* Gives up to `max` slices of the input, oldest first. Returns how many. */
 uint32_t tcp_peek(const struct tcp_conn *conn, struct tcp_slice *slices,
@@ -230,7 +271,8 @@ enum tcp_reason tcp_reason(const struct tcp_conn *conn);
 uint32_t tcp_index(const struct tcp_core *core, const struct tcp_conn *conn);
 
 /* The other side. */
-void tcp_peer(const struct tcp_conn *conn, uint32_t *address, uint16_t *port);
+void tcp_peer(const struct tcp_conn *conn, struct tcp_address *address,
+	      uint16_t *port);
 
 /* All counters; read by the owning thread. */
 const struct tcp_counters *tcp_counters(const struct tcp_core *core);

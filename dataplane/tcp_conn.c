@@ -289,9 +289,10 @@ tcp_reason(const struct tcp_conn *conn)
 }
 
 void
-tcp_peer(const struct tcp_conn *conn, uint32_t *address, uint16_t *port)
+tcp_peer(const struct tcp_conn *conn, struct tcp_address *address,
+	 uint16_t *port)
 {
-	*address = conn->remote_address;
+	*address = tcp_address_ipv4(conn->remote_address);
 	*port = conn->remote_port;
 }
 

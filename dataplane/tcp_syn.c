@@ -173,13 +173,15 @@ tcp_syn_port(struct tcp_core *core, uint32_t address, uint16_t port)
 }
 
 int
-tcp_connect(struct tcp_core *core, uint32_t address, uint16_t port,
+tcp_connect(struct tcp_core *core, const struct tcp_address *to, uint16_t port,
 	    uint32_t tag, struct tcp_conn **conn)
 {
+	uint32_t address = to->word[3];
 	struct tcp_conn *made;
 	uint16_t local;
 
-	if (address == 0 || address >= 0xe0000000u || address >> 24 == 127 ||
+	if (!tcp_address_is_ipv4(to) || address == 0 ||
+	    address >= 0xe0000000u || address >> 24 == 127 ||
 	    address == core->config.address || port == 0)
 		return FAL_EINVAL;
 	local = tcp_syn_port(core, address, port);

@@ -168,6 +168,7 @@ pair_run(struct rte_mempool *pool, uint64_t seed)
 	uint64_t now_ns = NS_PER_SECOND;
 	uint64_t segments;
 	struct tcp_conn *conn;
+	struct tcp_address peer = tcp_address_ipv4(0x0a000002);
 
 	pair_random_state = seed;
 	FAL_ASSERT(port_ring_create(pool, seed, mtus[pair_random(3)], &ring) ==
@@ -177,7 +178,7 @@ pair_run(struct rte_mempool *pool, uint64_t seed)
 		pair_start(&sides[i], port_ring_end(ring, i), pool,
 			   0x0a000001 + i);
 	FAL_ASSERT(tcp_listen(sides[1].core, 2181, 0) == 0);
-	FAL_ASSERT(tcp_connect(sides[0].core, 0x0a000002, 2181, 0, &conn) == 0);
+	FAL_ASSERT(tcp_connect(sides[0].core, &peer, 2181, 0, &conn) == 0);
 	tcp_flush(sides[0].core);
 	while (!sides[0].is_unopened &&
 	       (!sides[0].is_gone || !sides[1].is_gone)) {

@@ -206,11 +206,12 @@ script_action(struct script *script, const char *word, char **at)
 {
 	struct rig *rig = &script->rig;
 	static const uint8_t bytes[65536];
+	struct tcp_address peer = tcp_address_ipv4(RIG_PEER);
 
 	if (strcmp(word, "connect") == 0)
 		script_expect(script, "connect",
-			      (uint32_t)tcp_connect(rig->core, RIG_PEER, 2888,
-						    3, &rig->conn),
+			      (uint32_t)tcp_connect(rig->core, &peer, 2888, 3,
+						    &rig->conn),
 			      0);
 	else if (rig->conn == NULL)
 		return false;
