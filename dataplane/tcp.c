@@ -28,6 +28,15 @@ tcp_core_check(struct tcp_config *config)
 		config->rto_min_ms = 60;
 	if (config->time_wait_ms == 0)
 		config->time_wait_ms = 2000;
+	/* As Linux has them. */
+	if (config->local_port_first == 0)
+		config->local_port_first = 32768;
+	if (config->local_port_count == 0)
+		config->local_port_count =
+			(uint16_t)(61000 - config->local_port_first);
+	if ((uint32_t)config->local_port_first + config->local_port_count >
+	    65536)
+		return FAL_EINVAL;
 	return 0;
 }
 

@@ -67,6 +67,10 @@ struct tcp_config {
 	uint32_t window_bytes;       /* default 65536; up to 8 MiB */
 	uint32_t rto_min_ms;         /* default 60 */
 	uint32_t time_wait_ms;       /* default 2000 */
+	/* Local ports of own connects; instances that share an address have
+	 * ranges of their own, so that a port tells whose an answer is. */
+	uint16_t local_port_first; /* default 32768 */
+	uint16_t local_port_count; /* default 28232: up to 60999 */
 };
 
 enum tcp_news {
@@ -195,6 +199,11 @@ struct tcp_conn *tcp_next_news(struct tcp_core *core, uint32_t *news);
 /* When tcp_poll() is needed next if no frame comes; UINT64_MAX: never. Walks
  * all connections: for simulators. */
 uint64_t tcp_next_timer_ns(const struct tcp_core *core);
+
+/* How long a core that has nothing to do may sleep: until when tcp_poll() is
+ * needed if no frame comes, to the tick of the timer wheel and at most as far
+ * as it reaches (about 4 s); 0: something waits to be sent or told. */
+uint64_t tcp_sleep_until_ns(const struct tcp_core *core);
 
 /* Starts accepting on a port. Returns 0, FAL_EBUSY (taken) or FAL_ELIMIT. */
 FAL_MUST_CHECK int tcp_listen(struct tcp_core *core, uint16_t port,

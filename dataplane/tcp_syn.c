@@ -160,10 +160,12 @@ tcp_syn_port(struct tcp_core *core, uint32_t address, uint16_t port)
 	uint64_t word = (uint64_t)address << 32 | port;
 	uint32_t start = (uint32_t)tcp_syn_sip(core->config.secret, word);
 
-	/* 32768..60999, as Linux has them; a bounded search. */
-	for (uint32_t i = 0; i < 28232; i++) {
-		uint32_t offset = (start + core->port_next++) % 28232u;
-		uint16_t local = (uint16_t)(32768u + offset);
+	const uint32_t count = core->config.local_port_count;
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t offset = (start + core->port_next++) % count;
+		uint16_t local =
+			(uint16_t)(core->config.local_port_first + offset);
 
 		if (tcp_syn_listener(core, local) == NULL &&
 		    tcp_conn_find(core, address, port, local) == NULL)

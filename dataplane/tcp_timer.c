@@ -176,3 +176,22 @@ tcp_next_timer_ns(const struct tcp_core *core)
 		return next_ns;
 	return ((next_ns >> TCP_TICK_SHIFT) + 1) << TCP_TICK_SHIFT;
 }
+
+uint64_t
+tcp_sleep_until_ns(const struct tcp_core *core)
+{
+	if (core->out_head != TCP_NONE || core->news_head != TCP_NONE ||
+	    core->tx_count > 0)
+		return 0;
+	for (uint32_t i = 1; i < TCP_WHEEL_SLOTS; i++) {
+		const uint32_t tick = core->tick + i;
+
+		/* now_ns counts in 64 bits, ticks in 32: the distance is what
+		 * they have in common. */
+		if (core->wheel[tick % TCP_WHEEL_SLOTS] != TCP_NONE)
+			return ((core->now_ns >> TCP_TICK_SHIFT) + i)
+			       << TCP_TICK_SHIFT;
+	}
+	return ((core->now_ns >> TCP_TICK_SHIFT) + TCP_WHEEL_SLOTS)
+	       << TCP_TICK_SHIFT;
+}

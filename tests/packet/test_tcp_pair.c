@@ -109,6 +109,9 @@ pair_step(struct side *side, uint64_t now_ns)
 		pair_write(side);
 	}
 	tcp_flush(side->core);
+	/* Whoever sleeps so long misses no timer. */
+	FAL_ASSERT(tcp_sleep_until_ns(side->core) <=
+		   tcp_next_timer_ns(side->core));
 }
 
 static void
