@@ -26,12 +26,14 @@ zab_init(struct zab_core *core, const struct zab_core_options *options)
 	    options->notify_min_ms == 0 ||
 	    options->notify_max_ms < options->notify_min_ms ||
 	    options->dial_tries == 0 || options->outstanding_max == 0 ||
-	    options->outstanding_max > 1u << 20)
+	    options->outstanding_max > 1u << 20 ||
+	    options->beacon_lost_ms / 3 < options->beacon_ms)
 		return FAL_EINVAL;
 	memset(core, 0, sizeof(*core));
 	core->options = *options;
 	core->leader = ZAB_NO_SID;
 	core->appointed = ZAB_NO_SID;
+	core->beacon_blamed = ZAB_NO_SID;
 	fle_init(&core->fle, &(struct fle_options){
 				     .sid = options->sid,
 				     .finalize_ms = options->finalize_ms,
@@ -165,6 +167,20 @@ settle(struct zab_core *core, struct zab_actions *out)
 	conclude(core, out);
 }
 
+/* It is silent: the election need not wait for its vote, and if it leads again
+ * it was not that silent. */
+static void
+miss_leader(struct zab_core *core)
+{
+	zab_beacon_blame(core);
+	if (core->leader == core->options.sid)
+		return;
+	const bool is_over =
+		fle_link(&core->fle, &core->pair, core->leader, false);
+
+	FAL_ASSERT(!is_over); /* None is running. */
+}
+
 void
 zab_look(struct zab_core *core, enum zab_reason why, struct zab_actions *out)
 {
@@ -180,6 +196,8 @@ zab_look(struct zab_core *core, enum zab_reason why, struct zab_actions *out)
 		zab_out(out, ZAB_DO_RELOAD);
 		core->busy = ZAB_RELOADING;
 	}
+	if (why == ZAB_WHY_BEACONS_LOST)
+		miss_leader(core);
 	memset(&core->lead, 0, sizeof(core->lead));
 	memset(&core->follow, 0, sizeof(core->follow));
 	core->role = FLE_LOOKING;
@@ -315,6 +333,17 @@ on_packet(struct zab_core *core, const struct zab_event *event,
 }
 
 static void
+on_heard(struct zab_core *core, uint32_t slot)
+{
+	if (slot == ZAB_LEADER_SLOT) {
+		zab_beacon_heard(core, &core->follow.beacon);
+		return;
+	}
+	FAL_ASSERT(slot < ZAB_CONNS_MAX);
+	zab_beacon_heard(core, &core->learner[slot].beacon);
+}
+
+static void
 on_log_durable(struct zab_core *core, const struct zab_event *event,
 	       struct zab_actions *out)
 {
@@ -402,6 +431,7 @@ on_history(struct zab_core *core, const struct zab_event *event,
 	}
 	core->busy = ZAB_IDLE;
 	core->busy_zxid = 0;
+	zab_beacon_heard(core, &core->follow.beacon); /* nothing was read */
 	FAL_ASSERT(core->committed_zxid <= core->history.last_zxid);
 	zab_reconfig_drop_lost(core);
 	settle(core, out);
@@ -445,6 +475,9 @@ dispatch(struct zab_core *core, const struct zab_event *event,
 		break;
 	case ZAB_EV_PACKET:
 		on_packet(core, event, out);
+		break;
+	case ZAB_EV_HEARD:
+		on_heard(core, event->slot);
 		break;
 	case ZAB_EV_PROPOSE:
 		zab_lead_propose(core, event, out);

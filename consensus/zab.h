@@ -35,6 +35,18 @@
  *   - A crash may happen between any two actions; START then tells what the
  *     disk holds.
  *
+ * Beacons. A leader that dies silently (power, a frozen process) is missed by
+ * Java's servers after sync_limit ticks. Servers that both have beacon_ms tell
+ * each other so in bytes behind FOLLOWERINFO, OBSERVERINFO and LEADERINFO,
+ * which Java ignores; the driver carries that number (field beacon_ms of action
+ * and event, 0 or absent: none). The leader then PINGs such a learner every
+ * beacon_ms from LEADERINFO on. A learner that hears nothing for
+ * beacon_lost_ms looks for another leader; a leader steps down when those it
+ * heard within that time, and its Java followers, are no quorum. Every packet
+ * counts as heard. Silence must be seen twice, an interval apart, so who was
+ * asleep itself reads what came meanwhile before it blames the other; and a
+ * server that lost its leader and gets it again has more patience.
+ *
  * Roles on the wire. Packets, states and their numbers are those of
  * wire/quorum_packet.h and wire/fle_msg.h. Bytes never come in: the driver
  * decodes, and keeps the transactions. The core names them by zxid.
@@ -91,6 +103,10 @@ struct zab_core_options {
 	uint32_t limp_still_ms, limp_lag_ms, limp_for_ms; /* 2000 1000 3000 */
 	/* After handing over it stays out of elections for this long. */
 	uint32_t yield_pause_ms;
+	/* Beacons: two servers that both send them miss each other within
+	 * beacon_lost_ms instead of sync_limit. See "Beacons" below. 0 and 0:
+	 * off. beacon_lost_ms >= 3 * beacon_ms */
+	uint32_t beacon_ms, beacon_lost_ms; /* 20 100 */
 	bool is_reconfig_enabled;
 	/* sync answers only after a quorum has echoed a PING sent after it. */
 	bool is_sync_confirmed;
@@ -145,7 +161,8 @@ struct zab_notification {
  *                 succeeded (ZAB_LEADER_SLOT)
  * CONN_DOWN       slot: connection broke, or our DIAL failed
  * PACKET          slot, packet, zxid, and by type:
- *                 FOLLOWERINFO, OBSERVERINFO  sid, config_version
+ *                 FOLLOWERINFO, OBSERVERINFO  sid, config_version, beacon_ms
+ *                 LEADERINFO                  beacon_ms
  *                 ACKEPOCH                    epoch
  *                 NEWLEADER                   config (NULL: not understood or
  *                                             reconfig disabled)
@@ -156,6 +173,10 @@ struct zab_notification {
  *                 every packet is stepped, REQUEST and REVALIDATE too: it
  *                 proves that the peer lives. A SYNC request (REQUEST with op
  *                 sync) is stepped as PACKET and then as SYNC.
+ * HEARD           slot: bytes came from that peer, or wait unread, though no
+ *                 whole packet: it lives. Matters to beacons only; due at least
+ *                 every beacon_ms while the driver does not read a connection
+ *                 (no room in its log) or a large packet comes slowly
  * PROPOSE         zxid, config (if it is a reconfig, else NULL): the leader's
  *                 next transaction is in its log's window. zxid is what
  *                 zab_next_zxid() returned after the last step
@@ -187,6 +208,7 @@ struct zab_event {
 	int64_t epoch;
 	int32_t packet; /* enum quorum_type */
 	bool is_up, is_current;
+	uint32_t beacon_ms; /* what the peer said; 0: nothing */
 	int64_t config_version;
 	const struct quorum *config;
 	const struct zab_disk_state *disk;
@@ -220,17 +242,21 @@ enum zab_reason {
  * DIAL              sid: connect to its quorum port; answered by CONN_UP or
  *                   CONN_DOWN of ZAB_LEADER_SLOT
  * CLOSE             slots, why. A DIAL under way ends, too. What was sent
- * before still goes out as far as the peer takes it SEND              slots,
- * packet, zxid .. zxid_last. One packet for each zxid of the range (one, unless
- * ACK, COMMIT, PROPOSAL, INFORM); count > 1: that many times (SYNC). Data by
- * type: PROPOSAL, INFORM   the entry of that zxid FOLLOWERINFO, OBSERVERINFO
- * own sid, version of the active configuration ACKEPOCH           epoch
- *                   NEWLEADER          text of the configuration (active or
- *                                      next) whose version is config_version
- *                   COMMITANDACTIVATE, INFORMANDACTIVATE  sid (designated
- *                                      leader), for the latter the entry
- *                   PING               to the leader: the sessions touched
- *                                      since the last one; else nothing
+ *                   before still goes out as far as the peer takes it
+ * SEND              slots, packet, zxid .. zxid_last. One packet for each zxid
+ *                   of the range (one, unless ACK, COMMIT, PROPOSAL, INFORM);
+ *                   count > 1: that many times (SYNC). Data by type:
+ *                   - PROPOSAL, INFORM: the entry of that zxid
+ *                   - FOLLOWERINFO, OBSERVERINFO: own sid, version of the
+ *                     active configuration, beacon_ms
+ *                   - LEADERINFO: beacon_ms
+ *                   - ACKEPOCH: epoch
+ *                   - NEWLEADER: text of the configuration (active or next)
+ *                     whose version is config_version
+ *                   - COMMITANDACTIVATE, INFORMANDACTIVATE: sid (designated
+ *                     leader), for the latter the entry, too
+ *                   - PING: to the leader the sessions touched since the last
+ *                     one; else nothing
  * STREAM_HISTORY    slots (one), zxid, zxid_last: PROPOSAL and COMMIT of each
  *                   transaction in (zxid, zxid_last], read from log or window
  * STREAM_SNAPSHOT   slots (one), zxid: the snapshot that follows the SNAP
@@ -273,6 +299,7 @@ struct zab_action {
 	int64_t epoch;
 	int64_t config_version;
 	uint32_t count;
+	uint32_t beacon_ms;
 	uint16_t why;  /* enum zab_reason */
 	uint8_t role;  /* enum fle_state */
 	uint8_t phase; /* enum zab_phase */

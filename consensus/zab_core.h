@@ -11,6 +11,7 @@
  *   zab_follow.c    learner: discovery and synchronization
  *   zab_apply.c     learner: broadcast
  *   zab_reconfig.c  both: dynamic configurations
+ *   zab_beacon.c    both: silence noticed earlier than by ticks
  *
  * A role's struct is zeroed when the role begins; the rest outlives roles.
  */
@@ -38,6 +39,14 @@ struct zab_syncs {
 	uint32_t count;
 	uint32_t reserved; /* zero */
 	struct zab_sync_run run[ZAB_SYNC_RUNS];
+};
+
+/* What is heard of a peer that sends beacons; see zab_beacon.c. */
+struct zab_beacon {
+	uint32_t peer_ms; /* its interval; 0: it sends none, or we do not */
+	bool is_watched;  /* since the first one came */
+	bool has_doubt;   /* one look found it silent, at doubted_ms */
+	uint64_t heard_ms, doubted_ms;
 };
 
 /* Stations of a learner at its leader, in order. */
@@ -70,6 +79,7 @@ struct zab_learner {
 	uint64_t confirm_ping;  /* echo that confirms the round; 0: none */
 	uint64_t confirm_round; /* non-voting: round that must be confirmed */
 	struct zab_syncs syncs;
+	struct zab_beacon beacon;
 };
 
 enum zab_lead_step {
@@ -88,8 +98,11 @@ struct zab_lead {
 	uint16_t yield_why; /* enum zab_reason */
 	bool yield_pauses;
 	uint64_t began_ms;
-	uint64_t deadline_ms; /* of the step, until ACTIVE */
-	uint64_t ping_ms;     /* next PINGs and checks */
+	uint64_t deadline_ms;  /* of the step, until ACTIVE */
+	uint64_t ping_ms;      /* next PINGs and checks */
+	uint64_t beacon_at_ms; /* next PINGs of beacon_slots */
+	uint64_t beacon_slots;
+	bool has_beacons; /* somebody of this reign sends them */
 	int64_t highest_accepted;
 	int64_t epoch;         /* 0 until fixed */
 	int64_t elected_epoch; /* currentEpoch before this one */
@@ -136,6 +149,7 @@ struct zab_follow {
 	int64_t held_committed; /* commits seen for what is held; 0: none */
 	int64_t acked_zxid;     /* ACK was sent up to here, in this epoch */
 	uint64_t dial_ms;       /* next DIAL */
+	struct zab_beacon beacon;
 	uint64_t deadline_ms;
 };
 
@@ -171,6 +185,9 @@ struct zab_core {
 	int64_t busy_zxid;
 	int64_t appointed; /* leader named by a reconfiguration, or NO_SID */
 	uint64_t abstain_until_ms;
+	/* Leader of a reign that ended for want of beacons, or NO_SID. */
+	int64_t beacon_blamed;
+	uint32_t beacon_doubt; /* doublings of the patience */
 	struct fle fle;
 	struct zab_lead lead;
 	struct zab_follow follow;
@@ -254,8 +271,10 @@ void zab_learner_close(struct zab_core *core, uint32_t slot,
 void zab_learners_send_epoch(struct zab_core *core, struct zab_actions *out);
 void zab_learners_sync(struct zab_core *core, struct zab_actions *out);
 void zab_learners_activate(struct zab_core *core, struct zab_actions *out);
-/* PINGs, and those who are silent or slow are closed. */
-void zab_learners_ping(struct zab_core *core, struct zab_actions *out);
+/* PINGs to those of these slots that may get one. */
+void zab_learners_ping(struct zab_core *core, uint64_t slots,
+		       struct zab_actions *out);
+/* Those who are silent or slow are closed. */
 void zab_learners_check(struct zab_core *core, struct zab_actions *out);
 /* After a change of the pair. */
 void zab_learners_reseat(struct zab_core *core);
@@ -284,6 +303,23 @@ void zab_follow_current(struct zab_core *core, struct zab_actions *out);
 void zab_follow_tick(struct zab_core *core, struct zab_actions *out);
 uint64_t zab_follow_wake_ms(const struct zab_core *core);
 bool zab_follow_has_held(const struct zab_core *core);
+
+/* ---- zab_beacon.c ---- */
+/* A connection begins; what the peer said. */
+void zab_beacon_expect(struct zab_core *core, struct zab_beacon *beacon,
+		       uint32_t peer_ms);
+/* A beacon came: from now on they are missed. */
+void zab_beacon_watch(struct zab_core *core, struct zab_beacon *beacon);
+/* Anything came. */
+void zab_beacon_heard(struct zab_core *core, struct zab_beacon *beacon);
+/* A look: has it been silent for too long? */
+bool zab_beacon_is_lost(struct zab_core *core, struct zab_beacon *beacon);
+uint64_t zab_beacon_look_ms(const struct zab_core *core,
+			    const struct zab_beacon *beacon);
+/* The reign of the present leader ends for want of beacons. */
+void zab_beacon_blame(struct zab_core *core);
+/* A leader is established: was it wrong to leave the last one? */
+void zab_beacon_judge(struct zab_core *core);
 
 /* ---- zab_apply.c ---- */
 /* PROPOSAL, COMMIT, INFORM and the activating forms, in every step of a

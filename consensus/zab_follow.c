@@ -61,7 +61,8 @@ zab_follow_up(struct zab_core *core, struct zab_actions *out)
 	zab_out_send(out, ZAB_LEADER_BIT,
 		     core->role == FLE_OBSERVING ? QUORUM_OBSERVERINFO
 						 : QUORUM_FOLLOWERINFO,
-		     zxid, zxid);
+		     zxid, zxid)
+		->beacon_ms = core->options.beacon_ms;
 }
 
 void
@@ -124,10 +125,11 @@ send_ack_epoch(struct zab_core *core, struct zab_actions *out)
 }
 
 static void
-on_leader_info(struct zab_core *core, int64_t zxid, struct zab_actions *out)
+on_leader_info(struct zab_core *core, const struct zab_event *event,
+	       struct zab_actions *out)
 {
 	struct zab_follow *follow = &core->follow;
-	const int64_t epoch = zab_epoch(zxid);
+	const int64_t epoch = zab_epoch(event->zxid);
 
 	if (epoch > ZAB_EPOCH_MAX || epoch <= 0) {
 		zab_look(core, ZAB_WHY_PEER_PROTOCOL, out);
@@ -138,6 +140,7 @@ on_leader_info(struct zab_core *core, int64_t zxid, struct zab_actions *out)
 		return;
 	}
 	follow->epoch = epoch;
+	zab_beacon_expect(core, &follow->beacon, event->beacon_ms);
 	if (epoch == core->accepted_epoch) {
 		/* Promised before, maybe to another leader: not again. */
 		follow->reply_epoch = -1;
@@ -169,6 +172,7 @@ dial_again(struct zab_core *core, struct zab_actions *out)
 	follow->deadline_ms = core->now_ms + zab_init_ms(core);
 	follow->epoch = 0;
 	follow->reply_epoch = 0;
+	zab_beacon_expect(core, &follow->beacon, 0);
 	core->phase = ZAB_DISCOVERY;
 	zab_tell_state(core, ZAB_WHY_CANNOT_TRUNCATE, out);
 	dial(core, out);
@@ -304,6 +308,7 @@ on_uptodate(struct zab_core *core, struct zab_actions *out)
 	core->phase = ZAB_BROADCAST;
 	core->is_serving = true;
 	fle_set_epoch(&core->fle, follow->epoch);
+	zab_beacon_judge(core);
 	zab_publish(core, core->history.last_zxid, out);
 	if (core->is_nonvoting) {
 		core->is_nonvoting = false;
@@ -327,7 +332,7 @@ on_discovery(struct zab_core *core, const struct zab_event *event,
 				 event->packet == QUORUM_SNAP;
 
 	if (step == ZAB_FOLLOW_INFO && event->packet == QUORUM_LEADERINFO)
-		on_leader_info(core, event->zxid, out);
+		on_leader_info(core, event, out);
 	else if (step == ZAB_FOLLOW_ACKED && begins_sync)
 		on_sync_begin(core, event, out);
 	else if (event->packet != QUORUM_PING)
@@ -354,6 +359,10 @@ zab_follow_packet(struct zab_core *core, const struct zab_event *event,
 	follow->deadline_ms = core->now_ms + (follow->step >= ZAB_FOLLOW_READY
 						      ? zab_sync_ms(core)
 						      : zab_init_ms(core));
+	if (event->packet == QUORUM_PING)
+		zab_beacon_watch(core, &follow->beacon);
+	else
+		zab_beacon_heard(core, &follow->beacon);
 	if (follow->step < ZAB_FOLLOW_SYNC) {
 		on_discovery(core, event, out);
 		return;
@@ -397,7 +406,7 @@ zab_follow_packet(struct zab_core *core, const struct zab_event *event,
 void
 zab_follow_tick(struct zab_core *core, struct zab_actions *out)
 {
-	const struct zab_follow *follow = &core->follow;
+	struct zab_follow *follow = &core->follow;
 
 	if (core->busy != ZAB_IDLE)
 		return; /* The driver reads a snapshot, or writes. */
@@ -407,6 +416,8 @@ zab_follow_tick(struct zab_core *core, struct zab_actions *out)
 				 ? ZAB_WHY_DIAL_LIMIT
 				 : ZAB_WHY_PEER_SILENT,
 			 out);
+	else if (zab_beacon_is_lost(core, &follow->beacon))
+		zab_look(core, ZAB_WHY_BEACONS_LOST, out);
 	else if (follow->step == ZAB_FOLLOW_DIAL &&
 		 core->now_ms >= follow->dial_ms)
 		dial(core, out);
@@ -416,11 +427,13 @@ uint64_t
 zab_follow_wake_ms(const struct zab_core *core)
 {
 	const struct zab_follow *follow = &core->follow;
+	uint64_t wake = follow->deadline_ms;
 
 	if (core->busy != ZAB_IDLE)
 		return ZAB_NEVER;
-	if (follow->step == ZAB_FOLLOW_DIAL &&
-	    follow->dial_ms < follow->deadline_ms)
-		return follow->dial_ms;
-	return follow->deadline_ms;
+	if (follow->step == ZAB_FOLLOW_DIAL && follow->dial_ms < wake)
+		wake = follow->dial_ms;
+	if (zab_beacon_look_ms(core, &follow->beacon) < wake)
+		wake = zab_beacon_look_ms(core, &follow->beacon);
+	return wake;
 }

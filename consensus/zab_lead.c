@@ -174,6 +174,7 @@ establish(struct zab_core *core, struct zab_actions *out)
 	core->phase = ZAB_BROADCAST;
 	core->is_serving = true;
 	fle_set_epoch(&core->fle, lead->epoch);
+	zab_beacon_judge(core);
 	zab_publish(core, lead->base_zxid, out);
 	zab_tell_state(core, ZAB_WHY_ESTABLISHED, out);
 	zab_learners_activate(core, out);
@@ -419,14 +420,42 @@ disk_limps(struct zab_core *core)
 	       now - lead->lagging_ms >= options->limp_for_ms;
 }
 
+/* This server and those that are heard: silence is looked for on the way. */
+static struct quorum_votes
+votes_heard(struct zab_core *core)
+{
+	struct quorum_votes votes = {0, 0};
+
+	quorum_votes_add(&votes, zab_own_seat(core));
+	for (uint32_t i = 0; i < ZAB_CONNS_MAX; i++) {
+		struct zab_learner *learner = &core->learner[i];
+
+		if (learner->station >= ZAB_ST_INFO &&
+		    !zab_beacon_is_lost(core, &learner->beacon))
+			quorum_votes_add(&votes, learner->seat);
+	}
+	return votes;
+}
+
+/* Is this server still followed by a quorum? False: the role has ended. */
+static bool
+check_quorum(struct zab_core *core, struct zab_actions *out)
+{
+	if (quorum_pair_has(&core->pair, votes_heard(core)))
+		return true;
+	/* By ticks alone it would still be? Then it was impatient. */
+	zab_look(core,
+		 quorum_pair_has(&core->pair,
+				 votes_from(core, ZAB_ST_INFO, true))
+			 ? ZAB_WHY_BEACONS_LOST
+			 : ZAB_WHY_QUORUM_LOST,
+		 out);
+	return false;
+}
+
 static void
 check_reign(struct zab_core *core, struct zab_actions *out)
 {
-	if (!quorum_pair_has(&core->pair,
-			     votes_from(core, ZAB_ST_INFO, true))) {
-		zab_look(core, ZAB_WHY_QUORUM_LOST, out);
-		return;
-	}
 	if (disk_limps(core) && zab_lead_others_suffice(core)) {
 		zab_lead_yield(core, ZAB_WHY_DISK_LIMPS, true, out);
 		return;
@@ -455,6 +484,25 @@ has_missed_deadline(struct zab_core *core, struct zab_actions *out)
 	return true;
 }
 
+static void
+on_half_tick(struct zab_core *core, struct zab_actions *out)
+{
+	struct zab_lead *lead = &core->lead;
+
+	lead->ping_ms = core->now_ms + (core->options.tick_ms + 1) / 2;
+	lead->beacon_at_ms = core->now_ms + core->options.beacon_ms;
+	zab_learners_check(core, out);
+	if (lead->step != ZAB_LEAD_ACTIVE) {
+		zab_learners_ping(core, lead->beacon_slots, out);
+		return;
+	}
+	if (!check_quorum(core, out))
+		return;
+	check_reign(core, out);
+	if (core->role == FLE_LEADING)
+		zab_learners_ping(core, UINT64_MAX, out);
+}
+
 void
 zab_lead_tick(struct zab_core *core, struct zab_actions *out)
 {
@@ -467,15 +515,13 @@ zab_lead_tick(struct zab_core *core, struct zab_actions *out)
 		zab_look(core, ZAB_WHY_DISLOYAL, out);
 		return;
 	}
-	if (core->now_ms < lead->ping_ms)
-		return;
-	lead->ping_ms = core->now_ms + (core->options.tick_ms + 1) / 2;
-	zab_learners_check(core, out);
-	if (lead->step != ZAB_LEAD_ACTIVE)
-		return;
-	check_reign(core, out);
-	if (core->role == FLE_LEADING)
-		zab_learners_ping(core, out);
+	if (core->now_ms >= lead->ping_ms) {
+		on_half_tick(core, out);
+	} else if (lead->has_beacons && core->now_ms >= lead->beacon_at_ms) {
+		lead->beacon_at_ms = core->now_ms + core->options.beacon_ms;
+		if (lead->step != ZAB_LEAD_ACTIVE || check_quorum(core, out))
+			zab_learners_ping(core, lead->beacon_slots, out);
+	}
 }
 
 uint64_t
@@ -486,6 +532,8 @@ zab_lead_wake_ms(const struct zab_core *core)
 
 	if (lead->deadline_ms < wake)
 		wake = lead->deadline_ms;
+	if (lead->has_beacons && lead->beacon_at_ms < wake)
+		wake = lead->beacon_at_ms;
 	if (lead->is_disloyal && lead->step == ZAB_LEAD_EPOCHS) {
 		const uint64_t end =
 			lead->began_ms + core->options.epoch_wait_ms;

@@ -62,6 +62,7 @@ zab_learner_drop(struct zab_core *core, uint32_t slot)
 	lead->proposal_slots &= others;
 	lead->commit_slots &= others;
 	lead->inform_slots &= others;
+	lead->beacon_slots &= others;
 	memset(learner, 0, sizeof(*learner));
 }
 
@@ -90,10 +91,18 @@ zab_learners_reseat(struct zab_core *core)
 static void
 send_epoch(struct zab_core *core, uint32_t slot, struct zab_actions *out)
 {
+	struct zab_lead *lead = &core->lead;
+	const int64_t zxid = zab_zxid(lead->epoch, 0);
+
 	core->learner[slot].station = ZAB_ST_EPOCH;
-	zab_out_send(out, zab_slot_bit(slot), QUORUM_LEADERINFO,
-		     zab_zxid(core->lead.epoch, 0),
-		     zab_zxid(core->lead.epoch, 0));
+	zab_out_send(out, zab_slot_bit(slot), QUORUM_LEADERINFO, zxid, zxid)
+		->beacon_ms = core->options.beacon_ms;
+	if (core->learner[slot].beacon.peer_ms == 0)
+		return;
+	if (!lead->has_beacons)
+		lead->beacon_at_ms = core->now_ms + core->options.beacon_ms;
+	lead->has_beacons = true;
+	lead->beacon_slots |= zab_slot_bit(slot);
 }
 
 void
@@ -159,6 +168,7 @@ on_info(struct zab_core *core, const struct zab_event *event,
 	learner->station = ZAB_ST_INFO;
 	learner->sid = event->sid;
 	learner->accepted_epoch = accepted;
+	zab_beacon_expect(core, &learner->beacon, event->beacon_ms);
 	learner->is_observer = event->packet == QUORUM_OBSERVERINFO;
 	/* By sid: a voter may not know yet that it is no observer any more. */
 	learner->seat = quorum_pair_seat(&core->pair, event->sid);
@@ -452,6 +462,7 @@ on_ping(struct zab_core *core, uint32_t slot, struct zab_actions *out)
 	if (learner->pings_echoed == learner->pings_sent)
 		return; /* A peer may say more than it was asked. */
 	learner->pings_echoed++;
+	zab_beacon_watch(core, &learner->beacon);
 	if (learner->confirm_ping)
 		zab_confirm_note(core, out);
 }
@@ -472,6 +483,7 @@ zab_learner_packet(struct zab_core *core, const struct zab_event *event,
 	}
 	if (learner->station == ZAB_ST_ACTIVE)
 		learner->deadline_ms = core->now_ms + zab_sync_ms(core);
+	zab_beacon_heard(core, &learner->beacon);
 	switch (event->packet) {
 	case QUORUM_FOLLOWERINFO:
 	case QUORUM_OBSERVERINFO:
@@ -496,7 +508,8 @@ zab_learner_packet(struct zab_core *core, const struct zab_event *event,
 }
 
 void
-zab_learners_ping(struct zab_core *core, struct zab_actions *out)
+zab_learners_ping(struct zab_core *core, uint64_t wanted,
+		  struct zab_actions *out)
 {
 	const int64_t zxid =
 		zab_epoch(core->lead.acks.proposed_zxid) == core->lead.epoch
@@ -507,10 +520,16 @@ zab_learners_ping(struct zab_core *core, struct zab_actions *out)
 	for (uint32_t i = 0; i < ZAB_CONNS_MAX; i++) {
 		struct zab_learner *learner = &core->learner[i];
 
+		if (!(wanted & zab_slot_bit(i)))
+			continue;
+		/* Those who send beacons can take one at any time. */
+		if (learner->station == ZAB_ST_ACTIVE)
+			learner->pings_sent++;
+		else if (!(core->lead.beacon_slots & zab_slot_bit(i)))
+			continue;
+		slots |= zab_slot_bit(i);
 		if (learner->station != ZAB_ST_ACTIVE)
 			continue;
-		learner->pings_sent++;
-		slots |= zab_slot_bit(i);
 		if (core->lead.round_begun > core->lead.round_done &&
 		    learner->confirm_ping == 0)
 			learner->confirm_ping = learner->pings_sent;

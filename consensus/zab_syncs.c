@@ -124,7 +124,7 @@ zab_confirm_begin(struct zab_core *core, struct zab_actions *out)
 	lead->round_begun++;
 	for (uint32_t i = 0; i < ZAB_CONNS_MAX; i++)
 		core->learner[i].confirm_ping = 0;
-	zab_learners_ping(core, out);
+	zab_learners_ping(core, UINT64_MAX, out);
 	zab_confirm_note(core, out);
 }
 

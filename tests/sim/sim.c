@@ -59,6 +59,13 @@ draw_options(struct sim *sim)
 	};
 	sim->core_options.notify_max_ms = sim->core_options.notify_min_ms *
 					  (uint32_t)sim_random_in(random, 1, 8);
+	if (sim_random_once_in(random, 2))
+		return;
+	sim->core_options.beacon_ms =
+		(uint32_t)sim_random_scale(random, 1, tick_ms / 4);
+	sim->core_options.beacon_lost_ms =
+		sim->core_options.beacon_ms *
+		(uint32_t)sim_random_in(random, 3, 10);
 }
 
 static void

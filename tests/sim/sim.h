@@ -99,6 +99,7 @@ struct sim_message {
 	struct sim_entry entry; /* PROPOSAL; SNAPSHOT: node */
 	uint32_t op;            /* REQUEST: 1 + index of the operation */
 	uint32_t config;        /* NEWLEADER: 1 + index, 0: none */
+	uint32_t beacon_ms;
 };
 
 /* The learner is end 0, the leader end 1. */

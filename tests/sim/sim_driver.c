@@ -65,6 +65,7 @@ send_one(struct sim *sim, struct sim_server *server,
 			       ? server->sid
 			       : action->sid,
 		.epoch = action->epoch,
+		.beacon_ms = action->beacon_ms,
 	};
 
 	if (action->packet == QUORUM_PROPOSAL ||

@@ -206,6 +206,7 @@ deliver(struct sim *sim, struct sim_server *server, uint32_t slot,
 		.sid = message->sid,
 		.epoch = message->epoch,
 		.config_version = message->config_version,
+		.beacon_ms = message->beacon_ms,
 	};
 
 	if (message->type == SIM_MSG_SNAPSHOT) {

@@ -165,6 +165,11 @@ sim_server_init(struct sim *sim, uint32_t index)
 	server->acks_history =
 		sim_random_once_in(&sim->random[SIM_STREAM_LIMITS], 3);
 	server->options.sid = server->sid;
+	/* In half of the ensembles that send beacons some servers do not. */
+	if (sim_random_once_in(&sim->random[SIM_STREAM_LIMITS], 4)) {
+		server->options.beacon_ms = 0;
+		server->options.beacon_lost_ms = 0;
+	}
 	server->rate_ppm = 1000000;
 	server->base_ms =
 		sim_random_below(&sim->random[SIM_STREAM_CLOCK], 1000000);

@@ -277,6 +277,63 @@ an_election_settles_in_four_round_trips_after_detection(void **state)
 	}
 }
 
+/* Virtual ms from the moment the leader is gone until another one serves. */
+static uint64_t
+failover_ms(uint32_t replicas, bool is_frozen)
+{
+	begin_exact(replicas);
+	for (uint32_t i = 0; i < replicas; i++) {
+		sim_server_crash(&sim, &sim.server[i], false);
+		sim.server[i].incarnation++;
+		sim.server[i].options.finalize_ms = 200;
+		sim.server[i].options.notify_min_ms = 200;
+		sim.server[i].options.notify_max_ms = 1600;
+		sim.server[i].options.tick_ms = 2000;
+		sim.server[i].options.dial_retry_ms = 100;
+		sim.server[i].options.beacon_ms = 20;
+		sim.server[i].options.beacon_lost_ms = 100;
+		sim.limits.disk_us_min = 500;
+		sim.limits.disk_us_max = 500;
+		sim_server_start(&sim, &sim.server[i]);
+	}
+	sim_turn_until(&sim, sim.now_us + 5000000);
+	assert_true(sim_check_is_calm(&sim));
+	const uint32_t leader = leader_of();
+	const uint64_t gone_us = sim.now_us;
+
+	assert_int_not_equal(leader, SIM_NOBODY);
+	if (is_frozen) {
+		sim.server[leader].paused_until_us = gone_us + 10000000;
+	} else {
+		sim_server_crash(&sim, &sim.server[leader], false);
+		sim.server[leader].incarnation++; /* stays down */
+	}
+	for (;;) {
+		sim_turn(&sim);
+		assert_true(sim.now_us < gone_us + 9000000);
+		for (uint32_t i = 0; i < replicas; i++)
+			if (i != leader && sim.server[i].is_serving &&
+			    sim.server[i].view.role == FLE_LEADING)
+				return (sim.now_us - gone_us) / 1000;
+	}
+}
+
+/* With the beacons that are the default, ticks of two seconds. */
+static void
+a_leader_is_replaced_soon_after_it_died_or_froze(void **state)
+{
+	(void)state;
+	for (uint32_t replicas = 3; replicas <= 7; replicas += 2) {
+		const uint64_t killed = failover_ms(replicas, false);
+		const uint64_t frozen = failover_ms(replicas, true);
+
+		print_message("%u replicas: killed %u ms, frozen %u ms\n",
+			      replicas, (unsigned)killed, (unsigned)frozen);
+		assert_true(killed < 100);
+		assert_true(frozen < 200);
+	}
+}
+
 /* ------------------------------------------------- disks and partitions --- */
 
 static void
@@ -606,6 +663,8 @@ main(void)
 			a_write_takes_four_delays_at_the_leader_and_six_at_a_follower),
 		cmocka_unit_test(
 			an_election_settles_in_four_round_trips_after_detection),
+		cmocka_unit_test(
+			a_leader_is_replaced_soon_after_it_died_or_froze),
 		cmocka_unit_test(an_emptied_and_a_stale_server_are_no_quorum),
 		cmocka_unit_test(a_promise_is_given_once),
 		cmocka_unit_test(

@@ -607,11 +607,11 @@ static void
 options_out_of_range_are_refused(void **state)
 {
 	struct zab_core *core = calloc(1, zab_core_bytes());
-	struct zab_core_options wrong[10];
+	struct zab_core_options wrong[11];
 
 	(void)state;
 	assert_non_null(core);
-	for (uint32_t i = 0; i < 10; i++)
+	for (uint32_t i = 0; i < 11; i++)
 		wrong[i] = options();
 	assert_int_equal(zab_init(core, &wrong[0]), 0);
 	wrong[0].sid = -1;
@@ -623,7 +623,9 @@ options_out_of_range_are_refused(void **state)
 	wrong[6].dial_tries = 0;
 	wrong[7].outstanding_max = 0;
 	wrong[8].outstanding_max = (1u << 20) + 1;
-	for (uint32_t i = 0; i < 9; i++)
+	wrong[9].beacon_ms = 20;
+	wrong[9].beacon_lost_ms = 59;
+	for (uint32_t i = 0; i < 10; i++)
 		assert_int_equal(zab_init(core, &wrong[i]), FAL_EINVAL);
 	free(core);
 }

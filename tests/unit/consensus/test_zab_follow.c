@@ -20,13 +20,14 @@
 
 struct bench {
 	struct zab_core *core;
+	uint64_t now_ms;
 	struct zab_actions out;
 };
 
 static void
 give(struct bench *b, struct zab_event event)
 {
-	event.now_ms = 1000;
+	event.now_ms = b->now_ms;
 	zab_step(b->core, &event, &b->out);
 }
 
@@ -57,7 +58,7 @@ flush(struct bench *b, int64_t zxid)
 
 /* A log of 1:1 to 1:4, currentEpoch 1; ACKEPOCH for epoch 2 was sent. */
 static void
-set_up(struct bench *b)
+set_up_with_beacons(struct bench *b, uint32_t beacon_ms)
 {
 	struct zab_history history = {
 		.last_zxid = zab_zxid(1, 4),
@@ -78,12 +79,15 @@ set_up(struct bench *b)
 						 .notify_max_ms = 1600,
 						 .dial_retry_ms = 100,
 						 .dial_tries = 5,
-						 .outstanding_max = LIMIT};
+						 .outstanding_max = LIMIT,
+						 .beacon_ms = 20,
+						 .beacon_lost_ms = 100};
 
 	for (uint32_t i = 0; i < 3; i++)
 		voters.member[i] = (struct quorum_member){
 			.sid = i + 1, .weight = 1, .is_voter = 1};
 	assert_int_equal(quorum_check(&voters), 0);
+	b->now_ms = 1000;
 	b->core = calloc(1, zab_core_bytes());
 	assert_non_null(b->core);
 	assert_int_equal(zab_init(b->core, &options), 0);
@@ -98,10 +102,20 @@ set_up(struct bench *b)
 	assert_int_equal(find(b, ZAB_DO_DIAL, 0)->sid, LEADER);
 	give(b, (struct zab_event){.type = ZAB_EV_CONN_UP,
 				   .slot = ZAB_LEADER_SLOT});
-	packet(b, QUORUM_LEADERINFO, zab_zxid(2, 0));
+	give(b, (struct zab_event){.type = ZAB_EV_PACKET,
+				   .slot = ZAB_LEADER_SLOT,
+				   .packet = QUORUM_LEADERINFO,
+				   .zxid = zab_zxid(2, 0),
+				   .beacon_ms = beacon_ms});
 	assert_null(find(b, ZAB_DO_SEND, 0)); /* not before it is durable */
 	give(b, (struct zab_event){.type = ZAB_EV_EPOCH_DURABLE, .epoch = 2});
 	assert_int_equal(find(b, ZAB_DO_SEND, QUORUM_ACKEPOCH)->epoch, 1);
+}
+
+static void
+set_up(struct bench *b)
+{
+	set_up_with_beacons(b, 0);
 }
 
 static void
@@ -369,6 +383,61 @@ too_much_that_is_held_ends_the_connection(void **state)
 	expect_refusal(&b, ZAB_WHY_HELD_LIMIT);
 }
 
+/* One tick after another until `end_ms`; true if it left its leader. */
+static bool
+ticks_until(struct bench *b, uint64_t end_ms)
+{
+	while (b->now_ms < end_ms) {
+		b->now_ms = zab_wake_ms(b->core) < end_ms ? zab_wake_ms(b->core)
+							  : end_ms;
+		give(b, (struct zab_event){.type = ZAB_EV_TICK});
+		if (find(b, ZAB_DO_STATE, 0))
+			return true;
+	}
+	return false;
+}
+
+/* In the voice of server 2, which looks for a leader, too. */
+static void
+hear_vote_for(struct bench *b, int64_t leader, int64_t round)
+{
+	give(b, (struct zab_event){.type = ZAB_EV_FLE,
+				   .sid = 2,
+				   .notification = {FLE_LOOKING, 2, leader,
+						    zab_zxid(1, 4), round, 2}});
+}
+
+static void
+a_silent_leader_is_left_and_not_waited_for(void **state)
+{
+	struct bench b;
+	struct zab_view view;
+
+	(void)state;
+	set_up(&b);
+	become_active(&b);
+	packet(&b, QUORUM_PING, zab_zxid(2, 0));
+	assert_false(ticks_until(&b, 4900)); /* a leader without beacons */
+	tear_down(&b);
+
+	set_up_with_beacons(&b, 20);
+	become_active(&b);
+	assert_false(ticks_until(&b, 1900)); /* none came yet */
+	packet(&b, QUORUM_PING, zab_zxid(2, 0));
+	assert_false(ticks_until(&b, 1999));
+	give(&b,
+	     (struct zab_event){.type = ZAB_EV_HEARD, .slot = ZAB_LEADER_SLOT});
+	assert_false(ticks_until(&b, 2098));
+	assert_true(ticks_until(&b, 2100));
+	assert_int_equal(find(&b, ZAB_DO_STATE, 0)->why, ZAB_WHY_BEACONS_LOST);
+	/* Two of three agree and the third one is the silent one. */
+	zab_view(b.core, &view);
+	hear_vote_for(&b, 2, view.round);
+	assert_non_null(find(&b, ZAB_DO_DIAL, 0));
+	assert_int_equal(find(&b, ZAB_DO_DIAL, 0)->sid, 2);
+	tear_down(&b);
+}
+
 int
 main(void)
 {
@@ -385,6 +454,7 @@ main(void)
 			the_history_is_flushed_before_the_epoch_is_written),
 		cmocka_unit_test(pings_are_answered_only_by_a_member),
 		cmocka_unit_test(packets_out_of_turn_end_the_connection),
+		cmocka_unit_test(a_silent_leader_is_left_and_not_waited_for),
 		cmocka_unit_test(too_much_that_is_held_ends_the_connection),
 	};
 

@@ -20,13 +20,14 @@
 
 struct bench {
 	struct zab_core *core;
+	uint64_t now_ms;
 	struct zab_actions out;
 };
 
 static void
 give(struct bench *b, struct zab_event event)
 {
-	event.now_ms = 1000;
+	event.now_ms = b->now_ms;
 	zab_step(b->core, &event, &b->out);
 }
 
@@ -78,12 +79,15 @@ set_up(struct bench *b)
 						 .epoch_wait_ms = UINT32_MAX,
 						 .dial_retry_ms = 100,
 						 .dial_tries = 5,
-						 .outstanding_max = 3};
+						 .outstanding_max = 3,
+						 .beacon_ms = 20,
+						 .beacon_lost_ms = 100};
 
 	for (uint32_t i = 0; i < 3; i++)
 		voters.member[i] = (struct quorum_member){
 			.sid = i + 1, .weight = 1, .is_voter = 1};
 	assert_int_equal(quorum_check(&voters), 0);
+	b->now_ms = 1000;
 	b->core = calloc(1, zab_core_bytes());
 	assert_non_null(b->core);
 	assert_int_equal(zab_init(b->core, &options), 0);
@@ -304,6 +308,86 @@ impossible_epochs_are_refused(void **state)
 	tear_down(&b);
 }
 
+/* One tick after another until `end_ms`; true if the leader stepped down. */
+static bool
+ticks_until(struct bench *b, uint64_t end_ms)
+{
+	while (b->now_ms < end_ms) {
+		b->now_ms = zab_wake_ms(b->core) < end_ms ? zab_wake_ms(b->core)
+							  : end_ms;
+		give(b, (struct zab_event){.type = ZAB_EV_TICK});
+		if (find(b, ZAB_DO_STATE, 0))
+			return true;
+	}
+	return false;
+}
+
+/* Server 1 sends beacons; it is synchronized. */
+static void
+reach_broadcast_with_beacons(struct bench *b)
+{
+	give(b, (struct zab_event){.type = ZAB_EV_CONN_UP, .slot = 0});
+	give(b, (struct zab_event){.type = ZAB_EV_PACKET,
+				   .packet = QUORUM_FOLLOWERINFO,
+				   .sid = 1,
+				   .beacon_ms = 20});
+	durable(b, 1, false);
+	assert_int_equal(find(b, ZAB_DO_SEND, QUORUM_LEADERINFO)->beacon_ms,
+			 20);
+	packet(b, 0, QUORUM_ACKEPOCH, 0, 0, 0);
+	durable(b, 1, true);
+	packet(b, 0, QUORUM_ACK, zab_zxid(1, 0), 0, 0);
+}
+
+static void
+only_who_sends_beacons_is_missed_early(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	set_up(&b);
+	reach_broadcast(&b);
+	/* A peer without them: two PINGs a tick, and patience. */
+	assert_int_equal(zab_wake_ms(b.core), 2000);
+	assert_false(ticks_until(&b, 3900));
+	tear_down(&b);
+
+	set_up(&b);
+	reach_broadcast_with_beacons(&b);
+	b.now_ms = 1020;
+	give(&b, (struct zab_event){.type = ZAB_EV_TICK});
+	assert_int_equal(find(&b, ZAB_DO_SEND, QUORUM_PING)->slots, 1);
+	/* Not before it has answered once: it may be far away. */
+	assert_false(ticks_until(&b, 1500));
+	packet(&b, 0, QUORUM_PING, 0, 0, 0);
+	assert_false(ticks_until(&b, 1599));
+	assert_true(ticks_until(&b, 1640));
+	assert_int_equal(find(&b, ZAB_DO_STATE, 0)->why, ZAB_WHY_BEACONS_LOST);
+	tear_down(&b);
+}
+
+static void
+who_was_asleep_itself_blames_nobody(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	set_up(&b);
+	reach_broadcast_with_beacons(&b);
+	assert_false(ticks_until(&b, 1100));
+	packet(&b, 0, QUORUM_PING, 0, 0, 0);
+	b.now_ms = 1900; /* stopped meanwhile: the tick comes first */
+	give(&b, (struct zab_event){.type = ZAB_EV_TICK});
+	assert_null(find(&b, ZAB_DO_STATE, 0));
+	packet(&b, 0, QUORUM_PING, 0, 0, 0);
+	assert_false(ticks_until(&b, 1999));
+	/* Bytes without a packet prove it, too. */
+	give(&b, (struct zab_event){.type = ZAB_EV_HEARD, .slot = 0});
+	assert_false(ticks_until(&b, 2098));
+	assert_true(ticks_until(&b, 2140));
+	tear_down(&b);
+}
+
 int
 main(void)
 {
@@ -320,6 +404,8 @@ main(void)
 		cmocka_unit_test(
 			the_same_server_again_replaces_its_older_connection),
 		cmocka_unit_test(impossible_epochs_are_refused),
+		cmocka_unit_test(only_who_sends_beacons_is_missed_early),
+		cmocka_unit_test(who_was_asleep_itself_blames_nobody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * zab_beacon - who is silent, seen far earlier than by ticks.
+ *
+ * Two looks at least an interval apart must both find the peer silent, the
+ * second one when its time is over: a server that was stopped itself (a busy
+ * machine, a debugger) takes its first look, reads what waits in its sockets,
+ * and finds at the second that nobody was silent but itself.
+ *
+ * Patience: a server that left its leader and serves under the same one again
+ * was wrong, so the next time it waits twice as long, up to sync_limit. Another
+ * leader means that it was right, and its patience is the first one again.
+ *
+ * Nothing of this can hurt: any server may look for a leader at any time.
+ */
+#include "consensus/zab_core.h"
+
+#define DOUBT_MAX 8u
+
+static uint64_t
+interval_ms(const struct zab_core *core, const struct zab_beacon *beacon)
+{
+	return beacon->peer_ms > core->options.beacon_ms
+		       ? beacon->peer_ms
+		       : core->options.beacon_ms;
+}
+
+/* How long a peer may be silent. */
+static uint64_t
+limit_ms(const struct zab_core *core, const struct zab_beacon *beacon)
+{
+	uint64_t limit = (uint64_t)core->options.beacon_lost_ms
+			 << core->beacon_doubt;
+
+	if (limit < 3 * interval_ms(core, beacon))
+		limit = 3 * interval_ms(core, beacon);
+	return limit < zab_sync_ms(core) ? limit : zab_sync_ms(core);
+}
+
+void
+zab_beacon_expect(struct zab_core *core, struct zab_beacon *beacon,
+		  uint32_t peer_ms)
+{
+	memset(beacon, 0, sizeof(*beacon));
+	if (core->options.beacon_ms)
+		beacon->peer_ms = peer_ms;
+}
+
+void
+zab_beacon_watch(struct zab_core *core, struct zab_beacon *beacon)
+{
+	if (beacon->peer_ms == 0)
+		return;
+	beacon->is_watched = true;
+	zab_beacon_heard(core, beacon);
+}
+
+void
+zab_beacon_heard(struct zab_core *core, struct zab_beacon *beacon)
+{
+	beacon->heard_ms = core->now_ms;
+	beacon->has_doubt = false;
+}
+
+/* When the next look is due. */
+static uint64_t
+look_ms(const struct zab_core *core, const struct zab_beacon *beacon)
+{
+	const uint64_t interval = interval_ms(core, beacon);
+	const uint64_t end = beacon->heard_ms + limit_ms(core, beacon);
+
+	if (!beacon->is_watched)
+		return ZAB_NEVER;
+	if (!beacon->has_doubt)
+		return end - interval;
+	return beacon->doubted_ms + interval > end
+		       ? beacon->doubted_ms + interval
+		       : end;
+}
+
+bool
+zab_beacon_is_lost(struct zab_core *core, struct zab_beacon *beacon)
+{
+	if (core->now_ms < look_ms(core, beacon))
+		return false;
+	if (beacon->has_doubt)
+		return true;
+	beacon->has_doubt = true;
+	beacon->doubted_ms = core->now_ms;
+	return false;
+}
+
+uint64_t
+zab_beacon_look_ms(const struct zab_core *core, const struct zab_beacon *beacon)
+{
+	return look_ms(core, beacon);
+}
+
+void
+zab_beacon_blame(struct zab_core *core)
+{
+	core->beacon_blamed = core->leader;
+}
+
+void
+zab_beacon_judge(struct zab_core *core)
+{
+	if (core->beacon_blamed == ZAB_NO_SID)
+		return;
+	if (core->beacon_blamed != core->leader)
+		core->beacon_doubt = 0;
+	else if (core->beacon_doubt < DOUBT_MAX)
+		core->beacon_doubt++;
+	core->beacon_blamed = ZAB_NO_SID;
+}
