@@ -33,6 +33,10 @@ enum store_event_kind {
 	STORE_CONFIG,    /* zxid (version): durable as `.dynamic.next` */
 	STORE_TRUNCATED, /* zxid, disk */
 	STORE_INSTALLED, /* zxid, disk */
+	STORE_REFUSED,   /* text: what came as a snapshot cannot be loaded. The
+			    disk is unharmed, the memory is not: close the
+			    leader's connection; reload() must follow, all
+			    stays lent until STORE_RELOADED */
 	STORE_RELOADED,  /* disk */
 	STORE_FLOOR,     /* zxid: older transactions cannot be read any more */
 	STORE_FAILED,    /* err, text */
@@ -96,11 +100,12 @@ struct store_port {
 	void (*install_begin)(void *store, int64_t zxid);
 	/* Takes bytes of it, never behind its end (the signature). Returns how
 	 * many were taken, less when BG has to write first;
-	 * *is_end: the end was among them; STORE_INSTALLED follows
+	 * *is_end: the end was among them; STORE_INSTALLED or STORE_REFUSED
+	 *          follows
 	 * FAL_EPROTO: this is no snapshot; reload() must follow */
 	int32_t (*install_push)(void *store, const uint8_t *data,
 				uint32_t bytes, bool *is_end);
-	/* Also ends an installation under way. */
+	/* Also ends an installation under way, which then gives no event. */
 	void (*reload)(void *store);
 
 	/* PROPOSAL and COMMIT packets of the transactions in (after, last].
