@@ -376,6 +376,28 @@ ring_drain(struct log_ring *ring)
 	return (uint32_t)(tail - head);
 }
 
+const char *
+log_ip(uint64_t high, uint64_t low)
+{
+	static _Thread_local char text[8 * 5];
+
+	if (high == 0 && low >> 32 == 0xffff)
+		snprintf(text, sizeof(text), "%u.%u.%u.%u",
+			 (unsigned)(low >> 24 & 0xff),
+			 (unsigned)(low >> 16 & 0xff),
+			 (unsigned)(low >> 8 & 0xff), (unsigned)(low & 0xff));
+	else
+		snprintf(text, sizeof(text), "%x:%x:%x:%x:%x:%x:%x:%x",
+			 (unsigned)(high >> 48),
+			 (unsigned)(high >> 32 & 0xffff),
+			 (unsigned)(high >> 16 & 0xffff),
+			 (unsigned)(high & 0xffff), (unsigned)(low >> 48),
+			 (unsigned)(low >> 32 & 0xffff),
+			 (unsigned)(low >> 16 & 0xffff),
+			 (unsigned)(low & 0xffff));
+	return text;
+}
+
 uint32_t
 log_drain(void)
 {

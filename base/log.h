@@ -119,6 +119,13 @@ void log_detach(void);
  */
 void log_post(enum log_event event, uint64_t a, uint64_t b);
 
+/*
+ * Text of an address for log_event.def: the 16 bytes of an IPv6 address as two
+ * words in host order; ::ffff:a.b.c.d is shown as IPv4. Valid until the next
+ * call of this thread.
+ */
+const char *log_ip(uint64_t high, uint64_t low);
+
 /* Writes what poll cores have posted; returns how many events were taken,
  * LOG_RINGS_MAX * LOG_RING_EVENTS at most. */
 uint32_t log_drain(void);

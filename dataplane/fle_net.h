@@ -13,24 +13,39 @@
  *
  * Names become addresses elsewhere: where to dial is asked of a hook before
  * each dial, which must not block. A sid without an address is asked for again
- * at each retry.
+ * at each retry. Whom fle_net_connect() named is dialed until it is there; for
+ * others a message waits for three dials and is dropped then.
  *
- * Context    the ZAB core.
+ * A dial to a larger sid is only a knock: the hello goes out, then we hang up
+ * and wait to be dialed.
+ *
+ * Context    the ZAB core. Hooks may call everything here but destroy, on_event
+ *            and poll.
  * Ownership  the stream core is lent for the life; events of the own tags are
  *            handed in by who polls it.
  * Limits     FLE_NET_PEERS_MAX sids at a time; a stranger too many is hung up.
  *            A connection that says no whole hello within hello_ms is closed,
- *            as is one that announces a frame outside of 1..524288 bytes.
- * Errors     whatever a peer does ends at most its connection.
+ *            as is one that announces a frame outside of 1..524288 bytes; of
+ *            FLE_NET_STRANGERS_MAX that have not said theirs the oldest goes.
+ * Errors     whatever a peer does ends at most its connection: a log line and
+ *            a counter (falconer_peer_...). Sids that cannot be (own, negative,
+ *            the one of observers before 3.4) are hung up. SASL is refused with
+ *            the answer "error".
+ * Cost       one frame is encoded and copied for each send; memory for all
+ *            messages is reserved at creation.
  * Source     quorum-protocol.md section 3.
  */
 
+#include "base/stats.h"
 #include "consensus/zab.h"
 #include "dataplane/peer_address.h"
 #include "drivers/stream.h"
 #include "wire/fle_msg.h"
 
-#define FLE_NET_PEERS_MAX 64u
+#define FLE_NET_PEERS_MAX     64u
+#define FLE_NET_STRANGERS_MAX 64u
+/* Of the own configuration's text; asserted. */
+#define FLE_NET_CONFIG_BYTES_MAX 65536u
 
 struct fle_net;
 
@@ -47,6 +62,7 @@ struct fle_net_options {
 	uint32_t retry_max_ms;
 	uint32_t listen_tag, connect_tag; /* of stream events */
 	bool keepalive;
+	struct stats_core *stats; /* of the ZAB core; lent */
 };
 
 struct fle_net_hooks {
@@ -55,7 +71,8 @@ struct fle_net_hooks {
 	void (*receive)(void *arg, int64_t sid,
 			const struct fle_notification *);
 	/* The connection to a server is up (its hello is checked, or ours is
-	 * sent and the connection stays) or is gone or cannot be had. */
+	 * sent and the connection stays) or is gone or cannot be had. Told when
+	 * it changes. */
 	void (*link)(void *arg, int64_t sid, bool is_up);
 	/* Where sid listens for elections: up to PEER_ADDRESSES_MAX, in the
 	 * order to try. 0: not known (yet). */
@@ -71,7 +88,11 @@ FAL_MUST_CHECK int fle_net_create(const struct fle_net_options *,
 				  struct stream_core *,
 				  const struct fle_net_hooks *,
 				  struct fle_net **out);
+/* Hangs up everywhere; the stream core is still there. */
 void fle_net_destroy(struct fle_net *);
+
+/* What a listener of the election port needs beside address and backlog. */
+void fle_net_listener(const struct fle_net *, struct stream_listener *out);
 
 /* Sends to sid, instead of what still waits for it; dials if there is no
  * connection. Nothing is sent to the own sid. config: text of the own active
@@ -89,7 +110,8 @@ bool fle_net_is_up(const struct fle_net *, int64_t sid);
 /* An event with one of the own tags. */
 void fle_net_on_event(struct fle_net *, const struct stream_event *,
 		      uint64_t now_ms);
-/* Timers. Returns when it wants to be called again (monotonic ms). */
+/* Timers, and what waits. Called in each iteration of the loop, after events
+ * and sends; returns when it has something to do next (monotonic ms). */
 uint64_t fle_net_poll(struct fle_net *, uint64_t now_ms);
 
 #endif

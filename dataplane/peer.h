@@ -20,20 +20,34 @@
  * pause the slot, or turn it to raw bytes for a snapshot. More of the same
  * burst is given when it returns.
  *
- * Context    the ZAB core.
+ * Who connects is a stranger until its first packet is there, and takes a slot
+ * only if that is FOLLOWERINFO or OBSERVERINFO: on_up, and the packet follows.
+ * Port scanners never reach the core.
+ *
+ * Context    the ZAB core. Hooks may call everything here but destroy, on_event
+ *            and poll.
  * Ownership  the stream core is lent. A store_stream is given.
- * Limits     ZAB_CONNS_MAX learners; a connection too many is refused.
- *            Data of a packet up to packet_bytes_max.
- * Errors     a peer's bad bytes: the on_down hook with PEER_PROTOCOL.
- * Cost       a packet to n slots is encoded once and copied n times.
+ * Limits     ZAB_CONNS_MAX learners; a connection too many is refused, as is
+ *            one without a first packet for first_ms. Of PEER_STRANGERS_MAX the
+ *            oldest goes. Data of a packet up to packet_bytes_max, of a first
+ *            one up to PEER_FIRST_BYTES_MAX.
+ * Errors     a peer's bad bytes: the on_down hook with PEER_PROTOCOL. Before
+ *            the first packet: hung up, a log line, a counter
+ *            (falconer_peer_...). SASL is refused with the answer "error".
+ * Cost       a packet to n slots is encoded once and copied n times. Allocates
+ *            for packets that wait behind a stream only.
  * Source     quorum-protocol.md section 5, architecture.md 2.2 (TX program).
  */
 
+#include "base/stats.h"
 #include "consensus/zab.h"
 #include "dataplane/peer_address.h"
 #include "dataplane/store_port.h"
 #include "drivers/stream.h"
 #include "wire/quorum_packet.h"
+
+#define PEER_STRANGERS_MAX   64u
+#define PEER_FIRST_BYTES_MAX 4096u
 
 struct peer_net;
 
@@ -52,11 +66,13 @@ struct peer_options {
 	uint32_t connect_ms;      /* a dial takes no longer */
 	uint32_t first_ms;        /* a learner says something within this */
 	bool keepalive;
+	struct stats_core *stats; /* of the ZAB core; lent */
 };
 
 struct peer_hooks {
 	void *arg;
-	/* A learner connected (its slot was free), or our dial succeeded. */
+	/* A learner connected (its slot was free) and its first packet comes
+	 * next, or our dial succeeded. */
 	void (*on_up)(void *arg, uint32_t slot);
 	/* Not called after peer_close(). */
 	void (*on_down)(void *arg, uint32_t slot, enum peer_down why);
@@ -73,15 +89,20 @@ FAL_MUST_CHECK int peer_net_create(const struct peer_options *,
 				   struct stream_core *,
 				   const struct peer_hooks *,
 				   struct peer_net **out);
+/* Hangs up everywhere, ends the streams; the stream core is still there. */
 void peer_net_destroy(struct peer_net *);
+
+/* What a listener of the quorum port needs beside address and backlog. */
+void peer_net_listener(const struct peer_net *, struct stream_listener *out);
 
 /* Dials a leader: ZAB_LEADER_SLOT, which must be free. All addresses at once,
  * the first that answers is kept. on_up or on_down follows, never before this
  * returns. */
 void peer_dial(struct peer_net *, const struct stream_address *,
 	       uint32_t count);
-/* What was queued still goes out as far as the peer takes it; the slot is free
- * at once, no hook is called. Ends a dial, too. Harmless for a free slot. */
+/* What was queued still goes out as far as the peer takes it, but not what
+ * waits for or behind a stream; the slot is free at once, no hook is called.
+ * Ends a dial, too. Harmless for a free slot. */
 void peer_close(struct peer_net *, uint32_t slot);
 bool peer_is_up(const struct peer_net *, uint32_t slot);
 /* Where the other side is; NULL: the slot is free. */
@@ -108,8 +129,9 @@ void peer_set_raw(struct peer_net *, uint32_t slot, bool is_raw);
 /* An event with one of the own tags. */
 void peer_on_event(struct peer_net *, const struct stream_event *,
 		   uint64_t now_ms);
-/* Plays streams, timers, on_down of what fell. Returns when it wants to be
- * called again (monotonic ms; 0: at once, a stream can go on). */
+/* Plays streams, timers, on_down of what fell. Called in each iteration of the
+ * loop, after events and sends; returns when it has something to do next
+ * (monotonic ms; 0: at once, a stream can go on). */
 uint64_t peer_net_poll(struct peer_net *, uint64_t now_ms);
 
 #endif

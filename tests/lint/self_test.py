@@ -16,7 +16,7 @@ import textwrap
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 STYLE = os.path.join(os.path.dirname(os.path.dirname(HERE)), '.clang-format')
-CC = sys.argv[1] if len(sys.argv) > 1 else 'cc'
+CC = sys.argv[1:] or ['cc']  # more than a word with ccache
 SPDX = '/* SPDX-License-Identifier: Apache-2.0 */\n'
 
 
@@ -184,11 +184,11 @@ def formatting():
 def headers():
     with Tree() as root:
         expect('headers: a clean tree',
-               lint('headers.sh', root, root, CC, 'base', 'wire'), 0)
+               lint('headers.sh', root, root, ' '.join(CC), 'base', 'wire'), 0)
     on_tree('headers.sh', 'wire/w.h',
             header('wire/w.h', 'static inline uint32_t\nw(void)\n{\n'
                                '\treturn 1;\n}\n'),
-            'wire/w.h does not compile alone', '.', CC, 'base', 'wire')
+            'wire/w.h does not compile alone', '.', ' '.join(CC), 'base', 'wire')
 
 
 def compile_archive(folder, text):
@@ -196,7 +196,7 @@ def compile_archive(folder, text):
     archive = os.path.join(folder, 'x.a')
     with open(source, 'w', encoding='ascii') as file:
         file.write(text)
-    subprocess.run([CC, '-O2', '-fPIC', '-c', source, '-o', source + '.o'],
+    subprocess.run([*CC, '-O2', '-fPIC', '-c', source, '-o', source + '.o'],
                    check=True)
     subprocess.run(['ar', 'rcs', archive, source + '.o'], check=True)
     return archive

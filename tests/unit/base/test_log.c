@@ -392,6 +392,16 @@ posts_arrive_once_and_in_order_or_are_counted(void **state)
 	assert_true(lines > 0);
 }
 
+static void
+an_address_is_two_words(void **state)
+{
+	(void)state;
+	assert_string_equal(log_ip(0, 0), "0:0:0:0:0:0:0:0");
+	assert_string_equal(log_ip(0, 0xffff0a000001u), "10.0.0.1");
+	assert_string_equal(log_ip(0x20010db800000000u, 0x12),
+			    "2001:db8:0:0:0:0:0:12");
+}
+
 int
 main(void)
 {
@@ -407,6 +417,7 @@ main(void)
 		cmocka_unit_test(a_posted_event_becomes_a_line_at_the_drain),
 		cmocka_unit_test(a_thread_without_a_ring_writes_at_once),
 		cmocka_unit_test(every_event_has_a_line),
+		cmocka_unit_test(an_address_is_two_words),
 		cmocka_unit_test(a_full_ring_drops_and_counts),
 		cmocka_unit_test(
 			rings_are_limited_and_reused_after_their_thread),
