@@ -41,7 +41,9 @@ conn_table_init(struct reader *reader)
 	list_init(&reader->free_conns);
 	list_init(&reader->newcomers);
 	list_init(&reader->overrun);
-	list_init(&reader->counts);
+	list_init(&reader->jobs);
+	list_init(&reader->pinned_jobs);
+	list_init(&reader->shedding);
 	list_init(&reader->parked);
 	list_init(&reader->detaching);
 	if (reader->conns == NULL || reader->conn_of_stream == NULL)
@@ -72,6 +74,7 @@ conn_table_free(struct reader *reader)
 			conn->head = req->next;
 			req_free(&reader->pool, req);
 		}
+		free(conn->held);
 		if (conn->ids != NULL)
 			req_ids_unref(conn->ids);
 	}
@@ -164,7 +167,7 @@ static void
 conn_free_if_done(struct reader *reader, struct conn *conn)
 {
 	if (conn->state != CONN_GHOST || conn->head != NULL ||
-	    conn->must_detach)
+	    conn->must_detach || conn->is_shedding)
 		return;
 	if (conn->ids != NULL)
 		req_ids_unref(conn->ids);
@@ -216,6 +219,23 @@ conn_send_detaches(struct reader *reader)
 	return did_work;
 }
 
+bool
+conn_shed_watches(struct reader *reader)
+{
+	if (list_empty(&reader->shedding))
+		return false;
+
+	struct conn *conn =
+		list_entry(reader->shedding.next, struct conn, park_link);
+
+	if (events_drop_some(reader, conn)) {
+		list_del(&conn->park_link);
+		conn->is_shedding = false;
+		conn_free_if_done(reader, conn);
+	}
+	return true;
+}
+
 /* The stream is gone or about to be: what is left is bookkeeping. Requests
  * that only wait here are dropped, those at the ZAB core come back. */
 static void
@@ -223,11 +243,17 @@ conn_become_ghost(struct reader *reader, struct conn *conn)
 {
 	struct req *sent_head = NULL, **sent_end = &sent_head;
 
-	events_drop_conn(reader, conn);
+	free(conn->held);
+	conn->held = NULL;
 	reader->conn_of_stream[stream_index(conn->stream)] = CONN_NONE;
 	conn->stream = STREAM_NONE;
 	list_del(&conn->link);
 	list_del(&conn->park_link);
+	/* Most have few watches or none; a hundred thousand take rounds. */
+	if (!events_drop_some(reader, conn)) {
+		conn->is_shedding = true;
+		list_add_tail(&reader->shedding, &conn->park_link);
+	}
 	if (conn->state == CONN_OPEN || conn->state == CONN_LEAVING)
 		conn->must_detach = conn->session_id != 0;
 	conn->state = CONN_GHOST;
@@ -279,25 +305,6 @@ conn_abort(struct reader *reader, struct conn *conn)
 		return;
 	stream_abort(reader->parts.streams, conn->stream);
 	conn_become_ghost(reader, conn);
-}
-
-/* A client that does not read its replies ends here (client-protocol.md 19,
- * 12): its unsent output passed the limit. */
-static void
-output_refused(struct reader *reader, struct conn *conn)
-{
-	log_post(LOG_OUTPUT_LIMIT, (uint64_t)conn->session_id,
-		 stream_unsent(reader->parts.streams, conn->stream));
-	stats_add(reader->parts.stats, STAT_OUTPUT_LIMIT_HITS, 1);
-	conn_abort(reader, conn);
-}
-
-void
-conn_abort_overrun(struct reader *reader)
-{
-	while (!list_empty(&reader->overrun))
-		output_refused(reader, list_entry(reader->overrun.next,
-						  struct conn, link));
 }
 
 void
@@ -371,74 +378,8 @@ conn_next_touch_ms(const struct reader *reader)
 		       : reader->parked_touch_ms + PARK_TOUCH_MS;
 }
 
-/* ---- output ---------------------------------------------------------------
- */
-
-static void
-note_sent(struct reader *reader, struct conn *conn, uint32_t bytes)
-{
-	conn->sent++;
-	stats_add(reader->parts.stats, STAT_PACKETS_SENT, 1);
-	stats_add(reader->parts.stats, STAT_RESPONSE_BYTES, bytes);
-}
-
-void
-conn_send(struct reader *reader, struct conn *conn, const void *frame,
-	  uint32_t bytes)
-{
-	if (conn->stream == STREAM_NONE)
-		return;
-	events_before_output(reader, conn);
-	if (conn->stream == STREAM_NONE)
-		return;
-	if (stream_write(reader->parts.streams, conn->stream, frame, bytes) !=
-	    FAL_OK) {
-		output_refused(reader, conn);
-		return;
-	}
-	note_sent(reader, conn, bytes);
-}
-
-void
-conn_reply(struct reader *reader, struct conn *conn, int32_t xid, int64_t zxid,
-	   int32_t err, const void *body, uint32_t body_bytes)
-{
-	const struct proto_reply_header header = {
-		.xid = xid, .zxid = zxid, .err = err};
-	uint8_t head[REPLY_OVERHEAD];
-	struct jute_writer writer = jute_writer_of(head, sizeof(head));
-	struct stream_core *streams = reader->parts.streams;
-	const uint32_t bytes = REPLY_OVERHEAD + body_bytes;
-	uint32_t got = 0;
-
-	if (conn->stream == STREAM_NONE)
-		return;
-	events_before_output(reader, conn);
-	if (conn->stream == STREAM_NONE)
-		return;
-	jute_put_int(&writer, (int32_t)(bytes - WORD_BYTES));
-	proto_put_reply_header(&writer, &header);
-	conn->last_zxid = zxid;
-
-	uint8_t *to =
-		bytes > STREAM_BUFFER_BYTES
-			? NULL
-			: stream_reserve(streams, conn->stream, bytes, &got);
-
-	if (to != NULL) {
-		memcpy(to, head, sizeof(head));
-		if (body_bytes > 0)
-			memcpy(to + sizeof(head), body, body_bytes);
-		stream_commit(streams, conn->stream, bytes);
-	} else if (stream_write(streams, conn->stream, head, sizeof(head)) !=
-			   FAL_OK ||
-		   stream_write(streams, conn->stream, body, body_bytes) !=
-			   FAL_OK) {
-		output_refused(reader, conn);
-		return;
-	}
-	note_sent(reader, conn, bytes);
-}
+/* ---- what cons shows
+ * ------------------------------------------------------------- */
 
 void
 conn_reset_stats(struct conn *conn)
@@ -526,8 +467,8 @@ conn_queue_pop(struct reader *reader, struct conn *conn)
 		 * connection, which frees what waits there. */
 		struct req *req = take_head(conn);
 
-		serve_queued(reader, conn, req);
-		req_free(&reader->pool, req);
+		if (!serve_queued(reader, conn, req))
+			req_free(&reader->pool, req);
 	}
 	if (conn->state == CONN_GHOST) {
 		conn_free_if_done(reader, conn);
@@ -538,7 +479,7 @@ conn_queue_pop(struct reader *reader, struct conn *conn)
 			conn_close(reader, conn);
 		return;
 	}
-	if (conn->is_paused && conn->state == CONN_OPEN && !conn->is_counting &&
+	if (conn->is_paused && conn->state == CONN_OPEN && !conn->is_long &&
 	    conn->queued <= reader->options.outstanding_per_conn / 2 &&
 	    stream_unsent(reader->parts.streams, conn->stream) <
 		    CONN_UNSENT_PAUSE)
@@ -791,7 +732,7 @@ conn_writable(struct reader *reader, stream_id id)
 {
 	struct conn *conn = conn_of_stream(reader, id);
 
-	if (conn != NULL && conn->state == CONN_OPEN && !conn->is_counting &&
+	if (conn != NULL && conn->state == CONN_OPEN && !conn->is_long &&
 	    conn->queued <= reader->options.outstanding_per_conn / 2)
 		conn_resume(reader, conn);
 }

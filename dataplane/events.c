@@ -9,20 +9,19 @@
  */
 #include "dataplane/reader_int.h"
 
-#include "znode/set_watches.h"
-
 /* Watches of one core: address space is reserved for so many. */
 #define WATCHES_MAX      (16u << 20)
 #define EVENT_HEAD_BYTES (REPLY_OVERHEAD + 12u)
+/* Watches of a connection that is gone, a round: 30 to 100 ns each. */
+#define DROP_BURST 256u
 
 static void
 send_event(struct reader *reader, struct conn *conn, int64_t zxid, int32_t type,
 	   struct jute_slice path)
 {
-	struct stream_core *streams = reader->parts.streams;
 	const uint32_t bytes = EVENT_HEAD_BYTES + (uint32_t)path.bytes;
 	uint32_t got = 0;
-	uint8_t *to = stream_reserve(streams, conn->stream, bytes, &got);
+	uint8_t *to = conn_reserve(reader, conn, bytes, &got);
 
 	if (to == NULL) {
 		/* Closing drops watches, which must not happen while the
@@ -49,7 +48,7 @@ send_event(struct reader *reader, struct conn *conn, int64_t zxid, int32_t type,
 					.path = path,
 				});
 	FAL_ASSERT(jute_written(&out) == bytes && !out.is_full);
-	stream_commit(streams, conn->stream, bytes);
+	conn_commit(reader, conn, bytes);
 	conn->sent++;
 	reader->delivered++;
 	stats_add(reader->parts.stats, STAT_PACKETS_SENT, 1);
@@ -187,10 +186,10 @@ events_before_output(struct reader *reader, struct conn *conn)
 	watch_deliver_before_output(reader->watches, conn->index);
 }
 
-void
-events_drop_conn(struct reader *reader, struct conn *conn)
+bool
+events_drop_some(struct reader *reader, struct conn *conn)
 {
-	watch_drop_connection(reader->watches, conn->index);
+	return watch_drop_step(reader->watches, conn->index, DROP_BURST);
 }
 
 bool
@@ -222,37 +221,13 @@ events_oldest(const struct reader *reader)
 	return pin <= reader->S ? pin - 1 : reader->S;
 }
 
-/* An event that the client missed: zxid -1, no ACL filter. */
-static void
-deliver_missed(void *arg, uint32_t conn_index, enum proto_event type,
-	       struct jute_slice path)
+void
+events_deliver_missed(void *arg, uint32_t conn_index, enum proto_event type,
+		      struct jute_slice path)
 {
 	struct reader *reader = arg;
 	struct conn *conn = &reader->conns[conn_index];
 
 	if (conn->stream != STREAM_NONE)
 		send_event(reader, conn, -1, (int32_t)type, path);
-}
-
-bool
-events_set_watches(struct reader *reader, struct conn *conn,
-		   const struct proto_set_watches *request)
-{
-	const struct set_watches_world world = {
-		.tree = reader->parts.tree,
-		.S = reader->S,
-		.watches = reader->watches,
-		.conn = conn->index,
-		.deliver = deliver_missed,
-		.arg = reader,
-	};
-	struct set_watches walk;
-	int left;
-
-	events_before_output(reader, conn);
-	set_watches_begin(&walk, request);
-	/* A request is at most a frame, some 30,000 paths. */
-	while ((left = set_watches_step(&walk, &world, UINT32_MAX)) > 0)
-		;
-	return left == 0;
 }

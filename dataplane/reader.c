@@ -23,6 +23,8 @@ create_parts(struct reader *reader)
 		err = req_pool_init(&reader->pool, reader->options.req_count);
 	if (err == FAL_OK)
 		err = events_init(reader);
+	if (err == FAL_OK && !listing_init(reader))
+		err = FAL_ENOMEM;
 	if (err != FAL_OK)
 		return err;
 	reader->tree_reader = tree_reader_register(reader->parts.tree);
@@ -70,12 +72,13 @@ reader_destroy(struct reader *reader)
 				     reader->conns[i].stream);
 	if (reader->cursor != NULL)
 		delta_cursor_close(reader->cursor);
-	count_free_all(reader);
+	jobs_free_all(reader);
 	if (reader->tree_reader != NULL)
 		tree_reader_unregister(reader->tree_reader);
 	events_free(reader);
 	conn_table_free(reader);
 	req_pool_destroy(&reader->pool);
+	listing_destroy(reader);
 	free(reader->scratch);
 	free(reader);
 }
@@ -98,7 +101,8 @@ bool
 reader_has_work(const struct reader *reader)
 {
 	return reader->unicast_head != NULL || answer_has_work(reader) ||
-	       events_have_work(reader) || !list_empty(&reader->counts) ||
+	       events_have_work(reader) || !list_empty(&reader->jobs) ||
+	       !list_empty(&reader->shedding) ||
 	       !list_empty(&reader->detaching);
 }
 
@@ -172,9 +176,9 @@ static uint64_t
 oldest_state(const struct reader *reader)
 {
 	const uint64_t events = events_oldest(reader);
-	const uint64_t counts = count_oldest(reader);
+	const uint64_t jobs = jobs_oldest(reader);
 
-	return counts < events ? counts : events;
+	return jobs < events ? jobs : events;
 }
 
 bool
@@ -189,8 +193,9 @@ reader_poll(struct reader *reader, uint64_t now_ns, int64_t wall_ms)
 	did_work |= answer_poll(reader);
 	did_work |= take_input(reader);
 	did_work |= events_step(reader, FAN_OUT_BURST);
-	did_work |= count_step(reader);
+	did_work |= jobs_step(reader);
 	conn_abort_overrun(reader);
+	did_work |= conn_shed_watches(reader);
 	conn_touch_parked(reader);
 	did_work |= expire_newcomers(reader);
 	did_work |= conn_send_detaches(reader);

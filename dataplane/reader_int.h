@@ -7,10 +7,14 @@
  *
  *   reader.c   the round, timers, four-letter words
  *   conn.c     connections: life, framing, the queue that keeps the order
+ *   conn_out.c what goes out to a client
  *   connect.c  ConnectRequest, sessions that come back
  *   serve.c    requests that are answered on this core
- *   events.c   watches: registering, firing, setWatches
+ *   events.c   watches: registering, firing
+ *   job.c      requests that take several rounds, which are:
  *   count.c    getAllChildrenNumber
+ *   listing.c  getChildren of large directories, multiRead
+ *   rewatch.c  setWatches
  *   answer.c   what comes back from the ZAB core
  *
  * Context    the reader's core.
@@ -45,10 +49,11 @@ struct conn {
 	uint8_t state; /* enum conn_state */
 	bool has_read_only_byte;
 	bool is_paused;
-	bool is_counting;    /* a count is queued: nothing may overtake it */
-	bool must_detach;    /* the ZAB core is yet to hear it is gone */
-	bool is_overrun;     /* an event did not fit: to be closed */
-	bool is_held_back;   /* this batch: a frame could not be taken */
+	bool is_long;      /* a job's request is queued: nothing overtakes it */
+	bool is_shedding;  /* a ghost with watches left: reader.shedding */
+	bool must_detach;  /* the ZAB core is yet to hear it is gone */
+	bool is_overrun;   /* an event did not fit: to be closed */
+	bool is_held_back; /* this batch: a frame could not be taken */
 	uint32_t seen_bytes; /* this batch: frames looked at */
 	uint32_t done_bytes; /* this batch: frames carried out */
 	int32_t timeout_ms;
@@ -56,9 +61,11 @@ struct conn {
 	struct req_ids *ids;
 	struct req *head, *tail; /* answers are sent in this order */
 	uint32_t queued;
-	struct list link;      /* newcomers, overrun, detaching, or free */
-	struct list park_link; /* reader.parked while we do not read it */
-	uint64_t parked_ms;    /* since when */
+	struct list link;         /* newcomers, overrun, detaching, or free */
+	struct list park_link;    /* reader.parked while we do not read it, or
+				     reader.shedding */
+	struct held_output *held; /* conn_out.c; NULL: nothing is held back */
+	uint64_t parked_ms;       /* since when */
 	uint64_t opened_ms;
 	struct stream_address peer;
 	/* For cons and stat. */
@@ -100,7 +107,10 @@ struct reader {
 	struct list free_conns, newcomers, overrun, detaching;
 	struct list parked;
 	uint64_t parked_touch_ms; /* when they were last taken as alive */
-	struct list counts;       /* count.c: jobs, oldest first */
+	struct list shedding;     /* ghosts with watches left */
+	struct list jobs;         /* job.c: in the order of their turns */
+	struct list pinned_jobs;  /* those that read one state, oldest first */
+	struct sink *listing_sink;
 	struct req_pool pool;
 	void *unicast_head; /* taken from R3, waits for its fence */
 	bool is_draining;
@@ -123,9 +133,47 @@ struct local_op {
 	const uint8_t *body;
 	uint32_t body_bytes;
 	const struct auth_ids *ids;
+	struct req_ids *ids_counted; /* whose list that is */
 	uint64_t received_ns;
 	const struct tree_path *path; /* already hashed, or NULL */
+	struct req *req;       /* it waited in the queue; NULL: it did not */
+	uint32_t children_max; /* getChildren of more is made in slices */
 };
+
+/* Events that wait behind a reply which is being made. */
+struct held_output {
+	uint32_t bytes, cap;
+	bool is_mid_frame; /* part of that reply is out */
+	uint8_t data[];
+};
+
+/* ---- job.c: see there ---- */
+struct job;
+struct job_ops {
+	/* One slice, on an open connection. Returns 1: goes on, 0: answered;
+	 * or an error: the connection is to be closed. */
+	int (*step)(struct reader *, struct conn *, struct job *);
+	/* Gives back what the job holds, not the job. */
+	void (*free)(struct reader *, struct job *);
+};
+#define JOB_ANY_STATE UINT64_MAX
+struct job {
+	const struct job_ops *ops;
+	uint64_t S; /* the state it reads, or JOB_ANY_STATE */
+	uint32_t conn, conn_gen;
+	struct req *req; /* at the head of the connection's queue */
+	struct list turn, pin;
+};
+void job_init(struct job *, const struct job_ops *, uint64_t S);
+/* Queues the request for the job, which is malloc'ed and given. False: no req
+ * left; nothing happened. */
+bool job_begin(struct reader *, struct conn *, const struct local_op *,
+	       struct job *);
+/* A round's share; true if there was any. */
+bool jobs_step(struct reader *);
+/* The oldest state that a job still reads; UINT64_MAX: none. */
+uint64_t jobs_oldest(const struct reader *);
+void jobs_free_all(struct reader *);
 
 /* ---- conn.c ---- */
 int conn_table_init(struct reader *);
@@ -157,6 +205,26 @@ uint64_t conn_next_touch_ms(const struct reader *);
 /* Detaches that did not fit the session lane; true if any was sent. */
 bool conn_send_detaches(struct reader *);
 
+/* A portion of the watches of connections that are gone; true if any. */
+bool conn_shed_watches(struct reader *);
+
+/* ---- conn_out.c ---- */
+/* Too much is unsent: the connection ends. */
+void conn_output_refused(struct reader *, struct conn *);
+/* From here on events wait, until conn_release(). False: no memory. */
+bool conn_hold(struct conn *);
+void conn_release(struct reader *, struct conn *);
+/* A part of the frame that events wait for. False: the connection is gone. */
+bool conn_write_frame_part(struct reader *, struct conn *, const void *data,
+			   uint32_t bytes);
+/* Counts a frame that was written in parts. */
+void conn_note_frame(struct reader *, struct conn *, int64_t zxid,
+		     uint64_t bytes);
+/* Space for a short frame, in its place; NULL: too much is unsent. */
+uint8_t *conn_reserve(struct reader *, struct conn *, uint32_t bytes,
+		      uint32_t *got);
+void conn_commit(struct reader *, struct conn *, uint32_t bytes);
+void conn_reply_ping(struct reader *, struct conn *, int64_t zxid);
 /* A reply with a known body. */
 void conn_reply(struct reader *, struct conn *, int32_t xid, int64_t zxid,
 		int32_t err, const void *body, uint32_t body_bytes);
@@ -179,8 +247,8 @@ void connect_refused(struct reader *, struct conn *);
 /* One frame of an open connection. False: no room now, ask again. */
 bool serve_frame(struct reader *, struct conn *, const uint8_t *frame,
 		 uint32_t bytes, const struct tree_path *path);
-/* A LOCAL or READY req that reached the head. */
-void serve_queued(struct reader *, struct conn *, struct req *);
+/* A LOCAL or READY req that reached the head. True: it was kept, for a job. */
+bool serve_queued(struct reader *, struct conn *, struct req *);
 /* The path of a request that looks one node up, for prefetching. */
 bool serve_path_of(const uint8_t *frame, uint32_t bytes,
 		   struct jute_slice *path);
@@ -206,21 +274,29 @@ int32_t events_add(struct reader *, struct conn *, int32_t mode,
 		   struct tree_path path);
 int32_t events_check(struct reader *, struct conn *, int32_t op, int32_t type,
 		     struct tree_path path);
-/* Missed events, and what is registered again. False: no memory for it. */
-bool events_set_watches(struct reader *, struct conn *,
-			const struct proto_set_watches *);
+/* An event that the client missed: zxid -1, no ACL filter. */
+void events_deliver_missed(void *reader, uint32_t conn, enum proto_event type,
+			   struct jute_slice path);
 /* Before anything is written to the connection: its share of large fan-outs
  * that are under way. */
 void events_before_output(struct reader *, struct conn *);
-void events_drop_conn(struct reader *, struct conn *);
+/* Forgets a portion of its watches; true: all are gone. */
+bool events_drop_some(struct reader *, struct conn *);
 
-/* ---- count.c ---- */
-/* getAllChildrenNumber at S; a large one goes on in count_step(). */
+/* ---- count.c, listing.c, rewatch.c ---- */
+/* Each answers at once, or begins a job. */
 void count_serve(struct reader *, struct conn *, const struct local_op *);
-bool count_step(struct reader *);
-/* The oldest S that a count still reads; UINT64_MAX: none. */
-uint64_t count_oldest(const struct reader *);
-void count_free_all(struct reader *);
+void rewatch_serve(struct reader *, struct conn *, const struct local_op *);
+bool rewatch_is_long(const struct local_op *);
+/* getChildren of more than LISTING_DIRECT_MAX names; it was found and may be
+ * read. Always a job. */
+void listing_serve(struct reader *, struct conn *, const struct local_op *);
+void listing_serve_multi(struct reader *, struct conn *,
+			 const struct local_op *);
+bool listing_init(struct reader *);
+void listing_destroy(struct reader *);
+/* Names that are written in one go. */
+#define LISTING_DIRECT_MAX 256u
 
 /* ---- answer.c ---- */
 /* Delta records up to P, unicasts in their places; true if any. */

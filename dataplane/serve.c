@@ -165,11 +165,11 @@ form_path_read(struct reader *reader, const struct local_op *op,
 		return read_get_data(tree, reader->S, path, op->ids, out);
 	case OP_GET_CHILDREN:
 		return read_get_children(tree, reader->S, path, op->ids, false,
-					 out);
+					 op->children_max, out);
 	default:
 		FAL_ASSERT(op->op == OP_GET_CHILDREN2);
 		return read_get_children(tree, reader->S, path, op->ids, true,
-					 out);
+					 op->children_max, out);
 	}
 }
 
@@ -186,67 +186,6 @@ form_get_acl(struct reader *reader, const struct local_op *op,
 			    path_of(reader, op, text), op->ids, out);
 }
 
-/* One read of a multiRead: its result, or the error in its place. */
-static int32_t
-form_multi_read_op(struct reader *reader, const struct local_op *multi,
-		   int32_t type, struct jute_reader *body,
-		   struct jute_writer *out)
-{
-	const uint8_t *from = body->at;
-	struct proto_path_watch request;
-
-	if (proto_get_path_watch(body, &request) != 0)
-		return ZK_MARSHALLINGERROR;
-
-	const struct local_op op = {
-		.op = type,
-		.body = from,
-		.body_bytes = (uint32_t)(body->at - from),
-		.ids = multi->ids,
-	};
-	struct jute_writer before = *out;
-
-	proto_put_multi_header(out, &(struct proto_multi_header){.type = type});
-
-	const int32_t err = form_path_read(reader, &op, out);
-
-	if (err != ZK_OK) {
-		before.is_full = out->is_full;
-		*out = before;
-		proto_put_multi_header(
-			out, &(struct proto_multi_header){.type = OP_ERROR,
-							  .err = err});
-		jute_put_int(out, err);
-	}
-	return ZK_OK;
-}
-
-static int32_t
-form_multi_read(struct reader *reader, const struct local_op *op,
-		struct jute_writer *out)
-{
-	struct jute_reader body = body_of(reader, op);
-
-	for (;;) {
-		struct proto_multi_header header;
-
-		if (proto_get_multi_header(&body, &header) != 0)
-			return ZK_MARSHALLINGERROR;
-		if (header.is_done)
-			break;
-		if (header.type != OP_GET_DATA &&
-		    header.type != OP_GET_CHILDREN)
-			return ZK_MARSHALLINGERROR;
-		if (form_multi_read_op(reader, op, header.type, &body, out) !=
-		    ZK_OK)
-			return ZK_MARSHALLINGERROR;
-	}
-	proto_put_multi_header(
-		out, &(struct proto_multi_header){
-			     .type = OP_ERROR, .is_done = true, .err = -1});
-	return ZK_OK;
-}
-
 static int32_t
 form_body(struct reader *reader, const struct local_op *op,
 	  struct jute_writer *out)
@@ -259,8 +198,6 @@ form_body(struct reader *reader, const struct local_op *op,
 		return form_path_read(reader, op, out);
 	case OP_GET_ACL:
 		return form_get_acl(reader, op, out);
-	case OP_MULTI_READ:
-		return form_multi_read(reader, op, out);
 	case OP_WHO_AM_I:
 		auth_ids_put_who_am_i(out, op->ids);
 		return ZK_OK;
@@ -285,6 +222,8 @@ form_reply(struct reader *reader, const struct local_op *op, uint8_t *space,
 		jute_writer_of(space + REPLY_OVERHEAD, bytes - REPLY_OVERHEAD);
 
 	*err = form_body(reader, op, &out);
+	if (*err == READ_IS_LONG)
+		return 0;
 	if (*err != ZK_OK)
 		out = jute_writer_of(space + REPLY_OVERHEAD, 0);
 	if (out.is_full)
@@ -348,6 +287,10 @@ reply_formed(struct reader *reader, struct conn *conn,
 
 	const uint32_t frame = form_reply(reader, op, space, got, &err);
 
+	if (err == READ_IS_LONG) {
+		listing_serve(reader, conn, op);
+		return ZK_OK;
+	}
 	if (frame == 0)
 		return reply_aside(reader, conn, op);
 	stream_commit(streams, conn->stream, frame);
@@ -412,28 +355,15 @@ serve_watch_op(struct reader *reader, struct conn *conn,
 		   add_watch_body, has_body ? sizeof(add_watch_body) : 0);
 }
 
+/* Answers at S, or begins to. */
 static void
-serve_set_watches(struct reader *reader, struct conn *conn,
-		  const struct local_op *op)
+serve_local(struct reader *reader, struct conn *conn, struct local_op *op)
 {
-	struct jute_reader body = body_of(reader, op);
-	struct proto_set_watches request;
-	int32_t err = ZK_MARSHALLINGERROR;
+	/* Behind a request that may be long nothing was let in. */
+	const bool may_be_long = conn->is_long || conn->head == NULL;
 
-	if (proto_get_set_watches(&body, op->op, &request) == 0) {
-		if (!events_set_watches(reader, conn, &request)) {
-			conn_abort(reader, conn);
-			return;
-		}
-		err = ZK_OK;
-	}
-	conn_reply(reader, conn, op->xid, (int64_t)reader->S, err, NULL, 0);
-}
-
-/* Answers at S. */
-static void
-serve_local(struct reader *reader, struct conn *conn, const struct local_op *op)
-{
+	conn->is_long = false;
+	op->children_max = may_be_long ? LISTING_DIRECT_MAX : UINT32_MAX;
 	switch (op->op) {
 	case OP_ADD_WATCH:
 	case OP_CHECK_WATCHES:
@@ -442,10 +372,13 @@ serve_local(struct reader *reader, struct conn *conn, const struct local_op *op)
 		break;
 	case OP_SET_WATCHES:
 	case OP_SET_WATCHES2:
-		serve_set_watches(reader, conn, op);
+		rewatch_serve(reader, conn, op);
 		break;
 	case OP_GET_ALL_CHILDREN_NUMBER:
 		count_serve(reader, conn, op);
+		break;
+	case OP_MULTI_READ:
+		listing_serve_multi(reader, conn, op);
 		break;
 	default: {
 		const int32_t err = reply_formed(reader, conn, op);
@@ -455,6 +388,8 @@ serve_local(struct reader *reader, struct conn *conn, const struct local_op *op)
 	}
 	stats_add(reader->parts.stats, STAT_READS, 1);
 	reader->round_reads++;
+	if (conn->is_long)
+		return; /* accounted for when it is answered */
 	conn_account(reader, conn, op->op, op->xid, (int64_t)reader->S,
 		     op->received_ns);
 }
@@ -513,24 +448,27 @@ answer_ready(struct reader *reader, struct conn *conn,
 	return true;
 }
 
-void
+bool
 serve_queued(struct reader *reader, struct conn *conn, struct req *req)
 {
 	if (req->state == REQ_IS_READY) {
 		reply_ready(reader, conn, req->xid, req->op, req->err);
-		return;
+		return false;
 	}
 
-	const struct local_op op = {
+	struct local_op op = {
 		.xid = req->xid,
 		.op = req->op,
 		.body = req->body,
 		.body_bytes = req->body_bytes,
 		.ids = req->ids->list,
+		.ids_counted = req->ids,
 		.received_ns = req->received_ns,
+		.req = req,
 	};
 
 	serve_local(reader, conn, &op);
+	return conn->head == req;
 }
 
 /* ---- frames
@@ -606,11 +544,63 @@ serve_auth(struct reader *reader, struct conn *conn,
 	return answer_ready(reader, conn, header, err);
 }
 
+/* May the answer take more than a round? Then nothing is let in behind it. */
+static bool
+may_be_long(const struct reader *reader, const struct local_op *op)
+{
+	const struct tree *tree = reader->parts.tree;
+	const struct znode *node;
+	struct jute_reader body;
+	struct jute_slice text;
+	struct tree_stat stat;
+
+	switch (op->op) {
+	case OP_GET_ALL_CHILDREN_NUMBER:
+	case OP_MULTI_READ:
+		return true;
+	case OP_SET_WATCHES:
+	case OP_SET_WATCHES2:
+		return rewatch_is_long(op);
+	case OP_GET_CHILDREN:
+	case OP_GET_CHILDREN2:
+		break;
+	default:
+		return false;
+	}
+	body = body_of(reader, op);
+	text = jute_get_slice(&body);
+	if (!jute_reader_ok(&body))
+		return false;
+	node = tree_lookup(tree, path_of(reader, op, text), reader->S);
+	if (node == NULL)
+		return false;
+	tree_stat_at(tree, node, reader->S, &stat);
+	/* It may grow until its turn; half of the limit is room for that. */
+	return stat.num_children > LISTING_DIRECT_MAX / 2;
+}
+
+/* A read: now, or behind what is unanswered. False: no room, ask again. */
+static bool
+serve_read(struct reader *reader, struct conn *conn, struct local_op *op)
+{
+	if (conn->head == NULL) {
+		/* A job would need a req. */
+		if (reader->pool.free_count == 0 && may_be_long(reader, op))
+			return false;
+		serve_local(reader, conn, op);
+		return true;
+	}
+	if (!queue_req(reader, conn, REQ_LOCAL, op))
+		return false;
+	conn->is_long = may_be_long(reader, op);
+	return true;
+}
+
 /* Too much unanswered or unread: the socket rests. */
 static bool
 has_room(struct reader *reader, struct conn *conn)
 {
-	if (!conn->is_counting &&
+	if (!conn->is_long &&
 	    conn->queued < reader->options.outstanding_per_conn &&
 	    stream_unsent(reader->parts.streams, conn->stream) <
 		    CONN_UNSENT_PAUSE)
@@ -667,12 +657,13 @@ serve_frame(struct reader *reader, struct conn *conn, const uint8_t *frame,
 		.xid = (int32_t)be_load32(frame),
 		.type = (int32_t)be_load32(frame + 4),
 	};
-	const struct local_op op = {
+	struct local_op op = {
 		.xid = header.xid,
 		.op = header.type,
 		.body = frame + PROTO_REQUEST_HEADER_BYTES,
 		.body_bytes = bytes - PROTO_REQUEST_HEADER_BYTES,
 		.ids = conn->ids->list,
+		.ids_counted = conn->ids,
 		.received_ns = reader->now_ns,
 		.path = path,
 	};
@@ -685,8 +676,7 @@ serve_frame(struct reader *reader, struct conn *conn, const uint8_t *frame,
 		return answer_ready(reader, conn, &header,
 				    ZK_SESSIONCLOSEDREQUIRESASLAUTH);
 	if (class == OP_CLASS_PING) {
-		conn_reply(reader, conn, XID_PING, (int64_t)reader->S, ZK_OK,
-			   NULL, 0);
+		conn_reply_ping(reader, conn, (int64_t)reader->S);
 		conn_account(reader, conn, OP_PING, -1, (int64_t)reader->S,
 			     op.received_ns);
 		return true;
@@ -695,14 +685,7 @@ serve_frame(struct reader *reader, struct conn *conn, const uint8_t *frame,
 		return false;
 	switch (class) {
 	case OP_CLASS_LOCAL:
-		if (conn->head != NULL) {
-			if (!queue_req(reader, conn, REQ_LOCAL, &op))
-				return false;
-			conn->is_counting = op.op == OP_GET_ALL_CHILDREN_NUMBER;
-			return true;
-		}
-		serve_local(reader, conn, &op);
-		return true;
+		return serve_read(reader, conn, &op);
 	case OP_CLASS_WRITE:
 		return serve_write(reader, conn, &header, &op);
 	case OP_CLASS_SYNC:

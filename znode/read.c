@@ -27,11 +27,10 @@ read_permits(struct tree *tree, const struct znode *node, uint64_t S,
 	return acl_is_permitting(tree, stat.acl, ids, perms);
 }
 
-/* The node, its stat and whether it may be read. */
-static int32_t
-find_readable(struct tree *tree, uint64_t S, struct tree_path path,
-	      const struct auth_ids *ids, int32_t perms,
-	      const struct znode **node, struct tree_stat *stat)
+int32_t
+read_find(struct tree *tree, uint64_t S, struct tree_path path,
+	  const struct auth_ids *ids, int32_t perms, const struct znode **node,
+	  struct tree_stat *stat)
 {
 	*node = tree_lookup(tree, path, S);
 	if (*node == NULL)
@@ -62,7 +61,7 @@ read_exists(struct tree *tree, uint64_t S, struct tree_path path,
 		return ZK_BADARGUMENTS;
 
 	const int32_t err =
-		find_readable(tree, S, path, ids, PERM_READ, &node, &stat);
+		read_find(tree, S, path, ids, PERM_READ, &node, &stat);
 
 	if (err == ZK_OK)
 		put_stat(tree, &stat, out);
@@ -76,7 +75,7 @@ read_get_data(struct tree *tree, uint64_t S, struct tree_path path,
 	const struct znode *node;
 	struct tree_stat stat;
 	const int32_t err =
-		find_readable(tree, S, path, ids, PERM_READ, &node, &stat);
+		read_find(tree, S, path, ids, PERM_READ, &node, &stat);
 
 	if (err != ZK_OK)
 		return err;
@@ -88,7 +87,7 @@ read_get_data(struct tree *tree, uint64_t S, struct tree_path path,
 int32_t
 read_get_children(struct tree *tree, uint64_t S, struct tree_path path,
 		  const struct auth_ids *ids, bool has_stat,
-		  struct jute_writer *out)
+		  uint32_t children_max, struct jute_writer *out)
 {
 	const struct znode *node, *child;
 	struct jute_slice name;
@@ -96,10 +95,12 @@ read_get_children(struct tree *tree, uint64_t S, struct tree_path path,
 	uint64_t cursor = 0;
 	uint32_t count = 0;
 	const int32_t err =
-		find_readable(tree, S, path, ids, PERM_READ, &node, &stat);
+		read_find(tree, S, path, ids, PERM_READ, &node, &stat);
 
 	if (err != ZK_OK)
 		return err;
+	if (stat.num_children > children_max)
+		return READ_IS_LONG;
 	jute_put_int(out, (int32_t)stat.num_children);
 	while (!out->is_full &&
 	       tree_child_next(tree, node, S, &cursor, &name, &child)) {
@@ -119,8 +120,8 @@ read_get_acl(struct tree *tree, uint64_t S, struct tree_path path,
 {
 	const struct znode *node;
 	struct tree_stat stat;
-	const int32_t err = find_readable(tree, S, path, ids,
-					  PERM_READ | PERM_ADMIN, &node, &stat);
+	const int32_t err = read_find(tree, S, path, ids,
+				      PERM_READ | PERM_ADMIN, &node, &stat);
 
 	if (err != ZK_OK)
 		return err;

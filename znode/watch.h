@@ -182,23 +182,6 @@ uint64_t watch_jobs_pin(const struct watch_table *);
 
 void watch_counts(const struct watch_table *, struct watch_counts *out);
 
-/* modes: enum watch_mode, or-ed. path.data is NULL (bytes -1) without
- * keep_paths. The callee must not change the table. */
-typedef void (*watch_visit_fn)(void *arg, uint32_t conn, struct jute_slice path,
-			       uint32_t modes);
-/*
- * Visits all watchers, path by path, the paths in no order.
- *
- * cursor  starts at 0, 0 again at the end; paths that come and go between
- *         calls may be missed
- * budget  number of paths looked at in this call
- */
-void watch_visit_paths(const struct watch_table *, uint32_t *cursor,
-		       uint32_t budget, watch_visit_fn, void *arg);
-/* Visits all watches of one connection. */
-void watch_visit_conn(const struct watch_table *, uint32_t conn, watch_visit_fn,
-		      void *arg);
-
 /* A watcher in a list that is made bit by bit. */
 struct watch_row {
 	uint32_t conn;
@@ -207,7 +190,8 @@ struct watch_row {
 	bool is_first;
 	uint32_t path_data_count; /* its watchers in the data table */
 	uint64_t path_hash;
-	struct jute_slice path; /* as for watch_visit_fn; borrowed */
+	/* NULL (bytes -1) without keep_paths; borrowed. */
+	struct jute_slice path;
 };
 
 /*

@@ -32,34 +32,6 @@ path_text(const struct watch_table *table, uint32_t path)
 	return jute_slice_of(table->text[path] + sizeof(bytes), bytes);
 }
 
-void
-watch_visit_paths(const struct watch_table *table, uint32_t *cursor,
-		  uint32_t budget, watch_visit_fn fn, void *arg)
-{
-	uint32_t path = *cursor;
-
-	for (; budget > 0 && path < table->path_used; budget--) {
-		path++;
-		/* A free entry has no watcher. */
-		for (uint32_t id = table->path[path].head; id != 0;
-		     id = table->watcher[id].path_next)
-			fn(arg, table->watcher[id].conn, path_text(table, path),
-			   table->watcher[id].bits & WATCH_MODES);
-	}
-	*cursor = path < table->path_used ? path : 0;
-}
-
-void
-watch_visit_conn(const struct watch_table *table, uint32_t conn,
-		 watch_visit_fn fn, void *arg)
-{
-	FAL_ASSERT(conn < table->options.conns_max);
-	for (uint32_t id = table->conn[conn].head; id != 0;
-	     id = table->watcher[id].conn_next)
-		fn(arg, conn, path_text(table, table->watcher[id].path),
-		   table->watcher[id].bits & WATCH_MODES);
-}
-
 bool
 watch_next(const struct watch_table *table, uint32_t *cursor, uint32_t *budget,
 	   struct watch_row *out)

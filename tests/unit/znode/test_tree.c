@@ -887,7 +887,7 @@ reads_answer_in_the_order_of_the_protocol(void **state)
 		read_get_data(f->tree, S, path_of(f, "/secret"), NULL, &out),
 		ZK_NOAUTH);
 	assert_int_equal(read_get_children(f->tree, S, path_of(f, "/admin"),
-					   NULL, true, &out),
+					   NULL, true, UINT32_MAX, &out),
 			 ZK_NOAUTH);
 	assert_int_equal(
 		read_get_acl(f->tree, S, path_of(f, "/secret"), NULL, &out),
@@ -921,7 +921,8 @@ a_reply_that_does_not_fit_says_so(void **state)
 		struct jute_writer out = jute_writer_of(bytes, room);
 
 		assert_int_equal(read_get_children(f->tree, 4, path_of(f, "/a"),
-						   NULL, true, &out),
+						   NULL, true, UINT32_MAX,
+						   &out),
 				 ZK_OK);
 		assert_true(out.is_full);
 	}
@@ -930,7 +931,7 @@ a_reply_that_does_not_fit_says_so(void **state)
 	struct proto_stat stat;
 
 	assert_int_equal(read_get_children(f->tree, 4, path_of(f, "/a"), NULL,
-					   true, &out),
+					   true, UINT32_MAX, &out),
 			 ZK_OK);
 	assert_false(out.is_full);
 	assert_int_equal(jute_get_int(&in), 3);
@@ -942,7 +943,7 @@ a_reply_that_does_not_fit_says_so(void **state)
 	/* The same at an S where only one child was there. */
 	out = jute_writer_of(bytes, sizeof(bytes));
 	assert_int_equal(read_get_children(f->tree, 2, path_of(f, "/a"), NULL,
-					   false, &out),
+					   false, UINT32_MAX, &out),
 			 ZK_OK);
 	assert_int_equal(jute_written(&out), 4 + 4 + 1);
 	tree_reader_unregister(reader);

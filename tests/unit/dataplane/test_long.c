@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Goal    a request that takes long costs every round a bounded share, is
+ *         answered as of one state, and keeps its place: behind what came
+ *         before it, in front of its events.
+ * Method  the pipeline rig, one reader_poll() at a time: what a round did is
+ *         counted (names written, watches registered or dropped), never timed.
+ */
+#include "pipeline_rig.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/time.h"
+#include "znode/watch.h"
+
+#define CHILDREN 3000u
+/* The shares of a round: see listing.c, rewatch.c, events.c. */
+#define NAMES_MAX   256u
+#define REWATCH_MAX 64u
+#define DROP_MAX    256u
+/* A name of these tests with its length word, and a reply's header. */
+#define NAME_BYTES (4u + 7u)
+#define HEAD_BYTES 64u
+
+static struct rig rig;
+static uint8_t space[2u << 20];
+
+static int
+setup(void **state)
+{
+	(void)state;
+	rig_start(&rig);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	rig_stop(&rig);
+	return 0;
+}
+
+static void
+one_reader_round(void)
+{
+	reader_poll(rig.reader, rig.now_ms * NS_PER_MS, (int64_t)rig.now_ms);
+}
+
+static uint32_t
+out_bytes(const struct rig_client *client)
+{
+	return rig.streams->stream[client->stream].out_bytes;
+}
+
+static uint64_t
+watchers(void)
+{
+	struct watch_counts counts;
+
+	watch_counts(reader_watches(rig.reader), &counts);
+	return counts.watchers;
+}
+
+static void
+create(struct rig_client *client, const char *path)
+{
+	const int32_t xid = rig_create(client, path, "", 0);
+
+	rig_run(&rig);
+	rig_expect(client, xid, ZK_OK);
+}
+
+/* /d with children c000000, c000001, ... */
+static void
+make_large_directory(struct rig_client *client, uint32_t count)
+{
+	char path[32];
+
+	create(client, "/d");
+	for (uint32_t i = 0; i < count; i++) {
+		snprintf(path, sizeof(path), "/d/c%06u", i);
+		create(client, path);
+	}
+}
+
+static int32_t
+get_children(struct rig_client *client, int32_t op, bool has_watch)
+{
+	uint8_t bytes[64];
+	struct jute_writer body = jute_writer_of(bytes, sizeof(bytes));
+
+	jute_put_cstr(&body, "/d");
+	jute_put_bool(&body, has_watch);
+	return rig_request(client, op, &body);
+}
+
+/* Each c%06u with a number below count is there, once. */
+static void
+expect_names(struct jute_reader *body, uint32_t count)
+{
+	bool *seen = calloc(count, sizeof(*seen));
+
+	assert_int_equal(jute_get_int(body), (int32_t)count);
+	for (uint32_t i = 0; i < count; i++) {
+		const struct jute_slice name = jute_get_slice(body);
+		char text[8] = {0};
+
+		assert_int_equal(name.bytes, 7);
+		memcpy(text, name.data, 7);
+		const unsigned long at = strtoul(text + 1, NULL, 10);
+
+		assert_true(at < count && !seen[at]);
+		seen[at] = true;
+	}
+	free(seen);
+}
+
+static void
+a_large_directory_is_listed_some_names_a_round(void **state)
+{
+	struct rig_client a = rig_client(&rig);
+	uint32_t rounds = 0;
+
+	(void)state;
+	make_large_directory(&a, CHILDREN);
+
+	const int32_t xid = get_children(&a, OP_GET_CHILDREN2, false);
+	uint32_t before = out_bytes(&a);
+
+	do {
+		one_reader_round();
+		assert_true(out_bytes(&a) - before <= NAMES_MAX * NAME_BYTES +
+							      HEAD_BYTES +
+							      PROTO_STAT_BYTES);
+		before = out_bytes(&a);
+		rounds++;
+		assert_true(rounds < 100);
+	} while (reader_has_work(rig.reader));
+	/* Measured, then written. */
+	assert_true(rounds >= 2 * (CHILDREN / NAMES_MAX));
+
+	struct rig_reply reply = rig_reply(&a);
+
+	assert_int_equal(reply.header.xid, xid);
+	assert_int_equal(reply.header.err, ZK_OK);
+	expect_names(&reply.body, CHILDREN);
+	assert_int_equal(reply.body.end - reply.body.at, PROTO_STAT_BYTES);
+}
+
+/* Changes come while the list is made: they are not in it, and are told behind
+ * it; the read behind it waits. */
+static void
+a_long_list_is_one_state_and_its_events_come_behind_it(void **state)
+{
+	struct rig_client a = rig_client(&rig);
+	struct rig_client b = rig_client(&rig);
+
+	(void)state;
+	make_large_directory(&a, CHILDREN);
+
+	const int64_t before = rig.written;
+	const int32_t list = get_children(&b, OP_GET_CHILDREN, true);
+
+	for (int i = 0; i < 5; i++)
+		one_reader_round();
+	const int32_t made = rig_create(&a, "/d/new", "", 0);
+	const int32_t gone = rig_path_op(&a, OP_GET_ALL_CHILDREN_NUMBER, "/d");
+
+	one_reader_round();
+	for (int i = 0; i < 2; i++) /* applied, then committed */
+		zab_poll(rig.zab, rig.now_ms, (int64_t)rig.now_ms);
+	one_reader_round();
+	rig_expect(&a, made, ZK_OK); /* others are answered meanwhile */
+	rig_bare_op(&b, OP_PING);
+	const int32_t read = rig_get_data(&b, "/d", false);
+
+	while (reader_has_work(rig.reader))
+		rig_run(&rig);
+	rig_run(&rig);
+	rig_expect(&a, gone, ZK_OK);
+
+	/* The heartbeat did not wait for the list. */
+	rig_expect(&b, XID_PING, ZK_OK);
+
+	struct rig_reply reply = rig_reply(&b);
+
+	assert_int_equal(reply.header.xid, list);
+	assert_int_equal(reply.header.zxid, before);
+	expect_names(&reply.body, CHILDREN);
+	reply = rig_reply(&b);
+	assert_int_equal(reply.header.xid, XID_NOTIFICATION);
+	assert_int_equal(reply.header.zxid, before + 1);
+	assert_int_equal(rig_expect(&b, read, ZK_OK), before + 1);
+}
+
+static void
+a_heartbeat_never_comes_into_the_middle_of_a_frame(void **state)
+{
+	struct rig_client a = rig_client(&rig);
+	uint32_t pings = 0, lists = 0;
+
+	(void)state;
+	make_large_directory(&a, CHILDREN);
+	const int32_t list = get_children(&a, OP_GET_CHILDREN, false);
+
+	one_reader_round();
+	while (reader_has_work(rig.reader)) {
+		rig_bare_op(&a, OP_PING);
+		one_reader_round();
+		pings++;
+	}
+	rig_run(&rig);
+	/* rig_reply() would stumble over bytes that are no frame. */
+	for (uint32_t i = 0; i < pings + 1; i++) {
+		struct rig_reply reply = rig_reply(&a);
+
+		if (reply.header.xid == XID_PING)
+			continue;
+		assert_int_equal(reply.header.xid, list);
+		expect_names(&reply.body, CHILDREN);
+		lists++;
+	}
+	assert_int_equal(lists, 1);
+	rig_expect_silence(&a);
+}
+
+/* Behind a write the list waits for it, and a write behind the list for the
+ * list. */
+static void
+writes_around_a_long_list_keep_their_places(void **state)
+{
+	struct rig_client a = rig_client(&rig);
+
+	(void)state;
+	make_large_directory(&a, CHILDREN);
+	rig.is_slow = true;
+
+	const int32_t first = rig_set_data(&a, "/d", "1");
+	const int32_t list = get_children(&a, OP_GET_CHILDREN, false);
+	const int32_t second = rig_set_data(&a, "/d", "2");
+
+	rig_run(&rig);
+	rig_expect_silence(&a);
+	for (int i = 0; i < 40; i++)
+		rig_sync(&rig);
+
+	const int64_t zxid = rig_expect(&a, first, ZK_OK);
+	struct rig_reply reply = rig_reply(&a);
+
+	assert_int_equal(reply.header.xid, list);
+	assert_int_equal(reply.header.zxid, zxid);
+	assert_int_equal(rig_expect(&a, second, ZK_OK), zxid + 1);
+}
+
+static void
+a_client_that_leaves_in_the_middle_of_its_list_costs_nothing(void **state)
+{
+	struct rig_client a = rig_client(&rig);
+	struct rig_client b = rig_client(&rig);
+
+	(void)state;
+	make_large_directory(&a, CHILDREN);
+	get_children(&b, OP_GET_CHILDREN, true);
+	for (int i = 0; i < 3; i++)
+		one_reader_round();
+	fake_vanish(rig.streams, b.stream);
+	rig_run(&rig);
+	assert_false(reader_has_work(rig.reader));
+	assert_int_equal(watchers(), 0);
+	create(&a, "/d/new");
+}
+
+static void
+put_read(struct jute_writer *body, int32_t type, const char *path)
+{
+	proto_put_multi_header(
+		body, &(struct proto_multi_header){.type = type, .err = -1});
+	jute_put_cstr(body, path);
+	jute_put_bool(body, false);
+}
+
+static void
+put_multi_end(struct jute_writer *body)
+{
+	proto_put_multi_header(
+		body, &(struct proto_multi_header){
+			      .type = OP_ERROR, .is_done = true, .err = -1});
+}
+
+/* Thousands of results, among them a large directory and a failed read. */
+static void
+a_long_multi_read_is_made_in_slices(void **state)
+{
+	struct rig_client a = rig_client(&rig);
+	struct jute_writer body = jute_writer_of(space, sizeof(space));
+	const uint32_t reads = 2000;
+	uint32_t rounds = 0;
+
+	(void)state;
+	make_large_directory(&a, 700);
+	for (uint32_t i = 0; i < reads; i++)
+		put_read(&body, OP_GET_DATA, i == 7 ? "/none" : "/d");
+	put_read(&body, OP_GET_CHILDREN, "/d");
+	put_multi_end(&body);
+
+	const int32_t xid = rig_request(&a, OP_MULTI_READ, &body);
+
+	do {
+		one_reader_round();
+		rounds++;
+		assert_true(rounds < 100);
+	} while (reader_has_work(rig.reader));
+	assert_true(rounds >= 2 * ((reads + 700) / NAMES_MAX));
+
+	struct rig_reply reply = rig_reply(&a);
+	struct proto_multi_header header;
+
+	assert_int_equal(reply.header.xid, xid);
+	assert_int_equal(reply.header.err, ZK_OK);
+	for (uint32_t i = 0; i < reads; i++) {
+		assert_int_equal(proto_get_multi_header(&reply.body, &header),
+				 0);
+		assert_int_equal(header.type, i == 7 ? OP_ERROR : OP_GET_DATA);
+		if (i == 7) {
+			assert_int_equal(jute_get_int(&reply.body), ZK_NONODE);
+			continue;
+		}
+		assert_int_equal(jute_get_slice(&reply.body).bytes, 0);
+		jute_take(&reply.body, PROTO_STAT_BYTES);
+	}
+	assert_int_equal(proto_get_multi_header(&reply.body, &header), 0);
+	assert_int_equal(header.type, OP_GET_CHILDREN);
+	expect_names(&reply.body, 700);
+	assert_int_equal(proto_get_multi_header(&reply.body, &header), 0);
+	assert_true(header.is_done);
+	assert_ptr_equal(reply.body.at, reply.body.end);
+}
+
+/* What is wrong with it is found at its end only: nothing of it was sent. */
+static void
+a_long_multi_read_that_breaks_off_is_refused_whole(void **state)
+{
+	struct rig_client a = rig_client(&rig);
+	struct jute_writer body = jute_writer_of(space, sizeof(space));
+
+	(void)state;
+	create(&a, "/d");
+	for (uint32_t i = 0; i < 1000; i++)
+		put_read(&body, OP_GET_DATA, "/d");
+	put_read(&body, OP_SET_DATA, "/d");
+	put_multi_end(&body);
+
+	const int32_t xid = rig_request(&a, OP_MULTI_READ, &body);
+	const int32_t next = rig_get_data(&a, "/d", false);
+
+	for (int i = 0; i < 5; i++)
+		rig_run(&rig);
+	rig_expect(&a, xid, ZK_MARSHALLINGERROR);
+	rig_expect(&a, next, ZK_OK);
+}
+
+/* 30,000 watches of a client that comes back. */
+static void
+watches_by_the_thousand_are_registered_some_a_round(void **state)
+{
+	struct rig_client a = rig_client(&rig);
+	struct jute_writer body = jute_writer_of(space, sizeof(space));
+	const uint32_t count = 30000;
+	char path[32];
+
+	(void)state;
+	create(&a, "/here");
+	jute_put_long(&body, rig.written);
+	jute_put_int(&body, 1); /* data: unchanged */
+	jute_put_cstr(&body, "/here");
+	jute_put_int(&body, (int32_t)count); /* exist: not there */
+	for (uint32_t i = 0; i < count; i++) {
+		snprintf(path, sizeof(path), "/none/%05u", i);
+		jute_put_cstr(&body, path);
+	}
+	jute_put_int(&body, 1); /* child: gone */
+	jute_put_cstr(&body, "/gone");
+
+	const int32_t xid = rig_request(&a, OP_SET_WATCHES, &body);
+	uint64_t before = watchers();
+	uint32_t rounds = 0;
+
+	do {
+		one_reader_round();
+		assert_true(watchers() - before <= REWATCH_MAX);
+		before = watchers();
+		rounds++;
+	} while (reader_has_work(rig.reader));
+	assert_true(rounds >= count / REWATCH_MAX);
+	assert_int_equal(watchers(), count + 1);
+
+	struct rig_reply reply = rig_reply(&a);
+
+	assert_int_equal(reply.header.xid, XID_NOTIFICATION);
+	assert_int_equal(reply.header.zxid, -1);
+	rig_expect(&a, xid, ZK_OK);
+}
+
+static void
+watches_of_a_closed_connection_go_some_a_round(void **state)
+{
+	struct rig_client a = rig_client(&rig);
+	struct rig_client b = rig_client(&rig);
+	const uint32_t count = 20000;
+	char path[32];
+
+	(void)state;
+	create(&a, "/d");
+	for (uint32_t i = 0; i < count; i++) {
+		snprintf(path, sizeof(path), "/none/%05u", i);
+		rig_get_data(&b, path, true);
+		uint8_t bytes[64];
+		struct jute_writer body = jute_writer_of(bytes, sizeof(bytes));
+
+		jute_put_cstr(&body, path);
+		jute_put_bool(&body, true);
+		rig_request(&b, OP_EXISTS, &body);
+		if (i % 16 == 15)
+			rig_run(&rig);
+		if (i % 1024 == 1023) /* nobody reads what it gets */
+			rig.streams->stream[b.stream].out_bytes = 0;
+	}
+	rig_run(&rig);
+	assert_int_equal(watchers(), count);
+	fake_vanish(rig.streams, b.stream);
+
+	uint64_t before = watchers();
+	uint32_t rounds = 0;
+
+	while (watchers() > 0) {
+		one_reader_round();
+		assert_true(before - watchers() <= 2 * DROP_MAX);
+		before = watchers();
+		rounds++;
+		/* Changes there concern nobody, and others are served. */
+		if (rounds == 3) {
+			create(&a, "/none");
+			create(&a, "/none/00777");
+			before = watchers();
+		}
+	}
+	assert_true(rounds >= count / (2 * DROP_MAX) / 2);
+	rig_run(&rig);
+	assert_false(reader_has_work(rig.reader));
+	/* Its place serves again. */
+	for (uint32_t i = 0; i < FAKE_STREAMS; i++) {
+		struct rig_client c = rig_client(&rig);
+
+		fake_vanish(rig.streams, c.stream);
+		rig_run(&rig);
+	}
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_large_directory_is_listed_some_names_a_round),
+		TEST(a_long_list_is_one_state_and_its_events_come_behind_it),
+		TEST(a_heartbeat_never_comes_into_the_middle_of_a_frame),
+		TEST(writes_around_a_long_list_keep_their_places),
+		TEST(a_client_that_leaves_in_the_middle_of_its_list_costs_nothing),
+		TEST(a_long_multi_read_is_made_in_slices),
+		TEST(a_long_multi_read_that_breaks_off_is_refused_whole),
+		TEST(watches_by_the_thousand_are_registered_some_a_round),
+		TEST(watches_of_a_closed_connection_go_some_a_round),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
