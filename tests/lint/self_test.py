@@ -191,6 +191,37 @@ def headers():
             'wire/w.h does not compile alone', '.', ' '.join(CC), 'base', 'wire')
 
 
+def compatibility():
+    program = os.path.join(os.path.dirname(HERE), 'compat', 'compat.py')
+    table = 'tests/compat/words.tsv'
+    clean = {'server/words_text.c': '{.name = "ruok"},\n{.name = "conf"},\n',
+             'tests/t.py': 'def both_answer():\n',
+             table: 'ruok\tfull\ttests/t.py#both_answer\tsays imok\n'
+                    'conf\tnone\t-\n',
+             'docs/compatibility.md': ''}
+
+    def verdict(files, writes=True):
+        with Tree(files={**clean, **files}) as root:
+            if writes:
+                run(sys.executable, program, 'write', root)
+            return run(sys.executable, program, 'check', root)
+
+    expect('compat: clean', verdict({}), 0)
+    expect('compat: stale', verdict({}, False), 1, 'run tests/compat')
+    for row, part in [
+            ('ruok\tfull\t-', 'conf: has no test'),
+            ('ruok\tfull\ttests/t.py', 'names a file and no test'),
+            ('ruok\tfull\ttests/t.py#neither', 'a test that is not there'),
+            ('ruok\tfull\ttests/none.py#x', 'a test that is not there'),
+            ('ruok\tmaybe\ttests/t.py#both', "no state 'maybe'"),
+            ('ruok', 'three or four fields'),
+            ('other\tnone\t-', 'no row for ruok')]:
+        rows = row + '\n'
+        if 'conf' in part:
+            rows = 'conf\tfull\t-\nruok\tnone\t-\n'
+        expect('compat: ' + part, verdict({table: rows}), 1, part)
+
+
 def compile_archive(folder, text):
     source = os.path.join(folder, 'x.c')
     archive = os.path.join(folder, 'x.a')
@@ -260,8 +291,8 @@ def read_path():
 
 
 def main():
-    for group in (layering, tidy, config_used, formatting, headers, pure_symbols,
-                  read_path):
+    for group in (layering, tidy, config_used, formatting, headers, compatibility,
+                  pure_symbols, read_path):
         group()
     print(f'{checks} checks, {len(failures)} failed')
     sys.exit(bool(failures))
