@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ip_in - frames in: Ethernet, IPv4, and the TCP header up to its options.
+ * ip_in - frames in: Ethernet, VLAN, IPv4, and the TCP header up to its
+ * options.
  *
- *   Ethernet  0 destination  6 source  12 type
+ *   Ethernet  0 destination  6 source  12 type (0x8100: tag at 14, type at 16)
  *   IPv4      0 version, header words  2 total length  6 flags, offset
  *             9 protocol  10 checksum  12 source  16 destination  20 options
  *   TCP       0 ports  4 sequence  8 ack  12 header words  13 flags
@@ -15,28 +16,33 @@
 #include "dataplane/tcp_int.h"
 
 enum { IP_PROTOCOL_ICMP = 1, IP_PROTOCOL_TCP = 6 };
+enum { IP_TYPE_V4 = 0x0800, IP_TYPE_ARP = 0x0806, IP_TYPE_V6 = 0x86dd };
 
-/* RFC 7126: source routes are dropped; other options are skipped. */
-static bool
-ip_in_has_source_route(const uint8_t *options, uint32_t bytes)
+/* RFC 7126: source routes are dropped, other options skipped; malformed ones
+ * count as a bad header. NULL: good. */
+static uint64_t *
+ip_in_options(struct tcp_counters *counters, const uint8_t *options,
+	      uint32_t bytes)
 {
 	uint32_t i = 0;
 
 	while (i < bytes && options[i] != 0) {
 		if (options[i] == 131 || options[i] == 137)
-			return true;
+			return &counters->rx_drop_source_route;
 		if (options[i] == 1) {
 			i++;
 			continue;
 		}
-		if (bytes - i < 2 || options[i + 1] < 2)
-			return false;
+		if (bytes - i < 2 || options[i + 1] < 2 ||
+		    options[i + 1] > bytes - i)
+			return &counters->rx_drop_ip_header;
 		i += options[i + 1];
 	}
-	return false;
+	return NULL;
 }
 
-/* RFC 1122 3.2.1.3: no host sends from these. */
+/* RFC 1122 3.2.1.3: no host sends from these. Our own address is the land
+ * attack. */
 static bool
 ip_in_is_bad_source(const struct tcp_core *core, uint32_t source)
 {
@@ -49,61 +55,55 @@ ip_in_is_bad_source(const struct tcp_core *core, uint32_t source)
 	       (prefix < 31 && source == (core->config.address | host));
 }
 
-static bool
-ip_in_tcp_checksum(const uint8_t *ip, const uint8_t *tcp, uint32_t bytes)
+/* Takes the payload of a good IP packet of protocol TCP. */
+void
+ip_in_tcp(struct tcp_core *core, struct ip_frame *frame,
+	  const struct tcp_address *source,
+	  const struct tcp_address *destination, const uint8_t *tcp,
+	  uint32_t bytes)
 {
-	uint8_t pseudo[12];
-
-	memcpy(pseudo, ip + 12, 8);
-	be_store16(pseudo + 8, IP_PROTOCOL_TCP);
-	be_store16(pseudo + 10, (uint16_t)bytes);
-	return ip_fold(ip_sum(ip_sum(0, pseudo, 12), tcp, bytes)) == 0;
-}
-
-/* Returns the mbuf unless somebody kept it. */
-static struct rte_mbuf *
-ip_in_tcp(struct tcp_core *core, struct rte_mbuf *mbuf, const uint8_t *ip,
-	  uint32_t header_bytes, uint32_t bytes)
-{
-	const uint8_t *tcp = ip + header_bytes;
+	struct rte_mbuf *mbuf = frame->mbuf;
 	uint64_t judged = mbuf->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
-	struct tcp_packet packet = {.mbuf = mbuf};
-	uint32_t tcp_header;
+	struct tcp_packet packet;
+	uint32_t header;
 
 	if (bytes < TCP_HEADER_BYTES) {
 		core->counters.rx_drop_tcp_header++;
-		return mbuf;
+		return;
 	}
 	if (judged == RTE_MBUF_F_RX_L4_CKSUM_BAD ||
 	    (judged != RTE_MBUF_F_RX_L4_CKSUM_GOOD &&
-	     !ip_in_tcp_checksum(ip, tcp, bytes))) {
+	     ip_checksum(source, destination, IP_PROTOCOL_TCP, tcp, bytes) !=
+		     0)) {
 		core->counters.rx_drop_tcp_checksum++;
-		return mbuf;
+		return;
 	}
-	tcp_header = (uint32_t)(tcp[12] >> 4) * 4;
+	header = (uint32_t)(tcp[12] >> 4) * 4;
 	packet.source_port = be_load16(tcp);
 	packet.destination_port = be_load16(tcp + 2);
-	if (tcp_header < TCP_HEADER_BYTES || tcp_header > bytes ||
+	if (header < TCP_HEADER_BYTES || header > bytes ||
 	    packet.source_port == 0 || packet.destination_port == 0 ||
-	    !tcp_opt_parse(tcp + TCP_HEADER_BYTES,
-			   tcp_header - TCP_HEADER_BYTES, &packet.options)) {
+	    !tcp_opt_parse(tcp + TCP_HEADER_BYTES, header - TCP_HEADER_BYTES,
+			   &packet.options)) {
 		core->counters.rx_drop_tcp_header++;
-		return mbuf;
+		return;
 	}
-	packet.mac = ip - TCP_ETHER_BYTES + PORT_MAC_BYTES;
-	packet.source = be_load32(ip + 12);
-	packet.destination = be_load32(ip + 16);
+	packet.mbuf = mbuf;
+	packet.mac = frame->mac;
+	packet.source = *source;
+	packet.destination = *destination;
 	packet.seq = be_load32(tcp + 4);
 	packet.ack = be_load32(tcp + 8);
 	packet.flags = tcp[13];
 	packet.window = be_load16(tcp + 14);
-	packet.bytes = (uint16_t)(bytes - tcp_header);
-	packet.offset = (uint16_t)(TCP_ETHER_BYTES + header_bytes + tcp_header);
+	packet.bytes = (uint16_t)(bytes - header);
+	packet.offset =
+		(uint16_t)(tcp + header - rte_pktmbuf_mtod(mbuf, uint8_t *));
 	/* Padding of short frames is no payload. */
 	rte_pktmbuf_trim(mbuf, (uint16_t)(mbuf->data_len - packet.offset -
 					  packet.bytes));
 	tcp_in(core, &packet);
-	return packet.mbuf;
+	frame->mbuf = packet.mbuf;
 }
 
 /* Where an IPv4 packet is dropped, or NULL: it is good. */
@@ -114,7 +114,7 @@ ip_in_check(struct tcp_core *core, const uint8_t *ip, uint32_t bytes)
 	uint32_t header = (uint32_t)(ip[0] & 15) * 4;
 	uint32_t total = be_load16(ip + 2);
 
-	if (ip[0] >> 4 != 4 || header < TCP_IP_BYTES || header > total ||
+	if (ip[0] >> 4 != 4 || header < TCP_IP4_BYTES || header > total ||
 	    total > bytes)
 		return &counters->rx_drop_ip_header;
 	if (ip_fold(ip_sum(0, ip, header)) != 0)
@@ -125,58 +125,108 @@ ip_in_check(struct tcp_core *core, const uint8_t *ip, uint32_t bytes)
 		return &counters->rx_drop_ip_destination;
 	if ((be_load16(ip + 6) & 0x3fff) != 0)
 		return &counters->rx_drop_fragment;
-	if (ip_in_has_source_route(ip + TCP_IP_BYTES, header - TCP_IP_BYTES))
-		return &counters->rx_drop_source_route;
+	if (header > TCP_IP4_BYTES)
+		return ip_in_options(counters, ip + TCP_IP4_BYTES,
+				     header - TCP_IP4_BYTES);
 	return NULL;
 }
 
-static struct rte_mbuf *
-ip_in_v4(struct tcp_core *core, struct rte_mbuf *mbuf, const uint8_t *frame,
-	 uint32_t frame_bytes)
+static void
+ip_in_v4(struct tcp_core *core, struct ip_frame *frame)
 {
-	const uint8_t *ip = frame + TCP_ETHER_BYTES;
+	const uint8_t *ip = frame->ip;
+	struct tcp_address source;
 	uint32_t header, payload;
 	uint64_t *drop;
 
-	if (frame_bytes < TCP_ETHER_BYTES + TCP_IP_BYTES) {
-		core->counters.rx_drop_short++;
-		return mbuf;
+	if (frame->is_group) {
+		core->counters.rx_drop_dst_mac++;
+		return;
 	}
-	drop = ip_in_check(core, ip, frame_bytes - TCP_ETHER_BYTES);
+	if (frame->bytes < TCP_IP4_BYTES) {
+		core->counters.rx_drop_short++;
+		return;
+	}
+	drop = ip_in_check(core, ip, frame->bytes);
 	if (drop != NULL) {
 		(*drop)++;
-		return mbuf;
+		return;
 	}
 	header = (uint32_t)(ip[0] & 15) * 4;
 	payload = be_load16(ip + 2) - header;
-	if (ip[9] == IP_PROTOCOL_TCP)
-		return ip_in_tcp(core, mbuf, ip, header, payload);
-	if (ip[9] == IP_PROTOCOL_ICMP)
-		icmp_in(core, frame, header, payload);
-	else
+	if (ip[9] == IP_PROTOCOL_TCP) {
+		source = tcp_address_ipv4(be_load32(ip + 12));
+		ip_in_tcp(core, frame, &source, &core->local4, ip + header,
+			  payload);
+	} else if (ip[9] == IP_PROTOCOL_ICMP) {
+		icmp_in(core, frame, ip + header, payload);
+	} else {
 		core->counters.rx_drop_protocol++;
-	return mbuf;
+	}
+}
+
+/* Looks at the tag, if there is one; returns the type behind it, and where the
+ * packet begins. A priority tag (VLAN 0) counts as none. */
+static uint32_t
+ip_in_tag(const struct rte_mbuf *mbuf, const uint8_t *at, uint32_t *offset,
+	  uint32_t *vlan)
+{
+	uint32_t type = be_load16(at + 12);
+
+	*offset = TCP_ETHER_BYTES;
+	*vlan = 0;
+	if ((mbuf->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) != 0) {
+		*vlan = mbuf->vlan_tci & 0xfffu;
+	} else if (type == 0x8100 &&
+		   mbuf->data_len >= TCP_ETHER_BYTES + TCP_VLAN_BYTES) {
+		*offset += TCP_VLAN_BYTES;
+		*vlan = be_load16(at + 14) & 0xfffu;
+		type = be_load16(at + 16);
+	}
+	return type;
+}
+
+static void
+ip_in_ether(struct tcp_core *core, struct ip_frame *frame)
+{
+	struct rte_mbuf *mbuf = frame->mbuf;
+	const uint8_t *at = rte_pktmbuf_mtod(mbuf, const uint8_t *);
+	uint32_t type, offset, vlan;
+
+	/* One segment: what does not fit one mbuf is longer than our MTU. */
+	if (mbuf->data_len < TCP_ETHER_BYTES || mbuf->nb_segs != 1) {
+		core->counters.rx_drop_short++;
+		return;
+	}
+	type = ip_in_tag(mbuf, at, &offset, &vlan);
+	frame->mac = at + PORT_MAC_BYTES;
+	frame->ip = at + offset;
+	frame->bytes = mbuf->data_len - offset;
+	frame->is_group = (at[0] & 1) != 0;
+	if (vlan != core->config.vlan)
+		core->counters.rx_drop_vlan++;
+	else if ((frame->mac[0] & 1) != 0)
+		core->counters.rx_drop_src_mac++;
+	else if (!frame->is_group &&
+		 memcmp(at, core->config.port->mac, PORT_MAC_BYTES) != 0)
+		core->counters.rx_drop_dst_mac++;
+	else if (type == IP_TYPE_V4)
+		ip_in_v4(core, frame);
+	else if (type == IP_TYPE_V6 && !tcp_is_none(&core->local6))
+		ip6_in(core, frame);
+	else if (type == IP_TYPE_ARP)
+		arp_in(core, frame);
+	else
+		core->counters.rx_drop_ethertype++;
 }
 
 void
 tcp_input(struct tcp_core *core, struct rte_mbuf *mbuf, uint64_t now_ns)
 {
-	const uint8_t *frame = rte_pktmbuf_mtod(mbuf, const uint8_t *);
-	uint32_t bytes = mbuf->data_len;
+	struct ip_frame frame = {.mbuf = mbuf};
 
 	core->now_ns = now_ns;
 	core->counters.rx_frames++;
-	/* One segment: what does not fit one mbuf is longer than our MTU. */
-	if (bytes < TCP_ETHER_BYTES || mbuf->nb_segs != 1) {
-		core->counters.rx_drop_short++;
-	} else if (be_load16(frame + 12) == 0x0806) {
-		arp_in(core, frame, bytes);
-	} else if (be_load16(frame + 12) != 0x0800) {
-		core->counters.rx_drop_ethertype++;
-	} else if (memcmp(frame, core->config.port->mac, PORT_MAC_BYTES) != 0) {
-		core->counters.rx_drop_dst_mac++;
-	} else {
-		mbuf = ip_in_v4(core, mbuf, frame, bytes);
-	}
-	rte_pktmbuf_free(mbuf);
+	ip_in_ether(core, &frame);
+	rte_pktmbuf_free(frame.mbuf);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ip_out - Ethernet and IPv4 headers, the Internet checksum, and the queue in
- * front of the port.
+ * ip_out - Ethernet, VLAN and IP headers, the Internet checksum, and the queue
+ * in front of the port.
  *
  * The queue holds what one loop iteration sends; the port gets it in bursts.
  * What the port does not take stays for the next flush. A full queue refuses:
@@ -47,30 +47,94 @@ ip_fold(uint32_t sum)
 	return __builtin_bswap16((uint16_t)~sum);
 }
 
+/* The checksum of TCP and ICMPv6 with their pseudo headers (RFC 9293 3.1, RFC
+ * 8200 8.1), in host order; 0 over a whole good one. */
+uint16_t
+ip_checksum(const struct tcp_address *source,
+	    const struct tcp_address *destination, uint32_t protocol,
+	    const void *data, uint32_t bytes)
+{
+	uint64_t total = 0;
+
+	for (uint32_t i = tcp_address_is_ipv4(source) ? 3 : 0; i < 4; i++) {
+		total += __builtin_bswap32(source->word[i]);
+		total += __builtin_bswap32(destination->word[i]);
+	}
+	total += __builtin_bswap32(protocol + bytes);
+	total = (total & UINT32_MAX) + (total >> 32);
+	total = (total & UINT32_MAX) + (total >> 32);
+	return ip_fold(ip_sum((uint32_t)total, data, bytes));
+}
+
+/* Writes 16 bytes in network order. */
 void
-ip_out_ether(struct tcp_core *core, uint8_t *at, const uint8_t *mac,
+ip_address_write(const struct tcp_address *address, uint8_t *at)
+{
+	for (uint32_t i = 0; i < 4; i++)
+		be_store32(at + 4 * i, address->word[i]);
+}
+
+/* Bytes of all headers before TCP or ICMP. */
+uint32_t
+ip_out_bytes(const struct tcp_core *core, const struct tcp_address *destination)
+{
+	return core->ether_bytes + tcp_ip_bytes(destination);
+}
+
+void
+ip_out_ether(const struct tcp_core *core, uint8_t *at, const uint8_t *mac,
 	     uint16_t type)
 {
 	memcpy(at, mac, PORT_MAC_BYTES);
 	memcpy(at + 6, core->config.port->mac, PORT_MAC_BYTES);
+	if (core->config.vlan != 0) {
+		be_store16(at + 12, 0x8100);
+		be_store16(at + 14, core->config.vlan);
+		at += TCP_VLAN_BYTES;
+	}
 	be_store16(at + 12, type);
 }
 
-void
-ip_out_header(struct tcp_core *core, uint8_t *at, uint32_t destination,
-	      uint8_t protocol, uint32_t payload_bytes)
+/* RFC 6864: a packet that is never fragmented needs no identification. */
+static void
+ip_out_v4(uint8_t *at, uint32_t source, uint32_t destination, uint8_t protocol,
+	  uint32_t payload_bytes)
 {
 	at[0] = 0x45;
 	at[1] = 0;
-	be_store16(at + 2, (uint16_t)(TCP_IP_BYTES + payload_bytes));
-	be_store16(at + 4, core->ip_id++);
+	be_store16(at + 2, (uint16_t)(TCP_IP4_BYTES + payload_bytes));
+	be_store16(at + 4, 0);
 	be_store16(at + 6, 0x4000); /* do not fragment */
 	at[8] = 64;
 	at[9] = protocol;
 	be_store16(at + 10, 0);
-	be_store32(at + 12, core->config.address);
+	be_store32(at + 12, source);
 	be_store32(at + 16, destination);
-	be_store16(at + 10, ip_fold(ip_sum(0, at, TCP_IP_BYTES)));
+	be_store16(at + 10, ip_fold(ip_sum(0, at, TCP_IP4_BYTES)));
+}
+
+/* Writes ip_out_bytes() of Ethernet and IP header. */
+void
+ip_out_headers(const struct tcp_core *core, uint8_t *at, const uint8_t *mac,
+	       const struct tcp_address *source,
+	       const struct tcp_address *destination, uint8_t protocol,
+	       uint32_t payload_bytes)
+{
+	uint8_t *ip = at + core->ether_bytes;
+
+	if (tcp_address_is_ipv4(destination)) {
+		ip_out_ether(core, at, mac, 0x0800);
+		ip_out_v4(ip, source->word[3], destination->word[3], protocol,
+			  payload_bytes);
+		return;
+	}
+	ip_out_ether(core, at, mac, 0x86dd);
+	be_store32(ip, 6u << 28);
+	be_store16(ip + 4, (uint16_t)payload_bytes);
+	ip[6] = protocol;
+	ip[7] = 64;
+	ip_address_write(source, ip + 8);
+	ip_address_write(destination, ip + 24);
 }
 
 /* Hands the queue to the port as far as it takes it. */

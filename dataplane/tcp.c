@@ -14,12 +14,19 @@ static int
 tcp_core_check(struct tcp_config *config)
 {
 	if (config->conn_limit == 0 || config->conn_limit > 1u << 20 ||
-	    config->prefix_bits > 32 || config->vlan != 0 ||
-	    config->address6.word[0] != 0 || config->port->mtu < 576 ||
+	    config->prefix_bits > 32 || config->prefix6_bits > 128 ||
+	    config->vlan > 4094 || config->port->mtu < 576 ||
 	    rte_pktmbuf_priv_size(config->pool) < TCP_POOL_PRIVATE_BYTES)
+		return FAL_EINVAL;
+	if (tcp_is_none(&config->address6) ? config->address == 0
+					   : config->port->mtu < 1280)
 		return FAL_EINVAL;
 	if (config->half_open_limit == 0)
 		config->half_open_limit = 4096;
+	if (config->half_open_limit > config->conn_limit / 2)
+		config->half_open_limit = config->conn_limit / 2;
+	if (config->prefix6_bits == 0)
+		config->prefix6_bits = 64;
 	if (config->window_bytes == 0)
 		config->window_bytes = 65536;
 	if (config->window_bytes > 65535u << TCP_WINDOW_SHIFT)
@@ -38,6 +45,28 @@ tcp_core_check(struct tcp_config *config)
 	    65536)
 		return FAL_EINVAL;
 	return 0;
+}
+
+/* Our addresses; the link-local one is made of the MAC (RFC 4291, appendix A).
+ */
+static void
+tcp_core_addresses(struct tcp_core *core)
+{
+	const uint8_t *mac = core->config.port->mac;
+
+	core->ether_bytes =
+		TCP_ETHER_BYTES + (core->config.vlan != 0 ? TCP_VLAN_BYTES : 0);
+	if (core->config.address != 0)
+		core->local4 = tcp_address_ipv4(core->config.address);
+	core->local6 = core->config.address6;
+	if (tcp_is_none(&core->local6))
+		return;
+	core->link6.word[0] = 0xfe800000u;
+	core->link6.word[2] = (uint32_t)(mac[0] ^ 2) << 24 |
+			      (uint32_t)mac[1] << 16 | (uint32_t)mac[2] << 8 |
+			      0xff;
+	core->link6.word[3] = 0xfe000000u | (uint32_t)mac[3] << 16 |
+			      (uint32_t)mac[4] << 8 | mac[5];
 }
 
 int
@@ -72,12 +101,16 @@ tcp_core_create(const struct tcp_config *config, uint64_t now_ns,
 			be_load64(config->secret + 8 * (i % 2)) ^
 			0x9e3779b97f4a7c15ull * (i + 1);
 	memset(made->wheel, 0xff, sizeof(made->wheel));
+	tcp_core_addresses(made);
+	made->time_wait_head = TCP_NONE;
+	made->time_wait_tail = TCP_NONE;
 	made->out_head = TCP_NONE;
 	made->out_tail = TCP_NONE;
 	made->news_head = TCP_NONE;
 	made->news_tail = TCP_NONE;
 	made->now_ns = now_ns;
 	made->tick = (uint32_t)(now_ns >> TCP_TICK_SHIFT);
+	made->ts_offset = (uint32_t)tcp_syn_sip(made, NULL, 0);
 	*core = made;
 	return 0;
 }
@@ -89,7 +122,7 @@ tcp_core_destroy(struct tcp_core *core)
 		rte_pktmbuf_free(core->tx[i]);
 	for (uint32_t i = 0; i < core->config.conn_limit; i++) {
 		tcp_loss_drop(&core->conns[i]);
-		tcp_data_drop(&core->conns[i]);
+		tcp_data_drop(core, &core->conns[i]);
 	}
 	rte_pktmbuf_free(core->spare);
 	free(core->table);
@@ -164,7 +197,7 @@ tcp_reserve(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes,
 			       seg->bytes;
 		}
 	}
-	if (core->spare == NULL)
+	if (core->spare == NULL && core->pool_level < TCP_POOL_NO_WRITE)
 		core->spare = rte_pktmbuf_alloc(core->config.pool);
 	if (core->spare == NULL) {
 		core->counters.tx_no_mbuf++;
@@ -246,8 +279,8 @@ tcp_keepalive(struct tcp_core *core, struct tcp_conn *conn, uint32_t idle_ms)
 	conn->keepalive_ms = idle_ms;
 	if (conn->state >= TCP_TIME_WAIT || tcp_has(conn, TCP_ORPHAN))
 		return;
-	conn->life_deadline_ns =
-		idle_ms == 0 ? 0 : core->now_ns + idle_ms * NS_PER_MS;
+	conn->life_deadline =
+		idle_ms == 0 ? 0 : tcp_timer_in(core, idle_ms * NS_PER_MS);
 	tcp_timer_arm(core, conn);
 }
 
@@ -271,10 +304,11 @@ tcp_close(struct tcp_core *core, struct tcp_conn *conn, uint32_t linger_ms)
 	tcp_shutdown(core, conn);
 	tcp_set(conn, TCP_ORPHAN);
 	conn->news = 0;
-	tcp_data_drop(conn);
-	if (conn->state != TCP_TIME_WAIT)
-		conn->life_deadline_ns =
-			core->now_ns + linger_ms * NS_PER_MS + 1;
+	tcp_data_drop(core, conn);
+	if (conn->state == TCP_TIME_WAIT)
+		tcp_time_wait_list(core, conn);
+	else
+		conn->life_deadline = tcp_timer_in(core, linger_ms * NS_PER_MS);
 	tcp_timer_arm(core, conn);
 	tcp_conn_out(core, conn);
 }

@@ -23,7 +23,11 @@
  *            tcp_close(), tcp_abort() or tcp_release() after TCP_NEWS_FAILED.
  * Limits     conn_limit blocks of at most 256 bytes, half-open and TIME-WAIT
  *            ones included: a SYN that finds none recycles the oldest TIME-WAIT
- *            or is dropped. Half-open ones are limited separately.
+ *            or is dropped. Above half_open_limit SYNs are answered with
+ *            cookies and take no block. Below a quarter of free mbufs no
+ *            connection is made, below an eighth windows do not open and
+ *            nothing is kept out of order, below a sixteenth tcp_reserve()
+ *            gives nothing, so that acks and retransmissions still find one.
  * Errors     negative enum fal_err. Every dropped packet has a counter.
  * Cost       no allocation but mbufs after tcp_core_create().
  */
@@ -59,14 +63,14 @@ struct tcp_config {
 	uint8_t prefix_bits;
 	uint8_t prefix6_bits;        /* default 64 */
 	uint16_t vlan;               /* 1..4094, 0: untagged */
-	struct tcp_address address6; /* 0: link-local only */
+	struct tcp_address address6; /* 0: no IPv6 */
 	struct tcp_address gateway6; /* 0: none */
 	uint8_t secret[16];          /* random bytes: ISN, ports, table */
 	uint32_t conn_limit;         /* 1..2^20 */
-	uint32_t half_open_limit;    /* default 4096 */
-	uint32_t window_bytes;       /* default 65536; up to 8 MiB */
-	uint32_t rto_min_ms;         /* default 60 */
-	uint32_t time_wait_ms;       /* default 2000 */
+	uint32_t half_open_limit; /* default 4096, at most half of conn_limit */
+	uint32_t window_bytes;    /* default 65536; up to 8 MiB */
+	uint32_t rto_min_ms;      /* default 60 */
+	uint32_t time_wait_ms;    /* default 2000 */
 	/* Local ports of own connects; instances that share an address have
 	 * ranges of their own, so that a port tells whose an answer is. */
 	uint16_t local_port_first; /* default 32768 */
@@ -96,21 +100,26 @@ enum tcp_reason {
 	X(rx_delivered, "segments given to a connection")              \
 	X(rx_answered, "ARP, ICMP, and segments answered without one") \
 	X(rx_drop_short, "shorter than its headers")                   \
+	X(rx_drop_src_mac, "from a group's MAC")                       \
 	X(rx_drop_dst_mac, "not for our MAC")                          \
-	X(rx_drop_ethertype, "neither ARP nor IPv4")                   \
+	X(rx_drop_vlan, "of another VLAN")                             \
+	X(rx_drop_ethertype, "neither ARP nor IP")                     \
 	X(rx_drop_arp, "malformed ARP or not for us")                  \
-	X(rx_drop_ip_header, "IPv4 version, header or total length")   \
+	X(rx_drop_nd, "malformed or unwanted neighbour discovery")     \
+	X(rx_drop_ip_header, "IP version, header or length")           \
 	X(rx_drop_ip_checksum, "IPv4 header checksum")                 \
-	X(rx_drop_ip_source, "impossible IPv4 source")                 \
+	X(rx_drop_ip_source, "impossible IP source")                   \
 	X(rx_drop_ip_destination, "not for our address")               \
-	X(rx_drop_fragment, "IPv4 fragment")                           \
-	X(rx_drop_source_route, "IPv4 source route")                   \
+	X(rx_drop_fragment, "IP fragment")                             \
+	X(rx_drop_source_route, "source route, of either version")     \
+	X(rx_drop_extension, "IPv6 extension headers we refuse")       \
 	X(rx_drop_protocol, "neither TCP nor ICMP")                    \
 	X(rx_drop_icmp, "ICMP malformed, unwanted or over its rate")   \
 	X(rx_drop_tcp_header, "TCP header length, options or ports")   \
 	X(rx_drop_tcp_checksum, "TCP checksum")                        \
 	X(rx_drop_no_listener, "RST to nobody")                        \
-	X(rx_drop_limit, "SYN over a limit")                           \
+	X(rx_drop_limit, "SYN or RST over a limit")                    \
+	X(rx_drop_cookie, "ack of no cookie while cookies are in use") \
 	X(tx_frames, "frames given to the port")                       \
 	X(tx_full, "frames dropped: the port takes no more")           \
 	X(tx_no_mbuf, "frames not built: the pool is empty")           \
@@ -126,11 +135,16 @@ enum tcp_reason {
 	X(probes, "zero window and keepalive probes")                  \
 	X(resets_sent, "RST segments sent")                            \
 	X(resets_received, "connections ended by RST")                 \
+	X(cookies_sent, "SYN answered with a cookie")                  \
+	X(cookies_accepted, "connections opened by a cookie")          \
+	X(path_mtu, "segments made smaller for ICMP's sake")           \
 	X(accepts, "connections opened by the peer")                   \
 	X(connects, "connections opened by us")                        \
 	X(timed_out, "connections given up")                           \
 	X(conns, "gauge: blocks in use")                               \
-	X(half_open, "gauge: SYN_RECEIVED from LISTEN")
+	X(half_open, "gauge: SYN_RECEIVED from LISTEN")                \
+	X(time_waits, "gauge: TIME-WAIT without a user")               \
+	X(kept, "gauge: segments kept out of order")
 
 struct tcp_counters {
 #define TCP_COUNTER(name, what) uint64_t name;

@@ -16,31 +16,45 @@
 #include "base/bits.h"
 
 static uint32_t
-tcp_conn_hash(const struct tcp_core *core, uint32_t address,
+tcp_conn_hash(const struct tcp_core *core, const struct tcp_address *remote,
 	      uint16_t remote_port, uint16_t local_port)
 {
-	uint32_t key[2] = {address, (uint32_t)remote_port << 16 | local_port};
+	uint32_t key[5];
 
+	memcpy(key, remote, sizeof(*remote));
+	key[4] = (uint32_t)remote_port << 16 | local_port;
+	if (tcp_address_is_ipv4(remote))
+		return (uint32_t)hash_bytes(&core->hash_key, key + 3, 8);
 	return (uint32_t)hash_bytes(&core->hash_key, key, sizeof(key));
 }
 
 struct tcp_conn *
-tcp_conn_find(struct tcp_core *core, uint32_t address, uint16_t remote_port,
+tcp_conn_find(struct tcp_core *core, const struct tcp_address *remote,
+	      const struct tcp_address *local, uint16_t remote_port,
 	      uint16_t local_port)
 {
-	uint32_t at = tcp_conn_hash(core, address, remote_port, local_port) &
+	uint32_t at = tcp_conn_hash(core, remote, remote_port, local_port) &
 		      core->table_mask;
 
 	while (core->table[at] != 0) {
 		struct tcp_conn *conn = &core->conns[core->table[at] - 1];
 
-		if (conn->remote_address == address &&
-		    conn->remote_port == remote_port &&
-		    conn->local_port == local_port)
+		if (conn->remote_port == remote_port &&
+		    conn->local_port == local_port &&
+		    tcp_address_equal(&conn->remote, remote) &&
+		    tcp_address_equal(tcp_local(core, conn), local))
 			return conn;
 		at = (at + 1) & core->table_mask;
 	}
 	return NULL;
+}
+
+/* The connection a packet belongs to, or NULL. */
+struct tcp_conn *
+tcp_conn_of(struct tcp_core *core, const struct tcp_packet *packet)
+{
+	return tcp_conn_find(core, &packet->source, &packet->destination,
+			     packet->source_port, packet->destination_port);
 }
 
 static void
@@ -70,35 +84,29 @@ tcp_conn_table_remove(struct tcp_core *core, const struct tcp_conn *conn)
 	}
 }
 
-/* Ends the TIME-WAIT that ends first; a scan, only when all blocks are used. */
-static bool
-tcp_conn_recycle(struct tcp_core *core)
+/* Settles the initial sequence number of a connection that has sent nothing. */
+void
+tcp_conn_iss(struct tcp_conn *conn, uint32_t iss)
 {
-	struct tcp_conn *oldest = NULL;
-
-	for (uint32_t i = 0; i < core->config.conn_limit; i++) {
-		struct tcp_conn *conn = &core->conns[i];
-
-		if (conn->state == TCP_TIME_WAIT && tcp_has(conn, TCP_ORPHAN) &&
-		    (oldest == NULL ||
-		     conn->life_deadline_ns < oldest->life_deadline_ns))
-			oldest = conn;
-	}
-	if (oldest != NULL)
-		tcp_conn_free(core, oldest);
-	return oldest != NULL;
+	conn->snd_una = iss;
+	conn->snd_nxt = iss;
+	conn->snd_end = iss + 1;
 }
 
 /* Gives a block in the table, an orphan in state CLOSED; NULL: none left. */
 struct tcp_conn *
-tcp_conn_new(struct tcp_core *core, uint32_t address, uint16_t remote_port,
+tcp_conn_new(struct tcp_core *core, const struct tcp_address *remote,
+	     const struct tcp_address *local, uint16_t remote_port,
 	     uint16_t local_port)
 {
 	struct tcp_conn *conn;
 	uint32_t at, out_next, news_next;
 	uint8_t lists;
 
-	if (core->free_head == TCP_NONE && !tcp_conn_recycle(core))
+	/* The oldest TIME-WAIT has done most of its duty. */
+	if (core->free_head == TCP_NONE && core->time_wait_head != TCP_NONE)
+		tcp_conn_free(core, &core->conns[core->time_wait_head]);
+	if (core->free_head == TCP_NONE)
 		return NULL;
 	conn = &core->conns[core->free_head];
 	core->free_head = conn->wheel_next;
@@ -111,16 +119,18 @@ tcp_conn_new(struct tcp_core *core, uint32_t address, uint16_t remote_port,
 	conn->lists = lists;
 	conn->state = TCP_CLOSED;
 	conn->flags = TCP_ORPHAN;
-	conn->remote_address = address;
+	if (tcp_address_equal(local, &core->link6))
+		tcp_set(conn, TCP_LINK_LOCAL);
+	conn->remote = *remote;
 	conn->remote_port = remote_port;
 	conn->local_port = local_port;
-	conn->hash = tcp_conn_hash(core, address, remote_port, local_port);
-	conn->mss = TCP_MSS_DEFAULT;
+	conn->hash = tcp_conn_hash(core, remote, remote_port, local_port);
+	conn->mss = TCP_MSS_DEFAULT4;
+	conn->mss_max = conn->mss;
+	conn->rcv_mss = TCP_MSS_DEFAULT4;
 	conn->rto_us = TCP_RTO_FIRST_US;
-	conn->iss = tcp_syn_isn(core, address, remote_port, local_port);
-	conn->snd_una = conn->iss;
-	conn->snd_nxt = conn->iss;
-	conn->snd_end = conn->iss + 1;
+	tcp_conn_iss(conn,
+		     tcp_syn_isn(core, remote, local, remote_port, local_port));
 	for (at = conn->hash & core->table_mask; core->table[at] != 0;
 	     at = (at + 1) & core->table_mask)
 		;
@@ -137,11 +147,12 @@ tcp_conn_empty(struct tcp_core *core, struct tcp_conn *conn)
 		core->counters.half_open--;
 	}
 	tcp_timer_unlink(core, conn);
+	tcp_time_wait_leave(core, conn);
 	tcp_conn_table_remove(core, conn);
 	tcp_loss_drop(conn);
-	conn->tx_deadline_ns = 0;
-	conn->ack_deadline_ns = 0;
-	conn->life_deadline_ns = 0;
+	conn->tx_deadline = 0;
+	conn->ack_deadline = 0;
+	conn->life_deadline = 0;
 }
 
 void
@@ -149,7 +160,7 @@ tcp_conn_free(struct tcp_core *core, struct tcp_conn *conn)
 {
 	FAL_ASSERT(conn->state != TCP_FREE);
 	tcp_conn_empty(core, conn);
-	tcp_data_drop(conn);
+	tcp_data_drop(core, conn);
 	conn->state = TCP_FREE;
 	conn->news = 0;
 	conn->flags = 0;
@@ -223,7 +234,7 @@ tcp_conn_establish(struct tcp_core *core, struct tcp_conn *conn)
 	}
 	conn->state = TCP_ESTABLISHED;
 	conn->backoff = 0;
-	conn->tx_deadline_ns = 0;
+	conn->tx_deadline = 0;
 	/* RFC 6298 5.7: a lost SYN leaves three seconds; ours stays at one. */
 	if (conn->srtt_us == 0)
 		conn->rto_us = TCP_RTO_FIRST_US;
@@ -238,11 +249,15 @@ tcp_conn_establish(struct tcp_core *core, struct tcp_conn *conn)
 void
 tcp_conn_mss(struct tcp_core *core, struct tcp_conn *conn, uint16_t offered)
 {
-	uint32_t mss = offered == 0 ? TCP_MSS_DEFAULT : offered;
-	uint32_t own = core->config.port->mtu - TCP_IP_BYTES - TCP_HEADER_BYTES;
+	uint32_t headers = tcp_ip_bytes(&conn->remote) + TCP_HEADER_BYTES;
+	uint32_t mss = headers == TCP_IP4_BYTES + TCP_HEADER_BYTES
+			       ? TCP_MSS_DEFAULT4
+			       : TCP_MSS_DEFAULT6;
+	uint32_t own = core->config.port->mtu - headers;
 	uint32_t room = rte_pktmbuf_data_room_size(core->config.pool) -
 			RTE_PKTMBUF_HEADROOM;
 
+	mss = offered != 0 ? offered : mss;
 	mss = mss < TCP_MSS_MIN ? TCP_MSS_MIN : mss;
 	mss = mss > own ? own : mss;
 	mss = mss > room ? room : mss;
@@ -250,6 +265,23 @@ tcp_conn_mss(struct tcp_core *core, struct tcp_conn *conn, uint16_t offered)
 	if (tcp_has(conn, TCP_HAS_TS))
 		mss -= 12;
 	conn->mss = (uint16_t)mss;
+	conn->mss_max = conn->mss;
+}
+
+/* A router on the path takes no more than `mtu` (RFC 1191, RFC 8201). */
+void
+tcp_conn_mss_set(struct tcp_core *core, struct tcp_conn *conn, uint32_t mtu)
+{
+	uint32_t headers = tcp_ip_bytes(&conn->remote) + TCP_HEADER_BYTES +
+			   (tcp_has(conn, TCP_HAS_TS) ? 12u : 0u);
+
+	FAL_ASSERT(mtu >= 576);
+	if (mtu - headers >= conn->mss)
+		return;
+	core->counters.path_mtu++;
+	conn->mss = (uint16_t)(mtu - headers);
+	conn->mss_minute = (uint16_t)(core->now_ns / (60 * NS_PER_SECOND));
+	tcp_loss_too_big(core, conn);
 }
 
 struct tcp_conn *
@@ -292,7 +324,7 @@ void
 tcp_peer(const struct tcp_conn *conn, struct tcp_address *address,
 	 uint16_t *port)
 {
-	*address = tcp_address_ipv4(conn->remote_address);
+	*address = conn->remote;
 	*port = conn->remote_port;
 }
 

@@ -44,7 +44,7 @@ tcp_data_append(struct tcp_conn *conn, struct rte_mbuf *mbuf)
 
 /* Moves what has become contiguous from the list to the input. */
 static void
-tcp_data_drain(struct tcp_conn *conn)
+tcp_data_drain(struct tcp_core *core, struct tcp_conn *conn)
 {
 	while (conn->ooo_head != NULL) {
 		struct rte_mbuf *mbuf = conn->ooo_head;
@@ -55,6 +55,7 @@ tcp_data_drain(struct tcp_conn *conn)
 			return;
 		conn->ooo_head = seg->next;
 		conn->ooo_count--;
+		core->counters.kept--;
 		if (cut >= mbuf->data_len) {
 			rte_pktmbuf_free(mbuf);
 			continue;
@@ -102,12 +103,15 @@ tcp_data_keep(struct tcp_core *core, struct tcp_conn *conn,
 	if (after != NULL && tcp_seq_lt(tcp_seg_of(after)->seq, end))
 		rte_pktmbuf_trim(mbuf,
 				 (uint16_t)(end - tcp_seg_of(after)->seq));
-	if (conn->ooo_count >= TCP_OOO_MAX) {
+	if (conn->ooo_count >= TCP_OOO_MAX ||
+	    core->pool_level >= TCP_POOL_NO_WINDOW ||
+	    core->counters.kept >= core->config.pool->size / 10) {
 		core->counters.out_of_order_drops++;
 		rte_pktmbuf_free(mbuf);
 		return;
 	}
 	core->counters.out_of_order++;
+	core->counters.kept++;
 	seg->seq = seq;
 	seg->next = after;
 	if (before == NULL)
@@ -157,15 +161,17 @@ tcp_data_in(struct tcp_core *core, struct tcp_conn *conn,
 		return;
 	}
 	tcp_data_append(conn, mbuf);
-	tcp_data_drain(conn);
+	tcp_data_drain(core, conn);
 	tcp_conn_news(core, conn, TCP_NEWS_DATA);
-	if (bytes >= conn->mss)
+	if (packet->bytes > conn->rcv_mss)
+		conn->rcv_mss = packet->bytes;
+	if (packet->bytes >= conn->rcv_mss)
 		conn->ack_segments++;
 	if (had_hole || conn->ack_segments >= 2) {
 		tcp_set(conn, TCP_ACK_NOW);
 		tcp_conn_out(core, conn);
-	} else if (conn->ack_deadline_ns == 0) {
-		conn->ack_deadline_ns = core->now_ns + TCP_ACK_DELAY_NS;
+	} else if (conn->ack_deadline == 0) {
+		conn->ack_deadline = tcp_timer_in(core, TCP_ACK_DELAY_NS);
 		tcp_timer_arm(core, conn);
 	}
 }
@@ -219,8 +225,9 @@ tcp_data_free(struct rte_mbuf **head)
 
 /* Frees all input. */
 void
-tcp_data_drop(struct tcp_conn *conn)
+tcp_data_drop(struct tcp_core *core, struct tcp_conn *conn)
 {
+	core->counters.kept -= conn->ooo_count;
 	tcp_data_free(&conn->rcv_head);
 	tcp_data_free(&conn->ooo_head);
 	conn->rcv_tail = NULL;

@@ -41,7 +41,6 @@ tcp_in_agree(struct tcp_core *core, struct tcp_conn *conn,
 {
 	const struct tcp_options *options = &packet->options;
 
-	conn->irs = packet->seq;
 	conn->rcv_nxt = packet->seq + 1;
 	conn->rcv_adv = conn->rcv_nxt;
 	conn->last_ack_sent = conn->rcv_nxt;
@@ -115,6 +114,18 @@ tcp_in_is_acceptable(const struct tcp_conn *conn,
 	       tcp_seq_lt(last, edge);
 }
 
+/* An ack for a segment that is not acceptable. For those that carry nothing the
+ * rate is limited: two ends that disagree would answer each other for ever. */
+static void
+tcp_in_answer_stray(struct tcp_core *core, struct tcp_conn *conn,
+		    const struct tcp_packet *packet)
+{
+	if (packet->bytes > 0 || (packet->flags & (TCP_SYN | TCP_FIN)) != 0)
+		tcp_in_ack_now(core, conn);
+	else
+		tcp_in_challenge(core, conn);
+}
+
 /* Timestamps: RFC 7323 3.2 and 5.3. Returns whether the segment goes on. */
 static bool
 tcp_in_timestamps(struct tcp_core *core, struct tcp_conn *conn,
@@ -126,7 +137,7 @@ tcp_in_timestamps(struct tcp_core *core, struct tcp_conn *conn,
 		return false;
 	if (tcp_seq_lt(packet->options.ts_value, conn->ts_recent)) {
 		core->counters.paws++;
-		tcp_in_ack_now(core, conn);
+		tcp_in_answer_stray(core, conn, packet);
 		return false;
 	}
 	return true;
@@ -182,7 +193,10 @@ tcp_in_opens(struct tcp_core *core, struct tcp_conn *conn,
 		return false;
 	}
 	conn->snd_una = packet->ack;
-	conn->snd_wnd = (uint32_t)packet->window << conn->snd_shift;
+	/* RFC 7323 2.2: the window of a SYN is never scaled. */
+	conn->snd_wnd = packet->window;
+	if ((packet->flags & TCP_SYN) == 0)
+		conn->snd_wnd <<= conn->snd_shift;
 	conn->snd_wnd_max = conn->snd_wnd;
 	conn->snd_wl1 = packet->seq;
 	conn->snd_wl2 = packet->ack;
@@ -203,7 +217,7 @@ tcp_in_window(struct tcp_core *core, struct tcp_conn *conn,
 	if (window > conn->snd_wnd) {
 		if (conn->snd_wnd == 0) {
 			conn->backoff = 0;
-			conn->tx_deadline_ns = 0;
+			conn->tx_deadline = 0;
 		}
 		tcp_conn_out(core, conn);
 	}
@@ -301,6 +315,20 @@ tcp_in_text(struct tcp_core *core, struct tcp_conn *conn,
 		tcp_in_fin(core, conn);
 }
 
+/* The peer's SYN again in SYN-RECEIVED: ours was lost. With an ack it is the
+ * second half of a simultaneous open (RFC 9293 figure 8). */
+static void
+tcp_in_syn_again(struct tcp_core *core, struct tcp_conn *conn,
+		 const struct tcp_packet *packet)
+{
+	if ((packet->flags & TCP_ACK) == 0) {
+		tcp_set(conn, TCP_SYN_DUE);
+		tcp_conn_out(core, conn);
+	} else if (tcp_in_opens(core, conn, packet)) {
+		tcp_in_ack_now(core, conn);
+	}
+}
+
 static void
 tcp_in_unacceptable(struct tcp_core *core, struct tcp_conn *conn,
 		    const struct tcp_packet *packet)
@@ -308,11 +336,10 @@ tcp_in_unacceptable(struct tcp_core *core, struct tcp_conn *conn,
 	core->counters.outside_window++;
 	if ((packet->flags & TCP_RST) != 0)
 		return;
-	if (conn->state == TCP_SYN_RECEIVED && packet->seq == conn->irs &&
+	if (conn->state == TCP_SYN_RECEIVED &&
+	    packet->seq == conn->rcv_nxt - 1 &&
 	    (packet->flags & TCP_SYN) != 0) {
-		/* The peer sends its SYN again: ours was lost. */
-		tcp_set(conn, TCP_SYN_DUE);
-		tcp_conn_out(core, conn);
+		tcp_in_syn_again(core, conn, packet);
 		return;
 	}
 	if (conn->state == TCP_TIME_WAIT && (packet->flags & TCP_FIN) != 0)
@@ -324,7 +351,7 @@ tcp_in_unacceptable(struct tcp_core *core, struct tcp_conn *conn,
 		conn->dsack.right = packet->seq + packet->bytes;
 		tcp_set(conn, TCP_DSACK);
 	}
-	tcp_in_ack_now(core, conn);
+	tcp_in_answer_stray(core, conn, packet);
 }
 
 /* RFC 9293 3.10.7.4 */
@@ -363,6 +390,22 @@ tcp_in_synchronized(struct tcp_core *core, struct tcp_conn *conn,
 		tcp_in_text(core, conn, packet);
 }
 
+/* An ack to a listener while cookies are out. What acknowledges none may be the
+ * second segment of a client whose first one was lost: silence lets it come
+ * again, where a RST would end it. */
+static void
+tcp_in_cookie(struct tcp_core *core, struct tcp_packet *packet)
+{
+	struct tcp_conn *conn = tcp_cookie_take(core, packet);
+
+	if (conn == NULL) {
+		core->counters.rx_drop_cookie++;
+		return;
+	}
+	core->counters.rx_delivered++;
+	tcp_in_synchronized(core, conn, packet);
+}
+
 static void
 tcp_in_nobody(struct tcp_core *core, struct tcp_packet *packet)
 {
@@ -374,6 +417,17 @@ tcp_in_nobody(struct tcp_core *core, struct tcp_packet *packet)
 	    (packet->flags & TCP_FIN) == 0 &&
 	    tcp_syn_listener(core, packet->destination_port) != NULL) {
 		tcp_syn_in(core, packet);
+		return;
+	}
+	if (core->now_ns < core->cookies_until_ns &&
+	    (packet->flags & (TCP_SYN | TCP_ACK)) == TCP_ACK &&
+	    tcp_syn_listener(core, packet->destination_port) != NULL) {
+		tcp_in_cookie(core, packet);
+		return;
+	}
+	/* A flood of what belongs to nobody is not answered in full. */
+	if (!tcp_token(core, &core->reset_tokens)) {
+		core->counters.rx_drop_limit++;
 		return;
 	}
 	core->counters.rx_answered++;
@@ -391,14 +445,9 @@ tcp_in_reopen(struct tcp_core *core, struct tcp_conn *old,
 	/* Takes it out of the table also if a user still holds it. */
 	tcp_conn_end(core, old, TCP_REASON_NONE);
 	tcp_in_nobody(core, packet);
-	conn = tcp_conn_find(core, packet->source, packet->source_port,
-			     packet->destination_port);
-	if (conn == NULL || tcp_seq_lt(floor, conn->iss))
-		return;
-	conn->iss = floor + 65537;
-	conn->snd_una = conn->iss;
-	conn->snd_nxt = conn->iss;
-	conn->snd_end = conn->iss + 1;
+	conn = tcp_conn_of(core, packet);
+	if (conn != NULL && !tcp_seq_lt(floor, conn->snd_una))
+		tcp_conn_iss(conn, floor + 65537);
 }
 
 /* Takes a segment whose header and checksum are good. Whoever keeps the mbuf
@@ -406,9 +455,7 @@ tcp_in_reopen(struct tcp_core *core, struct tcp_conn *old,
 void
 tcp_in(struct tcp_core *core, struct tcp_packet *packet)
 {
-	struct tcp_conn *conn =
-		tcp_conn_find(core, packet->source, packet->source_port,
-			      packet->destination_port);
+	struct tcp_conn *conn = tcp_conn_of(core, packet);
 
 	if (conn != NULL && tcp_in_reopens(core, conn, packet)) {
 		tcp_in_reopen(core, conn, packet);
@@ -421,8 +468,8 @@ tcp_in(struct tcp_core *core, struct tcp_packet *packet)
 	core->counters.rx_delivered++;
 	if (conn->keepalive_ms != 0 && !tcp_has(conn, TCP_ORPHAN) &&
 	    conn->state < TCP_TIME_WAIT)
-		conn->life_deadline_ns =
-			core->now_ns + conn->keepalive_ms * NS_PER_MS;
+		conn->life_deadline =
+			tcp_timer_in(core, conn->keepalive_ms * NS_PER_MS);
 	if (conn->state == TCP_SYN_SENT)
 		tcp_in_syn_sent(core, conn, packet);
 	else

@@ -28,17 +28,20 @@
 
 #define TCP_NONE          UINT32_MAX
 #define TCP_ETHER_BYTES   14u
-#define TCP_IP_BYTES      20u
+#define TCP_VLAN_BYTES    4u
+#define TCP_IP4_BYTES     20u
+#define TCP_IP6_BYTES     40u
 #define TCP_HEADER_BYTES  20u
 #define TCP_OPTIONS_MAX   40u
 #define TCP_MSS_MIN       216u /* a smaller one is a resource attack */
-#define TCP_MSS_DEFAULT   536u /* RFC 9293 3.7.1, IPv4 */
+#define TCP_MSS_DEFAULT4  536u /* RFC 9293 3.7.1 */
+#define TCP_MSS_DEFAULT6  1220u
 #define TCP_SACKS_MAX     4u
 #define TCP_OOO_MAX       64u
 #define TCP_WHEEL_SLOTS   4096u
 #define TCP_TICK_SHIFT    20 /* a tick is 2^20 ns, about 1 ms */
 #define TCP_TX_QUEUE      256u
-#define TCP_ARP_ENTRIES   256u
+#define TCP_NEIGHBOURS    256u
 #define TCP_WINDOW_SHIFT  7u
 #define TCP_RTO_FIRST_US  1000000u
 #define TCP_RTO_MAX_US    10000000u
@@ -46,6 +49,7 @@
 #define TCP_SYN_TRIES_MAX 3u
 #define TCP_ACK_DELAY_NS  NS_PER_MS
 #define TCP_CHALLENGE_MAX 10u /* a second and connection */
+#define TCP_PATH_MINUTES  10u /* that a smaller path MTU is believed */
 
 enum tcp_state {
 	TCP_FREE = 0,
@@ -97,7 +101,7 @@ struct tcp_options {
 struct tcp_packet {
 	struct rte_mbuf *mbuf; /* NULL once somebody took it */
 	const uint8_t *mac;    /* of the sender, in the mbuf */
-	uint32_t source, destination;
+	struct tcp_address source, destination;
 	uint32_t seq, ack;
 	uint16_t source_port, destination_port;
 	uint16_t window;
@@ -123,34 +127,52 @@ enum tcp_conn_flag {
 	TCP_FIN_SEEN = 1 << 12, /* rcv_nxt is behind the peer's FIN  */
 	TCP_SYN_DUE = 1 << 13,  /* SYN or SYN-ACK is to be sent      */
 	TCP_PROBE_DUE = 1 << 14,
+	TCP_LINK_LOCAL = 1 << 15, /* our side is the link-local address */
 };
 
-enum tcp_list { TCP_IN_OUT = 1, TCP_IN_NEWS = 2, TCP_IN_WHEEL = 4 };
+enum tcp_list {
+	TCP_IN_OUT = 1,
+	TCP_IN_NEWS = 2,
+	TCP_IN_WHEEL = 4,
+	TCP_IN_TIME_WAIT = 8
+};
 
 struct tcp_conn {
 	/* every segment */
 	uint32_t snd_una, snd_nxt, snd_wnd, snd_end;
 	uint32_t rcv_nxt, rcv_adv, rcv_bytes, cwnd;
 	uint32_t ts_recent, last_ack_sent;
-	uint32_t flags; /* enum tcp_conn_flag */
-	uint16_t mss;
+	uint32_t flags;   /* enum tcp_conn_flag */
+	uint16_t mss;     /* of what we send                           */
+	uint16_t mss_max; /* the same before ICMP made it smaller      */
+	uint16_t rcv_mss; /* largest payload that came, for delayed acks */
 	uint8_t state, snd_shift, rcv_shift, lists;
+	uint16_t mss_minute; /* when ICMP made it smaller */
 	struct rte_mbuf *snd_head, *snd_tail, *snd_send;
 	/* identity and input */
 	struct rte_mbuf *rcv_head, *rcv_tail, *ooo_head;
-	uint32_t remote_address, hash;
+	struct tcp_address remote;
+	uint32_t hash;
 	uint16_t remote_port, local_port;
 	uint8_t mac[PORT_MAC_BYTES];
 	uint8_t ooo_count, news;
 	uint32_t tag;
-	/* clocks */
-	uint64_t tx_deadline_ns, ack_deadline_ns, life_deadline_ns;
+	/* clocks; deadlines are ticks, 0: none */
+	uint32_t tx_deadline, ack_deadline, life_deadline;
 	uint32_t srtt_us, rttvar_us, rto_us;
 	uint32_t wheel_tick, wheel_next, wheel_prev;
 	uint32_t out_next, news_next;
 	/* rarely */
-	uint32_t ssthresh, recover, sacked, lost;
-	uint32_t snd_wl1, snd_wl2, iss, irs, snd_wnd_max;
+	union {
+		uint32_t ssthresh;
+		uint32_t time_wait_next; /* TCP_IN_TIME_WAIT only */
+	};
+	union {
+		uint32_t recover;
+		uint32_t time_wait_prev;
+	};
+	uint32_t sacked, lost;
+	uint32_t snd_wl1, snd_wl2, snd_wnd_max;
 	uint32_t keepalive_ms, ooo_recent;
 	struct tcp_sack dsack;
 	uint8_t backoff, dupacks, probes, reason;
@@ -159,13 +181,30 @@ struct tcp_conn {
 };
 _Static_assert(sizeof(struct tcp_conn) <= 256, "control block of four lines");
 
+/* How little is left of the pool, see "Limits" in tcp.h. */
+enum tcp_pool_level {
+	TCP_POOL_GOOD,
+	TCP_POOL_NO_OPEN,
+	TCP_POOL_NO_WINDOW,
+	TCP_POOL_NO_WRITE
+};
+
+/* A received frame behind its Ethernet header. */
+struct ip_frame {
+	struct rte_mbuf *mbuf; /* NULL once somebody keeps it */
+	const uint8_t *mac;    /* the sender's */
+	const uint8_t *ip;
+	uint32_t bytes; /* from ip on, padding included */
+	bool is_group;  /* sent to a group of stations  */
+};
+
 struct tcp_listener {
 	uint16_t port; /* 0: free */
 	uint32_t tag;
 };
 
-struct tcp_arp_entry {
-	uint32_t address; /* 0: free */
+struct tcp_neighbour {
+	struct tcp_address address; /* 0: free */
 	bool is_known;
 	uint8_t mac[PORT_MAC_BYTES];
 	uint64_t asked_ns, heard_ns;
@@ -177,7 +216,14 @@ struct tcp_core {
 	uint32_t *table; /* conn index + 1 */
 	uint32_t table_mask;
 	uint32_t free_head, out_head, out_tail, news_head, news_tail;
+	uint32_t time_wait_head, time_wait_tail; /* oldest first */
 	uint64_t now_ns;
+	struct tcp_address local4, local6, link6;
+	uint32_t ether_bytes; /* of a header that we write */
+	uint32_t pool_level;  /* enum tcp_pool_level */
+	uint32_t pool_size;
+	uint32_t ts_offset;
+	uint64_t cookies_until_ns; /* cookies may come back until then */
 	struct hash_key hash_key;
 	uint32_t tick;
 	uint32_t wheel[TCP_WHEEL_SLOTS];
@@ -187,10 +233,11 @@ struct tcp_core {
 	struct tcp_conn *spare_for;
 	struct rte_mbuf *tx[TCP_TX_QUEUE];
 	uint32_t tx_count;
-	uint16_t ip_id, port_next;
-	uint64_t arp_second_ns, icmp_second_ns;
-	uint32_t arp_tokens, icmp_tokens;
-	struct tcp_arp_entry arp[TCP_ARP_ENTRIES];
+	uint16_t port_next;
+	/* Tokens of this second: what strangers can make us send. */
+	uint64_t second_ns;
+	uint32_t ask_tokens, icmp_tokens, reset_tokens;
+	struct tcp_neighbour neighbours[TCP_NEIGHBOURS];
 	struct tcp_counters counters;
 };
 
@@ -241,10 +288,17 @@ uint32_t tcp_opt_write(uint8_t *at, bool timestamps, uint32_t value,
 		       uint32_t sack_count);
 
 /* tcp_conn.c */
-struct tcp_conn *tcp_conn_find(struct tcp_core *core, uint32_t address,
+struct tcp_conn *tcp_conn_find(struct tcp_core *core,
+			       const struct tcp_address *remote,
+			       const struct tcp_address *local,
 			       uint16_t remote_port, uint16_t local_port);
-struct tcp_conn *tcp_conn_new(struct tcp_core *core, uint32_t address,
+struct tcp_conn *tcp_conn_of(struct tcp_core *core,
+			     const struct tcp_packet *packet);
+struct tcp_conn *tcp_conn_new(struct tcp_core *core,
+			      const struct tcp_address *remote,
+			      const struct tcp_address *local,
 			      uint16_t remote_port, uint16_t local_port);
+void tcp_conn_iss(struct tcp_conn *conn, uint32_t iss);
 void tcp_conn_free(struct tcp_core *core, struct tcp_conn *conn);
 void tcp_conn_end(struct tcp_core *core, struct tcp_conn *conn,
 		  enum tcp_reason reason);
@@ -253,24 +307,40 @@ void tcp_conn_out(struct tcp_core *core, struct tcp_conn *conn);
 void tcp_conn_establish(struct tcp_core *core, struct tcp_conn *conn);
 void tcp_conn_mss(struct tcp_core *core, struct tcp_conn *conn,
 		  uint16_t offered);
+void tcp_conn_mss_set(struct tcp_core *core, struct tcp_conn *conn,
+		      uint32_t mtu);
 
 /* tcp_timer.c */
+uint32_t tcp_timer_in(const struct tcp_core *core, uint64_t wait_ns);
 void tcp_timer_arm(struct tcp_core *core, struct tcp_conn *conn);
 void tcp_timer_unlink(struct tcp_core *core, struct tcp_conn *conn);
 void tcp_timer_run(struct tcp_core *core);
 void tcp_time_wait_enter(struct tcp_core *core, struct tcp_conn *conn);
+void tcp_time_wait_list(struct tcp_core *core, struct tcp_conn *conn);
+void tcp_time_wait_leave(struct tcp_core *core, struct tcp_conn *conn);
 
 /* tcp_syn.c */
-uint32_t tcp_syn_isn(struct tcp_core *core, uint32_t address,
-		     uint16_t remote_port, uint16_t local_port);
+uint32_t tcp_syn_isn(const struct tcp_core *core,
+		     const struct tcp_address *remote,
+		     const struct tcp_address *local, uint16_t remote_port,
+		     uint16_t local_port);
+uint64_t tcp_syn_sip(const struct tcp_core *core, const uint32_t *words,
+		     uint32_t count);
+struct tcp_conn *tcp_syn_receive(struct tcp_core *core,
+				 const struct tcp_packet *packet);
 void tcp_syn_in(struct tcp_core *core, struct tcp_packet *packet);
 struct tcp_listener *tcp_syn_listener(struct tcp_core *core, uint16_t port);
+
+/* tcp_cookie.c */
+void tcp_cookie_send(struct tcp_core *core, const struct tcp_packet *packet);
+struct tcp_conn *tcp_cookie_take(struct tcp_core *core,
+				 const struct tcp_packet *packet);
 
 /* tcp_in.c, tcp_data.c */
 void tcp_in(struct tcp_core *core, struct tcp_packet *packet);
 void tcp_data_in(struct tcp_core *core, struct tcp_conn *conn,
 		 struct tcp_packet *packet);
-void tcp_data_drop(struct tcp_conn *conn);
+void tcp_data_drop(struct tcp_core *core, struct tcp_conn *conn);
 uint32_t tcp_data_sacks(const struct tcp_conn *conn, struct tcp_sack *sacks,
 			uint32_t max);
 
@@ -278,6 +348,7 @@ uint32_t tcp_data_sacks(const struct tcp_conn *conn, struct tcp_sack *sacks,
 void tcp_loss_ack(struct tcp_core *core, struct tcp_conn *conn,
 		  const struct tcp_packet *packet);
 void tcp_loss_timeout(struct tcp_core *core, struct tcp_conn *conn);
+void tcp_loss_too_big(struct tcp_core *core, struct tcp_conn *conn);
 uint32_t tcp_loss_pipe(const struct tcp_conn *conn);
 void tcp_loss_drop(struct tcp_conn *conn);
 
@@ -287,21 +358,106 @@ uint32_t tcp_out_window(const struct tcp_core *core,
 			const struct tcp_conn *conn);
 void tcp_out_reset(struct tcp_core *core, struct tcp_conn *conn);
 void tcp_out_refuse(struct tcp_core *core, const struct tcp_packet *packet);
+uint32_t tcp_out_ts(const struct tcp_core *core);
+void tcp_out_answer(struct tcp_core *core, const struct tcp_packet *packet,
+		    uint32_t seq, uint32_t ack, uint32_t flags, uint32_t window,
+		    const uint8_t *options, uint32_t option_bytes);
 
-/* ip_out.c: checksums, frames into the tx queue */
+/* ip_in.c, ip6_in.c */
+void ip_in_tcp(struct tcp_core *core, struct ip_frame *frame,
+	       const struct tcp_address *source,
+	       const struct tcp_address *destination, const uint8_t *tcp,
+	       uint32_t bytes);
+void ip6_in(struct tcp_core *core, struct ip_frame *frame);
+
+/* ip_out.c: checksums, headers, frames into the tx queue */
 uint32_t ip_sum(uint32_t sum, const void *data, uint32_t bytes);
 uint16_t ip_fold(uint32_t sum);
-void ip_out_ether(struct tcp_core *core, uint8_t *at, const uint8_t *mac,
+uint16_t ip_checksum(const struct tcp_address *source,
+		     const struct tcp_address *destination, uint32_t protocol,
+		     const void *data, uint32_t bytes);
+uint32_t ip_out_bytes(const struct tcp_core *core,
+		      const struct tcp_address *destination);
+void ip_out_ether(const struct tcp_core *core, uint8_t *at, const uint8_t *mac,
 		  uint16_t type);
-void ip_out_header(struct tcp_core *core, uint8_t *at, uint32_t destination,
-		   uint8_t protocol, uint32_t payload_bytes);
+void ip_out_headers(const struct tcp_core *core, uint8_t *at,
+		    const uint8_t *mac, const struct tcp_address *source,
+		    const struct tcp_address *destination, uint8_t protocol,
+		    uint32_t payload_bytes);
 bool ip_out_push(struct tcp_core *core, struct rte_mbuf *mbuf);
 void ip_out_flush(struct tcp_core *core);
+void ip_address_write(const struct tcp_address *address, uint8_t *at);
 
-/* arp.c, icmp.c */
-void arp_in(struct tcp_core *core, const uint8_t *frame, uint32_t bytes);
-bool arp_resolve(struct tcp_core *core, uint32_t destination, uint8_t *mac);
-void icmp_in(struct tcp_core *core, const uint8_t *frame, uint32_t header_bytes,
-	     uint32_t bytes);
+/* neighbour.c, arp.c, nd.c */
+void neighbour_learn(struct tcp_core *core, const struct tcp_address *address,
+		     const uint8_t *mac);
+bool neighbour_resolve(struct tcp_core *core,
+		       const struct tcp_address *destination, uint8_t *mac);
+void arp_in(struct tcp_core *core, const struct ip_frame *frame);
+void arp_ask(struct tcp_core *core, uint32_t address);
+void nd_in(struct tcp_core *core, const struct ip_frame *frame,
+	   const uint8_t *icmp, uint32_t bytes);
+void nd_ask(struct tcp_core *core, const struct tcp_address *address);
+bool nd_is_group_of(const struct tcp_address *group,
+		    const struct tcp_address *address);
+
+/* icmp.c, icmp6.c */
+void icmp_in(struct tcp_core *core, const struct ip_frame *frame,
+	     const uint8_t *icmp, uint32_t bytes);
+void icmp_echo(struct tcp_core *core, const struct ip_frame *frame,
+	       const struct tcp_address *source,
+	       const struct tcp_address *destination, const uint8_t *icmp,
+	       uint32_t bytes);
+void icmp_error(struct tcp_core *core, const struct tcp_address *local,
+		const struct tcp_address *remote, const uint8_t *tcp,
+		uint32_t mtu);
+void icmp6_in(struct tcp_core *core, const struct ip_frame *frame,
+	      const struct tcp_address *source,
+	      const struct tcp_address *destination, const uint8_t *icmp,
+	      uint32_t bytes);
+
+static inline uint32_t
+tcp_ip_bytes(const struct tcp_address *address)
+{
+	return tcp_address_is_ipv4(address) ? TCP_IP4_BYTES : TCP_IP6_BYTES;
+}
+
+static inline const struct tcp_address *
+tcp_local(const struct tcp_core *core, const struct tcp_conn *conn)
+{
+	if (tcp_address_is_ipv4(&conn->remote))
+		return &core->local4;
+	return tcp_has(conn, TCP_LINK_LOCAL) ? &core->link6 : &core->local6;
+}
+
+static inline bool
+tcp_is_link_local(const struct tcp_address *address)
+{
+	return address->word[0] >> 22 == 0xfe80u >> 6;
+}
+
+static inline bool
+tcp_is_none(const struct tcp_address *address)
+{
+	return (address->word[0] | address->word[1] | address->word[2] |
+		address->word[3]) == 0;
+}
+
+/* Takes one of the tokens of this second, refilling them when a new one has
+ * begun; false: none is left. */
+static inline bool
+tcp_token(struct tcp_core *core, uint32_t *tokens)
+{
+	if (core->now_ns - core->second_ns >= NS_PER_SECOND) {
+		core->second_ns = core->now_ns;
+		core->ask_tokens = 20;
+		core->icmp_tokens = 100;
+		core->reset_tokens = 10000;
+	}
+	if (*tokens == 0)
+		return false;
+	(*tokens)--;
+	return true;
+}
 
 #endif

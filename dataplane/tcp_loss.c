@@ -187,10 +187,10 @@ tcp_loss_advance(struct tcp_core *core, struct tcp_conn *conn, uint32_t ack)
 		tcp_loss_grow(conn, acked);
 	}
 	/* RFC 6298 (5.2), (5.3) */
-	conn->tx_deadline_ns = 0;
+	conn->tx_deadline = 0;
 	if (conn->snd_una != conn->snd_nxt)
-		conn->tx_deadline_ns =
-			core->now_ns + (uint64_t)conn->rto_us * NS_PER_US;
+		conn->tx_deadline =
+			tcp_timer_in(core, (uint64_t)conn->rto_us * NS_PER_US);
 	tcp_timer_arm(core, conn);
 	tcp_conn_news(core, conn, TCP_NEWS_ROOM);
 }
@@ -318,14 +318,14 @@ tcp_loss_all(struct tcp_core *core, struct tcp_conn *conn)
 	if (tcp_has(conn, TCP_FIN_SENT))
 		tcp_set(conn, TCP_FIN_LOST);
 	/* The next hop may have got another card: ask anew. */
-	arp_resolve(core, conn->remote_address, conn->mac);
+	neighbour_resolve(core, &conn->remote, conn->mac);
 }
 
 /* The tx deadline has passed. */
 void
 tcp_loss_timeout(struct tcp_core *core, struct tcp_conn *conn)
 {
-	conn->tx_deadline_ns = 0;
+	conn->tx_deadline = 0;
 	if (conn->state <= TCP_SYN_RECEIVED) {
 		tcp_loss_syn_timeout(core, conn);
 		return;
@@ -351,6 +351,23 @@ tcp_loss_timeout(struct tcp_core *core, struct tcp_conn *conn)
 		if (conn->backoff > 10)
 			conn->backoff = 10;
 		tcp_set(conn, TCP_PROBE_DUE);
+	}
+	tcp_conn_out(core, conn);
+}
+
+/* Segments larger than the MSS are under way to where they do not fit: they go
+ * again, cut. It is no congestion (RFC 1191 section 6.4). */
+void
+tcp_loss_too_big(struct tcp_core *core, struct tcp_conn *conn)
+{
+	struct rte_mbuf *mbuf;
+
+	for (mbuf = conn->snd_head; mbuf != conn->snd_send;
+	     mbuf = tcp_seg_of(mbuf)->next) {
+		struct tcp_seg *seg = tcp_seg_of(mbuf);
+
+		if (seg->bytes > conn->mss)
+			tcp_loss_mark(conn, seg);
 	}
 	tcp_conn_out(core, conn);
 }

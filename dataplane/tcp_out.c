@@ -24,7 +24,7 @@ tcp_out_window(const struct tcp_core *core, const struct tcp_conn *conn)
 		limit = 65535;
 	if (tcp_seq_lt(conn->rcv_nxt, conn->rcv_adv))
 		promised = conn->rcv_adv - conn->rcv_nxt;
-	if (limit > conn->rcv_bytes)
+	if (limit > conn->rcv_bytes && core->pool_level < TCP_POOL_NO_WINDOW)
 		space = limit - conn->rcv_bytes;
 	step = step > limit / 2 ? limit / 2 : step;
 	return space < promised + step ? promised : space;
@@ -43,10 +43,11 @@ tcp_out_window_field(struct tcp_core *core, struct tcp_conn *conn, bool is_syn)
 	return (uint16_t)field;
 }
 
-static uint32_t
+/* Milliseconds from a start that the secret hides (RFC 7323 7.1). */
+uint32_t
 tcp_out_ts(const struct tcp_core *core)
 {
-	return (uint32_t)(core->now_ns / NS_PER_MS);
+	return (uint32_t)(core->now_ns / NS_PER_MS) + core->ts_offset;
 }
 
 static uint32_t
@@ -60,7 +61,8 @@ tcp_out_options(struct tcp_core *core, struct tcp_conn *conn, uint32_t flags,
 	if ((flags & TCP_SYN) != 0)
 		return tcp_opt_write_syn(
 			at,
-			(uint16_t)(core->config.port->mtu - TCP_IP_BYTES -
+			(uint16_t)(core->config.port->mtu -
+				   tcp_ip_bytes(&conn->remote) -
 				   TCP_HEADER_BYTES),
 			conn->rcv_shift != 0, tcp_has(conn, TCP_HAS_SACK),
 			has_ts, tcp_out_ts(core), conn->ts_recent);
@@ -75,41 +77,25 @@ tcp_out_options(struct tcp_core *core, struct tcp_conn *conn, uint32_t flags,
 			     sacks, count);
 }
 
-static void
-tcp_out_checksum(const struct tcp_core *core, uint8_t *tcp, uint32_t bytes,
-		 uint32_t destination)
-{
-	uint8_t pseudo[12];
-
-	be_store32(pseudo, core->config.address);
-	be_store32(pseudo + 4, destination);
-	be_store16(pseudo + 8, 6);
-	be_store16(pseudo + 10, (uint16_t)bytes);
-	be_store16(tcp + 16, 0);
-	be_store16(tcp + 16,
-		   ip_fold(ip_sum(ip_sum(0, pseudo, 12), tcp, bytes)));
-}
-
 /* Writes headers before the payload that mbuf holds and pushes it, given. */
 static bool
 tcp_out_frame(struct tcp_core *core, struct tcp_conn *conn,
 	      struct rte_mbuf *mbuf, uint32_t seq, uint32_t flags)
 {
+	const struct tcp_address *local = tcp_local(core, conn);
 	uint8_t options[TCP_OPTIONS_MAX];
 	uint32_t payload = mbuf->data_len;
 	uint32_t option_bytes =
 		tcp_out_options(core, conn, flags, payload, options);
 	uint32_t tcp_bytes = TCP_HEADER_BYTES + option_bytes + payload;
+	uint32_t below = ip_out_bytes(core, &conn->remote);
 	uint8_t *at = (uint8_t *)rte_pktmbuf_prepend(
-		mbuf, (uint16_t)(TCP_ETHER_BYTES + TCP_IP_BYTES +
-				 TCP_HEADER_BYTES + option_bytes));
+		mbuf, (uint16_t)(below + TCP_HEADER_BYTES + option_bytes));
 	uint8_t *tcp;
 
 	FAL_ASSERT(at != NULL);
-	tcp = at + TCP_ETHER_BYTES + TCP_IP_BYTES;
-	ip_out_ether(core, at, conn->mac, 0x0800);
-	ip_out_header(core, at + TCP_ETHER_BYTES, conn->remote_address, 6,
-		      tcp_bytes);
+	tcp = at + below;
+	ip_out_headers(core, at, conn->mac, local, &conn->remote, 6, tcp_bytes);
 	be_store16(tcp, conn->local_port);
 	be_store16(tcp + 2, conn->remote_port);
 	be_store32(tcp + 4, seq);
@@ -121,12 +107,13 @@ tcp_out_frame(struct tcp_core *core, struct tcp_conn *conn,
 			   ? 0
 			   : tcp_out_window_field(core, conn,
 						  (flags & TCP_SYN) != 0));
-	be_store16(tcp + 18, 0);
+	be_store32(tcp + 16, 0);
 	memcpy(tcp + TCP_HEADER_BYTES, options, option_bytes);
-	tcp_out_checksum(core, tcp, tcp_bytes, conn->remote_address);
+	be_store16(tcp + 16,
+		   ip_checksum(local, &conn->remote, 6, tcp, tcp_bytes));
 	if ((flags & TCP_ACK) != 0) {
 		conn->last_ack_sent = conn->rcv_nxt;
-		conn->ack_deadline_ns = 0;
+		conn->ack_deadline = 0;
 		conn->ack_segments = 0;
 		tcp_clear(conn, TCP_ACK_NOW);
 	}
@@ -202,7 +189,7 @@ static bool
 tcp_out_has_mac(struct tcp_core *core, struct tcp_conn *conn)
 {
 	if (!tcp_has(conn, TCP_HAS_MAC) &&
-	    arp_resolve(core, conn->remote_address, conn->mac))
+	    neighbour_resolve(core, &conn->remote, conn->mac))
 		tcp_set(conn, TCP_HAS_MAC);
 	return tcp_has(conn, TCP_HAS_MAC);
 }
@@ -218,16 +205,16 @@ tcp_out_syn(struct tcp_core *core, struct tcp_conn *conn)
 			tcp_conn_end(core, conn, TCP_REASON_UNREACHABLE);
 			return;
 		}
-		conn->tx_deadline_ns = core->now_ns + 20 * NS_PER_MS;
+		conn->tx_deadline = tcp_timer_in(core, 20 * NS_PER_MS);
 		tcp_timer_arm(core, conn);
 		return;
 	}
 	tcp_clear(conn, TCP_SYN_DUE);
-	tcp_out_empty(core, conn, conn->iss,
+	tcp_out_empty(core, conn, conn->snd_una,
 		      conn->state == TCP_SYN_SENT ? TCP_SYN
 						  : TCP_SYN | TCP_ACK);
-	conn->snd_nxt = conn->iss + 1;
-	conn->tx_deadline_ns = core->now_ns + (rto_ns << conn->backoff);
+	conn->snd_nxt = conn->snd_una + 1;
+	conn->tx_deadline = tcp_timer_in(core, rto_ns << conn->backoff);
 	tcp_timer_arm(core, conn);
 }
 
@@ -307,7 +294,7 @@ tcp_out_new(struct tcp_core *core, struct tcp_conn *conn)
 			return;
 		}
 		if (conn->snd_una == conn->snd_nxt)
-			conn->tx_deadline_ns = 0; /* was the persist timer */
+			conn->tx_deadline = 0; /* was the persist timer */
 		conn->snd_nxt = seg->seq + seg->bytes;
 		conn->snd_send = seg->next;
 	}
@@ -334,7 +321,7 @@ tcp_out_fin(struct tcp_core *core, struct tcp_conn *conn)
 	if (!is_first)
 		return;
 	if (conn->snd_una == conn->snd_nxt)
-		conn->tx_deadline_ns = 0;
+		conn->tx_deadline = 0;
 	conn->snd_nxt = conn->snd_end + 1;
 	conn->state =
 		conn->state == TCP_CLOSE_WAIT ? TCP_LAST_ACK : TCP_FIN_WAIT_1;
@@ -350,13 +337,13 @@ tcp_out_arm(struct tcp_core *core, struct tcp_conn *conn)
 			   << (conn->backoff > 10 ? 10 : conn->backoff);
 
 	if (conn->snd_una == conn->snd_nxt && !has_unsent) {
-		conn->tx_deadline_ns = 0;
-	} else if (conn->tx_deadline_ns == 0) {
+		conn->tx_deadline = 0;
+	} else if (conn->tx_deadline == 0) {
 		if (wait_us > 6 * (uint64_t)TCP_RTO_MAX_US)
 			wait_us = 6 * (uint64_t)TCP_RTO_MAX_US;
 		if (conn->snd_una != conn->snd_nxt && wait_us > TCP_RTO_MAX_US)
 			wait_us = TCP_RTO_MAX_US;
-		conn->tx_deadline_ns = core->now_ns + wait_us * NS_PER_US;
+		conn->tx_deadline = tcp_timer_in(core, wait_us * NS_PER_US);
 	}
 	tcp_timer_arm(core, conn);
 }
@@ -370,8 +357,16 @@ tcp_out(struct tcp_core *core, struct tcp_conn *conn)
 		tcp_out_syn(core, conn);
 		return;
 	}
-	if (conn->state <= TCP_SYN_RECEIVED)
+	if (conn->state <= TCP_SYN_RECEIVED) {
+		if (tcp_has(conn, TCP_ACK_NOW))
+			tcp_out_empty(core, conn, conn->snd_nxt, TCP_ACK);
 		return;
+	}
+	/* RFC 1191 6.3: now and then the path is tried for more. */
+	if (conn->mss != conn->mss_max &&
+	    (uint16_t)(core->now_ns / (60 * NS_PER_SECOND) -
+		       conn->mss_minute) >= TCP_PATH_MINUTES)
+		conn->mss = conn->mss_max;
 	if (tcp_has(conn, TCP_PROBE_DUE)) {
 		/* One byte below what the peer expects makes it answer. */
 		tcp_clear(conn, TCP_PROBE_DUE);
@@ -399,36 +394,54 @@ tcp_out_reset(struct tcp_core *core, struct tcp_conn *conn)
 	tcp_out_empty(core, conn, conn->snd_nxt, TCP_RST | TCP_ACK);
 }
 
-/* RST to a segment that belongs to no connection (RFC 9293 3.5.2, group 1). */
+/* Answers a segment that belongs to no connection, to where it came from. */
 void
-tcp_out_refuse(struct tcp_core *core, const struct tcp_packet *packet)
+tcp_out_answer(struct tcp_core *core, const struct tcp_packet *packet,
+	       uint32_t seq, uint32_t ack, uint32_t flags, uint32_t window,
+	       const uint8_t *options, uint32_t option_bytes)
 {
 	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(core->config.pool);
-	uint32_t end = packet->seq + packet->bytes +
-		       ((packet->flags & TCP_SYN) != 0) +
-		       ((packet->flags & TCP_FIN) != 0);
-	bool has_ack = (packet->flags & TCP_ACK) != 0;
+	uint32_t below = ip_out_bytes(core, &packet->source);
+	uint32_t bytes = TCP_HEADER_BYTES + option_bytes;
 	uint8_t *at, *tcp;
 
 	if (mbuf == NULL) {
 		core->counters.tx_no_mbuf++;
 		return;
 	}
-	core->counters.resets_sent++;
-	at = (uint8_t *)rte_pktmbuf_append(
-		mbuf, TCP_ETHER_BYTES + TCP_IP_BYTES + TCP_HEADER_BYTES);
+	at = (uint8_t *)rte_pktmbuf_append(mbuf, (uint16_t)(below + bytes));
 	FAL_ASSERT(at != NULL);
-	tcp = at + TCP_ETHER_BYTES + TCP_IP_BYTES;
-	memset(tcp, 0, TCP_HEADER_BYTES);
-	ip_out_ether(core, at, packet->mac, 0x0800);
-	ip_out_header(core, at + TCP_ETHER_BYTES, packet->source, 6,
-		      TCP_HEADER_BYTES);
+	tcp = at + below;
+	ip_out_headers(core, at, packet->mac, &packet->destination,
+		       &packet->source, 6, bytes);
 	be_store16(tcp, packet->destination_port);
 	be_store16(tcp + 2, packet->source_port);
-	be_store32(tcp + 4, has_ack ? packet->ack : 0);
-	be_store32(tcp + 8, has_ack ? 0 : end);
-	tcp[12] = TCP_HEADER_BYTES << 2;
-	tcp[13] = (uint8_t)(has_ack ? TCP_RST : TCP_RST | TCP_ACK);
-	tcp_out_checksum(core, tcp, TCP_HEADER_BYTES, packet->source);
+	be_store32(tcp + 4, seq);
+	be_store32(tcp + 8, ack);
+	tcp[12] = (uint8_t)(bytes << 2);
+	tcp[13] = (uint8_t)flags;
+	be_store16(tcp + 14, (uint16_t)window);
+	be_store32(tcp + 16, 0);
+	if (option_bytes > 0)
+		memcpy(tcp + TCP_HEADER_BYTES, options, option_bytes);
+	be_store16(tcp + 16, ip_checksum(&packet->destination, &packet->source,
+					 6, tcp, bytes));
 	ip_out_push(core, mbuf);
+}
+
+/* RST to a segment that belongs to no connection (RFC 9293 3.5.2, group 1). */
+void
+tcp_out_refuse(struct tcp_core *core, const struct tcp_packet *packet)
+{
+	uint32_t end = packet->seq + packet->bytes +
+		       ((packet->flags & TCP_SYN) != 0) +
+		       ((packet->flags & TCP_FIN) != 0);
+
+	core->counters.resets_sent++;
+	if ((packet->flags & TCP_ACK) != 0)
+		tcp_out_answer(core, packet, packet->ack, 0, TCP_RST, 0, NULL,
+			       0);
+	else
+		tcp_out_answer(core, packet, 0, end, TCP_RST | TCP_ACK, 0, NULL,
+			       0);
 }

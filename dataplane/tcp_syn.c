@@ -9,8 +9,8 @@
  * the secret and the destination (RFC 6056, algorithm 3).
  *
  * A SYN for a listener takes a block in SYN_RECEIVED, which belongs to nobody
- * until the handshake ends. Above half_open_limit SYNs are dropped, so a flood
- * cannot take all blocks from those that are connected.
+ * until the handshake ends. Above half_open_limit SYNs are answered with a
+ * cookie (tcp_cookie.c), so a flood takes no block from anybody.
  */
 
 #include "dataplane/tcp_int.h"
@@ -36,13 +36,13 @@ tcp_syn_sip_round(uint64_t v[4])
 	v[2] = tcp_syn_rotate(v[2], 32);
 }
 
-/* SipHash-2-4 of 8 bytes (one word and the length block). */
-static uint64_t
-tcp_syn_sip(const uint8_t secret[16], uint64_t word)
+/* SipHash-2-4 under the secret; an odd last word goes with the length. */
+uint64_t
+tcp_syn_sip(const struct tcp_core *core, const uint32_t *words, uint32_t count)
 {
-	uint64_t k0 = be_load64(secret);
-	uint64_t k1 = be_load64(secret + 8);
-	uint64_t blocks[2] = {word, 8ull << 56};
+	uint64_t k0 = be_load64(core->config.secret);
+	uint64_t k1 = be_load64(core->config.secret + 8);
+	uint64_t last = (uint64_t)(4 * count) << 56;
 	uint64_t v[4] = {
 		k0 ^ 0x736f6d6570736575ull,
 		k1 ^ 0x646f72616e646f6dull,
@@ -50,11 +50,19 @@ tcp_syn_sip(const uint8_t secret[16], uint64_t word)
 		k1 ^ 0x7465646279746573ull,
 	};
 
-	for (uint32_t i = 0; i < 2; i++) {
-		v[3] ^= blocks[i];
+	if ((count & 1) != 0)
+		last |= words[count - 1];
+	for (uint32_t i = 0; i <= count / 2; i++) {
+		uint64_t block =
+			i == count / 2
+				? last
+				: words[2 * i] | (uint64_t)words[2 * i + 1]
+							 << 32;
+
+		v[3] ^= block;
 		tcp_syn_sip_round(v);
 		tcp_syn_sip_round(v);
-		v[0] ^= blocks[i];
+		v[0] ^= block;
 	}
 	v[2] ^= 0xff;
 	for (uint32_t i = 0; i < 4; i++)
@@ -63,13 +71,16 @@ tcp_syn_sip(const uint8_t secret[16], uint64_t word)
 }
 
 uint32_t
-tcp_syn_isn(struct tcp_core *core, uint32_t address, uint16_t remote_port,
+tcp_syn_isn(const struct tcp_core *core, const struct tcp_address *remote,
+	    const struct tcp_address *local, uint16_t remote_port,
 	    uint16_t local_port)
 {
-	uint64_t word = (uint64_t)address << 32 | (uint64_t)remote_port << 16 |
-			local_port;
+	uint32_t words[9];
 
-	return (uint32_t)tcp_syn_sip(core->config.secret, word) +
+	memcpy(words, remote, sizeof(*remote));
+	memcpy(words + 4, local, sizeof(*local));
+	words[8] = (uint32_t)remote_port << 16 | local_port;
+	return (uint32_t)tcp_syn_sip(core, words, 9) +
 	       (uint32_t)(core->now_ns / (4 * NS_PER_US));
 }
 
@@ -110,31 +121,25 @@ tcp_unlisten(struct tcp_core *core, uint16_t port)
 	return true;
 }
 
-/* RFC 9293 3.10.7.2, LISTEN: a SYN without ACK and RST. The caller has looked
- * at those two. Data of a SYN is left for the peer to send again. */
-void
-tcp_syn_in(struct tcp_core *core, struct tcp_packet *packet)
+/* Makes a block in SYN_RECEIVED of a SYN; NULL: there is none. */
+struct tcp_conn *
+tcp_syn_receive(struct tcp_core *core, const struct tcp_packet *packet)
 {
 	const struct tcp_options *options = &packet->options;
 	struct tcp_listener *listener =
 		tcp_syn_listener(core, packet->destination_port);
-	struct tcp_conn *conn = NULL;
+	struct tcp_conn *conn;
 
 	FAL_ASSERT(listener != NULL);
-	if (core->counters.half_open < core->config.half_open_limit)
-		conn = tcp_conn_new(core, packet->source, packet->source_port,
-				    packet->destination_port);
-	if (conn == NULL) {
-		core->counters.rx_drop_limit++;
-		return;
-	}
-	core->counters.rx_delivered++;
+	conn = tcp_conn_new(core, &packet->source, &packet->destination,
+			    packet->source_port, packet->destination_port);
+	if (conn == NULL)
+		return NULL;
 	core->counters.half_open++;
 	tcp_set(conn, TCP_PASSIVE | TCP_SYN_DUE | TCP_HAS_MAC);
 	memcpy(conn->mac, packet->mac, sizeof(conn->mac));
 	conn->state = TCP_SYN_RECEIVED;
 	conn->tag = listener->tag;
-	conn->irs = packet->seq;
 	conn->rcv_nxt = packet->seq + 1;
 	conn->last_ack_sent = conn->rcv_nxt;
 	conn->rcv_adv = conn->rcv_nxt;
@@ -151,45 +156,92 @@ tcp_syn_in(struct tcp_core *core, struct tcp_packet *packet)
 		conn->rcv_shift = TCP_WINDOW_SHIFT;
 	}
 	tcp_conn_mss(core, conn, options->mss);
+	return conn;
+}
+
+/* RFC 9293 3.10.7.2, LISTEN: a SYN without ACK and RST. The caller has looked
+ * at those two. Data of a SYN is left for the peer to send again. */
+void
+tcp_syn_in(struct tcp_core *core, struct tcp_packet *packet)
+{
+	struct tcp_conn *conn;
+
+	if (core->pool_level >= TCP_POOL_NO_OPEN) {
+		core->counters.rx_drop_limit++;
+		return;
+	}
+	if (core->counters.half_open >= core->config.half_open_limit) {
+		core->counters.rx_answered++;
+		tcp_cookie_send(core, packet);
+		return;
+	}
+	conn = tcp_syn_receive(core, packet);
+	if (conn == NULL) {
+		core->counters.rx_drop_limit++;
+		return;
+	}
+	core->counters.rx_delivered++;
 	tcp_conn_out(core, conn);
 }
 
 static uint16_t
-tcp_syn_port(struct tcp_core *core, uint32_t address, uint16_t port)
+tcp_syn_port(struct tcp_core *core, const struct tcp_address *remote,
+	     const struct tcp_address *local, uint16_t port)
 {
-	uint64_t word = (uint64_t)address << 32 | port;
-	uint32_t start = (uint32_t)tcp_syn_sip(core->config.secret, word);
+	uint32_t count = core->config.local_port_count;
+	uint32_t words[5];
+	uint32_t start;
 
-	const uint32_t count = core->config.local_port_count;
-
+	memcpy(words, remote, sizeof(*remote));
+	words[4] = port;
+	start = (uint32_t)tcp_syn_sip(core, words, 5);
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t offset = (start + core->port_next++) % count;
-		uint16_t local =
+		uint16_t own =
 			(uint16_t)(core->config.local_port_first + offset);
 
-		if (tcp_syn_listener(core, local) == NULL &&
-		    tcp_conn_find(core, address, port, local) == NULL)
-			return local;
+		if (tcp_syn_listener(core, own) == NULL &&
+		    tcp_conn_find(core, remote, local, port, own) == NULL)
+			return own;
 	}
 	return 0;
 }
 
-int
-tcp_connect(struct tcp_core *core, const struct tcp_address *to, uint16_t port,
-	    uint32_t tag, struct tcp_conn **conn)
+/* The address of ours that talks to another, or NULL: nobody can be there. */
+static const struct tcp_address *
+tcp_syn_local(const struct tcp_core *core, const struct tcp_address *to)
 {
-	uint32_t address = to->word[3];
-	struct tcp_conn *made;
-	uint16_t local;
+	uint32_t ip = to->word[3];
+	uint32_t last = ip;
 
-	if (!tcp_address_is_ipv4(to) || address == 0 ||
-	    address >= 0xe0000000u || address >> 24 == 127 ||
-	    address == core->config.address || port == 0)
+	if (tcp_address_is_ipv4(to))
+		return core->config.address == 0 || ip >> 24 == 0 ||
+				       ip >= 0xe0000000u || ip >> 24 == 127 ||
+				       ip == core->config.address
+			       ? NULL
+			       : &core->local4;
+	last |= to->word[0] | to->word[1] | to->word[2];
+	if (tcp_is_none(&core->local6) || to->word[0] >> 24 == 0xff ||
+	    last <= 1 || tcp_address_equal(to, &core->local6) ||
+	    tcp_address_equal(to, &core->link6))
+		return NULL;
+	return tcp_is_link_local(to) ? &core->link6 : &core->local6;
+}
+
+int
+tcp_connect(struct tcp_core *core, const struct tcp_address *address,
+	    uint16_t port, uint32_t tag, struct tcp_conn **conn)
+{
+	const struct tcp_address *local = tcp_syn_local(core, address);
+	struct tcp_conn *made;
+	uint16_t own;
+
+	if (local == NULL || port == 0)
 		return FAL_EINVAL;
-	local = tcp_syn_port(core, address, port);
-	if (local == 0)
+	own = tcp_syn_port(core, address, local, port);
+	if (own == 0)
 		return FAL_ELIMIT;
-	made = tcp_conn_new(core, address, port, local);
+	made = tcp_conn_new(core, address, local, port, own);
 	if (made == NULL)
 		return FAL_ELIMIT;
 	core->counters.connects++;

@@ -12,18 +12,34 @@
 
 #include "dataplane/tcp_int.h"
 
-static uint64_t
+/* The tick at which a deadline passes that is `wait_ns` away; never 0. */
+uint32_t
+tcp_timer_in(const struct tcp_core *core, uint64_t wait_ns)
+{
+	uint64_t tick = ((core->now_ns + wait_ns) >> TCP_TICK_SHIFT) + 1;
+
+	return (uint32_t)tick == 0 ? 1 : (uint32_t)tick;
+}
+
+/* The earliest deadline or 0. */
+static uint32_t
 tcp_timer_earliest(const struct tcp_conn *conn)
 {
-	uint64_t first = UINT64_MAX;
+	uint32_t first = conn->tx_deadline;
 
-	if (conn->tx_deadline_ns != 0)
-		first = conn->tx_deadline_ns;
-	if (conn->ack_deadline_ns != 0 && conn->ack_deadline_ns < first)
-		first = conn->ack_deadline_ns;
-	if (conn->life_deadline_ns != 0 && conn->life_deadline_ns < first)
-		first = conn->life_deadline_ns;
+	if (conn->ack_deadline != 0 &&
+	    (first == 0 || tcp_seq_lt(conn->ack_deadline, first)))
+		first = conn->ack_deadline;
+	if (conn->life_deadline != 0 &&
+	    (first == 0 || tcp_seq_lt(conn->life_deadline, first)))
+		first = conn->life_deadline;
 	return first;
+}
+
+static bool
+tcp_timer_is_due(const struct tcp_core *core, uint32_t deadline)
+{
+	return deadline != 0 && tcp_seq_le(deadline, core->tick);
 }
 
 void
@@ -44,19 +60,17 @@ tcp_timer_unlink(struct tcp_core *core, struct tcp_conn *conn)
 void
 tcp_timer_arm(struct tcp_core *core, struct tcp_conn *conn)
 {
-	uint64_t first = tcp_timer_earliest(conn);
+	uint32_t first = tcp_timer_earliest(conn);
 	uint32_t index = tcp_index(core, conn);
-	uint32_t ahead = TCP_WHEEL_SLOTS - 1;
-	uint64_t tick;
+	uint32_t ahead = first - core->tick;
 	uint32_t *slot;
 
-	if (first == UINT64_MAX)
+	if (first == 0)
 		return;
-	tick = (first >> TCP_TICK_SHIFT) + 1;
-	if (tick <= core->tick)
+	if (tcp_seq_le(first, core->tick))
 		ahead = 1;
-	else if (tick - core->tick < ahead)
-		ahead = (uint32_t)(tick - core->tick);
+	else if (ahead > TCP_WHEEL_SLOTS - 1)
+		ahead = TCP_WHEEL_SLOTS - 1;
 	if ((conn->lists & TCP_IN_WHEEL) != 0) {
 		if (conn->wheel_tick - core->tick <= ahead)
 			return;
@@ -76,11 +90,52 @@ tcp_timer_arm(struct tcp_core *core, struct tcp_conn *conn)
 void
 tcp_time_wait_enter(struct tcp_core *core, struct tcp_conn *conn)
 {
+	tcp_time_wait_leave(core, conn);
 	conn->state = TCP_TIME_WAIT;
-	conn->tx_deadline_ns = 0;
-	conn->life_deadline_ns =
-		core->now_ns + core->config.time_wait_ms * NS_PER_MS;
+	conn->tx_deadline = 0;
+	conn->life_deadline =
+		tcp_timer_in(core, core->config.time_wait_ms * NS_PER_MS);
 	tcp_timer_arm(core, conn);
+	if (tcp_has(conn, TCP_ORPHAN))
+		tcp_time_wait_list(core, conn);
+}
+
+/* Puts an orphan in TIME-WAIT behind those that will be recycled earlier. */
+void
+tcp_time_wait_list(struct tcp_core *core, struct tcp_conn *conn)
+{
+	uint32_t index = tcp_index(core, conn);
+
+	FAL_ASSERT((conn->lists & TCP_IN_TIME_WAIT) == 0);
+	conn->lists = (uint8_t)(conn->lists | TCP_IN_TIME_WAIT);
+	conn->time_wait_next = TCP_NONE;
+	conn->time_wait_prev = core->time_wait_tail;
+	if (core->time_wait_tail == TCP_NONE)
+		core->time_wait_head = index;
+	else
+		core->conns[core->time_wait_tail].time_wait_next = index;
+	core->time_wait_tail = index;
+	core->counters.time_waits++;
+}
+
+/* Takes a block out of that list if it is there. */
+void
+tcp_time_wait_leave(struct tcp_core *core, struct tcp_conn *conn)
+{
+	if ((conn->lists & TCP_IN_TIME_WAIT) == 0)
+		return;
+	if (conn->time_wait_prev == TCP_NONE)
+		core->time_wait_head = conn->time_wait_next;
+	else
+		core->conns[conn->time_wait_prev].time_wait_next =
+			conn->time_wait_next;
+	if (conn->time_wait_next == TCP_NONE)
+		core->time_wait_tail = conn->time_wait_prev;
+	else
+		core->conns[conn->time_wait_next].time_wait_prev =
+			conn->time_wait_prev;
+	conn->lists = (uint8_t)(conn->lists & ~TCP_IN_TIME_WAIT);
+	core->counters.time_waits--;
 }
 
 /* Keepalive, as RFC 9293 3.8.4: one probe a second, five without an answer. */
@@ -94,7 +149,7 @@ tcp_timer_keepalive(struct tcp_core *core, struct tcp_conn *conn)
 		return;
 	}
 	conn->probes++;
-	conn->life_deadline_ns = core->now_ns + NS_PER_SECOND;
+	conn->life_deadline = tcp_timer_in(core, NS_PER_SECOND);
 	tcp_set(conn, TCP_PROBE_DUE);
 	tcp_conn_out(core, conn);
 }
@@ -102,7 +157,7 @@ tcp_timer_keepalive(struct tcp_core *core, struct tcp_conn *conn)
 static void
 tcp_timer_life(struct tcp_core *core, struct tcp_conn *conn)
 {
-	conn->life_deadline_ns = 0;
+	conn->life_deadline = 0;
 	if (conn->state == TCP_TIME_WAIT) {
 		tcp_conn_end(core, conn, TCP_REASON_NONE);
 	} else if (tcp_has(conn, TCP_ORPHAN)) {
@@ -116,19 +171,30 @@ tcp_timer_life(struct tcp_core *core, struct tcp_conn *conn)
 static void
 tcp_timer_fire(struct tcp_core *core, struct tcp_conn *conn)
 {
-	uint64_t now_ns = core->now_ns;
-
-	if (conn->ack_deadline_ns != 0 && conn->ack_deadline_ns <= now_ns) {
-		conn->ack_deadline_ns = 0;
+	if (tcp_timer_is_due(core, conn->ack_deadline)) {
+		conn->ack_deadline = 0;
 		tcp_set(conn, TCP_ACK_NOW);
 		tcp_conn_out(core, conn);
 	}
-	if (conn->tx_deadline_ns != 0 && conn->tx_deadline_ns <= now_ns)
+	if (tcp_timer_is_due(core, conn->tx_deadline))
 		tcp_loss_timeout(core, conn);
-	if (conn->life_deadline_ns != 0 && conn->life_deadline_ns <= now_ns)
+	if (tcp_timer_is_due(core, conn->life_deadline))
 		tcp_timer_life(core, conn);
 	if (conn->state != TCP_FREE && conn->state != TCP_CLOSED)
 		tcp_timer_arm(core, conn);
+}
+
+/* Once a tick: the count walks the caches of all lcores. */
+static void
+tcp_timer_look_at_pool(struct tcp_core *core)
+{
+	uint32_t left = rte_mempool_avail_count(core->config.pool);
+	uint32_t size = core->config.pool->size;
+
+	core->pool_level = left < size / 16  ? TCP_POOL_NO_WRITE
+			   : left < size / 8 ? TCP_POOL_NO_WINDOW
+			   : left < size / 4 ? TCP_POOL_NO_OPEN
+					     : TCP_POOL_GOOD;
 }
 
 /* Fires what is due at core->now_ns. A core that slept longer than the wheel
@@ -139,6 +205,8 @@ tcp_timer_run(struct tcp_core *core)
 	uint32_t now_tick = (uint32_t)(core->now_ns >> TCP_TICK_SHIFT);
 	uint32_t turns = now_tick - core->tick;
 
+	if (turns > 0)
+		tcp_timer_look_at_pool(core);
 	if (turns > TCP_WHEEL_SLOTS) {
 		core->tick = now_tick - TCP_WHEEL_SLOTS;
 		turns = TCP_WHEEL_SLOTS;
@@ -160,21 +228,23 @@ tcp_timer_run(struct tcp_core *core)
 uint64_t
 tcp_next_timer_ns(const struct tcp_core *core)
 {
-	uint64_t next_ns = UINT64_MAX;
+	uint32_t first = 0;
+	uint64_t now = core->now_ns >> TCP_TICK_SHIFT;
 
 	for (uint32_t i = 0; i < core->config.conn_limit; i++) {
 		const struct tcp_conn *conn = &core->conns[i];
-		uint64_t at = UINT64_MAX;
+		uint32_t at = 0;
 
 		if (conn->state != TCP_FREE && conn->state != TCP_CLOSED)
 			at = tcp_timer_earliest(conn);
-		if (at < next_ns)
-			next_ns = at;
+		if (at != 0 && (first == 0 || tcp_seq_lt(at, first)))
+			first = at;
 	}
-	/* Timers fire at the end of their tick. */
-	if (next_ns == UINT64_MAX)
-		return next_ns;
-	return ((next_ns >> TCP_TICK_SHIFT) + 1) << TCP_TICK_SHIFT;
+	if (first == 0)
+		return UINT64_MAX;
+	if (tcp_seq_lt(first, (uint32_t)now))
+		first = (uint32_t)now;
+	return (now + (first - (uint32_t)now)) << TCP_TICK_SHIFT;
 }
 
 uint64_t

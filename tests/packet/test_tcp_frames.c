@@ -64,16 +64,13 @@ static void
 frames_check(const struct rig *rig)
 {
 	const struct tcp_counters *c = tcp_counters(rig->core);
-	uint64_t ends = c->rx_delivered + c->rx_answered + c->rx_drop_short +
-			c->rx_drop_dst_mac + c->rx_drop_ethertype +
-			c->rx_drop_arp + c->rx_drop_ip_header +
-			c->rx_drop_ip_checksum + c->rx_drop_ip_source +
-			c->rx_drop_ip_destination + c->rx_drop_fragment +
-			c->rx_drop_source_route + c->rx_drop_protocol +
-			c->rx_drop_icmp + c->rx_drop_tcp_header +
-			c->rx_drop_tcp_checksum + c->rx_drop_no_listener +
-			c->rx_drop_limit;
+	uint64_t ends = c->rx_delivered + c->rx_answered;
 
+#define FRAMES_DROP(name, what)                 \
+	if (strncmp(#name, "rx_drop_", 8) == 0) \
+		ends += c->name;
+	TCP_COUNTERS(FRAMES_DROP)
+#undef FRAMES_DROP
 	FAL_ASSERT(ends == c->rx_frames);
 }
 
