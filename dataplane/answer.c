@@ -130,13 +130,18 @@ handle_unicast(struct reader *reader, struct req *req)
 		conn_of(reader, req->owner.conn, req->owner.conn_gen);
 
 	FAL_ASSERT(conn != NULL);
-	FAL_ASSERT(conn->head == req);
-	if (conn->stream != STREAM_NONE) {
-		if (req->verdict == REQ_ANSWER)
-			answer_unicast_req(reader, conn, req);
-		else if (req->verdict == REQ_CLOSE)
-			conn_close(reader, conn);
+	if (req->verdict == REQ_CLOSE)
+		conn_close(reader, conn);
+	/* Nobody waits for the answers of a ghost, nor for their order. */
+	if (conn->stream == STREAM_NONE) {
+		conn_queue_remove(reader, conn, req);
+		return;
 	}
+	FAL_ASSERT(conn->head == req);
+	if (req->kind == REQ_SYNC)
+		conn->is_syncing = false;
+	if (req->verdict == REQ_ANSWER)
+		answer_unicast_req(reader, conn, req);
 	conn_queue_pop(reader, conn);
 }
 
@@ -161,7 +166,10 @@ drain_unicasts(struct reader *reader)
 		} else {
 			struct req *req = entry;
 
-			if (req->fence > reader->S)
+			/* When nobody is served the state that an answer
+			 * belongs to may never come. */
+			if (req->fence > reader->S &&
+			    attend_state(reader) != SERVING_CLOSED)
 				return did_work;
 			reader->unicast_head = NULL;
 			handle_unicast(reader, req);

@@ -13,7 +13,10 @@
  *                                     session; large enough for every req and
  *                                     every connection, so never full
  *   heard             one word per connection, stored by the reader at each
- *                     request, read by the ZAB core when a session is due
+ *                     request, read by the ZAB core when a session is due and
+ *                     (with the session's id) when a leader asks who was heard
+ *   parked            the word of dataplane/serving.h that made the reader
+ *                     leave the tree
  *
  * Two lanes, so that a flood of data never delays a heartbeat or a connect.
  */
@@ -30,6 +33,8 @@
 struct channel_heard {
 	_Atomic uint64_t ms;  /* monotonic; 0 before the first request */
 	_Atomic uint32_t gen; /* of the connection that stores ms */
+	_Atomic int32_t timeout_ms;
+	_Atomic int64_t session_id; /* 0: none is open */
 };
 
 struct channel {
@@ -38,6 +43,7 @@ struct channel {
 	struct ring unicast;
 	struct channel_heard *heard; /* conn_limit entries */
 	uint32_t conn_limit;
+	_Atomic uint32_t parked;
 	uint16_t core; /* number of the reader, 0..15 */
 	struct lcore *reader_lcore, *zab_lcore; /* whose doorbells to ring */
 };

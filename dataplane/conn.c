@@ -245,6 +245,9 @@ conn_become_ghost(struct reader *reader, struct conn *conn)
 
 	free(conn->held);
 	conn->held = NULL;
+	atomic_store_explicit(
+		&reader->parts.channel->heard[conn->index].session_id, 0,
+		memory_order_relaxed);
 	reader->conn_of_stream[stream_index(conn->stream)] = CONN_NONE;
 	conn->stream = STREAM_NONE;
 	list_del(&conn->link);
@@ -305,6 +308,18 @@ conn_abort(struct reader *reader, struct conn *conn)
 		return;
 	stream_abort(reader->parts.streams, conn->stream);
 	conn_become_ghost(reader, conn);
+}
+
+void
+conn_close_clients(struct reader *reader)
+{
+	for (uint32_t i = 0; i < reader->conn_count; i++) {
+		struct conn *conn = &reader->conns[i];
+
+		if (conn->stream != STREAM_NONE && conn->state != CONN_WORD &&
+		    conn->state != CONN_NEWCOMER)
+			conn_close(reader, conn);
+	}
 }
 
 void
@@ -480,10 +495,30 @@ conn_queue_pop(struct reader *reader, struct conn *conn)
 		return;
 	}
 	if (conn->is_paused && conn->state == CONN_OPEN && !conn->is_long &&
+	    !conn->is_syncing &&
 	    conn->queued <= reader->options.outstanding_per_conn / 2 &&
 	    stream_unsent(reader->parts.streams, conn->stream) <
 		    CONN_UNSENT_PAUSE)
 		conn_resume(reader, conn);
+}
+
+void
+conn_queue_remove(struct reader *reader, struct conn *conn, struct req *req)
+{
+	struct req **at = &conn->head, *before = NULL;
+
+	FAL_ASSERT(conn->state == CONN_GHOST);
+	while (*at != req) {
+		FAL_ASSERT(*at != NULL);
+		before = *at;
+		at = &before->next;
+	}
+	*at = req->next;
+	if (conn->tail == req)
+		conn->tail = before;
+	conn->queued--;
+	req_free(&reader->pool, req);
+	conn_free_if_done(reader, conn);
 }
 
 /* ---- input ------------------------------------------------------------------
@@ -733,6 +768,7 @@ conn_writable(struct reader *reader, stream_id id)
 	struct conn *conn = conn_of_stream(reader, id);
 
 	if (conn != NULL && conn->state == CONN_OPEN && !conn->is_long &&
+	    !conn->is_syncing &&
 	    conn->queued <= reader->options.outstanding_per_conn / 2)
 		conn_resume(reader, conn);
 }

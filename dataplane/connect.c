@@ -42,6 +42,10 @@ heard_start(struct reader *reader, const struct conn *conn)
 
 	atomic_store_explicit(&heard->ms, reader->now_ms, memory_order_relaxed);
 	atomic_store_explicit(&heard->gen, conn->gen, memory_order_relaxed);
+	atomic_store_explicit(&heard->timeout_ms, conn->timeout_ms,
+			      memory_order_relaxed);
+	atomic_store_explicit(&heard->session_id, conn->session_id,
+			      memory_order_relaxed);
 }
 
 /* Sends the request to the ZAB core; false: no room, try again. */
@@ -74,6 +78,20 @@ submit(struct reader *reader, struct conn *conn,
 	return true;
 }
 
+/* A server that is not serving hangs up, so that the client tries another; a
+ * read-only one takes those who say that they want no more. */
+static bool
+is_welcome(struct reader *reader, const struct proto_connect_request *request)
+{
+	const uint32_t state = attend_state(reader);
+
+	if (FAL_LIKELY(state == SERVING_ALL) ||
+	    (state == SERVING_READS && request->is_read_only))
+		return true;
+	stats_add(reader->parts.stats, STAT_CONNECTIONS_REJECTED, 1);
+	return false;
+}
+
 bool
 connect_request(struct reader *reader, struct conn *conn, const uint8_t *frame,
 		uint32_t bytes)
@@ -92,6 +110,10 @@ connect_request(struct reader *reader, struct conn *conn, const uint8_t *frame,
 	if (request.last_zxid_seen > (int64_t)published) {
 		log_post(LOG_CONNECT_ZXID_AHEAD,
 			 (uint64_t)request.last_zxid_seen, published);
+		conn_close(reader, conn);
+		return true;
+	}
+	if (!is_welcome(reader, &request)) {
 		conn_close(reader, conn);
 		return true;
 	}
@@ -134,6 +156,7 @@ connect_granted(struct reader *reader, struct conn *conn, int64_t session_id)
 		.timeout_ms = conn->timeout_ms,
 		.session_id = session_id,
 		.has_read_only = conn->has_read_only_byte,
+		.is_read_only = attend_state(reader) == SERVING_READS,
 	};
 
 	proto_session_password(session_id, response.password);

@@ -292,6 +292,13 @@ delta_rewind(struct delta_ring *ring, uint64_t to_zxid)
 }
 
 void
+delta_disown(struct delta_ring *ring)
+{
+	for (uint64_t at = own_tail(ring); at < ring->head; at++)
+		record_at(ring, at)->origin_core = UINT16_MAX;
+}
+
+void
 delta_restart(struct delta_ring *ring, uint64_t zxid)
 {
 	delta_rewind(ring, own_published(ring));

@@ -112,6 +112,10 @@ void delta_publish(struct delta_ring *, uint64_t zxid);
 /* P. Takes unpublished records > to_zxid back; to_zxid is not below P. */
 void delta_rewind(struct delta_ring *, uint64_t to_zxid);
 
+/* P. Nobody waits for the replies of unpublished records any more: their
+ * origin_core becomes UINT16_MAX. */
+void delta_disown(struct delta_ring *);
+
 /*
  * P. Starts over at a state that has no history here (a snapshot was loaded,
  * possibly an older one): P = zxid. Unpublished records are dropped. All

@@ -49,6 +49,10 @@ reader_create(const struct reader_options *options,
 	reader->parts = *parts;
 	reader->hooks = *hooks;
 	reader->published = delta_published(parts->deltas);
+	reader->serving_word = parts->serving == NULL
+				       ? SERVING_ALL
+				       : serving_load(parts->serving);
+	FAL_ASSERT(!(reader->serving_word & SERVING_PARKED));
 
 	const int err = create_parts(reader);
 
@@ -88,18 +92,31 @@ reader_destroy(struct reader *reader)
 void
 reader_pause(struct reader *reader)
 {
-	tree_reader_pause(reader->tree_reader);
+	if (!reader->is_parked)
+		tree_reader_pause(reader->tree_reader);
 }
 
 void
 reader_resume(struct reader *reader)
 {
-	tree_reader_resume(reader->tree_reader);
+	if (!reader->is_parked)
+		tree_reader_resume(reader->tree_reader);
+}
+
+static bool
+must_attend(const struct reader *reader)
+{
+	return reader->parts.serving != NULL &&
+	       serving_load(reader->parts.serving) != reader->serving_word;
 }
 
 bool
 reader_has_work(const struct reader *reader)
 {
+	if (FAL_UNLIKELY(must_attend(reader)))
+		return true;
+	if (FAL_UNLIKELY(reader->is_parked))
+		return false;
 	return reader->unicast_head != NULL || answer_has_work(reader) ||
 	       events_have_work(reader) || !list_empty(&reader->jobs) ||
 	       !list_empty(&reader->shedding) ||
@@ -150,6 +167,12 @@ take_input(struct reader *reader)
 	for (uint32_t i = 0; i < count; i++) {
 		const struct stream_event *event = &reader->events[i];
 
+		if (event->tag != reader->options.client_tag &&
+		    reader->hooks.on_other != NULL) {
+			reader->hooks.on_other(reader->hooks.other_arg, event,
+					       reader->now_ms);
+			continue;
+		}
 		switch (event->kind) {
 		case STREAM_OPENED:
 			conn_opened(reader, event);
@@ -181,6 +204,23 @@ oldest_state(const struct reader *reader)
 	return jobs < events ? jobs : events;
 }
 
+/* The tree is somebody else's: connections come and go, words are taken. */
+static bool
+poll_parked(struct reader *reader)
+{
+	bool did_work = take_input(reader);
+
+	did_work |= conn_shed_watches(reader);
+	did_work |= expire_newcomers(reader);
+	did_work |= conn_send_detaches(reader);
+	stream_flush(reader->parts.streams);
+	if (reader->must_ring_zab) {
+		reader->must_ring_zab = false;
+		lcore_doorbell(reader->parts.channel->zab_lcore);
+	}
+	return did_work;
+}
+
 bool
 reader_poll(struct reader *reader, uint64_t now_ns, int64_t wall_ms)
 {
@@ -190,6 +230,8 @@ reader_poll(struct reader *reader, uint64_t now_ns, int64_t wall_ms)
 	reader->now_ms = time_ns_to_ms(now_ns);
 	reader->wall_ms = wall_ms;
 	stats_reset_poll(reader->parts.stats);
+	if (FAL_UNLIKELY(!attend_follow(reader)))
+		return poll_parked(reader);
 	did_work |= answer_poll(reader);
 	did_work |= take_input(reader);
 	did_work |= events_step(reader, FAN_OUT_BURST);

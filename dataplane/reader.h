@@ -26,6 +26,7 @@
 #include "base/stats.h"
 #include "dataplane/channel.h"
 #include "dataplane/delta.h"
+#include "dataplane/serving.h"
 #include "drivers/stream.h"
 #include "znode/acl.h"
 #include "znode/tree.h"
@@ -47,6 +48,9 @@ struct reader_options {
 	const char *enforced_schemes;
 	bool keeps_watch_paths;
 	bool is_stmk_allowed; /* stmk is executed, so its argument is read */
+	/* Of an ensemble: writes may take another way than syncs. */
+	bool is_member;
+	uint32_t client_tag; /* of stream events that are clients' */
 };
 
 /* A four-letter word that came in; the answer is given to
@@ -91,6 +95,10 @@ struct reader_hooks {
 	void *arg;
 	/* A four-letter word; false: cannot be taken, close. */
 	bool (*on_word)(void *arg, const struct reader_word *);
+	/* An event of a stream that is no client's; NULL: there are none. */
+	void *other_arg;
+	void (*on_other)(void *other_arg, const struct stream_event *,
+			 uint64_t now_ms);
 };
 
 /* Borrowed for the life of the reader. */
@@ -100,6 +108,7 @@ struct reader_parts {
 	struct tree *tree;
 	struct delta_ring *deltas;
 	struct stats_core *stats;
+	const struct serving *serving; /* NULL: all are served, always */
 };
 
 /* Created by the thread that will poll: it registers with the tree there.

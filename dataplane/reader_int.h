@@ -16,6 +16,7 @@
  *   listing.c  getChildren of large directories, multiRead
  *   rewatch.c  setWatches
  *   answer.c   what comes back from the ZAB core
+ *   attend.c   whether clients are served at all
  *
  * Context    the reader's core.
  */
@@ -54,6 +55,8 @@ struct conn {
 	bool must_detach;  /* the ZAB core is yet to hear it is gone */
 	bool is_overrun;   /* an event did not fit: to be closed */
 	bool is_held_back; /* this batch: a frame could not be taken */
+	bool is_syncing;   /* a sync is queued: a write could overtake it */
+	bool is_read_only; /* the client takes a read-only server */
 	uint32_t seen_bytes; /* this batch: frames looked at */
 	uint32_t done_bytes; /* this batch: frames carried out */
 	int32_t timeout_ms;
@@ -114,9 +117,11 @@ struct reader {
 	struct req_pool pool;
 	void *unicast_head; /* taken from R3, waits for its fence */
 	bool is_draining;
-	uint32_t round_reads; /* answered in this round */
-	uint64_t delivered;   /* watch events written so far */
-	bool must_ring_zab;   /* R1 got something this round */
+	uint32_t serving_word; /* as last acted upon */
+	bool is_parked;        /* offline: the tree may not be touched */
+	uint32_t round_reads;  /* answered in this round */
+	uint64_t delivered;    /* watch events written so far */
+	bool must_ring_zab;    /* R1 got something this round */
 
 	struct batch_item batch[BATCH_MAX];
 	uint32_t batch_count;
@@ -194,6 +199,10 @@ void conn_queue_push(struct conn *, struct req *);
 void conn_queue_push_head(struct conn *, struct req *);
 /* Takes the head off, frees it, and answers what waited for it alone. */
 void conn_queue_pop(struct reader *, struct conn *);
+/* Takes a request of a ghost from anywhere in its queue and frees it. */
+void conn_queue_remove(struct reader *, struct conn *, struct req *);
+/* Closes all connections but those that wait for a four-letter word. */
+void conn_close_clients(struct reader *);
 void conn_pause(struct reader *, struct conn *);
 void conn_resume(struct reader *, struct conn *);
 /* Closes connections that could not take an event. */
@@ -297,6 +306,17 @@ bool listing_init(struct reader *);
 void listing_destroy(struct reader *);
 /* Names that are written in one go. */
 #define LISTING_DIRECT_MAX 256u
+
+/* ---- attend.c ---- */
+/* Follows the word of dataplane/serving.h. False: the reader is parked, and
+ * nothing of the tree or the delta ring may be touched in this round. */
+bool attend_follow(struct reader *);
+/* SERVING_CLOSED, SERVING_ALL or SERVING_READS. */
+static inline uint32_t
+attend_state(const struct reader *reader)
+{
+	return reader->serving_word & SERVING_STATE_MASK;
+}
 
 /* ---- answer.c ---- */
 /* Delta records up to P, unicasts in their places; true if any. */

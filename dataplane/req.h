@@ -80,6 +80,10 @@ struct req {
 	struct req_ids *ids;
 	struct req *next; /* on the connection, reader only */
 
+	/* The ZAB core's while it has the req; see zab_member.c. */
+	struct list waiting_link;
+	struct list match_link;
+
 	/* Written by the ZAB core for a req that comes back by R3; err also by
 	 * the reader for READY. */
 	uint8_t verdict; /* enum req_verdict */

@@ -600,7 +600,7 @@ serve_read(struct reader *reader, struct conn *conn, struct local_op *op)
 static bool
 has_room(struct reader *reader, struct conn *conn)
 {
-	if (!conn->is_long &&
+	if (!conn->is_long && !conn->is_syncing &&
 	    conn->queued < reader->options.outstanding_per_conn &&
 	    stream_unsent(reader->parts.streams, conn->stream) <
 		    CONN_UNSENT_PAUSE)
@@ -649,6 +649,27 @@ is_admitted(const struct reader *reader, const struct conn *conn)
 	return false;
 }
 
+/* At a learner the writes in front may still be on their way to the leader,
+ * and the writer's lists are without them: first they, then the list. */
+static bool
+serve_ephemerals(struct reader *reader, struct conn *conn,
+		 const struct local_op *op)
+{
+	if (reader->options.is_member && conn->head != NULL) {
+		conn_pause(reader, conn);
+		return false;
+	}
+	return queue_req(reader, conn, REQ_EPHEMERAL, op);
+}
+
+/* A read-only server takes no writes; the client shall find a better one. */
+static bool
+refuse_write(struct reader *reader, struct conn *conn,
+	     const struct proto_request_header *header)
+{
+	return answer_ready(reader, conn, header, ZK_NOTREADONLY);
+}
+
 bool
 serve_frame(struct reader *reader, struct conn *conn, const uint8_t *frame,
 	    uint32_t bytes, const struct tree_path *path)
@@ -683,15 +704,22 @@ serve_frame(struct reader *reader, struct conn *conn, const uint8_t *frame,
 	}
 	if (!has_room(reader, conn))
 		return false;
+	if (FAL_UNLIKELY(attend_state(reader) == SERVING_READS) &&
+	    (class == OP_CLASS_SYNC ||
+	     (class == OP_CLASS_WRITE && header.type != OP_CLOSE_SESSION)))
+		return refuse_write(reader, conn, &header);
 	switch (class) {
 	case OP_CLASS_LOCAL:
 		return serve_read(reader, conn, &op);
 	case OP_CLASS_WRITE:
 		return serve_write(reader, conn, &header, &op);
 	case OP_CLASS_SYNC:
-		return queue_req(reader, conn, REQ_SYNC, &op);
+		if (!queue_req(reader, conn, REQ_SYNC, &op))
+			return false;
+		conn->is_syncing = reader->options.is_member;
+		return true;
 	case OP_CLASS_EPHEMERAL:
-		return queue_req(reader, conn, REQ_EPHEMERAL, &op);
+		return serve_ephemerals(reader, conn, &op);
 	case OP_CLASS_AUTH:
 		return serve_auth(reader, conn, &header, &op);
 	default:

@@ -69,6 +69,7 @@ zab_create(const struct zab_options *options, const struct zab_parts *parts,
 	zab->parts = *parts;
 	zab->hooks = *hooks;
 	zab->appended = last_zxid;
+	zab->logged = last_zxid;
 	zab->published = last_zxid;
 	zab->published_digest = tree_published_digest(parts->tree);
 	zab->random_state = options->random_seed | 1u;
@@ -79,6 +80,7 @@ zab_create(const struct zab_options *options, const struct zab_parts *parts,
 		return FAL_ENOMEM;
 	}
 	draw_snapshot_limits(zab);
+	zab_member_init(zab);
 	*out = zab;
 	return FAL_OK;
 }
@@ -101,8 +103,8 @@ zab_destroy(struct zab *zab)
  * clock, then a counter. The wall clock serves as the clock: it goes on over
  * restarts and reboots, which a monotonic one does not.
  */
-static int64_t
-new_session_id(struct zab *zab)
+int64_t
+zab_new_session_id(struct zab *zab)
 {
 	if (zab->next_session_id == 0) {
 		const uint64_t clock = ((uint64_t)zab->wall_ms << 24) >> 8;
@@ -132,39 +134,48 @@ unicast(struct zab *zab, uint16_t core, void *entry)
 
 /* Sends the req back. It is answered once everything appended so far is
  * published, so that its place among the transactions is kept. */
-static void
-answer(struct zab *zab, struct req *req, enum req_verdict verdict, int32_t err)
+void
+zab_answer(struct zab *zab, struct req *req, enum req_verdict verdict,
+	   int32_t err)
+{
+	zab_answer_at(zab, req, verdict, err, zab->appended);
+}
+
+void
+zab_answer_at(struct zab *zab, struct req *req, enum req_verdict verdict,
+	      int32_t err, int64_t zxid)
 {
 	req->verdict = (uint8_t)verdict;
 	req->err = err;
-	req->fence = (uint64_t)zab->appended;
+	req->fence = (uint64_t)zxid;
 	unicast(zab, req->owner.core, req);
+}
+
+void
+zab_close_req(struct zab *zab, struct req *req)
+{
+	zab_answer_at(zab, req, REQ_CLOSE, ZK_OK, 0);
 }
 
 /* ---- one transaction ------------------------------------------------------
  */
 
-/* Hands the applied transaction to the log and, invisible yet, to the
- * readers. */
-static void
-append(struct zab *zab, const struct prep_request *request)
+void
+zab_note_appended(struct zab *zab, const struct pending *pending, int32_t cxid,
+		  uint16_t delta_flags)
 {
 	const struct txn_result *result = &zab->result;
-	const struct session_owner owner = request->owner;
+	const struct session_owner owner = pending->owner;
 	const struct delta delta = {
-		.zxid = (uint64_t)result->zxid,
-		.session_id = request->session_id,
-		.cxid = request->cxid,
+		.zxid = (uint64_t)pending->zxid,
+		.session_id = pending->session_id,
+		.cxid = cxid,
 		.type = result->type,
 		.err = result->err,
 		.origin_core = owner.core,
 		.flags =
-			(uint16_t)((result->must_close ? DELTA_MUST_CLOSE : 0) |
-				   (request->ids == NULL &&
-						    request->type !=
-							    OP_CREATE_SESSION
-					    ? DELTA_INTERNAL
-					    : 0)),
+			(uint16_t)(delta_flags |
+				   (result->must_close ? DELTA_MUST_CLOSE : 0)),
 		.conn = owner.conn,
 		.conn_gen = owner.conn_gen,
 		.effect_count = result->effect_count,
@@ -173,7 +184,7 @@ append(struct zab *zab, const struct prep_request *request)
 	};
 
 	zab->parts.log.commit(zab->parts.log.log, result->entry_bytes,
-			      result->zxid);
+			      pending->zxid);
 	const int err = delta_append(zab->parts.deltas, &delta,
 				     result->effects.data, result->reply.data);
 
@@ -182,15 +193,9 @@ append(struct zab *zab, const struct prep_request *request)
 	 * must not go on. */
 	FAL_ASSERT(err == FAL_OK);
 
-	zab->pending[zab->pending_end++ % ZAB_PENDING_MAX] = (struct pending){
-		.zxid = result->zxid,
-		.session_id = request->session_id,
-		.type = result->type,
-		.timeout_ms = request->timeout_ms,
-		.digest = result->digest,
-		.owner = owner,
-	};
-	zab->appended = result->zxid;
+	zab->pending[zab->pending_end++ % ZAB_PENDING_MAX] = *pending;
+	zab->appended = pending->zxid;
+	zab->logged = pending->zxid;
 	zab->has_committed = true;
 	zab->txns_since_snapshot++;
 	zab->bytes_since_snapshot += result->entry_bytes;
@@ -199,6 +204,28 @@ append(struct zab *zab, const struct prep_request *request)
 		stats_add(zab->parts.stats, STAT_ERROR_TXNS, 1);
 	stats_summary_record(zab->parts.stats, SUMMARY_PROPOSAL_BYTES,
 			     result->entry_bytes);
+}
+
+/* Hands the applied transaction to the log and, invisible yet, to the
+ * readers. */
+static void
+append(struct zab *zab, const struct prep_request *request, struct req *req)
+{
+	const struct txn_result *result = &zab->result;
+	const bool is_internal =
+		request->ids == NULL && request->type != OP_CREATE_SESSION;
+	const struct pending pending = {
+		.zxid = result->zxid,
+		.session_id = request->session_id,
+		.type = result->type,
+		.timeout_ms = request->timeout_ms,
+		.digest = result->digest,
+		.owner = request->owner,
+		.req = req,
+	};
+
+	zab_note_appended(zab, &pending, request->cxid,
+			  is_internal ? DELTA_INTERNAL : 0);
 }
 
 /* What an entry for this request may need. closeSession lists the ephemerals,
@@ -214,30 +241,81 @@ entry_bytes_of(const struct zab *zab, int32_t type, uint32_t body_bytes)
 	return (uint32_t)bytes;
 }
 
+/* 0: none may be taken now. */
+static int64_t
+next_zxid(struct zab *zab, uint32_t entry_bytes)
+{
+	return zab->mode == ZAB_ALONE
+		       ? zab->appended + 1
+		       : zab->quorum.next_zxid(zab->quorum.arg, entry_bytes);
+}
+
 /* Can one more transaction be taken now? */
 enum log_port_room
 zab_room_for(struct zab *zab, int32_t type, uint32_t body_bytes)
 {
+	const uint32_t bytes = entry_bytes_of(zab, type, body_bytes);
+
 	if (zab->pending_end - zab->pending_first >= ZAB_PENDING_MAX ||
-	    !delta_can_append(zab->parts.deltas, DELTA_ROOM_BYTES))
+	    !delta_can_append(zab->parts.deltas, DELTA_ROOM_BYTES) ||
+	    next_zxid(zab, bytes) == 0)
 		return LOG_PORT_WAIT;
-	return zab->parts.log.admit(zab->parts.log.log,
-				    entry_bytes_of(zab, type, body_bytes));
+	return zab->parts.log.admit(zab->parts.log.log, bytes);
+}
+
+/* What prep made of a request at `at`. */
+static void
+take_made(struct zab *zab, const struct prep_request *request, struct req *req,
+	  const uint8_t *at)
+{
+	append(zab, request, req);
+	if (zab->mode == ZAB_ALONE)
+		return;
+	if (req != NULL)
+		list_add_tail(&zab->waiting, &req->waiting_link);
+	zab->quorum.proposed(zab->quorum.arg, zab->result.zxid, at,
+			     zab->result.entry_bytes);
 }
 
 /* Room was found. Returns what prep_request() returns. */
+static int
+propose(struct zab *zab, const struct prep_request *request, struct req *req)
+{
+	uint32_t room = 0;
+	uint8_t *at = zab->parts.log.reserve(zab->parts.log.log, &room);
+	struct jute_writer entry = jute_writer_of(at, room);
+	const int64_t zxid = next_zxid(zab, room);
+
+	FAL_ASSERT(zxid > zab->appended);
+
+	const int err = prep_request(zab->parts.prep, request, zxid,
+				     zab->wall_ms, &entry, &zab->result);
+
+	if (err == FAL_OK)
+		take_made(zab, request, zab->mode == ZAB_ALONE ? NULL : req,
+			  at);
+	return err;
+}
+
 int
 zab_propose(struct zab *zab, const struct prep_request *request)
+{
+	return propose(zab, request, NULL);
+}
+
+int
+zab_propose_error(struct zab *zab, const struct prep_request *request,
+		  int32_t code)
 {
 	uint32_t room = 0;
 	uint8_t *at = zab->parts.log.reserve(zab->parts.log.log, &room);
 	struct jute_writer entry = jute_writer_of(at, room);
 	const int err =
-		prep_request(zab->parts.prep, request, zab->appended + 1,
-			     zab->wall_ms, &entry, &zab->result);
+		prep_refuse(zab->parts.prep, request, next_zxid(zab, room),
+			    zab->wall_ms, code, &entry, &zab->result);
 
 	if (err == FAL_OK)
-		append(zab, request);
+		take_made(zab, request, NULL, at);
 	return err;
 }
 
@@ -287,8 +365,8 @@ is_growing(const struct zab *zab, const struct req *req)
 
 /* The last tenth of the tree's memory is kept for what shrinks it, and for
  * what a follower must apply (architecture.md section 8). */
-static bool
-is_tree_full(const struct zab *zab)
+bool
+zab_is_tree_full(const struct zab *zab)
 {
 	return tree_bytes_left(zab->parts.tree) <
 	       zab->options.tree_bytes_max / 10;
@@ -298,22 +376,22 @@ static void
 refuse_write(struct zab *zab, struct req *req)
 {
 	stats_add(zab->parts.stats, STAT_THROTTLED_OPS, 1);
-	if (is_tree_full(zab))
+	if (zab_is_tree_full(zab))
 		log_post(LOG_TREE_FULL,
 			 zab->options.tree_bytes_max -
 				 tree_bytes_left(zab->parts.tree),
 			 zab->options.tree_bytes_max);
-	answer(zab, req, req->kind == REQ_CONNECT ? REQ_CLOSE : REQ_ANSWER,
-	       ZK_THROTTLEDOP);
+	zab_answer(zab, req, req->kind == REQ_CONNECT ? REQ_CLOSE : REQ_ANSWER,
+		   ZK_THROTTLEDOP);
 }
 
 /* False: there is no room in window or delta ring, the req has to wait. */
-static bool
-handle_write(struct zab *zab, struct req *req)
+bool
+zab_handle_write(struct zab *zab, struct req *req)
 {
 	const struct prep_request request = request_of(req);
 
-	if (FAL_UNLIKELY(is_tree_full(zab)) && is_growing(zab, req)) {
+	if (FAL_UNLIKELY(zab_is_tree_full(zab)) && is_growing(zab, req)) {
 		refuse_write(zab, req);
 		return true;
 	}
@@ -328,14 +406,14 @@ handle_write(struct zab *zab, struct req *req)
 	default:
 		break;
 	}
-	switch (zab_propose(zab, &request)) {
+	switch (propose(zab, &request, req)) {
 	case FAL_OK:
 		break; /* answered by its delta record */
 	case FAL_EPROTO:
-		answer(zab, req, REQ_ANSWER, ZK_MARSHALLINGERROR);
+		zab_answer(zab, req, REQ_ANSWER, ZK_MARSHALLINGERROR);
 		break;
 	case FAL_ENOENT:
-		answer(zab, req, REQ_DROP, 0);
+		zab_answer(zab, req, REQ_DROP, 0);
 		break;
 	default: /* the tree is full, or the entry larger than any may be */
 		refuse_write(zab, req);
@@ -343,13 +421,13 @@ handle_write(struct zab *zab, struct req *req)
 	return true;
 }
 
-static void
-handle_ephemerals(struct zab *zab, struct req *req)
+void
+zab_handle_ephemerals(struct zab *zab, struct req *req)
 {
 	int32_t err = ZK_OK;
 	const enum req_verdict verdict = zab_list_ephemerals(zab, req, &err);
 
-	answer(zab, req, verdict, err);
+	zab_answer(zab, req, verdict, err);
 }
 
 /* ---- session lane ---------------------------------------------------------
@@ -361,11 +439,11 @@ is_same_owner(struct session_owner a, struct session_owner b)
 	return a.core == b.core && a.conn == b.conn && a.conn_gen == b.conn_gen;
 }
 
-static void
-close_owner(struct zab *zab, struct session_owner owner)
+void
+zab_close_owner(struct zab *zab, struct session_owner owner)
 {
-	if (owner.core == SESSION_OWNER_NONE)
-		return;
+	if (owner.core >= zab->parts.channel_count)
+		return; /* nobody, or a learner */
 	unicast(zab, owner.core, req_close_token(owner.conn, owner.conn_gen));
 }
 
@@ -374,29 +452,29 @@ close_owner(struct zab *zab, struct session_owner owner)
  * connection that held the session is closed first, also when the password
  * turns out wrong: ZooKeeper does so.
  */
-static void
-handle_resume(struct zab *zab, struct req *req)
+void
+zab_handle_resume(struct zab *zab, struct req *req)
 {
 	struct session *session =
 		session_find(zab->parts.sessions, req->session_id);
 
 	if (session != NULL && !is_same_owner(session->owner, req->owner)) {
-		close_owner(zab, session->owner);
+		zab_close_owner(zab, session->owner);
 		session->owner.core = SESSION_OWNER_NONE;
 	}
 	if (session == NULL || session->is_closing || !req->is_password_ok) {
-		answer(zab, req, REQ_ANSWER, ZK_SESSIONEXPIRED);
+		zab_answer(zab, req, REQ_ANSWER, ZK_SESSIONEXPIRED);
 		return;
 	}
 	session->owner = req->owner;
 	session->timeout_ms = req->timeout_ms;
 	session->heard_ms = zab->now_ms;
-	answer(zab, req, REQ_ANSWER, ZK_OK);
+	zab_answer(zab, req, REQ_ANSWER, ZK_OK);
 }
 
 /* A connection is gone; its session lives on until it expires. */
-static void
-handle_detach(struct zab *zab, struct req *req)
+void
+zab_handle_detach(struct zab *zab, struct req *req)
 {
 	struct session *session =
 		session_find(zab->parts.sessions, req->session_id);
@@ -406,33 +484,35 @@ handle_detach(struct zab *zab, struct req *req)
 		if (req->heard_ms > session->heard_ms)
 			session->heard_ms = req->heard_ms;
 	}
-	answer(zab, req, REQ_DROP, 0);
+	zab_answer(zab, req, REQ_DROP, 0);
 }
 
 /* False: has to wait. */
 static bool
 handle_req(struct zab *zab, struct req *req)
 {
+	if (FAL_UNLIKELY(zab->mode != ZAB_ALONE))
+		return zab_member_take(zab, req);
 	switch (req->kind) {
 	case REQ_CONNECT:
 		if (req->session_id == 0)
-			req->session_id = new_session_id(zab);
-		return handle_write(zab, req);
+			req->session_id = zab_new_session_id(zab);
+		return zab_handle_write(zab, req);
 	case REQ_WRITE:
-		return handle_write(zab, req);
+		return zab_handle_write(zab, req);
 	case REQ_RESUME:
-		handle_resume(zab, req);
+		zab_handle_resume(zab, req);
 		return true;
 	case REQ_DETACH:
-		handle_detach(zab, req);
+		zab_handle_detach(zab, req);
 		return true;
 	case REQ_SYNC:
 		/* Standalone: a no-op that keeps its place. */
-		answer(zab, req, REQ_ANSWER, ZK_OK);
+		zab_answer(zab, req, REQ_ANSWER, ZK_OK);
 		return true;
 	default:
 		FAL_ASSERT(req->kind == REQ_EPHEMERAL);
-		handle_ephemerals(zab, req);
+		zab_handle_ephemerals(zab, req);
 		return true;
 	}
 }
@@ -498,8 +578,8 @@ publish_session(struct zab *zab, const struct pending *pending)
 }
 
 /* Everything up to `zxid` is committed: one batch, one store of P. */
-static bool
-commit(struct zab *zab, int64_t zxid)
+bool
+zab_publish_to(struct zab *zab, int64_t zxid)
 {
 	if (zxid <= zab->published || zab->pending_first == zab->pending_end)
 		return false;
@@ -511,6 +591,8 @@ commit(struct zab *zab, int64_t zxid)
 		if (pending->zxid > zxid)
 			break;
 		publish_session(zab, pending);
+		if (pending->req != NULL) /* the reader's, once published */
+			list_del(&pending->req->waiting_link);
 		zab->published = pending->zxid;
 		zab->published_digest = pending->digest;
 		digest_log_note(&zab->digests, pending->zxid, pending->digest);
@@ -533,7 +615,7 @@ commit_durable(struct zab *zab)
 
 	if (FAL_UNLIKELY(err != FAL_OK))
 		zab->hooks.on_fatal(zab->hooks.fatal_arg, err);
-	return commit(zab, durable);
+	return zab_publish_to(zab, durable);
 }
 
 /* ---- snapshots
@@ -556,6 +638,11 @@ copy_session(void *arg, const struct session *session)
 bool
 zab_start_snapshot(struct zab *zab)
 {
+	/* A snapshot never holds what is not certain to stay. */
+	if (zab->is_lent ||
+	    (zab->mode != ZAB_ALONE && zab->published > zab->committed))
+		return false;
+
 	const uint32_t count = session_count(zab->parts.sessions);
 	struct session_copy copy = {
 		.to = malloc((count + 1) * sizeof(struct zab_session))};
@@ -621,6 +708,20 @@ ring_doorbells(struct zab *zab)
 	}
 }
 
+/* What a leader or standalone server proposes by itself. */
+static bool
+run_timers(struct zab *zab)
+{
+	bool did_work = false;
+
+	if (zab->mode != ZAB_ALONE && zab->mode != ZAB_LEADS)
+		return false;
+	did_work |= zab_close_orphans(zab);
+	did_work |= zab_expire_sessions(zab);
+	did_work |= zab_reap_nodes(zab);
+	return did_work;
+}
+
 bool
 zab_poll(struct zab *zab, uint64_t now_ms, int64_t wall_ms)
 {
@@ -628,18 +729,22 @@ zab_poll(struct zab *zab, uint64_t now_ms, int64_t wall_ms)
 
 	zab->now_ms = now_ms;
 	zab->wall_ms = wall_ms;
-	did_work |= commit_durable(zab);
+	if (zab->mode == ZAB_ALONE)
+		did_work |= commit_durable(zab);
+	else
+		did_work |= zab->quorum.poll(zab->quorum.arg, now_ms, wall_ms);
 	did_work |= take_requests(zab);
-	did_work |= zab_close_orphans(zab);
-	did_work |= zab_expire_sessions(zab);
-	did_work |= zab_reap_nodes(zab);
-	if (zab->has_committed) {
+	did_work |= run_timers(zab);
+	if (zab->has_committed && !zab->is_lent) {
 		zab->has_committed = false;
 		zab->parts.log.kick(zab->parts.log.log);
 		did_work |= trigger_snapshot(zab);
 	}
+	if (zab->mode != ZAB_ALONE)
+		zab->quorum.flush(zab->quorum.arg, now_ms);
 	ring_doorbells(zab);
-	tree_reclaim(zab->parts.tree, RECLAIM_BURST);
+	if (!zab->is_lent)
+		tree_reclaim(zab->parts.tree, RECLAIM_BURST);
 	stats_set(zab->parts.stats, STAT_PROPOSALS_OUTSTANDING,
 		  zab->pending_end - zab->pending_first);
 	return did_work;
@@ -657,6 +762,8 @@ zab_has_work(const struct zab *zab)
 		    ring_count(&channel->data_lane) > 0)
 			return true;
 	}
+	if (zab->mode != ZAB_ALONE)
+		return zab->quorum.has_work(zab->quorum.arg);
 	if (zab->pending_first == zab->pending_end)
 		return false;
 	return zab->parts.log.durable_zxid(zab->parts.log.log, &err) >

@@ -9,8 +9,8 @@
  *   record -> durable -> publish: tree, sessions, then P -> readers
  *
  * A standalone server commits what its own log made durable. In an ensemble
- * the consensus core decides instead; everything before and after that one
- * decision is this code.
+ * the consensus core decides instead (struct zab_quorum, dataplane/
+ * zab_member.h); everything before and after that one decision is this code.
  *
  * Context    zab_poll() is called by one core, the owner of all objects in
  *            struct zab_parts. Nothing here blocks or makes a system call,
@@ -59,6 +59,40 @@ struct zab_hooks {
 	void *fatal_arg;
 };
 
+/* What a member of an ensemble does with requests. */
+enum zab_mode {
+	ZAB_ALONE,  /* standalone */
+	ZAB_CLOSED, /* refuses: nobody leads, or this server is not ready */
+	ZAB_LEADS,
+	ZAB_LEARNS, /* sends writes to the leader */
+	ZAB_READS,  /* without a leader: reads only */
+};
+
+struct req;
+
+/* Who decides in an ensemble, as the ZAB role sees it. All functions are called
+ * in zab_poll(). */
+struct zab_quorum {
+	void *arg;
+	/* Before requests are taken and behind them. */
+	bool (*poll)(void *arg, uint64_t now_ms, int64_t wall_ms);
+	void (*flush)(void *arg, uint64_t now_ms);
+	bool (*has_work)(const void *arg);
+	uint64_t (*next_timer_ms)(const void *arg);
+	/* LEADS: the zxid that the next transaction must have; 0: none may be
+	 * proposed now. */
+	int64_t (*next_zxid)(void *arg, uint32_t entry_bytes);
+	/* LEADS: it is in the window. */
+	void (*proposed)(void *arg, int64_t zxid, const uint8_t *entry,
+			 uint32_t entry_bytes);
+	/* LEARNS: sends a write to the leader; false: no room. */
+	bool (*forward)(void *arg, const struct req *);
+	/* LEADS, LEARNS: one more sync; false: no room. */
+	bool (*sync)(void *arg, const struct req *);
+	/* LEARNS: may this session come back here? */
+	void (*revalidate)(void *arg, int64_t session_id, int32_t timeout_ms);
+};
+
 struct zab_options {
 	uint32_t tick_ms;
 	uint64_t snap_count;       /* transactions, about, per snapshot */
@@ -81,6 +115,7 @@ struct zab_parts {
 	struct channel *channel[ZAB_READERS_MAX];
 	uint32_t channel_count;
 	struct stats_core *stats;
+	struct serving *serving; /* members of an ensemble; else NULL */
 };
 
 FAL_MUST_CHECK int zab_create(const struct zab_options *,

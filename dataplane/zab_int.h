@@ -8,12 +8,19 @@
  *   zab.c        requests, commit, snapshots, the round
  *   zab_timers.c expiry, orphans, containers and TTL nodes
  *   zab_lists.c  what is listed on request: ephemerals, sessions, digests
+ *   zab_member.c what is different in an ensemble
  *
  * Context    the ZAB core.
  */
 
 #include "dataplane/req.h"
 #include "dataplane/zab.h"
+
+/* Lists of waiting requests by session. */
+#define ZAB_MATCH_LISTS 1024u
+/* An owner of a session that is a learner: its slot, and which of the learners
+ * that used it. Above all reader cores, below SESSION_OWNER_NONE. */
+#define ZAB_LEARNER_CORE 0x8000u
 
 /* R1a and R1b of a channel. */
 #define ZAB_LANES 2u
@@ -27,6 +34,7 @@ struct pending {
 	int32_t timeout_ms;
 	uint64_t digest;
 	struct session_owner owner;
+	struct req *req; /* members: who waits for it here; or NULL */
 };
 
 struct zab {
@@ -35,6 +43,7 @@ struct zab {
 	struct zab_hooks hooks;
 
 	int64_t appended;  /* highest zxid given out */
+	int64_t logged;    /* the same, without marks of epochs */
 	int64_t published; /* P, as the writer knows it */
 	uint64_t published_digest;
 	struct digest_log digests;           /* of what was published */
@@ -55,6 +64,18 @@ struct zab {
 	bool is_reaping;
 	uint8_t *path_text;
 
+	/* zab_member.c */
+	enum zab_mode mode;
+	struct zab_quorum quorum;
+	int64_t committed;   /* highest zxid known to be so; may be ahead of
+				what is appended */
+	struct list waiting; /* reqs that were not answered, oldest first */
+	struct list syncs;   /* of them: the syncs */
+	struct list match[ZAB_MATCH_LISTS]; /* those sent to the leader */
+	bool is_lent; /* tree, sessions, prep and log are BG's */
+	uint32_t park_word;
+	uint64_t touches_ms; /* when the leader was last told who was heard */
+
 	uint64_t now_ms;
 	int64_t wall_ms;
 	bool must_ring[ZAB_READERS_MAX]; /* R3 got something this round */
@@ -70,6 +91,36 @@ enum log_port_room zab_room_for(struct zab *, int32_t type,
 				uint32_t body_bytes);
 /* Room was found: makes it a transaction. Returns what prep_request() does. */
 FAL_MUST_CHECK int zab_propose(struct zab *, const struct prep_request *);
+/* The same as an error transaction. */
+FAL_MUST_CHECK int zab_propose_error(struct zab *, const struct prep_request *,
+				     int32_t code);
+/* A transaction is in the window: delta record and `pending`. */
+void zab_note_appended(struct zab *, const struct pending *, int32_t cxid,
+		       uint16_t delta_flags);
+/* Publishes what is appended up to zxid; true if there was any. */
+bool zab_publish_to(struct zab *, int64_t zxid);
+/* Sends a req back; behind everything appended so far. */
+void zab_answer(struct zab *, struct req *, enum req_verdict, int32_t err);
+/* The same, behind that zxid. */
+void zab_answer_at(struct zab *, struct req *, enum req_verdict, int32_t err,
+		   int64_t zxid);
+/* Sends it back at once: its connection is closed. */
+void zab_close_req(struct zab *, struct req *);
+/* The ways of requests that do not differ. False: has to wait. */
+bool zab_handle_write(struct zab *, struct req *);
+void zab_handle_resume(struct zab *, struct req *);
+void zab_handle_detach(struct zab *, struct req *);
+void zab_handle_ephemerals(struct zab *, struct req *);
+int64_t zab_new_session_id(struct zab *);
+/* Closes the connection that speaks for a session here. */
+void zab_close_owner(struct zab *, struct session_owner);
+bool zab_is_tree_full(const struct zab *);
+
+/* ---- zab_member.c ---- */
+
+/* A request at a member; false: has to wait. */
+bool zab_member_take(struct zab *, struct req *);
+void zab_member_init(struct zab *);
 
 /* ---- zab_timers.c: true if anything was done ---- */
 bool zab_expire_sessions(struct zab *);

@@ -100,9 +100,8 @@ zab_session_heard(void *arg, const struct session *session)
 	struct zab *zab = arg;
 	const struct session_owner owner = session->owner;
 
-	if (owner.core == SESSION_OWNER_NONE)
-		return 0;
-	FAL_ASSERT(owner.core < zab->parts.channel_count);
+	if (owner.core >= zab->parts.channel_count)
+		return 0; /* nobody, or a learner: its PINGs raise heard_ms */
 
 	const struct channel *channel = zab->parts.channel[owner.core];
 	const struct channel_heard *heard = &channel->heard[owner.conn];
@@ -155,6 +154,10 @@ zab_session_next(struct zab *zab, struct zab_session_cursor *cursor,
 {
 	const struct session *session;
 
+	if (zab->is_lent) {
+		cursor->sessions.is_done = true;
+		return false;
+	}
 	if (ephemeral_next(zab, cursor, budget, out))
 		return true;
 	if (*budget == 0)

@@ -138,10 +138,19 @@ zab_reap_nodes(struct zab *zab)
 uint64_t
 zab_next_timer_ms(const struct zab *zab)
 {
+	if (zab->mode != ZAB_ALONE && zab->mode != ZAB_LEADS)
+		return zab->quorum.next_timer_ms(zab->quorum.arg);
+
 	uint64_t next = session_next_due(zab->parts.sessions);
 	const uint64_t reap =
 		zab->is_reaping ? zab->reap_next_ms : zab->reap_check_ms;
+	const uint64_t quorum =
+		zab->mode == ZAB_ALONE
+			? UINT64_MAX
+			: zab->quorum.next_timer_ms(zab->quorum.arg);
 
+	if (quorum < next)
+		next = quorum;
 	if (zab->options.reap_interval_ms != 0 && reap < next)
 		next = reap;
 	return next;

@@ -283,31 +283,57 @@ finish(struct run *run)
 	return 0;
 }
 
+static struct run
+run_of(struct prep *prep, const struct prep_request *request, int64_t zxid,
+       int64_t time_ms, struct jute_writer *entry)
+{
+	return (struct run){.prep = prep,
+			    .request = request,
+			    .entry = entry,
+			    .start = entry->at,
+			    .header = {.session_id = request->session_id,
+				       .cxid = request->cxid,
+				       .zxid = zxid,
+				       .time_ms = time_ms}};
+}
+
+int
+prep_refuse(struct prep *prep, const struct prep_request *request, int64_t zxid,
+	    int64_t time_ms, int32_t err, struct jute_writer *entry,
+	    struct txn_result *result)
+{
+	struct run run = run_of(prep, request, zxid, time_ms, entry);
+
+	apply_begin(&prep->apply, result, zxid, request->session_id);
+	tree_txn_begin(prep->apply.tree, zxid, time_ms);
+	put_error(&run, err);
+	return finish(&run);
+}
+
 int
 prep_request(struct prep *prep, const struct prep_request *request,
 	     int64_t zxid, int64_t time_ms, struct jute_writer *entry,
 	     struct txn_result *result)
 {
-	struct run run = {.prep = prep,
-			  .request = request,
-			  .entry = entry,
-			  .start = entry->at,
-			  .header = {.session_id = request->session_id,
-				     .cxid = request->cxid,
-				     .zxid = zxid,
-				     .time_ms = time_ms}};
+	struct run run = run_of(prep, request, zxid, time_ms, entry);
 	struct prep_asker asker = {.ids = request->ids,
 				   .session_id = request->session_id,
 				   .is_local_session =
 					   request->is_local_session};
 
 	if (decode(request, &run.op) != 0)
-		return FAL_EPROTO;
+		return request->is_forwarded
+			       ? prep_refuse(prep, request, zxid, time_ms,
+					     ZK_MARSHALLINGERROR, entry, result)
+			       : FAL_EPROTO;
 	if (needs_session(request))
 		asker.session_err = session_check(
 			prep->sessions, request->session_id, request->owner);
-	if (asker.session_err == ZK_UNKNOWNSESSION)
-		return FAL_ENOENT;
+	if (asker.session_err == ZK_UNKNOWNSESSION) {
+		if (!request->is_forwarded)
+			return FAL_ENOENT;
+		asker.session_err = ZK_SESSIONEXPIRED;
+	}
 	apply_begin(&prep->apply, result, zxid, request->session_id);
 	prep->wrapped.bytes = 0;
 	tree_txn_begin(prep->apply.tree, zxid, time_ms);

@@ -79,6 +79,9 @@ struct prep_request {
 	int32_t timeout_ms;         /* OP_CREATE_SESSION */
 	bool is_local_session; /* known to the asking server only: not looked
 				  up here, no ephemerals (-120) */
+	bool is_forwarded;     /* by a learner, which waits for a transaction:
+				  what would be dropped or answered without one
+				  is an error transaction */
 };
 
 FAL_MUST_CHECK int prep_create(const struct prep_options *, struct tree *,
@@ -103,6 +106,13 @@ FAL_MUST_CHECK int prep_request(struct prep *, const struct prep_request *,
 				int64_t zxid, int64_t time_ms,
 				struct jute_writer *entry,
 				struct txn_result *result);
+
+/* Makes the request an `error` transaction with that code, whatever it asks
+ * for. Returns as prep_request(): 0, FAL_ENOSPC, FAL_ENOMEM. */
+FAL_MUST_CHECK int prep_refuse(struct prep *, const struct prep_request *,
+			       int64_t zxid, int64_t time_ms, int32_t err,
+			       struct jute_writer *entry,
+			       struct txn_result *result);
 
 /*
  * Applies an entry that was made elsewhere (log replay, PROPOSAL). Its zxid

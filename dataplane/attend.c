@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * attend - a reader follows the word of dataplane/serving.h.
+ *
+ * Each change closes all connections of clients. To park it first walks what is
+ * published to its end, since the delta ring is about to start over, and lets
+ * its long jobs end; with all clients gone they end at their next step. Then it
+ * leaves the tree, and says so behind that.
+ */
+#include "dataplane/reader_int.h"
+
+#define FAN_OUT_BURST 256u
+
+/* False: more is left to be walked in the next round. */
+static bool
+has_caught_up(struct reader *reader)
+{
+	answer_poll(reader);
+	events_step(reader, FAN_OUT_BURST);
+	jobs_step(reader);
+	return reader->S == atomic_load_explicit(reader->published,
+						 memory_order_acquire) &&
+	       !events_have_work(reader) && list_empty(&reader->jobs);
+}
+
+static void
+park(struct reader *reader, uint32_t word)
+{
+	tree_reader_offline(reader->tree_reader);
+	reader->is_parked = true;
+	reader->serving_word = word;
+	/* pairs with acquire in zab_member_is_parked() */
+	atomic_store_explicit(&reader->parts.channel->parked, word,
+			      memory_order_release);
+	reader->must_ring_zab = true;
+}
+
+static void
+come_back(struct reader *reader)
+{
+	/* All that was published here before was walked; the state that is
+	 * there now may be an older one. */
+	reader->S = tree_reader_online(reader->tree_reader, reader->published);
+	reader->is_parked = false;
+}
+
+bool
+attend_follow(struct reader *reader)
+{
+	if (reader->parts.serving == NULL)
+		return true;
+
+	const uint32_t word = serving_load(reader->parts.serving);
+
+	if (FAL_LIKELY(word == reader->serving_word))
+		return !reader->is_parked;
+	conn_close_clients(reader);
+	if (word & SERVING_PARKED) {
+		/* No new clients while the rest of the old is walked. */
+		reader->serving_word =
+			(reader->serving_word &
+			 ~(SERVING_STATE_MASK | SERVING_PARKED)) |
+			SERVING_CLOSED;
+		if (!reader->is_parked && !has_caught_up(reader))
+			return false;
+		if (!reader->is_parked)
+			park(reader, word);
+		return false;
+	}
+	reader->serving_word = word;
+	if (reader->is_parked)
+		come_back(reader);
+	return true;
+}
