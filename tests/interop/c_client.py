@@ -9,14 +9,14 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 
+import client_program
 import harness
 
 SOURCE = os.path.join(harness.HERE, 'c_client', 'client_test.c')
 FLAGS = ['-std=gnu11', '-O1', '-g', '-Wall', '-Wextra', '-Werror',
          '-DTHREADED']
-RUN_SECONDS = 90
+TESTS = 11
 
 
 def build(directory):
@@ -32,39 +32,6 @@ def build(directory):
     return program
 
 
-def run(suite, server, program):
-    process = subprocess.Popen(
-        [program, server.hosts], stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    killer = threading.Timer(RUN_SECONDS, process.kill)
-    killer.start()
-    seen = 0
-    try:
-        for line in process.stdout:
-            line = line.strip()
-            if line == 'RESTART':
-                server.restart()
-                process.stdin.write('go\n')
-                process.stdin.flush()
-                continue
-            seen += 1
-            verdict, _, name = line.partition(' ')
-
-            def judge(line=line, verdict=verdict):
-                harness.expect(verdict, 'ok', line)
-            suite.attempt('C client: ' + name.split(' line ')[0], judge)
-        process.wait()
-    finally:
-        killer.cancel()
-        process.kill()
-    errors = process.stderr.read()
-
-    def complete():
-        harness.expect(seen, 11, 'tests that ended; stderr: ' +
-                       errors[-500:])
-    suite.attempt('C client: all tests ended', complete)
-
-
 def main():
     options = harness.options(__doc__.splitlines()[0])
     suite = harness.Suite('c_client')
@@ -75,7 +42,8 @@ def main():
             program.append(build(directory))
         if suite.attempt('C client: compiles without warnings', compile_it):
             with harness.Server(options.server) as server:
-                run(suite, server, program[0])
+                client_program.run(suite, server, 'C client', program[0],
+                                   TESTS)
     return suite.finish()
 
 

@@ -25,7 +25,7 @@ BELOW = {
     'drivers': {'wire', 'base'},
     'store': {'consensus', 'znode', 'drivers', 'wire', 'base'},
     'dataplane': {'consensus', 'znode', 'drivers', 'wire', 'base'},
-    'client': {'wire', 'base'},
+    'client': {'drivers', 'wire', 'base'},
     'server': {'dataplane', 'store', 'consensus', 'znode', 'drivers', 'wire',
                'base'},
     'tools': {'client', 'dataplane', 'store', 'consensus', 'znode', 'drivers',

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a test program that is a client: gives it the server, restarts the
+server when the program says RESTART, and counts its verdicts, a line each:
+"ok NAME" or "not_ok NAME WHY".
+"""
+import subprocess
+import threading
+
+import harness
+
+RUN_SECONDS = 90
+
+
+def run(suite, server, title, program, count):
+    process = subprocess.Popen(
+        [program, server.hosts], stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    killer = threading.Timer(RUN_SECONDS, process.kill)
+    killer.start()
+    seen = 0
+    try:
+        for line in process.stdout:
+            line = line.strip()
+            if line == 'RESTART':
+                server.restart()
+                process.stdin.write('go\n')
+                process.stdin.flush()
+                continue
+            seen += 1
+            verdict, _, name = line.partition(' ')
+
+            def judge(line=line, verdict=verdict):
+                harness.expect(verdict, 'ok', line)
+            suite.attempt('%s: %s' % (title, name.split(' line ')[0]), judge)
+        process.wait()
+    finally:
+        killer.cancel()
+        process.kill()
+    errors = process.stderr.read()
+
+    def complete():
+        harness.expect(seen, count, 'tests that ended; stderr: ' +
+                       errors[-500:])
+    suite.attempt('%s: all tests ended' % title, complete)

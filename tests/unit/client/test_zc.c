@@ -1,0 +1,791 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Goal    zc answers every request exactly once, resumes its session at another
+ *         server with its identities and watches, and takes nothing a server
+ *         says on trust.
+ * Method  the server is a blocking socket in this thread: the test steps the
+ *         client's loop, reads the frames it sent and says what it likes. All
+ *         waiting is bounded by the number of steps.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "client/future.h"
+#include "client/zc.h"
+#include "wire/frame.h"
+#include "wire/proto.h"
+
+#define STEPS_MAX  2000
+#define STEP_MS    5u
+#define FRAME_MAX  (1u << 16)
+#define SESSION    0x100abcdef01ll
+#define TIMEOUT_MS 4000
+
+static const struct proto_stat stat_of_9 = {.czxid = 9, .mzxid = 9};
+
+/* ---- the server's side ----------------------------------------------------
+ */
+
+struct rig {
+	int listener, peer;
+	uint16_t port;
+	char servers[64];
+	struct zc_loop *loop;
+	struct zc *zc;
+	uint8_t in[FRAME_MAX];
+	uint8_t out[FRAME_MAX];
+	struct jute_writer writer;
+	size_t mark;
+	enum zc_state state;
+	uint32_t state_changes;
+};
+
+static void
+on_state(void *arg, struct zc *zc, enum zc_state state)
+{
+	struct rig *rig = arg;
+
+	(void)zc;
+	rig->state = state;
+	rig->state_changes++;
+}
+
+static void
+rig_listen(struct rig *rig)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET,
+				      .sin_addr.s_addr =
+					      htonl(INADDR_LOOPBACK)};
+	socklen_t bytes = sizeof(address);
+
+	rig->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	assert_true(rig->listener >= 0);
+	assert_int_equal(bind(rig->listener, (void *)&address, bytes), 0);
+	assert_int_equal(listen(rig->listener, 8), 0);
+	assert_int_equal(getsockname(rig->listener, (void *)&address, &bytes),
+			 0);
+	rig->port = ntohs(address.sin_port);
+	snprintf(rig->servers, sizeof(rig->servers), "127.0.0.1:%u", rig->port);
+}
+
+static void
+rig_step(struct rig *rig)
+{
+	zc_loop_step(rig->loop, STEP_MS);
+}
+
+static void
+rig_accept(struct rig *rig)
+{
+	for (int i = 0; i < STEPS_MAX; i++) {
+		rig_step(rig);
+		rig->peer = accept(rig->listener, NULL, NULL);
+		if (rig->peer >= 0)
+			return;
+	}
+	fail_msg("the client does not connect");
+}
+
+/* Exactly so many bytes, while the client is being stepped. */
+static void
+rig_read(struct rig *rig, uint8_t *to, size_t bytes)
+{
+	size_t got = 0;
+
+	for (int i = 0; i < STEPS_MAX && got < bytes; i++) {
+		const ssize_t n =
+			recv(rig->peer, to + got, bytes - got, MSG_DONTWAIT);
+
+		if (n > 0)
+			got += (size_t)n;
+		else if (n == 0)
+			fail_msg("the client hung up");
+		else
+			rig_step(rig);
+	}
+	assert_int_equal(got, bytes);
+}
+
+static struct jute_reader
+rig_frame(struct rig *rig)
+{
+	rig_read(rig, rig->in, 4);
+
+	const uint32_t bytes = be_load32(rig->in);
+
+	assert_true(bytes <= FRAME_MAX);
+	rig_read(rig, rig->in, bytes);
+	return jute_reader_of(rig->in, bytes);
+}
+
+/* The next request, which must be of that type; returns its body. */
+static struct jute_reader
+rig_request(struct rig *rig, int32_t op, int32_t *xid)
+{
+	struct jute_reader body = rig_frame(rig);
+	struct proto_request_header header;
+
+	assert_int_equal(proto_get_request_header(&body, &header), 0);
+	assert_int_equal(header.type, op);
+	if (xid != NULL)
+		*xid = header.xid;
+	return body;
+}
+
+static struct jute_writer *
+rig_begin(struct rig *rig)
+{
+	rig->writer = jute_writer_of(rig->out, sizeof(rig->out));
+	rig->mark = frame_begin(&rig->writer);
+	return &rig->writer;
+}
+
+static struct jute_writer *
+rig_begin_reply(struct rig *rig, int32_t xid, int64_t zxid, int32_t err)
+{
+	struct jute_writer *writer = rig_begin(rig);
+
+	proto_put_reply_header(writer,
+			       &(struct proto_reply_header){
+				       .xid = xid, .zxid = zxid, .err = err});
+	return writer;
+}
+
+static void
+rig_send(struct rig *rig)
+{
+	frame_end(&rig->writer, rig->mark);
+	const size_t bytes = jute_written(&rig->writer);
+
+	assert_int_equal(send(rig->peer, rig->out, bytes, MSG_NOSIGNAL),
+			 (ssize_t)bytes);
+}
+
+static void
+rig_reply(struct rig *rig, int32_t xid, int64_t zxid, int32_t err)
+{
+	rig_begin_reply(rig, xid, zxid, err);
+	rig_send(rig);
+}
+
+static void
+rig_event(struct rig *rig, int32_t type, const char *path)
+{
+	struct jute_writer *writer =
+		rig_begin_reply(rig, XID_NOTIFICATION, -1, 0);
+
+	proto_put_watcher_event(
+		writer, &(struct proto_watcher_event){
+				.type = type,
+				.state = PROTO_STATE_SYNC_CONNECTED,
+				.path = jute_slice_of(path, strlen(path))});
+	rig_send(rig);
+}
+
+/* Takes the ConnectRequest and grants (or, timeout 0, refuses) it. */
+static struct proto_connect_request
+rig_greet(struct rig *rig, int32_t timeout_ms)
+{
+	struct proto_connect_request request;
+	struct proto_connect_response response = {
+		.timeout_ms = timeout_ms,
+		.session_id = timeout_ms == 0 ? 0 : SESSION,
+		.has_read_only = true,
+	};
+	struct jute_reader body;
+
+	rig_accept(rig);
+	body = rig_frame(rig);
+	assert_int_equal(proto_get_connect_request(&body, &request), 0);
+	if (timeout_ms != 0)
+		proto_session_password(SESSION, response.password);
+	proto_put_connect_response(rig_begin(rig), &response);
+	rig_send(rig);
+	return request;
+}
+
+static void
+rig_wait_state(struct rig *rig, enum zc_state state)
+{
+	for (int i = 0; i < STEPS_MAX && rig->state != state; i++)
+		rig_step(rig);
+	assert_int_equal(rig->state, state);
+}
+
+static void
+rig_hang_up(struct rig *rig)
+{
+	close(rig->peer);
+	rig->peer = -1;
+}
+
+static int
+rig_setup(void **state)
+{
+	struct rig *rig = calloc(1, sizeof(*rig));
+	const struct zc_options options = {
+		.timeout_ms = TIMEOUT_MS, .on_state = on_state, .arg = rig};
+
+	rig->peer = -1;
+	rig->state = ZC_CONNECTING;
+	rig_listen(rig);
+	assert_int_equal(zc_loop_create(NULL, &rig->loop), 0);
+	assert_int_equal(zc_open(rig->loop, rig->servers, &options, &rig->zc),
+			 0);
+	*state = rig;
+	return 0;
+}
+
+static int
+rig_teardown(void **state)
+{
+	struct rig *rig = *state;
+
+	zc_loop_destroy(rig->loop);
+	close(rig->listener);
+	if (rig->peer >= 0)
+		close(rig->peer);
+	free(rig);
+	return 0;
+}
+
+/* ---- callbacks that note what they were told
+ * --------------------------------- */
+
+struct seen {
+	uint32_t count;
+	int32_t err;
+	char text[256];
+	uint32_t bytes;
+};
+
+static void
+note(void *arg, struct zc_reply *reply)
+{
+	struct seen *seen = arg;
+
+	seen->count++;
+	seen->err = reply->err;
+	seen->bytes = reply->data.bytes;
+}
+
+static void
+note_event(void *arg, enum zc_event event, struct zc_bytes path)
+{
+	struct seen *seen = arg;
+	const size_t used = strlen(seen->text);
+
+	seen->count++;
+	snprintf(seen->text + used, sizeof(seen->text) - used, "%d%.*s ",
+		 (int)event, (int)path.bytes, (const char *)path.data);
+}
+
+static void
+wait_for(struct rig *rig, const uint32_t *count, uint32_t want)
+{
+	for (int i = 0; i < STEPS_MAX && *count < want; i++)
+		rig_step(rig);
+	assert_int_equal(*count, want);
+}
+
+static void
+reply_data(struct rig *rig, int32_t xid, const char *data)
+{
+	struct jute_writer *writer = rig_begin_reply(rig, xid, 9, 0);
+
+	jute_put_cstr(writer, data);
+	proto_put_stat(writer, &stat_of_9);
+	rig_send(rig);
+}
+
+/* ---- tests
+ * --------------------------------------------------------------------- */
+
+static void
+asks_for_a_session_and_remembers_it(void **state)
+{
+	struct rig *rig = *state;
+	const struct proto_connect_request request =
+		rig_greet(rig, TIMEOUT_MS / 2);
+	uint8_t password[16], expected[16];
+
+	assert_int_equal(request.session_id, 0);
+	assert_int_equal(request.timeout_ms, TIMEOUT_MS);
+	assert_int_equal(request.password.bytes, 16);
+	assert_true(request.has_read_only);
+	rig_wait_state(rig, ZC_CONNECTED);
+	assert_int_equal(zc_session(rig->zc, password), SESSION);
+	proto_session_password(SESSION, expected);
+	assert_memory_equal(password, expected, 16);
+	assert_int_equal(zc_timeout_ms(rig->zc), TIMEOUT_MS / 2);
+}
+
+static void
+requests_wait_for_the_connection_in_their_order(void **state)
+{
+	struct rig *rig = *state;
+	struct seen one = {0}, two = {0};
+	int32_t xid_one, xid_two;
+
+	assert_int_equal(zc_get(rig->zc, "/a", NULL, note, &one), 0);
+	assert_int_equal(zc_set(rig->zc, "/b", "xyz", 3, -1, note, &two), 0);
+	assert_int_equal(zc_outstanding(rig->zc), 2);
+	rig_greet(rig, TIMEOUT_MS);
+
+	struct jute_reader body = rig_request(rig, OP_GET_DATA, &xid_one);
+	struct jute_slice path = jute_get_slice(&body);
+
+	assert_memory_equal(path.data, "/a", 2);
+	rig_request(rig, OP_SET_DATA, &xid_two);
+	assert_true(xid_two > xid_one && xid_one > 0);
+	reply_data(rig, xid_one, "hello");
+	rig_reply(rig, xid_two, 10, ZK_BADVERSION);
+	wait_for(rig, &two.count, 1);
+	assert_int_equal(one.count, 1);
+	assert_int_equal(one.bytes, 5);
+	assert_int_equal(two.err, ZC_BADVERSION);
+	assert_int_equal(zc_last_zxid(rig->zc), 10);
+}
+
+static void
+what_was_sent_is_lost_with_the_connection_and_what_waits_is_not(void **state)
+{
+	struct rig *rig = *state;
+	struct seen sent = {0}, waiting = {0};
+	int32_t xid;
+
+	rig_greet(rig, TIMEOUT_MS);
+	rig_wait_state(rig, ZC_CONNECTED);
+	assert_int_equal(zc_delete(rig->zc, "/a", -1, note, &sent), 0);
+	rig_request(rig, OP_DELETE, NULL);
+	rig_hang_up(rig);
+	rig_wait_state(rig, ZC_CONNECTING);
+	assert_int_equal(sent.count, 1);
+	assert_int_equal(sent.err, ZC_CONNECTIONLOSS);
+
+	assert_int_equal(zc_get(rig->zc, "/a", NULL, note, &waiting), 0);
+	const struct proto_connect_request again = rig_greet(rig, TIMEOUT_MS);
+
+	assert_int_equal(again.session_id, SESSION);
+	rig_request(rig, OP_GET_DATA, &xid);
+	rig_reply(rig, xid, 11, ZK_NONODE);
+	wait_for(rig, &waiting.count, 1);
+	assert_int_equal(waiting.err, ZC_NONODE);
+	assert_int_equal(sent.count, 1);
+}
+
+static void
+an_expired_session_answers_everything_and_takes_nothing_more(void **state)
+{
+	struct rig *rig = *state;
+	struct seen seen = {0};
+
+	assert_int_equal(zc_get(rig->zc, "/a", NULL, note, &seen), 0);
+	rig_greet(rig, 0);
+	rig_wait_state(rig, ZC_EXPIRED);
+	assert_int_equal(seen.count, 1);
+	assert_int_equal(seen.err, ZC_SESSIONEXPIRED);
+	assert_int_equal(zc_get(rig->zc, "/a", NULL, note, &seen), FAL_ECLOSED);
+	assert_int_equal(seen.count, 1);
+}
+
+static void
+a_reply_out_of_its_order_finds_its_request(void **state)
+{
+	struct rig *rig = *state;
+	struct seen one = {0}, two = {0}, three = {0};
+	int32_t xid[3];
+
+	rig_greet(rig, TIMEOUT_MS);
+	rig_wait_state(rig, ZC_CONNECTED);
+	assert_int_equal(zc_get(rig->zc, "/1", NULL, note, &one), 0);
+	assert_int_equal(zc_get(rig->zc, "/2", NULL, note, &two), 0);
+	assert_int_equal(zc_get(rig->zc, "/3", NULL, note, &three), 0);
+	for (int i = 0; i < 3; i++)
+		rig_request(rig, OP_GET_DATA, &xid[i]);
+	rig_reply(rig, xid[1], 5, ZK_NOAUTH);
+	wait_for(rig, &two.count, 1);
+	assert_int_equal(two.err, ZC_NOAUTH);
+	assert_int_equal(one.count + three.count, 0);
+	reply_data(rig, xid[0], "");
+	reply_data(rig, xid[2], "");
+	wait_for(rig, &three.count, 1);
+	assert_int_equal(one.count, 1);
+	assert_int_equal(zc_outstanding(rig->zc), 0);
+}
+
+static void
+a_reply_nobody_asked_for_ends_the_connection(void **state)
+{
+	struct rig *rig = *state;
+
+	rig_greet(rig, TIMEOUT_MS);
+	rig_wait_state(rig, ZC_CONNECTED);
+	rig_reply(rig, 77, 5, 0);
+	rig_wait_state(rig, ZC_CONNECTING);
+}
+
+static void
+a_body_that_does_not_decode_is_no_reply(void **state)
+{
+	struct rig *rig = *state;
+	struct seen seen = {0};
+	int32_t xid;
+
+	rig_greet(rig, TIMEOUT_MS);
+	rig_wait_state(rig, ZC_CONNECTED);
+	assert_int_equal(zc_get(rig->zc, "/a", NULL, note, &seen), 0);
+	rig_request(rig, OP_GET_DATA, &xid);
+	jute_put_int(rig_begin_reply(rig, xid, 5, 0), 1000);
+	rig_send(rig);
+	wait_for(rig, &seen.count, 1);
+	assert_int_equal(seen.err, ZC_CONNECTIONLOSS);
+}
+
+/* A watch of each kind; the data watch fires once, the others stay. */
+static void
+set_watches(struct rig *rig, const struct zc_watch *watch)
+{
+	struct seen seen = {0};
+	int32_t xid;
+
+	assert_int_equal(zc_get(rig->zc, "/d", watch, note, &seen), 0);
+	rig_request(rig, OP_GET_DATA, &xid);
+	reply_data(rig, xid, "");
+	assert_int_equal(zc_exists(rig->zc, "/e", watch, note, &seen), 0);
+	rig_request(rig, OP_EXISTS, &xid);
+	rig_reply(rig, xid, 9, ZK_NONODE);
+	assert_int_equal(zc_get(rig->zc, "/no", watch, note, &seen), 0);
+	rig_request(rig, OP_GET_DATA, &xid);
+	rig_reply(rig, xid, 9, ZK_NONODE); /* sets none */
+	assert_int_equal(zc_children(rig->zc, "/c", watch, note, &seen), 0);
+	rig_request(rig, OP_GET_CHILDREN2, &xid);
+	jute_put_int(rig_begin_reply(rig, xid, 9, 0), 0);
+	proto_put_stat(&rig->writer, &stat_of_9);
+	rig_send(rig);
+	for (int mode = 0; mode < 2; mode++) {
+		assert_int_equal(zc_add_watch(rig->zc, mode == 0 ? "/p" : "/r",
+					      (enum zc_watch_mode)mode, watch,
+					      note, &seen),
+				 0);
+		rig_request(rig, OP_ADD_WATCH, &xid);
+		rig_reply(rig, xid, 9, 0);
+	}
+	wait_for(rig, &seen.count, 6);
+}
+
+static void
+watches_hear_what_they_are_for(void **state)
+{
+	struct rig *rig = *state;
+	struct seen seen = {0};
+	const struct zc_watch watch = {.fn = note_event, .arg = &seen};
+
+	rig_greet(rig, TIMEOUT_MS);
+	rig_wait_state(rig, ZC_CONNECTED);
+	set_watches(rig, &watch);
+	rig_event(rig, EVENT_NODE_CHILDREN_CHANGED, "/d"); /* not for data */
+	rig_event(rig, EVENT_NODE_DATA_CHANGED, "/d");
+	rig_event(rig, EVENT_NODE_DATA_CHANGED, "/d"); /* was one-shot */
+	rig_event(rig, EVENT_NODE_CREATED, "/e");
+	rig_event(rig, EVENT_NODE_DELETED, "/c");
+	rig_event(rig, EVENT_NODE_DATA_CHANGED, "/no");
+	rig_event(rig, EVENT_NODE_CHILDREN_CHANGED, "/p");
+	rig_event(rig, EVENT_NODE_DATA_CHANGED, "/p");
+	rig_event(rig, EVENT_NODE_CREATED, "/r/x/y");
+	rig_event(rig, EVENT_NODE_CHILDREN_CHANGED, "/r/x");
+	rig_event(rig, EVENT_NODE_CREATED, "/rx");
+	rig_event(rig, EVENT_NODE_DELETED, "/r");
+	wait_for(rig, &seen.count, 7);
+	for (int i = 0; i < 20; i++)
+		rig_step(rig);
+	assert_string_equal(seen.text, "3/d 1/e 2/c 4/p 3/p 1/r/x/y 2/r ");
+}
+
+static int32_t
+count_paths(struct rig *rig, int32_t op, uint32_t vector)
+{
+	struct jute_reader body = rig_request(rig, op, NULL);
+	struct proto_set_watches request;
+	int32_t others = 0;
+
+	assert_int_equal(proto_get_set_watches(&body, op, &request), 0);
+	assert_int_equal(request.relative_zxid, 9);
+	for (uint32_t i = 0; i < 5; i++)
+		others += i == vector ? 0 : request.paths[i].count;
+	assert_int_equal(others, 0);
+	return request.paths[vector].count;
+}
+
+static void
+a_new_connection_hears_of_identities_and_watches_first(void **state)
+{
+	struct rig *rig = *state;
+	struct seen seen = {0}, auth = {0}, get = {0};
+	const struct zc_watch watch = {.fn = note_event, .arg = &seen};
+
+	rig_greet(rig, TIMEOUT_MS);
+	rig_wait_state(rig, ZC_CONNECTED);
+	assert_int_equal(zc_add_auth(rig->zc, "digest", "u:p", 3, note, &auth),
+			 0);
+	rig_request(rig, OP_AUTH, NULL);
+	rig_reply(rig, XID_AUTH, 0, 0);
+	set_watches(rig, &watch);
+	rig_hang_up(rig);
+	rig_wait_state(rig, ZC_CONNECTING);
+	assert_int_equal(auth.count, 1);
+	assert_int_equal(zc_get(rig->zc, "/a", NULL, note, &get), 0);
+
+	const struct proto_connect_request again = rig_greet(rig, TIMEOUT_MS);
+
+	assert_int_equal(again.last_zxid_seen, 9);
+	rig_request(rig, OP_AUTH, NULL);
+	assert_int_equal(count_paths(rig, OP_SET_WATCHES, 0), 1);
+	assert_int_equal(count_paths(rig, OP_SET_WATCHES, 1), 1);
+	assert_int_equal(count_paths(rig, OP_SET_WATCHES, 2), 1);
+	assert_int_equal(count_paths(rig, OP_SET_WATCHES2, 3), 1);
+	assert_int_equal(count_paths(rig, OP_SET_WATCHES2, 4), 1);
+	rig_request(rig, OP_GET_DATA, NULL);
+	rig_reply(rig, XID_AUTH, 0, 0);
+	rig_reply(rig, XID_SET_WATCHES, 9, 0);
+	rig_event(rig, EVENT_NODE_DATA_CHANGED, "/d");
+	wait_for(rig, &seen.count, 1);
+	assert_int_equal(auth.count, 1); /* told once */
+}
+
+static void
+an_identity_that_is_refused_ends_the_session(void **state)
+{
+	struct rig *rig = *state;
+	struct seen auth = {0}, get = {0};
+
+	rig_greet(rig, TIMEOUT_MS);
+	rig_wait_state(rig, ZC_CONNECTED);
+	assert_int_equal(zc_add_auth(rig->zc, "digest", "x", 1, note, &auth),
+			 0);
+	assert_int_equal(zc_get(rig->zc, "/a", NULL, note, &get), 0);
+	rig_request(rig, OP_AUTH, NULL);
+	rig_reply(rig, XID_AUTH, 0, ZK_AUTHFAILED);
+	rig_wait_state(rig, ZC_AUTH_REFUSED);
+	assert_int_equal(auth.err, ZC_AUTHFAILED);
+	assert_int_equal(get.err, ZC_AUTHFAILED);
+	assert_int_equal(get.count, 1);
+}
+
+static void
+a_removed_watch_is_silent(void **state)
+{
+	struct rig *rig = *state;
+	struct seen seen = {0}, removed = {0};
+	const struct zc_watch watch = {.fn = note_event, .arg = &seen};
+	int32_t xid;
+
+	rig_greet(rig, TIMEOUT_MS);
+	rig_wait_state(rig, ZC_CONNECTED);
+	set_watches(rig, &watch);
+	assert_int_equal(zc_remove_watches(rig->zc, "/p", ZC_WATCHES_ANY, note,
+					   &removed),
+			 0);
+	struct jute_reader body = rig_request(rig, OP_REMOVE_WATCHES, &xid);
+	struct proto_path_int request;
+
+	assert_int_equal(proto_get_path_int(&body, &request), 0);
+	assert_int_equal(request.value, ZC_WATCHES_ANY);
+	rig_reply(rig, xid, 9, 0);
+	wait_for(rig, &removed.count, 1);
+	rig_event(rig, EVENT_NODE_DATA_CHANGED, "/p");
+	rig_event(rig, EVENT_NODE_DATA_CHANGED, "/d");
+	wait_for(rig, &seen.count, 1);
+	assert_string_equal(seen.text, "3/d ");
+}
+
+static void
+closing_says_farewell_and_answers_the_rest(void **state)
+{
+	struct rig *rig = *state;
+	struct seen closed = {0}, get = {0};
+	int32_t xid;
+
+	rig_greet(rig, TIMEOUT_MS);
+	rig_wait_state(rig, ZC_CONNECTED);
+	assert_int_equal(zc_close(rig->zc, note, &closed), 0);
+	assert_int_equal(zc_get(rig->zc, "/a", NULL, note, &get), 0);
+	rig_request(rig, OP_CLOSE_SESSION, &xid);
+	rig_reply(rig, xid, 12, 0);
+	rig_wait_state(rig, ZC_CLOSED);
+	assert_int_equal(closed.count, 1);
+	assert_int_equal(closed.err, ZC_OK);
+	assert_int_equal(get.err, ZC_CLOSING);
+	zc_free(rig->zc);
+}
+
+static void
+free_in_its_own_callback(void *arg, struct zc_reply *reply)
+{
+	struct rig *rig = arg;
+
+	if (reply->err == ZC_NONODE)
+		zc_free(rig->zc);
+}
+
+static void
+a_session_may_be_freed_from_its_callback(void **state)
+{
+	struct rig *rig = *state;
+	int32_t xid;
+
+	rig_greet(rig, TIMEOUT_MS);
+	rig_wait_state(rig, ZC_CONNECTED);
+	assert_int_equal(
+		zc_get(rig->zc, "/a", NULL, free_in_its_own_callback, rig), 0);
+	rig_request(rig, OP_GET_DATA, &xid);
+	rig_reply(rig, xid, 5, ZK_NONODE);
+	rig_reply(rig, xid + 1, 5, ZK_NONODE); /* to nobody */
+	for (int i = 0; i < 20; i++)
+		rig_step(rig);
+}
+
+static void
+a_future_keeps_what_the_reply_pointed_to(void **state)
+{
+	struct rig *rig = *state;
+	struct zc_future future = {0};
+	struct zc_bytes name;
+	int32_t xid;
+
+	rig_greet(rig, TIMEOUT_MS);
+	assert_true(zc_wait_connected(rig->loop, rig->zc, 5000));
+	assert_int_equal(
+		zc_children(rig->zc, "/", NULL, zc_future_done, &future), 0);
+	rig_request(rig, OP_GET_CHILDREN2, &xid);
+	struct jute_writer *writer = rig_begin_reply(rig, xid, 9, 0);
+
+	jute_put_int(writer, 2);
+	jute_put_cstr(writer, "one");
+	jute_put_cstr(writer, "two");
+	proto_put_stat(writer, &stat_of_9);
+	rig_send(rig);
+	assert_int_equal(zc_future_wait(rig->loop, &future, 5000), ZC_OK);
+	assert_int_equal(future.reply.element_count, 2);
+	assert_true(zc_reply_next_text(&future.reply, &name));
+	assert_memory_equal(name.data, "one", 3);
+	assert_true(zc_reply_next_text(&future.reply, &name));
+	assert_memory_equal(name.data, "two", 3);
+	assert_false(zc_reply_next_text(&future.reply, &name));
+	zc_future_free(&future);
+}
+
+static void
+refuses_paths_and_server_texts_that_are_none(void **state)
+{
+	struct rig *rig = *state;
+	const char *const bad[] = {
+		"",     ":2181",   "h:0",    "h:65536", "h:21x",
+		"[::1", "[::1]21", "h:1/a/", "h:",      "127.1.1.1:1,,"};
+	struct zc *zc = NULL;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		if (zc_open(rig->loop, bad[i], NULL, &zc) == 0)
+			fail_msg("%s was taken", bad[i]);
+	assert_int_equal(zc_get(rig->zc, "a", NULL, note, NULL), FAL_EINVAL);
+	assert_int_equal(zc_get(rig->zc, "/a/", NULL, note, NULL), FAL_EINVAL);
+	assert_int_equal(zc_get(rig->zc, NULL, NULL, note, NULL), FAL_EINVAL);
+}
+
+static void
+a_chroot_is_added_and_taken_off(void **state)
+{
+	struct rig *rig = *state;
+	struct seen seen = {0}, got = {0};
+	const struct zc_watch watch = {.fn = note_event, .arg = &seen};
+	char servers[80];
+	int32_t xid;
+
+	zc_free(rig->zc);
+	snprintf(servers, sizeof(servers), "%s/app", rig->servers);
+	assert_int_equal(zc_open(rig->loop, servers, NULL, &rig->zc), 0);
+	assert_int_equal(zc_get(rig->zc, "/", &watch, note, &got), 0);
+	assert_int_equal(zc_get(rig->zc, "/x", &watch, note, &got), 0);
+	rig_greet(rig, TIMEOUT_MS);
+
+	struct jute_reader body = rig_request(rig, OP_GET_DATA, &xid);
+	struct jute_slice path = jute_get_slice(&body);
+
+	assert_int_equal(path.bytes, 4);
+	assert_memory_equal(path.data, "/app", 4);
+	reply_data(rig, xid, "");
+	body = rig_request(rig, OP_GET_DATA, &xid);
+	path = jute_get_slice(&body);
+	assert_int_equal(path.bytes, 6);
+	assert_memory_equal(path.data, "/app/x", 6);
+	reply_data(rig, xid, "");
+	wait_for(rig, &got.count, 2);
+	rig_event(rig, EVENT_NODE_DATA_CHANGED, "/app");
+	rig_event(rig, EVENT_NODE_DELETED, "/app/x");
+	wait_for(rig, &seen.count, 2);
+	assert_string_equal(seen.text, "3/ 2/x ");
+}
+
+static void
+a_full_backlog_refuses_and_loses_nothing(void **state)
+{
+	struct rig *rig = *state;
+	const struct zc_options options = {.backlog_bytes_max = 1000};
+	struct seen seen = {0};
+	uint32_t taken = 0;
+	int err;
+
+	zc_free(rig->zc);
+	assert_int_equal(zc_open(rig->loop, rig->servers, &options, &rig->zc),
+			 0);
+	while ((err = zc_get(rig->zc, "/a", NULL, note, &seen)) == 0)
+		taken++;
+	assert_int_equal(err, FAL_ELIMIT);
+	assert_true(taken > 5);
+	rig_greet(rig, TIMEOUT_MS);
+	for (uint32_t i = 0; i < taken; i++) {
+		int32_t xid;
+
+		rig_request(rig, OP_GET_DATA, &xid);
+		rig_reply(rig, xid, 1, ZK_NONODE);
+	}
+	wait_for(rig, &seen.count, taken);
+}
+
+int
+main(void)
+{
+#define CASE(name) \
+	cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(asks_for_a_session_and_remembers_it),
+		CASE(requests_wait_for_the_connection_in_their_order),
+		CASE(what_was_sent_is_lost_with_the_connection_and_what_waits_is_not),
+		CASE(an_expired_session_answers_everything_and_takes_nothing_more),
+		CASE(a_reply_out_of_its_order_finds_its_request),
+		CASE(a_reply_nobody_asked_for_ends_the_connection),
+		CASE(a_body_that_does_not_decode_is_no_reply),
+		CASE(watches_hear_what_they_are_for),
+		CASE(a_new_connection_hears_of_identities_and_watches_first),
+		CASE(an_identity_that_is_refused_ends_the_session),
+		CASE(a_removed_watch_is_silent),
+		CASE(closing_says_farewell_and_answers_the_rest),
+		CASE(a_session_may_be_freed_from_its_callback),
+		CASE(a_future_keeps_what_the_reply_pointed_to),
+		CASE(refuses_paths_and_server_texts_that_are_none),
+		CASE(a_chroot_is_added_and_taken_off),
+		CASE(a_full_backlog_refuses_and_loses_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
