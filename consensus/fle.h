@@ -48,6 +48,14 @@ struct fle_box {
 	struct fle_vote vote[FLE_BOX_MAX];
 };
 
+/* A candidate that did not work; see fle_shun.c. */
+struct fle_grudge {
+	int64_t sid;
+	uint64_t until_ms;
+	uint32_t failures;
+	uint32_t reserved; /* zero */
+};
+
 struct fle_options {
 	int64_t sid;
 	uint32_t finalize_ms, notify_min_ms, notify_max_ms;
@@ -66,9 +74,16 @@ struct fle {
 	uint64_t finalize_at_ms;  /* UINT64_MAX: no quorum agrees yet */
 	uint64_t resend_at_ms;
 	uint64_t interval_ms;
+	uint64_t now_ms;      /* of the last call that told it */
+	uint64_t stall_at_ms; /* others dissent too long then */
+	uint64_t word_at_ms;  /* word_sid says it leads: enough then */
+	int64_t word_sid;
 	uint32_t down_count;
 	uint32_t reserved;         /* zero */
 	int64_t down[FLE_BOX_MAX]; /* sids known to be unreachable */
+	uint32_t grudge_count;
+	uint32_t reserved2; /* zero */
+	struct fle_grudge grudge[FLE_BOX_MAX];
 };
 
 /* ---- fle_votes.c: judging votes ---- */
@@ -83,6 +98,8 @@ bool fle_vote_equal(const struct fle_vote *a, const struct fle_vote *b);
 void fle_box_clear(struct fle_box *box);
 /* Stores the newest vote of a voter; silently drops a sender too many. */
 void fle_box_put(struct fle_box *box, int64_t sid, const struct fle_vote *vote);
+/* Forgets the vote of sid. False: there was none. */
+bool fle_box_drop(struct fle_box *box, int64_t sid);
 /* The vote of sid, NULL if there is none. */
 const struct fle_vote *fle_box_get(const struct fle_box *box, int64_t sid);
 /* Do those in the box who say the same as `vote` make a quorum of one
@@ -96,6 +113,19 @@ bool fle_box_agrees(const struct fle_box *box, const struct quorum_pair *pair,
  * be that of the running election. */
 bool fle_box_confirms(const struct fle_box *box, int64_t self, int64_t round,
 		      const struct fle_vote *vote);
+
+/* ---- fle_shun.c: candidates that did not work ---- */
+
+/* That candidate, maybe this server, failed: no votes for it for a while. */
+void fle_shun(struct fle *fle, int64_t sid, uint64_t now_ms);
+/* There is a leader that works: nothing is held against anybody. */
+void fle_forgive(struct fle *fle);
+/* Until when no vote for it is taken; 0: nothing is held against it. */
+uint64_t fle_shunned_until(const struct fle *fle, int64_t sid);
+/* How long voters may dissent in this round from what `agree` of them want. */
+uint64_t fle_stall_ms(const struct fle *fle, uint32_t agree);
+/* How long to look for a quorum before a leader's own word is enough. */
+uint64_t fle_word_ms(const struct fle *fle);
 
 /* ---- fle.c: the election ---- */
 

@@ -67,6 +67,23 @@ fle_box_put(struct fle_box *box, int64_t sid, const struct fle_vote *vote)
 	box->vote[at] = *vote;
 }
 
+bool
+fle_box_drop(struct fle_box *box, int64_t sid)
+{
+	uint32_t at = 0;
+
+	while (at < box->count && box->sid[at] != sid)
+		at++;
+	if (at == box->count)
+		return false;
+	box->count--;
+	box->sid[at] = box->sid[box->count];
+	box->vote[at] = box->vote[box->count];
+	box->sid[box->count] = 0;
+	memset(&box->vote[box->count], 0, sizeof(box->vote[0]));
+	return true;
+}
+
 const struct fle_vote *
 fle_box_get(const struct fle_box *box, int64_t sid)
 {

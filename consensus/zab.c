@@ -181,6 +181,22 @@ miss_leader(struct zab_core *core)
 	FAL_ASSERT(!is_over); /* None is running. */
 }
 
+/* Who was elected in vain should not be elected again at once. */
+static void
+shun_failed(struct zab_core *core, enum zab_reason why)
+{
+	const bool is_own =
+		core->role == FLE_LEADING &&
+		(why == ZAB_WHY_NO_EPOCH_QUORUM ||
+		 why == ZAB_WHY_NO_ACK_QUORUM || why == ZAB_WHY_NO_SYNC_QUORUM);
+	const bool is_other =
+		core->role == FLE_FOLLOWING && !core->is_serving &&
+		(why == ZAB_WHY_DIAL_LIMIT || why == ZAB_WHY_PEER_SILENT);
+
+	if (is_own || is_other)
+		fle_shun(&core->fle, core->leader, core->now_ms);
+}
+
 void
 zab_look(struct zab_core *core, enum zab_reason why, struct zab_actions *out)
 {
@@ -198,6 +214,8 @@ zab_look(struct zab_core *core, enum zab_reason why, struct zab_actions *out)
 	}
 	if (why == ZAB_WHY_BEACONS_LOST)
 		miss_leader(core);
+	else
+		shun_failed(core, why);
 	memset(&core->lead, 0, sizeof(core->lead));
 	memset(&core->follow, 0, sizeof(core->follow));
 	core->role = FLE_LOOKING;
@@ -289,6 +307,11 @@ on_fle(struct zab_core *core, const struct zab_event *event,
 	else if (core->role == FLE_LEADING && said->state == FLE_LOOKING)
 		zab_lead_heard_looking(core, event->sid, said->round,
 				       said->leader, out);
+	else if (core->role == FLE_FOLLOWING && said->state == FLE_LOOKING &&
+		 event->sid == core->leader &&
+		 said->round > core->fle.proposal.round &&
+		 core->follow.step <= ZAB_FOLLOW_INFO)
+		zab_look(core, ZAB_WHY_LEADER_LOOKS, out);
 }
 
 static void

@@ -308,6 +308,7 @@ on_uptodate(struct zab_core *core, struct zab_actions *out)
 	core->phase = ZAB_BROADCAST;
 	core->is_serving = true;
 	fle_set_epoch(&core->fle, follow->epoch);
+	fle_forgive(&core->fle);
 	zab_beacon_judge(core);
 	zab_publish(core, core->history.last_zxid, out);
 	if (core->is_nonvoting) {

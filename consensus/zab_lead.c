@@ -174,6 +174,7 @@ establish(struct zab_core *core, struct zab_actions *out)
 	core->phase = ZAB_BROADCAST;
 	core->is_serving = true;
 	fle_set_epoch(&core->fle, lead->epoch);
+	fle_forgive(&core->fle);
 	zab_beacon_judge(core);
 	zab_publish(core, lead->base_zxid, out);
 	zab_tell_state(core, ZAB_WHY_ESTABLISHED, out);

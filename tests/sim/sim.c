@@ -40,8 +40,6 @@ draw_options(struct sim *sim)
 		.tick_ms = tick_ms,
 		.init_limit = (uint32_t)sim_random_in(random, 5, 10),
 		.sync_limit = (uint32_t)sim_random_in(random, 3, 5),
-		.finalize_ms = (uint32_t)sim_random_scale(random, 10, 200),
-		.notify_min_ms = (uint32_t)sim_random_scale(random, 10, 200),
 		.epoch_wait_ms = sim_random_once_in(random, 4)
 					 ? UINT32_MAX
 					 : (uint32_t)sim_random_below(
@@ -57,6 +55,11 @@ draw_options(struct sim *sim)
 			(uint32_t)sim_random_below(random, 10ull * tick_ms),
 		.is_sync_confirmed = sim_random_once_in(random, 2),
 	};
+	/* An election takes less time than a leader waits for its followers. */
+	sim->core_options.finalize_ms =
+		(uint32_t)sim_random_scale(random, 10, tick_ms);
+	sim->core_options.notify_min_ms =
+		(uint32_t)sim_random_scale(random, 10, tick_ms);
 	sim->core_options.notify_max_ms = sim->core_options.notify_min_ms *
 					  (uint32_t)sim_random_in(random, 1, 8);
 	if (sim_random_once_in(random, 2))

@@ -413,10 +413,163 @@ who_can_talk_elects_the_best_of_them(void **state)
 	}
 }
 
+static uint32_t
+count_sent(const struct zab_actions *out, int32_t state)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < out->count; i++)
+		count += out->action[i].type == ZAB_DO_SEND_FLE &&
+			 out->action[i].notification.state == state;
+	return count;
+}
+
+/* 2 wants 4, which 1 cannot reach: 1 must not be won for 4 again and again. */
+static void
+a_candidate_that_failed_is_left_alone_for_a_while(void **state)
+{
+	const struct quorum_pair pair = voters(5);
+	struct zab_notification n = said(FLE_LOOKING, 4, 7, 1, 2);
+	struct zab_actions out = {0};
+	struct fle fle = make(1);
+
+	(void)state;
+	fle_shun(&fle, 4, 0);
+	const uint64_t until = fle_shunned_until(&fle, 4);
+
+	assert_true(until >= 800);
+	assert_false(fle_start(&fle, &pair, 7, 2, false, 0, &out));
+	assert_false(fle_note(&fle, &pair, FLE_LOOKING, 2, &n, 1, &out));
+	assert_int_equal(fle.proposal.leader, 1);
+	n.round = 2; /* nor in a higher round */
+	assert_false(fle_note(&fle, &pair, FLE_LOOKING, 2, &n, 2, &out));
+	assert_int_equal(fle.round, 2);
+	assert_int_equal(fle.proposal.leader, 1);
+	n.leader = 3;
+	assert_false(fle_note(&fle, &pair, FLE_LOOKING, 2, &n, 3, &out));
+	assert_int_equal(fle.proposal.leader, 3);
+	n.leader = 4;
+	assert_false(fle_note(&fle, &pair, FLE_LOOKING, 2, &n, until, &out));
+	assert_int_equal(fle.proposal.leader, 4);
+	/* The next time it takes longer; a leader that works ends it. */
+	fle_shun(&fle, 4, 0);
+	assert_true(fle_shunned_until(&fle, 4) >= 1600);
+	fle_forgive(&fle);
+	assert_int_equal(fle_shunned_until(&fle, 4), 0);
+}
+
+static void
+who_failed_itself_lets_another_go_first_who_knows_as_much(void **state)
+{
+	const struct quorum_pair pair = voters(5);
+	struct zab_notification n = said(FLE_LOOKING, 2, 6, 1, 2);
+	struct zab_actions out = {0};
+	struct fle fle = make(4);
+
+	(void)state;
+	fle_shun(&fle, 4, 0);
+	assert_false(fle_start(&fle, &pair, 7, 2, false, 0, &out));
+	assert_int_equal(count_sent(&out, FLE_LOOKING), 0); /* it rests */
+	assert_false(fle_note(&fle, &pair, FLE_LOOKING, 2, &n, 1, &out));
+	assert_int_equal(fle.proposal.leader, 4); /* 2 knows less */
+	n = said(FLE_LOOKING, 1, 7, 0, 2); /* and it need not know the round */
+	assert_false(fle_note(&fle, &pair, FLE_LOOKING, 1, &n, 2, &out));
+	assert_int_equal(fle.proposal.leader, 1);
+	assert_int_equal(fle.proposal.round, fle.round);
+	assert_int_equal(count_sent(&out, FLE_LOOKING), 4);
+}
+
+static void
+dissent_that_lasts_ends_a_candidacy(void **state)
+{
+	const struct quorum_pair pair = voters(3);
+	const struct zab_notification n = said(FLE_LOOKING, 1, 7, 1, 2);
+	struct zab_actions out = {0};
+	struct fle fle = make(3);
+
+	(void)state;
+	assert_false(fle_start(&fle, &pair, 7, 2, false, 0, &out));
+	assert_int_equal(fle.stall_at_ms, UINT64_MAX); /* nobody dissents */
+	assert_false(fle_note(&fle, &pair, FLE_LOOKING, 1, &n, 1, &out));
+	const uint64_t end = fle.stall_at_ms;
+
+	assert_true(end < 2000);
+	assert_false(fle_tick(&fle, &pair, end - 1, &out));
+	assert_int_equal(fle.round, 1);
+	assert_false(fle_tick(&fle, &pair, end, &out));
+	assert_int_equal(fle.round, 2);
+	out.count = 0;
+	assert_false(fle_note(&fle, &pair, FLE_LOOKING, 1, &n, end + 1, &out));
+	assert_int_equal(fle.proposal.leader, 1);
+}
+
+/* The only one that it hears leads: no quorum of witnesses will ever come. */
+static void
+the_word_of_a_leader_is_enough_after_a_while(void **state)
+{
+	const struct quorum_pair pair = voters(5);
+	struct zab_notification n = said(FLE_LEADING, 3, 7, 4, 2);
+	struct zab_actions out = {0};
+
+	(void)state;
+	for (uint32_t is_over = 0; is_over < 2; is_over++) {
+		struct fle fle = make(1);
+
+		n.state = FLE_LEADING;
+		assert_false(fle_start(&fle, &pair, 7, 2, false, 0, &out));
+		assert_false(
+			fle_note(&fle, &pair, FLE_LOOKING, 3, &n, 50, &out));
+		assert_false(fle_tick(&fle, &pair, 249, &out));
+		if (is_over) { /* it leads no more */
+			n.state = FLE_LOOKING;
+			n.round = 1;
+			assert_false(fle_note(&fle, &pair, FLE_LOOKING, 3, &n,
+					      249, &out));
+		}
+		assert_int_equal(fle_tick(&fle, &pair, 250, &out), !is_over);
+		assert_int_equal(fle.proposal.leader, 3);
+	}
+	/* Not for a server without a vote: it needs a quorum without it. */
+	struct fle fle = make(1);
+
+	n.state = FLE_LEADING;
+	assert_false(fle_start(&fle, &pair, 7, 2, true, 0, &out));
+	assert_false(fle_note(&fle, &pair, FLE_LOOKING, 3, &n, 50, &out));
+	assert_false(fle_tick(&fle, &pair, 5000, &out));
+}
+
+/* Our vote came while it still followed somebody, and was not looked at. */
+static void
+who_begins_later_is_told_a_better_vote(void **state)
+{
+	const struct quorum_pair pair = voters(3);
+	struct zab_notification n = said(FLE_FOLLOWING, 3, 7, 1, 2);
+	struct zab_actions out = {0};
+	struct fle fle = make(2);
+
+	(void)state;
+	assert_false(fle_start(&fle, &pair, 7, 2, false, 0, &out));
+	assert_false(fle_note(&fle, &pair, FLE_LOOKING, 1, &n, 1, &out));
+	out.count = 0;
+	n = said(FLE_LOOKING, 1, 7, 1, 2);
+	assert_false(fle_note(&fle, &pair, FLE_LOOKING, 1, &n, 2, &out));
+	assert_int_equal(out.count, 1);
+	assert_int_equal(out.action[0].sid, 1);
+	assert_false(fle_note(&fle, &pair, FLE_LOOKING, 1, &n, 3, &out));
+	assert_int_equal(out.count, 1); /* once */
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(
+			a_candidate_that_failed_is_left_alone_for_a_while),
+		cmocka_unit_test(
+			who_failed_itself_lets_another_go_first_who_knows_as_much),
+		cmocka_unit_test(dissent_that_lasts_ends_a_candidacy),
+		cmocka_unit_test(the_word_of_a_leader_is_enough_after_a_while),
+		cmocka_unit_test(who_begins_later_is_told_a_better_vote),
 		cmocka_unit_test(epoch_beats_zxid_beats_sid),
 		cmocka_unit_test(a_weightless_server_never_leads),
 		cmocka_unit_test(
