@@ -25,6 +25,40 @@ find(struct stream_core *core, stream_id id)
 	return id != STREAM_NONE && stream->id == id ? stream : NULL;
 }
 
+/* What happened on one connection, three events at most. */
+static uint32_t
+fake_events(struct fake_stream *stream, struct stream_event *events)
+{
+	const struct stream_event event = {
+		.id = stream->id,
+		.tag = stream->tag,
+		.is_accepted = !stream->is_dial,
+	};
+	const bool is_open = !stream->is_dial || stream->is_answered;
+	uint32_t count = 0;
+
+	if (stream->is_new && is_open) {
+		events[count] = event;
+		events[count++].kind = STREAM_OPENED;
+		stream->is_new = false;
+	}
+	if (is_open && !stream->is_paused && stream->in_bytes > 0 &&
+	    (stream->in_bytes >= stream->wanted)) {
+		events[count] = event;
+		events[count++].kind = STREAM_READABLE;
+	} else if (is_open && !stream->is_paused && stream->has_finished) {
+		stream->was_aborted = true;
+		stream->reason = STREAM_FINISHED;
+	}
+	if (stream->was_aborted) {
+		events[count] = event;
+		events[count].reason = stream->reason;
+		events[count++].kind = STREAM_CLOSED;
+		stream->id = STREAM_NONE;
+	}
+	return count;
+}
+
 static uint32_t
 fake_poll(struct stream_core *core, uint64_t now_ns,
 	  struct stream_event *events, uint32_t max)
@@ -32,30 +66,12 @@ fake_poll(struct stream_core *core, uint64_t now_ns,
 	uint32_t count = 0;
 
 	(void)now_ns;
-	for (uint32_t i = 0; i < FAKE_STREAMS && count + 2 < max; i++) {
+	for (uint32_t i = 0; i < FAKE_STREAMS && count + 3 < max; i++) {
 		struct fake_stream *stream = &core_of(core)->stream[i];
 
 		if (stream->id == STREAM_NONE)
 			continue;
-		if (stream->is_new)
-			events[count++] = (struct stream_event){
-				.id = stream->id,
-				.kind = STREAM_OPENED,
-				.is_accepted = true,
-			};
-		stream->is_new = false;
-		if (!stream->is_paused && stream->in_bytes >= stream->wanted &&
-		    stream->in_bytes > 0)
-			events[count++] = (struct stream_event){
-				.id = stream->id, .kind = STREAM_READABLE};
-		if (stream->was_aborted) {
-			events[count++] = (struct stream_event){
-				.id = stream->id,
-				.kind = STREAM_CLOSED,
-				.reason = STREAM_RESET,
-			};
-			stream->id = STREAM_NONE;
-		}
+		count += fake_events(stream, events + count);
 	}
 	return count;
 }
@@ -203,6 +219,17 @@ fake_close(struct stream_core *core, stream_id id)
 	stream->is_closed = true;
 }
 
+static void
+fake_abort(struct stream_core *core, stream_id id)
+{
+	struct fake_stream *stream = find(core, id);
+
+	if (stream == NULL)
+		return;
+	fake_close(core, id);
+	stream->is_aborted = true;
+}
+
 static const struct stream_address *
 fake_peer(struct stream_core *core, stream_id id)
 {
@@ -228,6 +255,60 @@ fake_destroy(struct stream_core *core)
 	free(core);
 }
 
+/* A connection that is new to the server. */
+static uint32_t
+fake_open(struct fake_core *core)
+{
+	uint32_t tried = 0, i = core->next;
+
+	while (core->stream[i].id != STREAM_NONE && tried++ < FAKE_STREAMS)
+		i = (i + 1) % FAKE_STREAMS;
+	FAL_ASSERT(tried < FAKE_STREAMS);
+	core->next = (i + 1) % FAKE_STREAMS;
+
+	struct fake_stream *stream = &core->stream[i];
+	const uint32_t gen = stream->gen + 1;
+	uint8_t *in = stream->in, *out = stream->out;
+
+	if (in == NULL) {
+		in = malloc(FAKE_BUFFER_MAX);
+		out = malloc(FAKE_BUFFER_MAX);
+		FAL_ASSERT(in != NULL && out != NULL);
+	}
+	*stream = (struct fake_stream){
+		.gen = gen,
+		.id = (uint64_t)gen << 32 | i,
+		.peer = stream_address_ipv4(0x7f000001, (uint16_t)(40000 + i)),
+		.in = in,
+		.out = out,
+		.wanted = 1,
+		.reason = STREAM_RESET,
+		.is_new = true,
+		.unsent_max = FAKE_BUFFER_MAX,
+	};
+	return i;
+}
+
+static int
+fake_stream_connect(struct stream_core *core,
+		    const struct stream_target *target, stream_id *id,
+		    struct stream_error *error)
+{
+	struct fake_core *fake = core_of(core);
+	uint32_t i;
+
+	(void)error;
+	fake->connect_count++;
+	if (fake->is_unreachable)
+		return FAL_EIO;
+	i = fake_open(fake);
+	fake->stream[i].is_dial = true;
+	fake->stream[i].tag = target->tag;
+	fake->stream[i].peer = target->address;
+	*id = fake->stream[i].id;
+	return FAL_OK;
+}
+
 static const struct stream_ops ops = {
 	.name = "fake",
 	.poll = fake_poll,
@@ -245,7 +326,8 @@ static const struct stream_ops ops = {
 	.write = fake_write,
 	.unsent = fake_unsent,
 	.close = fake_close,
-	.abort = fake_close,
+	.connect = fake_stream_connect,
+	.abort = fake_abort,
 	.peer = fake_peer,
 	.counters_read = fake_counters_read,
 	.destroy = fake_destroy,
@@ -265,30 +347,9 @@ fake_core_new(void)
 uint32_t
 fake_connect(struct fake_core *core)
 {
-	uint32_t i = 0;
+	const uint32_t i = fake_open(core);
 
-	while (core->stream[i].id != STREAM_NONE)
-		i++;
-	FAL_ASSERT(i < FAKE_STREAMS);
-
-	struct fake_stream *stream = &core->stream[i];
-
-	if (stream->in == NULL) {
-		stream->in = malloc(FAKE_BUFFER_MAX);
-		stream->out = malloc(FAKE_BUFFER_MAX);
-		FAL_ASSERT(stream->in != NULL && stream->out != NULL);
-	}
-	stream->gen++;
-	stream->id = (uint64_t)stream->gen << 32 | i;
-	stream->peer = stream_address_ipv4(0x7f000001, (uint16_t)(40000 + i));
-	stream->in_bytes = 0;
-	stream->out_bytes = 0;
-	stream->wanted = 1;
-	stream->is_new = true;
-	stream->is_paused = false;
-	stream->is_closed = false;
-	stream->was_aborted = false;
-	stream->unsent_max = FAKE_BUFFER_MAX;
+	core->stream[i].tag = core->listen_tag;
 	return i;
 }
 
@@ -307,6 +368,39 @@ void
 fake_vanish(struct fake_core *core, uint32_t index)
 {
 	core->stream[index].was_aborted = true;
+}
+
+void
+fake_finish(struct fake_core *core, uint32_t index)
+{
+	core->stream[index].has_finished = true;
+}
+
+uint32_t
+fake_dial_to(const struct fake_core *core, uint16_t port)
+{
+	uint32_t i = 0;
+
+	while (i < FAKE_STREAMS &&
+	       (core->stream[i].id == STREAM_NONE || !core->stream[i].is_dial ||
+		core->stream[i].peer.port != port))
+		i++;
+	return i;
+}
+
+void
+fake_answer(struct fake_core *core, uint32_t index)
+{
+	FAL_ASSERT(core->stream[index].is_dial);
+	core->stream[index].is_answered = true;
+}
+
+void
+fake_refuse(struct fake_core *core, uint32_t index, enum stream_reason reason)
+{
+	FAL_ASSERT(core->stream[index].is_dial);
+	core->stream[index].was_aborted = true;
+	core->stream[index].reason = (uint8_t)reason;
 }
 
 const uint8_t *

@@ -9,7 +9,7 @@
 
 #include "drivers/stream.h"
 
-#define FAKE_STREAMS    64u
+#define FAKE_STREAMS    192u
 #define FAKE_BUFFER_MAX (4u << 20)
 
 struct fake_stream {
@@ -19,14 +19,22 @@ struct fake_stream {
 	uint8_t *in, *out;
 	uint32_t in_bytes, out_bytes; /* out: committed */
 	uint32_t wanted;
+	uint32_t tag;
+	uint8_t reason; /* of CLOSED */
 	bool is_new, is_paused;
-	bool is_closed; /* by the server */
-	bool was_aborted;
+	bool is_dial, is_answered; /* by stream_connect(); see fake_answer() */
+	bool is_closed;            /* by the server */
+	bool is_aborted;           /* is_closed, by stream_abort() */
+	bool was_aborted, has_finished; /* by the other side */
 	uint32_t unsent_max;
 };
 
 struct fake_core {
 	struct stream_core head;
+	uint32_t listen_tag;    /* of who connects */
+	bool is_unreachable;    /* stream_connect() fails at once */
+	uint32_t connect_count; /* calls of stream_connect() */
+	uint32_t next; /* to be used; what ended can be looked at for long */
 	struct fake_stream stream[FAKE_STREAMS];
 };
 
@@ -39,6 +47,14 @@ void fake_send(struct fake_core *, uint32_t index, const void *data,
 	       uint32_t bytes);
 /* The client goes away without a word. */
 void fake_vanish(struct fake_core *, uint32_t index);
+/* The other side finishes: CLOSED comes when its bytes are consumed. */
+void fake_finish(struct fake_core *, uint32_t index);
+/* The dial to this port, or FAKE_STREAMS if there is none; several: the one
+ * with the lowest index. */
+uint32_t fake_dial_to(const struct fake_core *, uint16_t port);
+/* A dial ends: OPENED, or CLOSED with a reason. */
+void fake_answer(struct fake_core *, uint32_t index);
+void fake_refuse(struct fake_core *, uint32_t index, enum stream_reason);
 /* Takes the next whole frame the server sent (behind its length word); NULL:
  * there is none. Valid until the next call for this client. */
 const uint8_t *fake_receive(struct fake_core *, uint32_t index,
