@@ -9,7 +9,8 @@
  * in one process (drivers/port_ring.h), stands behind the table of functions.
  *
  * Context    one thread polls a port. Time is a parameter, so that a simulated
- *            wire can hold frames back.
+ *            wire can hold frames back. port_claim() may be called by another
+ *            before that thread runs.
  * Ownership  frames from port_rx() are given to the caller. port_tx() takes one
  *            reference of each frame it accepts; what it does not accept stays
  *            the caller's.
@@ -22,6 +23,8 @@
 
 #include <rte_mbuf.h>
 
+#include "base/fal.h"
+
 #define PORT_BURST_MAX 32u
 #define PORT_MAC_BYTES 6u
 
@@ -33,6 +36,10 @@ struct port_ops {
 		       struct rte_mbuf **frames, uint16_t count);
 	uint16_t (*tx)(struct port *port, uint64_t now_ns,
 		       struct rte_mbuf **frames, uint16_t count);
+	/* NULL: the port is never waited for */
+	void (*wait)(struct port *port, int doorbell_fd, uint64_t timeout_ns);
+	/* NULL: nobody shares the port */
+	void (*claim)(struct port *port, uint16_t local_port, bool is_claimed);
 };
 
 /* The head of every implementation's port. */
@@ -57,6 +64,29 @@ port_tx(struct port *port, uint64_t now_ns, struct rte_mbuf **frames,
 	uint16_t count)
 {
 	return port->ops->tx(port, now_ns, frames, count);
+}
+
+/*
+ * Sleeps until a frame may be there, the doorbell rings or the time is over;
+ * may return early without a cause.
+ *
+ * doorbell_fd  an eventfd, emptied when it rang; -1: none
+ * timeout_ns   UINT64_MAX: no limit
+ */
+static inline void
+port_wait(struct port *port, int doorbell_fd, uint64_t timeout_ns)
+{
+	FAL_ASSERT(port->ops->wait != NULL);
+	port->ops->wait(port, doorbell_fd, timeout_ns);
+}
+
+/* Tells that the TCP on this port listens on a local port, or no longer does:
+ * where several cores share a device, frames for it are steered here. */
+static inline void
+port_claim(struct port *port, uint16_t local_port, bool is_claimed)
+{
+	if (port->ops->claim != NULL)
+		port->ops->claim(port, local_port, is_claimed);
 }
 
 #endif

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FALCONER_DRIVERS_PORT_DPDK_INT_H
+#define FALCONER_DRIVERS_PORT_DPDK_INT_H
+
+/*
+ * port_dpdk_int - what the files of port_dpdk share.
+ *
+ *   core a            rings                      core b
+ *   rx burst  --> not a's? --> to[b] of a ------> taken in rx of b
+ *   tx        --> no queue of its own: out ------> sent in rx of b, its sender
+ *
+ * The gate: cores may touch the device while `is_open` is set. Whoever wants to
+ * replace it closes the gate, wakes the cores, and waits until each has passed
+ * the gate once more (port_dpdk_passed()).
+ */
+
+#include <rte_ring.h>
+
+#include "drivers/port_dpdk.h"
+
+#define PORT_DPDK_NONE UINT16_MAX
+
+enum port_dpdk_kind {
+	PORT_DPDK_OTHER = 0, /* cards, virtio: interrupts by eventfd        */
+	PORT_DPDK_TAP,       /* the descriptor of the device is readable    */
+	PORT_DPDK_PACKET,    /* af_packet: the socket is found by search    */
+	PORT_DPDK_XDP,       /* af_xdp: likewise                            */
+	PORT_DPDK_MUTE,      /* nothing tells that a frame is there         */
+};
+
+/* One per core. Written by its core; the counters are read by others. */
+struct port_dpdk_core {
+	_Alignas(FAL_CACHE_LINE_BYTES) struct port port; /* first */
+	struct port_dpdk *device;
+	uint16_t index;
+	uint16_t queue;  /* PORT_DPDK_NONE: it has none */
+	uint16_t sender; /* the core that sends for it, itself if it can */
+	int frames_fd;   /* -1: none, or asked from DPDK each time */
+	struct rte_mempool *pool;
+	struct lcore *doorbell;
+	/* What this core hands over, by receiver; NULL to itself. */
+	struct rte_ring *to[PORT_STEER_CORES_MAX];
+	/* What others want this core to send; NULL if it has a queue. */
+	struct rte_ring *out;
+	/* Frames that arrived while it went to sleep. */
+	struct rte_mbuf *stash[PORT_BURST_MAX];
+	uint16_t stash_count, stash_at;
+	/* Taken from a ring of senders, refused by the device so far. */
+	struct rte_mbuf *unsent[PORT_BURST_MAX];
+	uint16_t unsent_count;
+	_Atomic uint64_t gate_passes;
+	struct {
+#define PORT_COUNTER(name, what) _Atomic uint64_t name;
+		PORT_COUNTERS(PORT_COUNTER)
+#undef PORT_COUNTER
+	} counters;
+};
+
+struct port_dpdk {
+	struct port_dpdk_options options;
+	enum port_dpdk_kind kind;
+	char name[64]; /* of the device in DPDK */
+	char *device;  /* the whole text of the option */
+	uint16_t port_id;
+	uint16_t queue_count;
+	bool has_rss;
+	bool has_interrupts;
+	bool is_gone; /* looked for again by port_dpdk_watch() */
+	_Atomic bool is_open;
+	_Atomic bool is_up;
+	uint64_t link_changes, losses;
+	struct port_steer steer;
+	struct port_dpdk_core cores[PORT_STEER_CORES_MAX];
+};
+
+static inline struct port_dpdk_core *
+port_dpdk_core_of(struct port *port)
+{
+	return (struct port_dpdk_core *)(void *)port;
+}
+
+static inline void
+port_dpdk_count(_Atomic uint64_t *counter, uint64_t more)
+{
+	atomic_store_explicit(
+		counter,
+		atomic_load_explicit(counter, memory_order_relaxed) + more,
+		memory_order_relaxed);
+}
+
+/* Whether the core may touch the device in this call; notes that it looked. */
+static inline bool
+port_dpdk_pass_gate(struct port_dpdk_core *core)
+{
+	/* Pairs with the acquire of whoever waits for the passes: what this
+	 * core did to the device before is over. */
+	atomic_store_explicit(
+		&core->gate_passes,
+		atomic_load_explicit(&core->gate_passes, memory_order_relaxed) +
+			1,
+		memory_order_release);
+	return atomic_load_explicit(&core->device->is_open,
+				    memory_order_acquire);
+}
+
+/* ---- port_dpdk_io.c: frames ---- */
+
+extern const struct port_ops port_dpdk_ops;
+
+/* Frees what a core holds in rings and stash. */
+void port_dpdk_drop(struct port_dpdk_core *core);
+
+/* ---- port_dpdk_device.c: probing, queues, link ---- */
+
+/* Finds or makes the device and starts its queues. */
+FAL_MUST_CHECK int port_dpdk_open(struct port_dpdk *device,
+				  struct port_error *error);
+void port_dpdk_close(struct port_dpdk *device);
+
+#endif
