@@ -293,6 +293,9 @@ enum tcp_reason tcp_reason(const struct tcp_conn *conn);
 /* Position in the array of blocks, 0..conn_limit-1, for arrays beside it. */
 uint32_t tcp_index(const struct tcp_core *core, const struct tcp_conn *conn);
 
+/* The block at such a position. */
+struct tcp_conn *tcp_at(struct tcp_core *core, uint32_t index);
+
 /* The other side. */
 void tcp_peer(const struct tcp_conn *conn, struct tcp_address *address,
 	      uint16_t *port);

@@ -308,6 +308,13 @@ tcp_index(const struct tcp_core *core, const struct tcp_conn *conn)
 	return (uint32_t)(conn - core->conns);
 }
 
+struct tcp_conn *
+tcp_at(struct tcp_core *core, uint32_t index)
+{
+	FAL_ASSERT(index < core->config.conn_limit);
+	return &core->conns[index];
+}
+
 uint32_t
 tcp_tag(const struct tcp_conn *conn)
 {

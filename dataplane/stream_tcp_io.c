@@ -1,0 +1,568 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * stream_tcp - input and output of a connection.
+ *
+ * Input: bytes lie in the mbufs of TCP until they are consumed; only a frame
+ * that is wanted in one piece and lies across mbufs is copied, into a buffer in
+ * front of them, exactly as far as it reaches. A frame longer than the window
+ * could never come whole that way: once 16 KiB of an incomplete frame have
+ * come, they are moved to the buffer and the window opens. The buffer grows by
+ * four at most, so a peer that announces a megabyte and sends nothing costs
+ * nothing.
+ *
+ * Output: see stream_tcp.h. The chain is filled and moved in order, so a
+ * connection writes into mbufs again only when its chain is empty.
+ */
+#include "dataplane/stream_tcp_int.h"
+
+#include <string.h>
+
+/* Room behind a long frame for the start of the next one. */
+#define RX_SLACK_BYTES 4096u
+
+/* How much of an incomplete frame stays in mbufs. */
+#define RX_IN_TCP_BYTES 16384u
+
+/* ---- input ---- */
+
+static void
+rx_put(struct stream_tcp *core, struct stream_tcp_conn *conn)
+{
+	if (conn->rx == NULL)
+		return;
+	stream_buf_put(&core->pool, conn->rx);
+	conn->rx = NULL;
+}
+
+void
+stream_tcp_rx_drop(struct stream_tcp *core, struct stream_tcp_conn *conn)
+{
+	rx_put(core, conn);
+	tcp_consume(core->tcp, conn->tcp, tcp_buffered(conn->tcp));
+	conn->rx_seen = 0;
+}
+
+/* Makes the gather buffer hold `bytes` more at its end. Returns 0 or
+ * FAL_ENOMEM (unchanged). */
+static int
+rx_grow(struct stream_tcp *core, struct stream_tcp_conn *conn, uint32_t bytes)
+{
+	struct stream_buf *old = conn->rx;
+	const uint32_t here = stream_tcp_gathered(conn);
+	const uint64_t enough = (uint64_t)here + bytes;
+	uint64_t capacity = STREAM_BUF_MEDIUM_BYTES;
+
+	if (old != NULL && stream_buf_room(old) >= bytes)
+		return 0;
+	if (old != NULL && old->capacity >= enough) {
+		memmove(old->data, old->data + old->head, here);
+		old->head = 0;
+		old->tail = here;
+		return 0;
+	}
+	if (old != NULL)
+		capacity = 4 * (uint64_t)old->capacity;
+	if (capacity > (uint64_t)conn->rx_wanted + RX_SLACK_BYTES)
+		capacity = (uint64_t)conn->rx_wanted + RX_SLACK_BYTES;
+	if (capacity < enough)
+		capacity = enough;
+
+	struct stream_buf *buf =
+		stream_buf_get(&core->pool, (uint32_t)capacity);
+
+	if (buf == NULL)
+		return FAL_ENOMEM;
+	if (old != NULL) {
+		memcpy(buf->data, old->data + old->head, here);
+		stream_buf_put(&core->pool, old);
+	}
+	buf->tail = here;
+	conn->rx = buf;
+	return 0;
+}
+
+/* Moves the first `bytes` bytes that TCP holds to the gather buffer. Returns 0
+ * or FAL_ENOMEM. */
+static int
+rx_gather(struct stream_tcp *core, struct stream_tcp_conn *conn, uint32_t bytes)
+{
+	struct tcp_slice slices[16];
+
+	if (rx_grow(core, conn, bytes) != 0)
+		return FAL_ENOMEM;
+	conn->rx_seen -= bytes;
+	while (bytes > 0) {
+		const uint32_t count = tcp_peek(conn->tcp, slices, 16);
+		uint32_t moved = 0;
+
+		FAL_ASSERT(count > 0);
+		for (uint32_t i = 0; i < count && moved < bytes; i++) {
+			const uint32_t left = bytes - moved;
+			const uint32_t here =
+				slices[i].bytes < left ? slices[i].bytes : left;
+
+			memcpy(conn->rx->data + conn->rx->tail, slices[i].data,
+			       here);
+			conn->rx->tail += here;
+			moved += here;
+		}
+		tcp_consume(core->tcp, conn->tcp, moved);
+		bytes -= moved;
+	}
+	return 0;
+}
+
+void
+stream_tcp_rx_note(struct stream_tcp *core, struct stream_tcp_conn *conn)
+{
+	const uint32_t here = tcp_buffered(conn->tcp);
+
+	if (here != conn->rx_seen) {
+		FAL_ASSERT(here > conn->rx_seen);
+		stream_tcp_count(&core->counters.recv_calls, 1);
+		stream_tcp_count(&core->counters.recv_bytes,
+				 here - conn->rx_seen);
+		conn->rx_seen = here;
+	}
+	if (conn->is_paused || here < RX_IN_TCP_BYTES ||
+	    stream_tcp_buffered(conn) >= conn->rx_wanted)
+		return;
+	if (rx_gather(core, conn, here) != 0)
+		stream_tcp_fail(core, conn, STREAM_NO_MEMORY);
+}
+
+uint32_t
+stream_tcp_op_peek(struct stream_core *base, stream_id id,
+		   struct stream_slice slices[STREAM_SLICES_MAX])
+{
+	struct stream_tcp_conn *conn =
+		stream_tcp_alive(stream_tcp_core_of(base), id);
+	struct tcp_slice in[STREAM_SLICES_MAX];
+	uint32_t count = 0, more;
+
+	if (conn == NULL)
+		return 0;
+	if (stream_tcp_gathered(conn) > 0) {
+		slices[0].data = conn->rx->data + conn->rx->head;
+		slices[0].bytes = stream_buf_bytes(conn->rx);
+		count = 1;
+	}
+	more = tcp_peek(conn->tcp, in, STREAM_SLICES_MAX - count);
+	for (uint32_t i = 0; i < more; i++) {
+		slices[count].data = in[i].data;
+		slices[count++].bytes = in[i].bytes;
+	}
+	return count;
+}
+
+/* Sets from how many bytes on READABLE is reported. */
+static void
+want(struct stream_tcp *core, struct stream_tcp_conn *conn, uint32_t bytes)
+{
+	if (bytes > conn->frame_bytes_max) {
+		stream_tcp_fail(core, conn, STREAM_FRAME_TOO_LONG);
+		return;
+	}
+	conn->rx_wanted = bytes == 0 ? 1 : bytes;
+	/* A poll must find out that no more can come, or that there is enough
+	 * already. */
+	stream_tcp_ready(core, conn);
+}
+
+const uint8_t *
+stream_tcp_op_pull(struct stream_core *base, stream_id id, uint32_t bytes)
+{
+	struct stream_tcp *core = stream_tcp_core_of(base);
+	struct stream_tcp_conn *conn = stream_tcp_alive(core, id);
+	struct tcp_slice first;
+	uint32_t gathered;
+
+	if (conn == NULL)
+		return NULL;
+	if (bytes == 0 || bytes > stream_tcp_buffered(conn)) {
+		want(core, conn, bytes);
+		return NULL;
+	}
+	gathered = stream_tcp_gathered(conn);
+	if (gathered >= bytes)
+		return conn->rx->data + conn->rx->head;
+	if (gathered == 0 && tcp_peek(conn->tcp, &first, 1) == 1 &&
+	    first.bytes >= bytes)
+		return first.data;
+	/* What no poll has counted yet is counted before it moves. */
+	stream_tcp_rx_note(core, conn);
+	gathered = stream_tcp_gathered(conn);
+	if (gathered < bytes && rx_gather(core, conn, bytes - gathered) != 0) {
+		stream_tcp_fail(core, conn, STREAM_NO_MEMORY);
+		return NULL;
+	}
+	return conn->rx->data + conn->rx->head;
+}
+
+void
+stream_tcp_op_want(struct stream_core *base, stream_id id, uint32_t bytes)
+{
+	struct stream_tcp *core = stream_tcp_core_of(base);
+	struct stream_tcp_conn *conn = stream_tcp_alive(core, id);
+
+	if (conn != NULL)
+		want(core, conn, bytes);
+}
+
+void
+stream_tcp_op_consume(struct stream_core *base, stream_id id, uint32_t bytes)
+{
+	struct stream_tcp *core = stream_tcp_core_of(base);
+	struct stream_tcp_conn *conn = stream_tcp_alive(core, id);
+	uint32_t here;
+
+	if (conn == NULL || bytes == 0)
+		return;
+	FAL_ASSERT(bytes <= stream_tcp_buffered(conn));
+	conn->rx_wanted = 1;
+	here = stream_tcp_gathered(conn);
+	here = here < bytes ? here : bytes;
+	if (here > 0) {
+		conn->rx->head += here;
+		if (stream_buf_bytes(conn->rx) == 0)
+			rx_put(core, conn);
+	}
+	if (bytes > here) {
+		stream_tcp_rx_note(core, conn);
+		tcp_consume(core->tcp, conn->tcp, bytes - here);
+		conn->rx_seen -= bytes - here;
+	}
+	if (stream_tcp_buffered(conn) > 0 || conn->is_finished)
+		stream_tcp_ready(core, conn);
+}
+
+uint32_t
+stream_tcp_op_buffered(struct stream_core *base, stream_id id)
+{
+	const struct stream_tcp_conn *conn =
+		stream_tcp_alive(stream_tcp_core_of(base), id);
+
+	return conn != NULL ? stream_tcp_buffered(conn) : 0;
+}
+
+void
+stream_tcp_op_pause(struct stream_core *base, stream_id id)
+{
+	struct stream_tcp *core = stream_tcp_core_of(base);
+	struct stream_tcp_conn *conn = stream_tcp_alive(core, id);
+
+	if (conn == NULL || conn->is_paused)
+		return;
+	conn->is_paused = true;
+	stream_tcp_count(&core->counters.pauses, 1);
+}
+
+void
+stream_tcp_op_resume(struct stream_core *base, stream_id id)
+{
+	struct stream_tcp *core = stream_tcp_core_of(base);
+	struct stream_tcp_conn *conn = stream_tcp_alive(core, id);
+
+	if (conn == NULL || !conn->is_paused)
+		return;
+	conn->is_paused = false;
+	stream_tcp_ready(core, conn);
+}
+
+/* ---- output ---- */
+
+static void
+tx_append(struct stream_tcp_conn *conn, struct stream_buf *buf)
+{
+	if (conn->tx_tail == NULL)
+		conn->tx_head = buf;
+	else
+		conn->tx_tail->next = buf;
+	conn->tx_tail = buf;
+}
+
+static void
+tx_pop(struct stream_tcp *core, struct stream_tcp_conn *conn)
+{
+	struct stream_buf *buf = conn->tx_head;
+
+	conn->tx_head = buf->next;
+	if (conn->tx_head == NULL)
+		conn->tx_tail = NULL;
+	stream_buf_put(&core->pool, buf);
+}
+
+void
+stream_tcp_tx_drop(struct stream_tcp *core, struct stream_tcp_conn *conn)
+{
+	while (conn->tx_head != NULL)
+		tx_pop(core, conn);
+	conn->tx_chain = 0;
+	conn->tx_fresh = 0;
+}
+
+void
+stream_tcp_tx_forget(struct stream_tcp *core, struct stream_tcp_conn *conn)
+{
+	if (core->reserved == conn)
+		core->reserved = NULL;
+	conn->reserves_in_tcp = false;
+	conn->tx_reserved = 0;
+}
+
+static void
+tx_count(struct stream_tcp *core, uint32_t bytes)
+{
+	stream_tcp_count(&core->counters.send_calls, 1);
+	stream_tcp_count(&core->counters.send_bytes, bytes);
+}
+
+bool
+stream_tcp_tx_move(struct stream_tcp *core, struct stream_tcp_conn *conn)
+{
+	uint32_t moved = conn->tx_fresh;
+	bool has_mbufs = true;
+
+	conn->tx_fresh = 0;
+	while (conn->tx_chain > 0 && has_mbufs) {
+		struct stream_buf *buf = conn->tx_head;
+		const uint32_t unacked = tcp_unacked(conn->tcp);
+		uint32_t room = unacked < STREAM_TCP_SEND_BYTES
+					? STREAM_TCP_SEND_BYTES - unacked
+					: 0;
+		uint32_t taken;
+
+		if (room > stream_buf_bytes(buf))
+			room = stream_buf_bytes(buf);
+		if (room == 0 && stream_buf_bytes(buf) > 0)
+			break; /* TCP_NEWS_ROOM makes it dirty again */
+		taken = tcp_write(core->tcp, conn->tcp, buf->data + buf->head,
+				  room);
+		has_mbufs = taken == room;
+		buf->head += taken;
+		conn->tx_chain -= taken;
+		moved += taken;
+		if (stream_buf_bytes(buf) == 0)
+			tx_pop(core, conn);
+	}
+	/* Reserved, never committed. */
+	if (conn->tx_chain == 0)
+		stream_tcp_tx_drop(core, conn);
+	if (moved > 0)
+		tx_count(core, moved);
+	return has_mbufs;
+}
+
+/* Whether so many bytes more are allowed; else WRITABLE is owed. */
+static bool
+tx_allows(struct stream_tcp *core, struct stream_tcp_conn *conn, uint32_t bytes)
+{
+	if (bytes <= conn->unsent_bytes_max - stream_tcp_unsent(conn))
+		return true;
+	conn->wants_writable = true;
+	stream_tcp_count(&core->counters.unsent_limit_hits, 1);
+	/* The flush finds out when there is room. */
+	stream_tcp_dirty(core, conn);
+	return false;
+}
+
+/* Whether output may go into mbufs at once: nothing waits before it. */
+static bool
+tx_is_direct(const struct stream_tcp *core, const struct stream_tcp_conn *conn,
+	     uint32_t bytes)
+{
+	return conn->tx_chain == 0 && conn->state == STREAM_TCP_OPEN &&
+	       (core->reserved == NULL || core->reserved == conn) &&
+	       bytes <= tcp_mss(conn->tcp) &&
+	       tcp_unacked(conn->tcp) + bytes <= STREAM_TCP_SEND_BYTES;
+}
+
+static uint32_t
+tx_reserved(struct stream_tcp_conn *conn, uint32_t room)
+{
+	const uint32_t allowed =
+		conn->unsent_bytes_max - stream_tcp_unsent(conn);
+
+	conn->tx_reserved = room < allowed ? room : allowed;
+	return conn->tx_reserved;
+}
+
+/* Space at the end of the chain; NULL: no memory. */
+static void *
+tx_reserve_chain(struct stream_tcp *core, struct stream_tcp_conn *conn,
+		 uint32_t bytes, uint32_t *got)
+{
+	if (conn->tx_tail == NULL || stream_buf_room(conn->tx_tail) < bytes ||
+	    stream_buf_room(conn->tx_tail) == 0) {
+		/* Who writes on gets medium ones. */
+		const uint32_t least =
+			conn->tx_head != NULL && bytes < STREAM_BUF_MEDIUM_BYTES
+				? STREAM_BUF_MEDIUM_BYTES
+				: bytes;
+		struct stream_buf *buf = stream_buf_get(&core->pool, least);
+
+		if (buf == NULL)
+			return NULL;
+		tx_append(conn, buf);
+		/* So that a flush gives it back if nothing is committed. */
+		stream_tcp_dirty(core, conn);
+	}
+	*got = tx_reserved(conn, stream_buf_room(conn->tx_tail));
+	return conn->tx_tail->data + conn->tx_tail->tail;
+}
+
+void *
+stream_tcp_op_reserve(struct stream_core *base, stream_id id, uint32_t bytes,
+		      uint32_t *got)
+{
+	struct stream_tcp *core = stream_tcp_core_of(base);
+	struct stream_tcp_conn *conn = stream_tcp_alive(core, id);
+	uint32_t room;
+	void *to;
+
+	*got = 0;
+	if (conn == NULL)
+		return NULL;
+	stream_tcp_tx_forget(core, conn);
+	if (!tx_allows(core, conn, bytes))
+		return NULL;
+	if (tx_is_direct(core, conn, bytes)) {
+		to = tcp_reserve(core->tcp, conn->tcp, bytes == 0 ? 1 : bytes,
+				 &room);
+		if (to != NULL) {
+			core->reserved = conn;
+			conn->reserves_in_tcp = true;
+			*got = tx_reserved(conn, room);
+			return to;
+		}
+		/* No mbuf is left: ordinary memory, until there is one. */
+	}
+	return tx_reserve_chain(core, conn, bytes, got);
+}
+
+void
+stream_tcp_op_commit(struct stream_core *base, stream_id id, uint32_t used)
+{
+	struct stream_tcp *core = stream_tcp_core_of(base);
+	struct stream_tcp_conn *conn = stream_tcp_alive(core, id);
+	bool is_in_tcp;
+
+	if (conn == NULL)
+		return;
+	FAL_ASSERT(used <= conn->tx_reserved);
+	is_in_tcp = conn->reserves_in_tcp;
+	if (used > 0 && is_in_tcp) {
+		tcp_commit(core->tcp, conn->tcp, used);
+		conn->tx_fresh += used;
+	} else if (used > 0) {
+		conn->tx_tail->tail += used;
+		conn->tx_chain += used;
+	}
+	stream_tcp_tx_forget(core, conn);
+	if (used > 0)
+		stream_tcp_dirty(core, conn);
+}
+
+/* Buffers for `bytes` bytes behind the chain; false: no memory, and nothing has
+ * changed. */
+static bool
+tx_extend(struct stream_tcp *core, struct stream_tcp_conn *conn, uint32_t bytes)
+{
+	struct stream_buf *const tail = conn->tx_tail;
+	uint32_t room = tail != NULL ? stream_buf_room(tail) : 0;
+
+	while (room < bytes) {
+		uint32_t here = bytes - room;
+
+		if (conn->tx_head != NULL || here > STREAM_BUF_MEDIUM_BYTES)
+			here = STREAM_BUF_MEDIUM_BYTES;
+
+		struct stream_buf *buf = stream_buf_get(&core->pool, here);
+
+		if (buf == NULL)
+			break;
+		tx_append(conn, buf);
+		room += stream_buf_room(buf);
+	}
+	if (room >= bytes)
+		return true;
+
+	struct stream_buf *rest = tail != NULL ? tail->next : conn->tx_head;
+
+	if (tail != NULL)
+		tail->next = NULL;
+	else
+		conn->tx_head = NULL;
+	conn->tx_tail = tail;
+	while (rest != NULL) {
+		struct stream_buf *next = rest->next;
+
+		stream_buf_put(&core->pool, rest);
+		rest = next;
+	}
+	return false;
+}
+
+/* Copies behind the chain's last byte, from buffer `at` on. */
+static void
+tx_fill(struct stream_tcp_conn *conn, struct stream_buf *at,
+	const uint8_t *data, uint32_t bytes)
+{
+	conn->tx_chain += bytes;
+	while (bytes > 0) {
+		const uint32_t room = stream_buf_room(at);
+		const uint32_t here = room < bytes ? room : bytes;
+
+		memcpy(at->data + at->tail, data, here);
+		at->tail += here;
+		data += here;
+		bytes -= here;
+		at = at->next;
+	}
+}
+
+int
+stream_tcp_op_write(struct stream_core *base, stream_id id, const void *data,
+		    uint32_t bytes)
+{
+	struct stream_tcp *core = stream_tcp_core_of(base);
+	struct stream_tcp_conn *conn = stream_tcp_alive(core, id);
+	const uint8_t *from = data;
+	struct stream_buf *tail;
+
+	if (conn == NULL)
+		return FAL_ECLOSED;
+	stream_tcp_tx_forget(core, conn);
+	if (bytes == 0)
+		return 0;
+	if (!tx_allows(core, conn, bytes))
+		return FAL_ELIMIT;
+	stream_tcp_dirty(core, conn);
+	/* A short one goes straight into the mbuf, whole if at all: so much of
+	 * it as was taken could not be taken back. */
+	if (tx_is_direct(core, conn, bytes)) {
+		uint32_t room;
+		void *to = tcp_reserve(core->tcp, conn->tcp, bytes, &room);
+
+		if (to != NULL) {
+			memcpy(to, from, bytes);
+			tcp_commit(core->tcp, conn->tcp, bytes);
+			conn->tx_fresh += bytes;
+			return 0;
+		}
+	}
+	tail = conn->tx_tail;
+	if (!tx_extend(core, conn, bytes))
+		return FAL_ENOMEM;
+	tx_fill(conn, tail != NULL ? tail : conn->tx_head, from, bytes);
+	return 0;
+}
+
+uint32_t
+stream_tcp_op_unsent(struct stream_core *base, stream_id id)
+{
+	const struct stream_tcp_conn *conn =
+		stream_tcp_alive(stream_tcp_core_of(base), id);
+
+	return conn != NULL ? stream_tcp_unsent(conn) : 0;
+}
