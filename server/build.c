@@ -15,6 +15,7 @@
 #include "base/time.h"
 #include "drivers/clock.h"
 #include "server/bg.h"
+#include "server/net.h"
 #include "server/recovery.h"
 #include "server/words.h"
 
@@ -24,8 +25,7 @@
 /* Room for connections whose stream is gone and whose requests are not. */
 #define GHOST_FACTOR 2u
 /* Reqs of a reader; see server/core.c. */
-#define REQ_COUNT       8192u
-#define READ_HEAD_BYTES 4u
+#define REQ_COUNT 8192u
 
 static int FAL_PRINTF(3, 4)
 	explain(struct server_error *error, int err, const char *format, ...)
@@ -169,41 +169,6 @@ plan_cores(struct server *server)
 }
 
 static int
-make_stream_core(struct server *server, struct server_core *core,
-		 struct server_error *error)
-{
-	const struct config *config = server->config;
-	const struct stream_config options = {
-		.stream_limit = config->core_connections_max,
-		.frame_bytes_max =
-			(uint32_t)config->frame_bytes_max + READ_HEAD_BYTES,
-		.unsent_bytes_max = config->output_bytes_max,
-		.doorbell_fd = core->lcore.event_fd,
-	};
-	struct stream_error why = {0};
-	int err;
-
-	if (config->net == CONFIG_NET_URING)
-		err = stream_uring_create(&options, &core->streams);
-	else
-		err = stream_epoll_create(&options, &core->streams);
-	if (err == FAL_ENOTSUP) {
-		stream_uring_probe(&why);
-		return explain(error, err,
-			       "falconer.net=uring: this kernel does not "
-			       "allow it (%s); use auto or epoll",
-			       why.text);
-	}
-	if (err != FAL_OK)
-		return explain(error, err,
-			       "cannot make the network driver: %s; check "
-			       "ulimit -n and falconer.connections.max",
-			       fal_err_str(err));
-	server->stream_name = core->streams->ops->name;
-	return FAL_OK;
-}
-
-static int
 make_core(struct server *server, struct server_core *core,
 	  struct server_error *error)
 {
@@ -219,7 +184,7 @@ make_core(struct server *server, struct server_core *core,
 		return explain(error, err, "out of memory");
 	core->channel.reader_lcore = &core->lcore;
 	core->channel.zab_lcore = &server->core[server->core_count - 1].lcore;
-	return make_stream_core(server, core, error);
+	return net_make_streams(server, core, error);
 }
 
 static int
@@ -388,6 +353,8 @@ server_build(struct server *server, const struct config *config,
 	if (err == FAL_OK)
 		err = make_log(server, error);
 	if (err == FAL_OK)
+		err = net_start(server, error);
+	if (err == FAL_OK)
 		err = make_cores(server, error);
 	if (err == FAL_OK)
 		err = make_rest(server, error);
@@ -415,6 +382,7 @@ server_free(struct server *server)
 	words_destroy(server->words);
 	for (uint32_t i = 0; i < server->core_count; i++)
 		free_core(&server->core[i]);
+	net_stop(server);
 	if (server->limits != NULL)
 		stream_limits_destroy(server->limits);
 	if (server->deltas != NULL)

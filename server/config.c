@@ -533,10 +533,10 @@ missing_part(const struct config *config)
 		{config->emulate_353_ttl_nodes,
 		 "emulate353TTLNodes=true: needs TTL nodes of 3.5.3"},
 		{config->audit_enabled, "audit.enable=true: needs audit logs"},
-		{config->dataplane == CONFIG_DATAPLANE_DPDK,
-		 "falconer.dataplane=dpdk: needs the DPDK data plane"},
-		{config->hugepages != CONFIG_HUGEPAGES_NO,
-		 "falconer.hugepages: needs memory in huge pages"},
+		{config->hugepages == CONFIG_HUGEPAGES_REQUIRED &&
+			 config->dataplane == CONFIG_DATAPLANE_KERNEL,
+		 "falconer.hugepages=required: needs huge pages without "
+		 "falconer.dataplane=dpdk"},
 	};
 
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)

@@ -255,7 +255,16 @@ struct config {
 	enum config_idle idle;
 	enum config_net net;
 	enum config_dataplane dataplane;
-	enum config_hugepages hugepages;
+	enum config_hugepages hugepages; /* of packets */
+	const char *dpdk_port;           /* device; NULL: not given */
+	const char *dpdk_address;        /* "10.0.0.5/24,fd00::5/64" */
+	const char *dpdk_gateway;        /* "10.0.0.1,fd00::1", or NULL */
+	const char *dpdk_kernel_address; /* of a tap's other end, or NULL */
+	const char *dpdk_eal;            /* more arguments of EAL, or NULL */
+	uint32_t dpdk_vlan;              /* 0: untagged */
+	uint32_t dpdk_mtu;
+	uint32_t dpdk_queues; /* 0: one per poll core */
+	uint32_t dpdk_mbufs;  /* per poll core */
 	enum config_log_io log_io;
 	enum log_level log_level;
 	enum log_format log_format;

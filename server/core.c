@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "drivers/clock.h"
 #include "server/bg.h"
+#include "server/net.h"
 #include "server/words.h"
 
 /* A poll core's reqs: what all its connections may have under way. */
@@ -95,6 +96,8 @@ core_main(void *arg)
 	struct server *server = core->server;
 	int err = log_attach();
 
+	if (err == FAL_OK)
+		err = net_attach(server);
 	if (err == FAL_OK && core->has_reader)
 		err = make_reader(core);
 	if (core->has_zab)
@@ -109,6 +112,7 @@ core_main(void *arg)
 		loop_run(&core->loop);
 	reader_destroy(core->loop.reader);
 	core->loop.reader = NULL;
+	net_detach(server);
 	log_detach();
 	return NULL;
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "server/net.h"
 #include "server/server.h"
 
 static struct server server;
@@ -40,6 +41,7 @@ say_ready(const struct config *config)
 	       "%s, zxid 0x%llx\n",
 	       address, config->data_dir, (unsigned long long)server.last_zxid);
 	fflush(stdout);
+	net_say_address(&server);
 }
 
 static int

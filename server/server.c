@@ -12,6 +12,7 @@
 #include "base/time.h"
 #include "server/bg.h"
 #include "server/core.h"
+#include "server/net.h"
 #include "server/recovery.h"
 #include "server/words.h"
 
@@ -64,6 +65,7 @@ server_run(struct server *server)
 				     memory_order_acquire)) {
 		log_drain();
 		say_refusals(server);
+		net_watch(server);
 		if (words_serve(server->words))
 			continue;
 		lcore_sleep_begin(&server->ctl_lcore);

@@ -24,6 +24,7 @@
 
 struct words;
 struct bg;
+struct net;
 
 /* A poll core and what it runs. */
 struct server_core {
@@ -52,6 +53,7 @@ struct server {
 	struct stream_limits *limits;
 	struct words *words;
 	struct bg *bg;
+	struct net *net;    /* NULL: the kernel's sockets */
 	struct stats stats; /* a block per poll core */
 
 	struct server_core core[ZAB_READERS_MAX + 1];

@@ -12,6 +12,7 @@
 #include "base/time.h"
 #include "drivers/clock.h"
 #include "drivers/disk.h"
+#include "server/net.h"
 #include "server/version.h"
 
 static void
@@ -238,5 +239,6 @@ words_put_mntr(FILE *out, const struct server *server)
 	put_constants(out);
 	put_log(out, server);
 	put_streams(out, server);
+	net_put_mntr(out, server);
 	put_stats(out, server);
 }

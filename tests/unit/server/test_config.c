@@ -137,6 +137,16 @@ own_defaults_suit_a_small_machine(void **state)
 	assert_int_equal(config.idle, CONFIG_IDLE_AUTO);
 	assert_int_equal(config.net, CONFIG_NET_AUTO);
 	assert_int_equal(config.dataplane, CONFIG_DATAPLANE_KERNEL);
+	assert_int_equal(config.hugepages, CONFIG_HUGEPAGES_AUTO);
+	assert_null(config.dpdk_port);
+	assert_null(config.dpdk_address);
+	assert_null(config.dpdk_gateway);
+	assert_null(config.dpdk_kernel_address);
+	assert_null(config.dpdk_eal);
+	assert_int_equal(config.dpdk_vlan, 0);
+	assert_int_equal(config.dpdk_mtu, 1500);
+	assert_int_equal(config.dpdk_queues, 0);
+	assert_int_equal(config.dpdk_mbufs, 8191);
 	assert_int_equal(config.log_level, LOG_LEVEL_INFO);
 	assert_int_equal(config.log_format, LOG_FORMAT_TEXT);
 	assert_int_equal(config.core_connections_max, 10000);
@@ -423,8 +433,8 @@ what_is_not_built_is_refused_by_name(void **state)
 		{"db.autocreate=false", "db.autocreate=false: needs"},
 		{"emulate353TTLNodes=true", "emulate353TTLNodes=true: needs"},
 		{"audit.enable=true", "audit.enable=true: needs"},
-		{"falconer.dataplane=dpdk", "falconer.dataplane=dpdk: needs"},
-		{"falconer.hugepages=required", "falconer.hugepages: needs"},
+		{"falconer.hugepages=required",
+		 "falconer.hugepages=required: needs"},
 		{"clientPort=0", "clientPort: is not set"},
 	};
 

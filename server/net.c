@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * net - see net.h. With falconer.dataplane=dpdk:
+ *
+ *   one environment, one device       drivers/port_env.h, drivers/port_dpdk.h
+ *   a part of it for each poll core   struct port
+ *   a TCP on it                       dataplane/stream_tcp.h
+ */
+#include "server/net.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/be.h"
+#include "base/log.h"
+#include "dataplane/stream_tcp.h"
+#include "drivers/clock.h"
+#include "drivers/port_dpdk.h"
+#include "drivers/port_kernel_end.h"
+#include "server/net_address.h"
+
+#define READ_HEAD_BYTES 4u
+
+/* An mbuf with its room for a usual frame and what the pool adds. */
+#define MBUF_BYTES 2560u
+/* Queues, rings, and what EAL takes for itself. */
+#define EXTRA_MB 48u
+
+/* What DPDK needs; NULL in struct server: the kernel's sockets are used. */
+struct net {
+	struct port_dpdk *device;
+	struct tcp_config tcp; /* without port and pool */
+	struct net_addresses own, gateway, kernel;
+	bool is_env_started;
+};
+
+static int FAL_PRINTF(3, 4)
+	explain(struct server_error *error, int err, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(error->text, sizeof(error->text), format, args);
+	va_end(args);
+	return err;
+}
+
+/* ---- settings ---- */
+
+static struct tcp_address
+tcp_address_of(const struct net_address *from)
+{
+	if (from->address.family == STREAM_ANY)
+		return (struct tcp_address){{0}};
+	return tcp_address_ipv6(from->address.ip);
+}
+
+static uint32_t
+ipv4_of(const struct net_address *from)
+{
+	return from->address.family == STREAM_ANY ? 0
+						  : be_load32(from->address.ip);
+}
+
+static int
+read_addresses(const struct config *config, struct net *net,
+	       struct server_error *error)
+{
+	struct tcp_config *tcp = &net->tcp;
+
+	if (net_addresses_parse(config->dpdk_address, true, &net->own) != 0 ||
+	    config->dpdk_address == NULL)
+		return explain(error, FAL_EINVAL,
+			       "falconer.dpdk.address=%s: allowed: an IPv4 and "
+			       "an IPv6 address with the bits of their "
+			       "network, 10.0.0.5/24,fd00::5/64",
+			       config->dpdk_address == NULL
+				       ? ""
+				       : config->dpdk_address);
+	if (net_addresses_parse(config->dpdk_gateway, false, &net->gateway) !=
+	    0)
+		return explain(error, FAL_EINVAL,
+			       "falconer.dpdk.gateway=%s: allowed: an IPv4 and "
+			       "an IPv6 address, 10.0.0.1,fd00::1",
+			       config->dpdk_gateway);
+	if (net_addresses_parse(config->dpdk_kernel_address, true,
+				&net->kernel) != 0)
+		return explain(error, FAL_EINVAL,
+			       "falconer.dpdk.kernelAddress=%s: allowed as in "
+			       "falconer.dpdk.address",
+			       config->dpdk_kernel_address);
+	tcp->address = ipv4_of(&net->own.ipv4);
+	tcp->prefix_bits = net->own.ipv4.prefix_bits;
+	tcp->gateway = ipv4_of(&net->gateway.ipv4);
+	tcp->address6 = tcp_address_of(&net->own.ipv6);
+	tcp->prefix6_bits = net->own.ipv6.prefix_bits;
+	tcp->gateway6 = tcp_address_of(&net->gateway.ipv6);
+	tcp->vlan = (uint16_t)config->dpdk_vlan;
+	return 0;
+}
+
+/* ---- start ---- */
+
+/* Cores that have a port: those that have connections. */
+static uint32_t
+port_count(const struct server *server)
+{
+	return server->core_count;
+}
+
+static int
+start_env(struct server *server, struct server_error *error)
+{
+	static const enum port_memory memory[] = {
+		[CONFIG_HUGEPAGES_NO] = PORT_MEMORY_ORDINARY,
+		[CONFIG_HUGEPAGES_AUTO] = PORT_MEMORY_AUTO,
+		[CONFIG_HUGEPAGES_REQUIRED] = PORT_MEMORY_HUGE,
+	};
+	const struct config *config = server->config;
+	const bool is_virtual = strncmp(config->dpdk_port, "net_", 4) == 0;
+	const uint64_t frame =
+		config->dpdk_mtu > 1900 ? config->dpdk_mtu + 640u : MBUF_BYTES;
+	const uint64_t bytes =
+		port_count(server) * (uint64_t)config->dpdk_mbufs * frame;
+	const struct port_env_options options = {
+		.pci = is_virtual ? NULL : config->dpdk_port,
+		.extra = config->dpdk_eal,
+		.memory = memory[config->hugepages],
+		.memory_mb = (uint32_t)(bytes >> 20) + EXTRA_MB,
+	};
+	struct port_error why;
+	const int err = port_env_start(&options, &why);
+
+	if (err != FAL_OK)
+		return explain(error, err, "%s", why.text);
+	server->net->is_env_started = true;
+	LOG_INFO("packets have %u MiB of %s pages", options.memory_mb,
+		 port_env_is_huge() ? "huge" : "ordinary");
+	return FAL_OK;
+}
+
+static int
+start_device(struct server *server, struct server_error *error)
+{
+	const struct config *config = server->config;
+	const struct port_dpdk_options options = {
+		.device = config->dpdk_port,
+		.core_count = port_count(server),
+		.queues_max = (uint16_t)config->dpdk_queues,
+		.mtu = (uint16_t)config->dpdk_mtu,
+		.mbufs = config->dpdk_mbufs,
+		.mbuf_private_bytes = TCP_POOL_PRIVATE_BYTES,
+		.may_sleep = config->idle == CONFIG_IDLE_AUTO ||
+			     config->idle == CONFIG_IDLE_SLEEP,
+	};
+	struct net *net = server->net;
+	struct port_error why;
+	const int err = port_dpdk_start(&options, &net->device, &why);
+
+	if (err != FAL_OK) {
+		net->device = NULL;
+		return explain(error, err, "%s", why.text);
+	}
+	for (uint32_t i = 0; i < options.core_count; i++)
+		port_dpdk_doorbell(net->device, i, &server->core[i].lcore);
+	return FAL_OK;
+}
+
+/* The netdev of a tap device, from "net_tap0,iface=fal0". */
+static bool
+netdev_of(const char *device, char *netdev, size_t room)
+{
+	const char *at = strstr(device, ",iface=");
+
+	if (strncmp(device, "net_tap", 7) != 0 || at == NULL)
+		return false;
+	at += 7;
+	snprintf(netdev, room, "%.*s", (int)strcspn(at, ","), at);
+	return true;
+}
+
+static int
+set_kernel_end(const struct server *server, struct server_error *error)
+{
+	const struct net *net = server->net;
+	const struct net_address *ends[] = {&net->kernel.ipv4,
+					    &net->kernel.ipv6};
+	struct port_error why;
+	char netdev[16];
+	int err;
+
+	if (server->config->dpdk_kernel_address == NULL)
+		return FAL_OK;
+	if (!netdev_of(server->config->dpdk_port, netdev, sizeof(netdev)))
+		return explain(error, FAL_EINVAL,
+			       "falconer.dpdk.kernelAddress is for "
+			       "falconer.dpdk.port=net_tap0,iface=NAME");
+	err = port_kernel_end_up(netdev, port_dpdk_port(net->device, 0)->mac,
+				 &why);
+	for (uint32_t i = 0; i < 2 && err == FAL_OK; i++)
+		if (ends[i]->address.family != STREAM_ANY)
+			err = port_kernel_end_address(netdev, &ends[i]->address,
+						      ends[i]->prefix_bits,
+						      &why);
+	return err == FAL_OK ? FAL_OK : explain(error, err, "%s", why.text);
+}
+
+int
+net_start(struct server *server, struct server_error *error)
+{
+	const struct config *config = server->config;
+	int err;
+
+	if (config->dataplane == CONFIG_DATAPLANE_KERNEL)
+		return FAL_OK;
+	if (config->dpdk_port == NULL)
+		return explain(error, FAL_EINVAL,
+			       "falconer.dataplane=dpdk needs "
+			       "falconer.dpdk.port; configs/dpdk-*.cfg are "
+			       "samples");
+	server->net = calloc(1, sizeof(*server->net));
+	if (server->net == NULL)
+		return explain(error, FAL_ENOMEM, "out of memory");
+	err = read_addresses(config, server->net, error);
+	if (err == FAL_OK &&
+	    getrandom(server->net->tcp.secret, sizeof(server->net->tcp.secret),
+		      0) != sizeof(server->net->tcp.secret))
+		err = explain(error, FAL_EIO, "getrandom() failed");
+	if (err == FAL_OK)
+		err = start_env(server, error);
+	if (err == FAL_OK)
+		err = start_device(server, error);
+	if (err == FAL_OK)
+		err = set_kernel_end(server, error);
+	return err;
+}
+
+void
+net_stop(struct server *server)
+{
+	struct net *net = server->net;
+
+	if (net == NULL)
+		return;
+	if (net->device != NULL)
+		port_dpdk_stop(net->device);
+	if (net->is_env_started)
+		port_env_stop();
+	free(net);
+	server->net = NULL;
+}
+
+/* ---- stream cores ---- */
+
+static int
+make_sockets(struct server *server, struct server_core *core,
+	     const struct stream_config *options, struct server_error *error)
+{
+	struct stream_error why = {0};
+	int err;
+
+	if (server->config->net == CONFIG_NET_URING)
+		err = stream_uring_create(options, &core->streams);
+	else
+		err = stream_epoll_create(options, &core->streams);
+	if (err == FAL_ENOTSUP) {
+		stream_uring_probe(&why);
+		return explain(error, err,
+			       "falconer.net=uring: this kernel does not "
+			       "allow it (%s); use auto or epoll",
+			       why.text);
+	}
+	if (err != FAL_OK)
+		return explain(error, err,
+			       "cannot make the network driver: %s; check "
+			       "ulimit -n and falconer.connections.max",
+			       fal_err_str(err));
+	return FAL_OK;
+}
+
+static int
+make_tcp(struct server *server, struct server_core *core,
+	 const struct stream_config *options, struct server_error *error)
+{
+	struct net *net = server->net;
+	struct tcp_config tcp = net->tcp;
+	int err;
+
+	tcp.port = port_dpdk_port(net->device, core->index);
+	tcp.pool = port_dpdk_pool(net->device, core->index);
+	tcp.local_port_first = port_dpdk_range(net->device, core->index,
+					       &tcp.local_port_count);
+	err = stream_tcp_create(options, &tcp, clock_now_ns(), &core->streams);
+	if (err != FAL_OK)
+		return explain(error, err, "cannot make the TCP of a core: %s",
+			       fal_err_str(err));
+	return FAL_OK;
+}
+
+int
+net_make_streams(struct server *server, struct server_core *core,
+		 struct server_error *error)
+{
+	const struct config *config = server->config;
+	const struct stream_config options = {
+		.stream_limit = config->core_connections_max,
+		.frame_bytes_max =
+			(uint32_t)config->frame_bytes_max + READ_HEAD_BYTES,
+		.unsent_bytes_max = config->output_bytes_max,
+		.doorbell_fd = core->lcore.event_fd,
+	};
+	const int err = server->net != NULL
+				? make_tcp(server, core, &options, error)
+				: make_sockets(server, core, &options, error);
+
+	if (err == FAL_OK)
+		server->stream_name = core->streams->ops->name;
+	return err;
+}
+
+/* ---- while it runs ---- */
+
+int
+net_attach(const struct server *server)
+{
+	return server->net != NULL ? port_env_attach() : FAL_OK;
+}
+
+void
+net_detach(const struct server *server)
+{
+	if (server->net != NULL)
+		port_env_detach();
+}
+
+void
+net_watch(const struct server *server)
+{
+	if (server->net != NULL)
+		port_dpdk_watch(server->net->device);
+}
+
+void
+net_say_address(const struct server *server)
+{
+	const struct net *net = server->net;
+	char text[STREAM_ADDRESS_TEXT_MAX];
+	struct stream_address address;
+
+	if (net == NULL)
+		return;
+	address = net->own.ipv4.address.family != STREAM_ANY
+			  ? net->own.ipv4.address
+			  : net->own.ipv6.address;
+	address.port = server->bound.port;
+	stream_address_text(&address, text);
+	printf("on port %s, reach it from its network with: zkCli.sh -server "
+	       "%s\n",
+	       port_dpdk_name(net->device), text);
+	fflush(stdout);
+}
+
+static void
+put(FILE *out, const char *group, const char *name, uint64_t value)
+{
+	fprintf(out, "zk_falconer_%s_%s\t%" PRIu64 "\n", group, name, value);
+}
+
+static void
+put_ports(FILE *out, const struct server *server)
+{
+	struct port_dpdk *device = server->net->device;
+	struct port_dpdk_counters sum = {0}, one;
+	struct port_dpdk_stats stats;
+
+	for (uint32_t i = 0; i < port_count(server); i++) {
+		port_dpdk_counters(device, i, &one);
+#define PORT_COUNTER(name, what) sum.name += one.name;
+		PORT_COUNTERS(PORT_COUNTER)
+#undef PORT_COUNTER
+	}
+#define PORT_COUNTER(name, what) put(out, "port", #name, sum.name);
+	PORT_COUNTERS(PORT_COUNTER)
+#undef PORT_COUNTER
+	port_dpdk_stats(device, &stats);
+	put(out, "port", "is_up", stats.is_up);
+	put(out, "port", "queues", stats.queues);
+	put(out, "port", "link_changes", stats.link_changes);
+	put(out, "port", "losses", stats.losses);
+	put(out, "port", "rx_missed", stats.rx_missed);
+	put(out, "port", "rx_errors", stats.rx_errors);
+	put(out, "port", "rx_no_mbuf", stats.rx_no_mbuf);
+	put(out, "port", "tx_errors", stats.tx_errors);
+	put(out, "port", "mbufs", stats.mbufs);
+	put(out, "port", "mbufs_free", stats.mbufs_free);
+}
+
+static void
+put_tcp(FILE *out, const struct server *server)
+{
+	struct tcp_counters sum = {0}, one;
+
+	for (uint32_t i = 0; i < server->core_count; i++) {
+		if (server->core[i].streams == NULL)
+			continue;
+		stream_tcp_counters(server->core[i].streams, &one);
+#define TCP_COUNTER(name, what) sum.name += one.name;
+		TCP_COUNTERS(TCP_COUNTER)
+#undef TCP_COUNTER
+	}
+#define TCP_COUNTER(name, what) put(out, "tcp", #name, sum.name);
+	TCP_COUNTERS(TCP_COUNTER)
+#undef TCP_COUNTER
+}
+
+void
+net_put_mntr(FILE *out, const struct server *server)
+{
+	if (server->net == NULL)
+		return;
+	put_ports(out, server);
+	put_tcp(out, server);
+}
