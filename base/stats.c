@@ -32,8 +32,12 @@ static const struct {
 #undef STAT_SUMMARY
 };
 
-static const char *const hist_metric[HIST_COUNT] = {
-#define STAT_HIST(name, metric_) [name] = (metric_),
+static const struct {
+	const char *metric;
+	const char *label;
+} hist_info[HIST_COUNT] = {
+#define STAT_HIST(name, metric_, label_) \
+	[name] = {.metric = (metric_), .label = (label_)},
 #include "base/stats.def"
 #undef STAT_HIST
 };
@@ -136,7 +140,14 @@ const char *
 stats_hist_name(enum stat_hist which)
 {
 	FAL_ASSERT(which < HIST_COUNT);
-	return hist_metric[which];
+	return hist_info[which].metric;
+}
+
+const char *
+stats_hist_label(enum stat_hist which)
+{
+	FAL_ASSERT(which < HIST_COUNT);
+	return hist_info[which].label;
 }
 
 enum stat_kind
@@ -144,4 +155,11 @@ stats_kind(enum stat stat)
 {
 	FAL_ASSERT(stat < STAT_COUNT);
 	return stat_info[stat].kind;
+}
+
+enum stat_kind
+stats_summary_kind(enum stat_summary which)
+{
+	FAL_ASSERT(which < SUMMARY_COUNT);
+	return summary_info[which].kind;
 }

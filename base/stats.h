@@ -17,7 +17,7 @@
  * Ownership  struct stats owns the blocks; they live from stats_init() to
  *            stats_free(), which comes after the cores have ended.
  * Limits     STATS_CORES_MAX blocks.
- * Cost       stats_add(): two instructions. A block is about 75 KB, most of it
+ * Cost       stats_add(): two instructions. A block is about 500 KB, most of it
  *            histograms of which a few lines are warm.
  */
 
@@ -44,7 +44,7 @@ enum stat_summary {
 };
 
 enum stat_hist {
-#define STAT_HIST(name, metric) name,
+#define STAT_HIST(name, metric, label) name,
 #include "base/stats.def"
 #undef STAT_HIST
 	HIST_COUNT,
@@ -147,6 +147,8 @@ void stats_hist_gather(const struct stats *stats, enum stat_hist which,
 const char *stats_name(enum stat stat);
 const char *stats_summary_name(enum stat_summary which);
 const char *stats_hist_name(enum stat_hist which);
+const char *stats_hist_label(enum stat_hist which); /* "": none */
 enum stat_kind stats_kind(enum stat stat);
+enum stat_kind stats_summary_kind(enum stat_summary which);
 
 #endif

@@ -201,18 +201,52 @@ reply_to(struct reader *reader, struct conn *conn, const struct delta *record)
 				   delta_reply(record), record->reply_bytes);
 			conn_account(reader, conn, req->op, record->cxid,
 				     (int64_t)record->zxid, req->received_ns);
-			stats_add(reader->parts.stats, STAT_UPDATES, 1);
-			stats_hist_record(reader->parts.stats,
-					  HIST_UPDATE_LATENCY,
-					  reader->now_ns - req->received_ns);
+			account_update(reader, req->received_ns);
 		}
 	}
 	conn_queue_pop(reader, conn);
 }
 
+/* Each record is told by one reader: who asked, or the first. */
+static void
+tell_update(struct reader *reader, const struct delta *record)
+{
+	const uint16_t self = reader->parts.channel->core;
+	const bool is_asked = !(record->flags & DELTA_INTERNAL) &&
+			      record->origin_core != SESSION_OWNER_NONE;
+	struct reader_update update = {
+		.op = record->type,
+		.err = record->err,
+		.session_id = record->session_id,
+		.wall_ms = reader->wall_ms,
+		.reply = delta_reply(record),
+		.reply_bytes = record->reply_bytes,
+		.effects = delta_effects(record),
+		.effect_count = record->effect_count,
+	};
+
+	if (self != (is_asked ? record->origin_core : 0))
+		return;
+	if (is_asked) {
+		const struct conn *conn =
+			conn_of(reader, record->conn, record->conn_gen);
+		const struct req *req = conn == NULL ? NULL : conn->head;
+
+		FAL_ASSERT(req != NULL);
+		update.op = req->op;
+		update.peer = conn->peer;
+		update.ids = req->ids == NULL ? NULL : req->ids->list;
+		update.body = req->body;
+		update.body_bytes = req->body_bytes;
+	}
+	reader->hooks.on_update(reader->hooks.update_arg, &update);
+}
+
 static void
 handle_record(struct reader *reader, const struct delta *record)
 {
+	if (reader->hooks.on_update != NULL)
+		tell_update(reader, record);
 	if (record->effect_count > 0)
 		events_of_record(reader, record);
 	if (record->origin_core != reader->parts.channel->core)

@@ -412,28 +412,6 @@ conn_reset_stats(struct conn *conn)
 	conn->latency_count = 0;
 }
 
-void
-conn_account(struct reader *reader, struct conn *conn, int32_t op, int32_t xid,
-	     int64_t zxid, uint64_t received_ns)
-{
-	const uint64_t ns = reader->now_ns - received_ns;
-	const uint64_t ms = time_ns_to_ms(ns);
-
-	conn->last_op = op;
-	if (xid >= 0)
-		conn->last_cxid = xid;
-	conn->last_zxid = zxid;
-	conn->last_response_ms = reader->now_ms;
-	conn->last_latency_ms = ms;
-	conn->latency_sum_ms += ms;
-	conn->latency_count++;
-	if (ms < conn->min_latency_ms)
-		conn->min_latency_ms = ms;
-	if (ms > conn->max_latency_ms)
-		conn->max_latency_ms = ms;
-	stats_summary_record(reader->parts.stats, SUMMARY_REQUEST_LATENCY, ms);
-}
-
 /* ---- the queue ------------------------------------------------------------
  */
 
@@ -657,6 +635,8 @@ carry_out(struct reader *reader, struct batch_item *item)
 	stats_add(reader->parts.stats, STAT_PACKETS_RECEIVED, 1);
 	stats_add(reader->parts.stats, STAT_BYTES_RECEIVED,
 		  WORD_BYTES + item->bytes);
+	if (FAL_UNLIKELY(--reader->sampler.left == 0))
+		sample_frame(reader, conn, item->frame, item->bytes);
 }
 
 /* Carries the burst out: nodes are fetched first, then frames in order. */

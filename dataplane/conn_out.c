@@ -123,22 +123,12 @@ conn_commit(struct reader *reader, struct conn *conn, uint32_t bytes)
 /* ---- output ---------------------------------------------------------------
  */
 
-static void
-note_sent(struct reader *reader, struct conn *conn, uint32_t bytes)
-{
-	conn->sent++;
-	stats_add(reader->parts.stats, STAT_PACKETS_SENT, 1);
-	stats_add(reader->parts.stats, STAT_RESPONSE_BYTES, bytes);
-}
-
 void
 conn_note_frame(struct reader *reader, struct conn *conn, int64_t zxid,
 		uint64_t bytes)
 {
 	conn->last_zxid = zxid;
-	conn->sent++;
-	stats_add(reader->parts.stats, STAT_PACKETS_SENT, 1);
-	stats_add(reader->parts.stats, STAT_RESPONSE_BYTES, bytes);
+	account_sent(reader, conn, bytes);
 }
 
 void
@@ -156,7 +146,7 @@ conn_send(struct reader *reader, struct conn *conn, const void *frame,
 		conn_output_refused(reader, conn);
 		return;
 	}
-	note_sent(reader, conn, bytes);
+	account_sent(reader, conn, bytes);
 }
 
 /* A short frame into the output, or behind what is held back. False: too much
@@ -214,7 +204,7 @@ conn_reply(struct reader *reader, struct conn *conn, int32_t xid, int64_t zxid,
 	else
 		is_put = put_long(reader, conn, head, body, body_bytes);
 	if (is_put)
-		note_sent(reader, conn, bytes);
+		account_sent(reader, conn, bytes);
 	else
 		conn_output_refused(reader, conn);
 }
@@ -240,7 +230,7 @@ conn_reply_ping(struct reader *reader, struct conn *conn, int64_t zxid)
 		is_put = stream_write(reader->parts.streams, conn->stream, head,
 				      sizeof(head)) == FAL_OK;
 	if (is_put)
-		note_sent(reader, conn, REPLY_OVERHEAD);
+		account_sent(reader, conn, REPLY_OVERHEAD);
 	else
 		conn_output_refused(reader, conn);
 }

@@ -166,7 +166,7 @@ connect_granted(struct reader *reader, struct conn *conn, int64_t session_id)
 	heard_start(reader, conn);
 	send_response(reader, conn, &response);
 	conn_account(reader, conn, OP_CREATE_SESSION, 0, (int64_t)reader->S,
-		     reader->now_ns);
+		     conn->head->received_ns);
 	if (conn->state == CONN_OPEN)
 		conn_resume(reader, conn);
 }

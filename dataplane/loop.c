@@ -24,8 +24,10 @@ poll_roles(struct loop *loop, uint64_t now_ns)
 
 	if (loop->reader != NULL)
 		did_work |= reader_poll(loop->reader, now_ns, wall_ms);
-	if (loop->zab != NULL)
+	if (loop->zab != NULL) {
+		zab_note_time(loop->zab, now_ns);
 		did_work |= zab_poll(loop->zab, time_ns_to_ms(now_ns), wall_ms);
+	}
 	if (loop->hook.poll != NULL)
 		did_work |= loop->hook.poll(loop->hook.arg, now_ns);
 	return did_work;

@@ -53,6 +53,8 @@ reader_create(const struct reader_options *options,
 				       ? SERVING_ALL
 				       : serving_load(parts->serving);
 	FAL_ASSERT(!(reader->serving_word & SERVING_PARKED));
+	account_init(&reader->account);
+	sample_init(&reader->sampler);
 
 	const int err = create_parts(reader);
 
@@ -251,16 +253,6 @@ reader_poll(struct reader *reader, uint64_t now_ns, int64_t wall_ms)
 	}
 	tree_reader_quiesce(reader->tree_reader, oldest_state(reader));
 	return did_work;
-}
-
-void
-reader_round_done(struct reader *reader, uint64_t now_ns)
-{
-	if (reader->round_reads == 0)
-		return;
-	hist_record_many(&reader->parts.stats->hist[HIST_READ_LATENCY],
-			 now_ns - reader->now_ns, reader->round_reads);
-	reader->round_reads = 0;
 }
 
 int32_t

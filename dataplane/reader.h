@@ -27,6 +27,7 @@
 #include "dataplane/channel.h"
 #include "dataplane/delta.h"
 #include "dataplane/serving.h"
+#include "dataplane/top.h"
 #include "drivers/stream.h"
 #include "znode/acl.h"
 #include "znode/tree.h"
@@ -91,6 +92,24 @@ struct reader_watch_row {
 	struct jute_slice path; /* null unless keeps_watch_paths; borrowed */
 };
 
+/* An update this core has asked for, or the reader that takes care of those
+ * nobody asked for; told when it is durable, whatever came of it. All borrowed
+ * for the call. */
+struct reader_update {
+	int32_t op;  /* of the request, or of the transaction */
+	int32_t err; /* of the reply */
+	int64_t session_id;
+	int64_t wall_ms;
+	struct stream_address peer; /* family 0: nobody asked */
+	const struct auth_ids *ids; /* NULL likewise */
+	const uint8_t *body;        /* of the request; NULL likewise */
+	uint32_t body_bytes;
+	const uint8_t *reply; /* body of the reply */
+	uint32_t reply_bytes;
+	const void *effects; /* struct effect, one behind the other */
+	uint32_t effect_count;
+};
+
 struct reader_hooks {
 	void *arg;
 	/* A four-letter word; false: cannot be taken, close. */
@@ -99,6 +118,9 @@ struct reader_hooks {
 	void *other_arg;
 	void (*on_other)(void *other_arg, const struct stream_event *,
 			 uint64_t now_ms);
+	/* For an audit log; NULL: there is none. */
+	void *update_arg;
+	void (*on_update)(void *update_arg, const struct reader_update *);
 };
 
 /* Borrowed for the life of the reader. */
@@ -163,6 +185,17 @@ bool reader_watch_next(struct reader *, uint32_t *cursor, uint32_t *budget,
 /* Empties what cons shows of each connection, in portions of `budget` places;
  * cursor as above. */
 void reader_reset_conns(struct reader *, uint32_t *cursor, uint32_t budget);
+
+/* What asks most, of the last ten seconds or so. */
+struct reader_top_row {
+	bool is_client; /* name is a struct stream_address, else a path */
+	const struct top_place *place; /* lent until the next poll */
+	uint64_t window_ms;            /* what weight and excess are of */
+};
+
+/* One row more, in one go; cursor as above, place by place. */
+bool reader_top_next(struct reader *, uint32_t *cursor,
+		     struct reader_top_row *out);
 
 struct watch_table;
 /* For wchs and the counters of mntr. */

@@ -17,6 +17,8 @@
  *   rewatch.c  setWatches
  *   answer.c   what comes back from the ZAB core
  *   attend.c   whether clients are served at all
+ *   account.c  what is counted of each answered request
+ *   sample.c   which paths and clients ask most
  *
  * Context    the reader's core.
  */
@@ -25,6 +27,7 @@
 #include "base/time.h"
 #include "dataplane/reader.h"
 #include "dataplane/req.h"
+#include "dataplane/top.h"
 #include "znode/watch.h"
 
 /* A burst's frames are looked at together, so that cache misses overlap. */
@@ -81,6 +84,44 @@ struct conn {
 	uint64_t latency_sum_ms, latency_count;
 };
 
+/* ---- account.c ---- */
+
+#define ACCOUNT_OP_FIRST (-11) /* closeSession */
+#define ACCOUNT_OPS      128   /* the highest is whoAmI, 107 */
+#define ACCOUNT_NONE     0xffu
+#define ACCOUNT_LATE_MAX 256u
+
+struct account_late {
+	uint64_t received_ns;
+	uint8_t hist;
+};
+
+/* What the round's requests are counted as when it ends. */
+struct account {
+	uint8_t hist_of_op[ACCOUNT_OPS]; /* enum stat_hist, or ACCOUNT_NONE */
+	uint64_t now_any;                /* bits: now_count is not 0 */
+	uint32_t now_count[HIST_COUNT];  /* came in this round */
+	uint32_t late_count;             /* came in earlier ones */
+	struct account_late late[ACCOUNT_LATE_MAX];
+};
+
+_Static_assert(HIST_COUNT <= 64, "now_any has a bit for each");
+
+/* ---- sample.c ---- */
+
+#define SAMPLE_WINDOW_MS 10000u
+
+struct sampler {
+	uint32_t left;     /* frames until the next one is looked at */
+	uint32_t gap;      /* what that one counts for */
+	uint32_t interval; /* of gaps, on average */
+	uint64_t random;
+	uint64_t window_start_ms;
+	uint64_t window_ms; /* length of the last whole window; 0: none yet */
+	uint64_t seen;      /* frames of this window */
+	struct top paths, clients;
+};
+
 /* A frame of a burst. */
 struct batch_item {
 	struct conn *conn;
@@ -119,9 +160,10 @@ struct reader {
 	bool is_draining;
 	uint32_t serving_word; /* as last acted upon */
 	bool is_parked;        /* offline: the tree may not be touched */
-	uint32_t round_reads;  /* answered in this round */
-	uint64_t delivered;    /* watch events written so far */
-	bool must_ring_zab;    /* R1 got something this round */
+	struct account account;
+	struct sampler sampler;
+	uint64_t delivered; /* watch events written so far */
+	bool must_ring_zab; /* R1 got something this round */
 
 	struct batch_item batch[BATCH_MAX];
 	uint32_t batch_count;
@@ -244,6 +286,22 @@ void conn_send(struct reader *, struct conn *, const void *frame,
 void conn_reset_stats(struct conn *);
 void conn_account(struct reader *, struct conn *, int32_t op, int32_t xid,
 		  int64_t zxid, uint64_t received_ns);
+
+/* ---- account.c ---- */
+void account_init(struct account *);
+/* An update, a read was answered: what readlatency and updatelatency show. */
+void account_update(struct reader *, uint64_t received_ns);
+void account_read(struct reader *);
+/* A frame of so many bytes, length word included, was put into the output. */
+void account_sent(struct reader *, struct conn *, uint64_t frame_bytes);
+
+/* ---- sample.c ---- */
+void sample_init(struct sampler *);
+/* Begins the next window if it is time. */
+void sample_turn(struct sampler *, uint64_t now_ms);
+/* It is this frame's turn to be looked at. */
+void sample_frame(struct reader *, const struct conn *, const uint8_t *frame,
+		  uint32_t bytes);
 
 /* ---- connect.c ---- */
 /* Returns false when it cannot be taken now (no req): ask again. */

@@ -294,9 +294,7 @@ reply_formed(struct reader *reader, struct conn *conn,
 	if (frame == 0)
 		return reply_aside(reader, conn, op);
 	stream_commit(streams, conn->stream, frame);
-	conn->sent++;
-	stats_add(reader->parts.stats, STAT_PACKETS_SENT, 1);
-	stats_add(reader->parts.stats, STAT_RESPONSE_BYTES, frame);
+	account_sent(reader, conn, frame);
 	return err;
 }
 
@@ -386,8 +384,7 @@ serve_local(struct reader *reader, struct conn *conn, struct local_op *op)
 		register_watch(reader, conn, op, err);
 	}
 	}
-	stats_add(reader->parts.stats, STAT_READS, 1);
-	reader->round_reads++;
+	account_read(reader);
 	if (conn->is_long)
 		return; /* accounted for when it is answered */
 	conn_account(reader, conn, op->op, op->xid, (int64_t)reader->S,

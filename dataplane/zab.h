@@ -129,6 +129,9 @@ void zab_destroy(struct zab *);
  * Returns true if anything was done.
  */
 bool zab_poll(struct zab *, uint64_t now_ms, int64_t wall_ms);
+/* Before zab_poll(), if stages shall be measured: the monotonic clock that
+ * reqs carry too. */
+void zab_note_time(struct zab *, uint64_t now_ns);
 
 /* Anything waiting in a ring or in the log? Asked between "asleep" and the
  * sleep itself. */

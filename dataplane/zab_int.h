@@ -35,6 +35,7 @@ struct pending {
 	uint64_t digest;
 	struct session_owner owner;
 	struct req *req; /* members: who waits for it here; or NULL */
+	uint64_t proposed_ns;
 };
 
 struct zab {
@@ -77,6 +78,7 @@ struct zab {
 	uint64_t touches_ms; /* when the leader was last told who was heard */
 
 	uint64_t now_ms;
+	uint64_t now_ns; /* 0: nobody tells it, stages are not measured */
 	int64_t wall_ms;
 	bool must_ring[ZAB_READERS_MAX]; /* R3 got something this round */
 	bool has_committed;              /* the log got something this round */

@@ -356,6 +356,7 @@ note_entry(struct zab *zab, const struct txn_entry *entry)
 		.owner = req == NULL ? owner_of_closing(zab, header)
 				     : req->owner,
 		.req = req,
+		.proposed_ns = zab->now_ns,
 	};
 
 	zab_note_appended(zab, &pending, header->cxid,

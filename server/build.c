@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "drivers/clock.h"
+#include "server/audit.h"
 #include "server/bg.h"
 #include "server/net.h"
 #include "server/recovery.h"
@@ -353,6 +354,8 @@ server_build(struct server *server, const struct config *config,
 	if (err == FAL_OK)
 		err = make_log(server, error);
 	if (err == FAL_OK)
+		err = audit_create(server, &server->audit, error);
+	if (err == FAL_OK)
 		err = net_start(server, error);
 	if (err == FAL_OK)
 		err = make_cores(server, error);
@@ -380,6 +383,7 @@ server_free(struct server *server)
 	if (server->bg != NULL)
 		bg_destroy(server->bg);
 	words_destroy(server->words);
+	audit_destroy(server->audit);
 	for (uint32_t i = 0; i < server->core_count; i++)
 		free_core(&server->core[i]);
 	net_stop(server);

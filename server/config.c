@@ -532,7 +532,6 @@ missing_part(const struct config *config)
 					 "for the file `initialize`"},
 		{config->emulate_353_ttl_nodes,
 		 "emulate353TTLNodes=true: needs TTL nodes of 3.5.3"},
-		{config->audit_enabled, "audit.enable=true: needs audit logs"},
 		{config->hugepages == CONFIG_HUGEPAGES_REQUIRED &&
 			 config->dataplane == CONFIG_DATAPLANE_KERNEL,
 		 "falconer.hugepages=required: needs huge pages without "

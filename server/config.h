@@ -207,6 +207,7 @@ struct config {
 	bool auth_ensemble_enabled;   /* authProvider.N names its class */
 	const char *ensemble_auth_names;
 	bool audit_enabled;
+	const char *audit_file; /* NULL: zookeeper_audit.log in data_log_dir */
 
 	/* The ensemble. */
 	bool is_standalone; /* no server lines, or one and standaloneEnabled */

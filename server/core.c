@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "drivers/clock.h"
+#include "server/audit.h"
 #include "server/bg.h"
 #include "server/net.h"
 #include "server/words.h"
@@ -84,8 +85,14 @@ make_reader(struct server_core *core)
 		.deltas = server->deltas,
 		.stats = &server->stats.core[core->index],
 	};
-	const struct reader_hooks hooks = {.arg = port,
-					   .on_word = words_port_ask};
+	struct audit_port *audit = audit_port(server->audit, core->index);
+	const struct reader_hooks hooks = {
+		.arg = port,
+		.on_word = words_port_ask,
+		.update_arg = audit,
+		.on_update = audit == NULL ? NULL : audit_note_update,
+	};
+
 	return reader_create(&options, &parts, &hooks, &core->loop.reader);
 }
 

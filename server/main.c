@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "server/audit.h"
 #include "server/net.h"
 #include "server/server.h"
 
@@ -56,6 +57,7 @@ serve(const struct config *config)
 	}
 	if (err == FAL_OK) {
 		say_ready(config);
+		audit_note_server(server.audit, "serverStart", "success");
 		server_run(&server);
 		LOG_INFO("stopping");
 	} else {
@@ -63,6 +65,8 @@ serve(const struct config *config)
 			  error.text[0] != 0 ? error.text : fal_err_str(err));
 	}
 	server_stop(&server);
+	if (err == FAL_OK)
+		audit_note_server(server.audit, "serverStop", "invoked");
 	server_free(&server);
 	return err == FAL_OK ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -363,14 +363,29 @@ net_say_address(const struct server *server)
 	fflush(stdout);
 }
 
+struct visit {
+	net_counter_fn take;
+	void *arg;
+	const char *group;
+};
+
 static void
-put(FILE *out, const char *group, const char *name, uint64_t value)
+tell(const struct visit *visit, const char *name, bool is_gauge, uint64_t value)
 {
-	fprintf(out, "zk_falconer_%s_%s\t%" PRIu64 "\n", group, name, value);
+	char text[64];
+
+	snprintf(text, sizeof(text), "falconer_%s_%s", visit->group, name);
+	visit->take(visit->arg, text, is_gauge, value);
+}
+
+static bool
+is_gauge_text(const char *what)
+{
+	return strncmp(what, "gauge", 5) == 0;
 }
 
 static void
-put_ports(FILE *out, const struct server *server)
+visit_ports(const struct server *server, const struct visit *visit)
 {
 	struct port_dpdk *device = server->net->device;
 	struct port_dpdk_counters sum = {0}, one;
@@ -382,24 +397,25 @@ put_ports(FILE *out, const struct server *server)
 		PORT_COUNTERS(PORT_COUNTER)
 #undef PORT_COUNTER
 	}
-#define PORT_COUNTER(name, what) put(out, "port", #name, sum.name);
+#define PORT_COUNTER(name, what) \
+	tell(visit, #name, is_gauge_text(what), sum.name);
 	PORT_COUNTERS(PORT_COUNTER)
 #undef PORT_COUNTER
 	port_dpdk_stats(device, &stats);
-	put(out, "port", "is_up", stats.is_up);
-	put(out, "port", "queues", stats.queues);
-	put(out, "port", "link_changes", stats.link_changes);
-	put(out, "port", "losses", stats.losses);
-	put(out, "port", "rx_missed", stats.rx_missed);
-	put(out, "port", "rx_errors", stats.rx_errors);
-	put(out, "port", "rx_no_mbuf", stats.rx_no_mbuf);
-	put(out, "port", "tx_errors", stats.tx_errors);
-	put(out, "port", "mbufs", stats.mbufs);
-	put(out, "port", "mbufs_free", stats.mbufs_free);
+	tell(visit, "is_up", true, stats.is_up);
+	tell(visit, "queues", true, stats.queues);
+	tell(visit, "link_changes", false, stats.link_changes);
+	tell(visit, "losses", false, stats.losses);
+	tell(visit, "rx_missed", false, stats.rx_missed);
+	tell(visit, "rx_errors", false, stats.rx_errors);
+	tell(visit, "rx_no_mbuf", false, stats.rx_no_mbuf);
+	tell(visit, "tx_errors", false, stats.tx_errors);
+	tell(visit, "mbufs", true, stats.mbufs);
+	tell(visit, "mbufs_free", true, stats.mbufs_free);
 }
 
 static void
-put_tcp(FILE *out, const struct server *server)
+visit_tcp(const struct server *server, const struct visit *visit)
 {
 	struct tcp_counters sum = {0}, one;
 
@@ -411,16 +427,20 @@ put_tcp(FILE *out, const struct server *server)
 		TCP_COUNTERS(TCP_COUNTER)
 #undef TCP_COUNTER
 	}
-#define TCP_COUNTER(name, what) put(out, "tcp", #name, sum.name);
+#define TCP_COUNTER(name, what) \
+	tell(visit, #name, is_gauge_text(what), sum.name);
 	TCP_COUNTERS(TCP_COUNTER)
 #undef TCP_COUNTER
 }
 
 void
-net_put_mntr(FILE *out, const struct server *server)
+net_visit(const struct server *server, net_counter_fn take, void *arg)
 {
+	const struct visit ports = {.take = take, .arg = arg, .group = "port"};
+	const struct visit tcp = {.take = take, .arg = arg, .group = "tcp"};
+
 	if (server->net == NULL)
 		return;
-	put_ports(out, server);
-	put_tcp(out, server);
+	visit_ports(server, &ports);
+	visit_tcp(server, &tcp);
 }

@@ -36,7 +36,10 @@ void net_watch(const struct server *server);
 /* Says on standard output how clients reach the server. */
 void net_say_address(const struct server *server);
 
-/* Counters of device and TCP, as lines of mntr. */
-void net_put_mntr(FILE *out, const struct server *server);
+/* Counters of device and TCP, by the names that metrics.h shows them under;
+ * names are valid for the call. */
+typedef void (*net_counter_fn)(void *arg, const char *name, bool is_gauge,
+			       uint64_t value);
+void net_visit(const struct server *server, net_counter_fn, void *arg);
 
 #endif

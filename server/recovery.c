@@ -157,6 +157,12 @@ recover(struct server *server, struct server_error *error)
 		return explain(error, err, outcome.message);
 	say_outcome(server, &outcome,
 		    time_ns_to_ms(clock_now_ns() - server->start_ns));
+	stats_summary_record(server_bg_stats(server), SUMMARY_DB_INIT_TIME,
+			     time_ns_to_ms(clock_now_ns() - server->start_ns));
+	stats_summary_record(server_bg_stats(server),
+			     SUMMARY_STARTUP_TXNS_LOADED, outcome.replayed);
+	stats_add(server_bg_stats(server), STAT_DIGEST_MISMATCHES,
+		  outcome.digests_different);
 	server->last_zxid = (int64_t)outcome.last_zxid;
 	server->must_snapshot = outcome.must_snapshot;
 	if (!outcome.is_empty)

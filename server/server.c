@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/time.h"
+#include "server/audit.h"
 #include "server/bg.h"
 #include "server/core.h"
 #include "server/net.h"
@@ -66,7 +67,7 @@ server_run(struct server *server)
 		log_drain();
 		say_refusals(server);
 		net_watch(server);
-		if (words_serve(server->words))
+		if (audit_drain(server->audit) | words_serve(server->words))
 			continue;
 		lcore_sleep_begin(&server->ctl_lcore);
 		if (!words_serve(server->words) &&
@@ -96,4 +97,6 @@ server_stop(struct server *server)
 	if (server->txlog != NULL && server->zab != NULL)
 		recovery_mark_clean(server);
 	log_drain();
+	while (audit_drain(server->audit))
+		continue;
 }

@@ -25,6 +25,8 @@
 struct words;
 struct bg;
 struct net;
+struct audit;
+struct admin;
 
 /* A poll core and what it runs. */
 struct server_core {
@@ -53,8 +55,10 @@ struct server {
 	struct stream_limits *limits;
 	struct words *words;
 	struct bg *bg;
-	struct net *net;    /* NULL: the kernel's sockets */
-	struct stats stats; /* a block per poll core */
+	struct net *net;     /* NULL: the kernel's sockets */
+	struct audit *audit; /* NULL: not asked for */
+	struct admin *admin; /* NULL: no HTTP server */
+	struct stats stats;  /* a block per poll core */
 
 	struct server_core core[ZAB_READERS_MAX + 1];
 	uint32_t core_count;

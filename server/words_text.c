@@ -37,22 +37,6 @@ put_isro(FILE *out, const struct words_ask *ask)
 	fputs("rw", out);
 }
 
-/* Up to four decimals, at least one: how Java prints averages. */
-void
-words_put_average(FILE *out, uint64_t sum, uint64_t count)
-{
-	char text[64];
-
-	snprintf(text, sizeof(text), "%.4f",
-		 count == 0 ? 0.0 : (double)sum / (double)count);
-
-	size_t length = strlen(text);
-
-	while (length > 3 && text[length - 1] == '0' && text[length - 2] != '.')
-		text[--length] = 0;
-	fputs(text, out);
-}
-
 static void
 put_version(FILE *out)
 {
@@ -73,15 +57,14 @@ put_server_lines(FILE *out, const struct server *server)
 	fprintf(out,
 		"Received: %" PRIu64 "\nSent: %" PRIu64
 		"\nConnections: %" PRIu64 "\nOutstanding: %" PRIu64
-		"\nZxid: 0x%" PRIx64 "\nMode: standalone\nNode count: %" PRIu64
-		"\n",
+		"\nZxid: 0x%" PRIx64 "\nMode: %s\nNode count: %" PRIu64 "\n",
 		stats_sum(stats, STAT_PACKETS_RECEIVED),
 		stats_sum(stats, STAT_PACKETS_SENT),
 		stats_sum(stats, STAT_CONNECTIONS),
 		stats_sum(stats, STAT_OUTSTANDING),
 		atomic_load_explicit(delta_published(server->deltas),
 				     memory_order_acquire),
-		words_node_count(server));
+		words_server_state(server), words_node_count(server));
 }
 
 static void

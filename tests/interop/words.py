@@ -195,6 +195,20 @@ def _(server, a, b):
     expect(values['zk_global_sessions'], '2', 'sessions')
 
 
+@SUITE.case('latencies under ZooKeeper\'s names are in ms')
+def _(server, a, b):
+    if server.is_java:
+        raise harness.Skip('compares with names of Falconer')
+    values = dict(line.split('\t') for line in
+                  word(server, 'mntr').splitlines())
+    # The scene's only updates are creates.
+    expect(values['zk_cnt_updatelatency'],
+           values['zk_cnt_create_falconer_operation_ns'], 'updates')
+    expect(int(values['zk_sum_updatelatency']),
+           int(values['zk_sum_create_falconer_operation_ns']) // 10**6, 'sum')
+    expect(values['zk_op_count_create'], '2', 'creates')
+
+
 @SUITE.case('stmk echoes the mask, gtmk returns it')
 def _(server, a, b):
     expect(server.four_letter(

@@ -215,16 +215,18 @@ a_reset_empties_what_srst_resets_and_nothing_else(void **state)
 static void
 every_name_is_there_and_unique(void **state)
 {
-	const char *name[STAT_COUNT + SUMMARY_COUNT + HIST_COUNT];
+	static char name[STAT_COUNT + SUMMARY_COUNT + HIST_COUNT][128];
 	uint32_t count = 0;
 
 	(void)state;
 	for (uint32_t i = 0; i < STAT_COUNT; i++)
-		name[count++] = stats_name((enum stat)i);
+		strcpy(name[count++], stats_name((enum stat)i));
 	for (uint32_t i = 0; i < SUMMARY_COUNT; i++)
-		name[count++] = stats_summary_name((enum stat_summary)i);
+		strcpy(name[count++], stats_summary_name((enum stat_summary)i));
 	for (uint32_t i = 0; i < HIST_COUNT; i++)
-		name[count++] = stats_hist_name((enum stat_hist)i);
+		snprintf(name[count++], sizeof(name[0]), "%s{%s}",
+			 stats_hist_name((enum stat_hist)i),
+			 stats_hist_label((enum stat_hist)i));
 	for (uint32_t i = 0; i < count; i++) {
 		assert_true(strlen(name[i]) > 0);
 		for (uint32_t j = 0; j < i; j++)

@@ -640,6 +640,101 @@ a_connection_that_says_nothing_is_closed_in_time(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static const struct hist *
+hist_of(enum stat_hist which)
+{
+	return &rig.stats.core[0].hist[which];
+}
+
+/* The end of the rounds so far, so many ns after their beginning. */
+static void
+end_round(uint64_t ns)
+{
+	reader_round_done(rig.reader, rig.now_ms * NS_PER_MS + ns);
+}
+
+static void
+latencies_run_from_arrival_to_the_end_of_the_replys_round(void **state)
+{
+	struct rig_client a = rig_client(&rig);
+
+	(void)state;
+	end_round(0);
+	rig.is_slow = true;
+	rig_create(&a, "/a", "1", 0);
+	rig_run(&rig);
+	end_round(0);
+	assert_int_equal(summary_count(&hist_of(HIST_OP_CREATE)->summary), 0);
+	rig.now_ms += 7;
+	rig_sync(&rig);
+	end_round(300);
+	for (int i = 0; i < 3; i++)
+		rig_get_data(&a, "/a", false);
+	rig_run(&rig);
+	end_round(500);
+	assert_int_equal(summary_count(&hist_of(HIST_OP_CREATE)->summary), 1);
+	assert_int_equal(summary_sum(&hist_of(HIST_OP_CREATE)->summary),
+			 7 * NS_PER_MS + 300);
+	assert_int_equal(summary_sum(&hist_of(HIST_UPDATE_LATENCY)->summary),
+			 7 * NS_PER_MS + 300);
+	assert_int_equal(summary_count(&hist_of(HIST_OP_GET_DATA)->summary), 3);
+	assert_int_equal(summary_sum(&hist_of(HIST_OP_GET_DATA)->summary),
+			 3 * 500);
+	assert_int_equal(summary_count(&hist_of(HIST_READ_LATENCY)->summary),
+			 3);
+	assert_int_equal(
+		summary_count(&hist_of(HIST_OP_CREATE_SESSION)->summary), 1);
+}
+
+static uint64_t
+weight_of(const char *path)
+{
+	struct reader_top_row row;
+	uint32_t cursor = 0;
+	uint64_t weight = 0;
+
+	while (reader_top_next(rig.reader, &cursor, &row))
+		if (!row.is_client && row.place->bytes == strlen(path) &&
+		    memcmp(row.place->name, path, strlen(path)) == 0)
+			weight = row.place->weight;
+	return weight;
+}
+
+static void
+paths_and_clients_that_ask_most_are_known_by_window(void **state)
+{
+	struct rig_client a = rig_client(&rig);
+	struct reader_top_row row;
+	uint32_t cursor = 0;
+	bool has_client = false;
+
+	(void)state;
+	rig_create(&a, "/a", "1", 0);
+	rig_run(&rig);
+	for (int i = 0; i < 20; i++) {
+		rig_get_data(&a, "/a", false);
+		rig_path_op(&a, OP_EXISTS, "/b");
+		rig_path_op(&a, OP_EXISTS, "/b");
+		rig_run(&rig);
+	}
+	/* A quiet core looks at every frame. */
+	assert_int_equal(weight_of("/a"), 21);
+	assert_int_equal(weight_of("/b"), 40);
+	while (reader_top_next(rig.reader, &cursor, &row))
+		has_client |= row.is_client;
+	assert_true(has_client);
+	/* The window before is shown until the next one is whole. */
+	rig.now_ms += 10001;
+	rig_get_data(&a, "/a", false);
+	rig_run(&rig);
+	assert_int_equal(weight_of("/b"), 40);
+	rig.now_ms += 10001;
+	rig_bare_op(&a, OP_PING);
+	rig_run(&rig);
+	assert_int_equal(weight_of("/b"), 0);
+	assert_int_equal(weight_of("/a"), 1);
+}
+
 int
 main(void)
 {
@@ -668,6 +763,8 @@ main(void)
 		TEST(operations_that_clients_may_not_use_are_refused_in_order),
 		TEST(a_word_is_handed_on_and_its_text_closes),
 		TEST(a_connection_that_says_nothing_is_closed_in_time),
+		TEST(latencies_run_from_arrival_to_the_end_of_the_replys_round),
+		TEST(paths_and_clients_that_ask_most_are_known_by_window),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

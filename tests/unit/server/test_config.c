@@ -432,7 +432,6 @@ what_is_not_built_is_refused_by_name(void **state)
 		 "authProvider: needs the Ensemble"},
 		{"db.autocreate=false", "db.autocreate=false: needs"},
 		{"emulate353TTLNodes=true", "emulate353TTLNodes=true: needs"},
-		{"audit.enable=true", "audit.enable=true: needs"},
 		{"falconer.hugepages=required",
 		 "falconer.hugepages=required: needs"},
 		{"clientPort=0", "clientPort: is not set"},

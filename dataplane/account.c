@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * account - what is counted of each answered request.
+ *
+ * A latency runs from the round in which the frame was found to the end of the
+ * round that wrote the reply, when it has left. Of the reads of a round, which
+ * are nearly all requests, only the number by operation is kept until then; of
+ * others when they came, as far as there is room: the last ones of a very full
+ * round are noted at once, too short by the rest of that round.
+ */
+#include "dataplane/reader_int.h"
+
+#include <string.h>
+
+static const struct {
+	int32_t op;
+	enum stat_hist hist;
+} op_hists[] = {
+	{OP_ADD_WATCH, HIST_OP_ADD_WATCH},
+	{OP_CHECK_WATCHES, HIST_OP_CHECK_WATCHES},
+	{OP_CLOSE_SESSION, HIST_OP_CLOSE_SESSION},
+	{OP_CREATE, HIST_OP_CREATE},
+	{OP_CREATE2, HIST_OP_CREATE},
+	{OP_CREATE_CONTAINER, HIST_OP_CREATE},
+	{OP_CREATE_TTL, HIST_OP_CREATE},
+	{OP_CREATE_SESSION, HIST_OP_CREATE_SESSION},
+	{OP_DELETE, HIST_OP_DELETE},
+	{OP_EXISTS, HIST_OP_EXISTS},
+	{OP_GET_ACL, HIST_OP_GET_ACL},
+	{OP_GET_ALL_CHILDREN_NUMBER, HIST_OP_GET_ALL_CHILDREN_NUMBER},
+	{OP_GET_CHILDREN, HIST_OP_GET_CHILDREN},
+	{OP_GET_CHILDREN2, HIST_OP_GET_CHILDREN},
+	{OP_GET_DATA, HIST_OP_GET_DATA},
+	{OP_GET_EPHEMERALS, HIST_OP_GET_EPHEMERALS},
+	{OP_MULTI, HIST_OP_MULTI},
+	{OP_MULTI_READ, HIST_OP_MULTI_READ},
+	{OP_PING, HIST_OP_PING},
+	{OP_RECONFIG, HIST_OP_RECONFIG},
+	{OP_REMOVE_WATCHES, HIST_OP_REMOVE_WATCHES},
+	{OP_SET_ACL, HIST_OP_SET_ACL},
+	{OP_SET_DATA, HIST_OP_SET_DATA},
+	{OP_SET_WATCHES, HIST_OP_SET_WATCHES},
+	{OP_SET_WATCHES2, HIST_OP_SET_WATCHES},
+	{OP_SYNC, HIST_OP_SYNC},
+	{OP_WHO_AM_I, HIST_OP_WHO_AM_I},
+};
+
+_Static_assert(HIST_COUNT < ACCOUNT_NONE, "a byte names a histogram");
+
+/* By op - ACCOUNT_OP_FIRST, so that counting is one load. */
+void
+account_init(struct account *account)
+{
+	memset(account, 0, sizeof(*account));
+	memset(account->hist_of_op, ACCOUNT_NONE, sizeof(account->hist_of_op));
+	for (size_t i = 0; i < sizeof(op_hists) / sizeof(op_hists[0]); i++) {
+		const int32_t at = op_hists[i].op - ACCOUNT_OP_FIRST;
+
+		FAL_ASSERT(at >= 0 && at < ACCOUNT_OPS);
+		account->hist_of_op[at] = (uint8_t)op_hists[i].hist;
+	}
+}
+
+static void
+note_later(struct reader *reader, enum stat_hist hist, uint64_t received_ns)
+{
+	struct account *account = &reader->account;
+
+	if (account->late_count == ACCOUNT_LATE_MAX) {
+		stats_hist_record(reader->parts.stats, hist,
+				  reader->now_ns - received_ns);
+		return;
+	}
+	account->late[account->late_count++] = (struct account_late){
+		.received_ns = received_ns, .hist = (uint8_t)hist};
+}
+
+static void
+note_op(struct reader *reader, int32_t op, uint64_t received_ns)
+{
+	struct account *account = &reader->account;
+	const int32_t at = op - ACCOUNT_OP_FIRST;
+
+	if (at < 0 || at >= ACCOUNT_OPS ||
+	    account->hist_of_op[at] == ACCOUNT_NONE)
+		return;
+
+	const uint8_t hist = account->hist_of_op[at];
+
+	if (received_ns == reader->now_ns) {
+		account->now_count[hist]++;
+		account->now_any |= 1ull << hist;
+	} else {
+		note_later(reader, (enum stat_hist)hist, received_ns);
+	}
+}
+
+void
+account_update(struct reader *reader, uint64_t received_ns)
+{
+	stats_add(reader->parts.stats, STAT_UPDATES, 1);
+	note_later(reader, HIST_UPDATE_LATENCY, received_ns);
+}
+
+void
+account_read(struct reader *reader)
+{
+	stats_add(reader->parts.stats, STAT_READS, 1);
+	reader->account.now_count[HIST_READ_LATENCY]++;
+	reader->account.now_any |= 1ull << HIST_READ_LATENCY;
+}
+
+void
+account_sent(struct reader *reader, struct conn *conn, uint64_t frame_bytes)
+{
+	struct stats_core *stats = reader->parts.stats;
+	const uint64_t bytes = frame_bytes - 4; /* as ZooKeeper counts them */
+
+	conn->sent++;
+	stats_add(stats, STAT_PACKETS_SENT, 1);
+	stats_add(stats, STAT_RESPONSE_BYTES, frame_bytes);
+	stats_set(stats, STAT_RESPONSE_LAST, bytes);
+	stats_summary_record(stats, SUMMARY_RESPONSE_SIZE, bytes);
+}
+
+void
+reader_round_done(struct reader *reader, uint64_t now_ns)
+{
+	struct account *account = &reader->account;
+	struct stats_core *stats = reader->parts.stats;
+
+	for (uint64_t any = account->now_any; any != 0; any &= any - 1) {
+		const uint32_t hist = (uint32_t)__builtin_ctzll(any);
+
+		hist_record_many(&stats->hist[hist], now_ns - reader->now_ns,
+				 account->now_count[hist]);
+		account->now_count[hist] = 0;
+	}
+	account->now_any = 0;
+	for (uint32_t i = 0; i < account->late_count; i++)
+		stats_hist_record(stats, (enum stat_hist)account->late[i].hist,
+				  now_ns - account->late[i].received_ns);
+	account->late_count = 0;
+}
+
+void
+conn_account(struct reader *reader, struct conn *conn, int32_t op, int32_t xid,
+	     int64_t zxid, uint64_t received_ns)
+{
+	const uint64_t ns = reader->now_ns - received_ns;
+	const uint64_t ms = time_ns_to_ms(ns);
+
+	conn->last_op = op;
+	if (xid >= 0)
+		conn->last_cxid = xid;
+	conn->last_zxid = zxid;
+	conn->last_response_ms = reader->now_ms;
+	conn->last_latency_ms = ms;
+	conn->latency_sum_ms += ms;
+	conn->latency_count++;
+	if (ms < conn->min_latency_ms)
+		conn->min_latency_ms = ms;
+	if (ms > conn->max_latency_ms)
+		conn->max_latency_ms = ms;
+	stats_summary_record(reader->parts.stats, SUMMARY_REQUEST_LATENCY, ms);
+	note_op(reader, op, received_ns);
+}
