@@ -157,15 +157,6 @@ zab_close_req(struct zab *zab, struct req *req)
 	zab_answer_at(zab, req, REQ_CLOSE, ZK_OK, 0);
 }
 
-/* How long a stage took that began at `from_ns`, on whichever core. */
-static void
-note_stage(struct zab *zab, enum stat_hist stage, uint64_t from_ns)
-{
-	if (zab->now_ns > from_ns && from_ns > 0)
-		stats_hist_record(zab->parts.stats, stage,
-				  zab->now_ns - from_ns);
-}
-
 /* ---- one transaction ------------------------------------------------------
  */
 
@@ -418,7 +409,7 @@ zab_handle_write(struct zab *zab, struct req *req)
 	}
 	switch (propose(zab, &request, req)) {
 	case FAL_OK: /* answered by its delta record */
-		note_stage(zab, HIST_STAGE_QUEUE, req->received_ns);
+		zab_note_stage(zab, HIST_STAGE_QUEUE, req->received_ns);
 		break;
 	case FAL_EPROTO:
 		zab_answer(zab, req, REQ_ANSWER, ZK_MARSHALLINGERROR);
@@ -604,7 +595,7 @@ zab_publish_to(struct zab *zab, int64_t zxid)
 		publish_session(zab, pending);
 		if (pending->req != NULL) /* the reader's, once published */
 			list_del(&pending->req->waiting_link);
-		note_stage(zab, HIST_STAGE_COMMIT, pending->proposed_ns);
+		zab_note_stage(zab, HIST_STAGE_COMMIT, pending->proposed_ns);
 		zab->published = pending->zxid;
 		zab->published_digest = pending->digest;
 		digest_log_note(&zab->digests, pending->zxid, pending->digest);
@@ -732,12 +723,6 @@ run_timers(struct zab *zab)
 	did_work |= zab_expire_sessions(zab);
 	did_work |= zab_reap_nodes(zab);
 	return did_work;
-}
-
-void
-zab_note_time(struct zab *zab, uint64_t now_ns)
-{
-	zab->now_ns = now_ns;
 }
 
 bool

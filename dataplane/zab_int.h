@@ -86,6 +86,15 @@ struct zab {
 			[ZAB_LANES]; /* taken, waits for the log */
 };
 
+/* How long a stage took that began at `from_ns`, on whichever core. */
+static inline void
+zab_note_stage(struct zab *zab, enum stat_hist stage, uint64_t from_ns)
+{
+	if (zab->now_ns > from_ns && from_ns > 0)
+		stats_hist_record(zab->parts.stats, stage,
+				  zab->now_ns - from_ns);
+}
+
 /* ---- zab.c ---- */
 
 /* Can one more transaction be taken now, with a body of so many bytes? */

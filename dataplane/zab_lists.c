@@ -185,3 +185,9 @@ zab_digest_next(const struct zab *zab, uint64_t *position,
 {
 	return digest_log_next(&zab->digests, position, out);
 }
+
+void
+zab_note_time(struct zab *zab, uint64_t now_ns)
+{
+	zab->now_ns = now_ns;
+}
