@@ -40,8 +40,8 @@
 #include "base/fal.h"
 #include "drivers/port.h"
 
-/* Private bytes each mbuf of the pool must have. */
-#define TCP_POOL_PRIVATE_BYTES 32u
+/* Private bytes each mbuf of the pool must have: a cache line. */
+#define TCP_POOL_PRIVATE_BYTES 64u
 
 #define TCP_LISTENERS_MAX 16u
 

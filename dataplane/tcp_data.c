@@ -1,18 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tcp_data - received payload: in order to the input, out of order to a sorted
- * list, and what SACK says about that list.
+ * tcp_data - received payload: in order to the input, out of order to runs, and
+ * what SACK says about those.
  *
  * The mbuf the frame came in is kept and trimmed to its payload. Payloads of
  * less than 256 bytes are copied behind the last mbuf of the input when there
- * is room, so that a flood of tiny segments does not pin one mbuf each. The
- * out-of-order list never overlaps: what is there already is cut off on
- * arrival.
+ * is room, so that a flood of tiny segments does not pin one mbuf each. A run
+ * is contiguous input behind a hole; the list of runs is sorted, does not
+ * overlap (what is there already is cut off on arrival) and has at most
+ * TCP_RUNS_MAX elements, so that no segment costs more than a walk over those.
  */
 
 #include "dataplane/tcp_int.h"
 
 #define TCP_DATA_COPY_MAX 256u
+
+/* Copies a small payload behind `tail` and frees its mbuf, if there is room. */
+static bool
+tcp_data_copy(struct rte_mbuf *tail, struct rte_mbuf *mbuf)
+{
+	uint16_t bytes = mbuf->data_len;
+
+	if (bytes >= TCP_DATA_COPY_MAX || rte_pktmbuf_tailroom(tail) < bytes)
+		return false;
+	memcpy((uint8_t *)rte_pktmbuf_append(tail, bytes),
+	       rte_pktmbuf_mtod(mbuf, const uint8_t *), bytes);
+	rte_pktmbuf_free(mbuf);
+	return true;
+}
 
 static void
 tcp_data_append(struct tcp_conn *conn, struct rte_mbuf *mbuf)
@@ -27,13 +42,8 @@ tcp_data_append(struct tcp_conn *conn, struct rte_mbuf *mbuf)
 		return;
 	}
 	conn->rcv_bytes += bytes;
-	if (tail != NULL && bytes < TCP_DATA_COPY_MAX &&
-	    rte_pktmbuf_tailroom(tail) >= bytes) {
-		memcpy((uint8_t *)rte_pktmbuf_append(tail, (uint16_t)bytes),
-		       rte_pktmbuf_mtod(mbuf, const uint8_t *), bytes);
-		rte_pktmbuf_free(mbuf);
+	if (tail != NULL && tcp_data_copy(tail, mbuf))
 		return;
-	}
 	tcp_seg_of(mbuf)->next = NULL;
 	if (tail == NULL)
 		conn->rcv_head = mbuf;
@@ -42,26 +52,33 @@ tcp_data_append(struct tcp_conn *conn, struct rte_mbuf *mbuf)
 	conn->rcv_tail = mbuf;
 }
 
-/* Moves what has become contiguous from the list to the input. */
+/* Moves what has become contiguous from the runs to the input. */
 static void
 tcp_data_drain(struct tcp_core *core, struct tcp_conn *conn)
 {
-	while (conn->ooo_head != NULL) {
-		struct rte_mbuf *mbuf = conn->ooo_head;
-		struct tcp_seg *seg = tcp_seg_of(mbuf);
-		uint32_t cut = conn->rcv_nxt - seg->seq;
+	while (conn->runs != NULL) {
+		struct rte_mbuf *mbuf = conn->runs;
+		struct tcp_seg *run = tcp_seg_of(mbuf);
+		uint32_t cut = conn->rcv_nxt - run->seq;
 
-		if (tcp_seq_lt(conn->rcv_nxt, seg->seq))
+		if (tcp_seq_lt(conn->rcv_nxt, run->seq))
 			return;
-		conn->ooo_head = seg->next;
-		conn->ooo_count--;
-		core->counters.kept--;
-		if (cut >= mbuf->data_len) {
-			rte_pktmbuf_free(mbuf);
-			continue;
+		conn->runs = run->run_next;
+		conn->run_count--;
+		while (mbuf != NULL) {
+			struct rte_mbuf *next = tcp_seg_of(mbuf)->next;
+
+			core->counters.kept--;
+			if (cut >= mbuf->data_len) {
+				cut -= mbuf->data_len;
+				rte_pktmbuf_free(mbuf);
+			} else {
+				rte_pktmbuf_adj(mbuf, (uint16_t)cut);
+				cut = 0;
+				tcp_data_append(conn, mbuf);
+			}
+			mbuf = next;
 		}
-		rte_pktmbuf_adj(mbuf, (uint16_t)cut);
-		tcp_data_append(conn, mbuf);
 	}
 }
 
@@ -73,53 +90,98 @@ tcp_data_dsack(struct tcp_conn *conn, uint32_t left, uint32_t right)
 	tcp_set(conn, TCP_DSACK);
 }
 
-/* Puts [seq, seq + data_len) into the list; the mbuf is given. */
+/* The hole behind a run may be filled: then the next run becomes part of it. */
+static void
+tcp_data_join(struct tcp_conn *conn, struct tcp_seg *run)
+{
+	struct rte_mbuf *next = run->run_next;
+
+	if (next == NULL || tcp_seg_of(next)->seq != run->run_end)
+		return;
+	tcp_seg_of(run->run_tail)->next = next;
+	run->run_tail = tcp_seg_of(next)->run_tail;
+	run->run_end = tcp_seg_of(next)->run_end;
+	run->run_next = tcp_seg_of(next)->run_next;
+	conn->run_count--;
+}
+
+/* Appends to a run what begins in it or at its end; the mbuf is given. */
+static void
+tcp_data_extend(struct tcp_core *core, struct tcp_conn *conn,
+		struct tcp_seg *run, struct rte_mbuf *mbuf, uint32_t seq)
+{
+	uint32_t end = seq + mbuf->data_len;
+
+	if (tcp_seq_lt(seq, run->run_end))
+		tcp_data_dsack(conn, seq,
+			       tcp_seq_lt(end, run->run_end) ? end
+							     : run->run_end);
+	if (tcp_seq_le(end, run->run_end)) {
+		rte_pktmbuf_free(mbuf);
+		return;
+	}
+	rte_pktmbuf_adj(mbuf, (uint16_t)(run->run_end - seq));
+	run->run_end = end;
+	if (!tcp_data_copy(run->run_tail, mbuf)) {
+		tcp_seg_of(mbuf)->next = NULL;
+		tcp_seg_of(run->run_tail)->next = mbuf;
+		run->run_tail = mbuf;
+		core->counters.kept++;
+	}
+	tcp_data_join(conn, run);
+}
+
+static bool
+tcp_data_may_keep(const struct tcp_core *core, const struct tcp_conn *conn)
+{
+	return conn->run_count < TCP_RUNS_MAX &&
+	       core->pool_level < TCP_POOL_NO_WINDOW &&
+	       core->counters.kept < core->config.pool->size / 10;
+}
+
+/* Puts [seq, seq + data_len) into the runs; the mbuf is given. */
 static void
 tcp_data_keep(struct tcp_core *core, struct tcp_conn *conn,
 	      struct rte_mbuf *mbuf, uint32_t seq)
 {
-	struct rte_mbuf *before = NULL, *after = conn->ooo_head;
-	uint32_t end = seq + mbuf->data_len;
+	struct rte_mbuf *before = NULL, *at = conn->runs, *after;
 	struct tcp_seg *seg = tcp_seg_of(mbuf);
 
-	while (after != NULL && tcp_seq_le(tcp_seg_of(after)->seq, seq)) {
-		uint32_t there = tcp_seg_of(after)->seq + after->data_len;
-
-		if (tcp_seq_lt(seq, there)) {
-			uint32_t cut = there - seq;
-
-			tcp_data_dsack(conn, seq,
-				       tcp_seq_lt(there, end) ? there : end);
-			if (cut >= mbuf->data_len) {
-				rte_pktmbuf_free(mbuf);
-				return;
-			}
-			rte_pktmbuf_adj(mbuf, (uint16_t)cut);
-			seq = there;
-		}
-		before = after;
-		after = tcp_seg_of(after)->next;
+	while (at != NULL && tcp_seq_lt(tcp_seg_of(at)->run_end, seq)) {
+		before = at;
+		at = tcp_seg_of(at)->run_next;
 	}
-	if (after != NULL && tcp_seq_lt(tcp_seg_of(after)->seq, end))
-		rte_pktmbuf_trim(mbuf,
-				 (uint16_t)(end - tcp_seg_of(after)->seq));
-	if (conn->ooo_count >= TCP_OOO_MAX ||
-	    core->pool_level >= TCP_POOL_NO_WINDOW ||
-	    core->counters.kept >= core->config.pool->size / 10) {
+	after = at;
+	if (at != NULL && tcp_seq_le(tcp_seg_of(at)->seq, seq))
+		after = tcp_seg_of(at)->run_next;
+	/* What lies behind the beginning of the next run comes again. */
+	if (after != NULL &&
+	    tcp_seq_lt(tcp_seg_of(after)->seq, seq + mbuf->data_len))
+		rte_pktmbuf_trim(mbuf, (uint16_t)(seq + mbuf->data_len -
+						  tcp_seg_of(after)->seq));
+	if (!tcp_data_may_keep(core, conn)) {
 		core->counters.out_of_order_drops++;
 		rte_pktmbuf_free(mbuf);
 		return;
 	}
 	core->counters.out_of_order++;
-	core->counters.kept++;
-	seg->seq = seq;
-	seg->next = after;
-	if (before == NULL)
-		conn->ooo_head = mbuf;
-	else
-		tcp_seg_of(before)->next = mbuf;
-	conn->ooo_count++;
 	conn->ooo_recent = seq;
+	if (after != at) {
+		tcp_data_extend(core, conn, tcp_seg_of(at), mbuf, seq);
+		return;
+	}
+	seg->next = NULL;
+	seg->seq = seq;
+	seg->run_tail = mbuf;
+	seg->run_end = seq + mbuf->data_len;
+	seg->run_next = after;
+	conn->run_count++;
+	core->counters.kept++;
+	if (before == NULL)
+		conn->runs = mbuf;
+	else
+		tcp_seg_of(before)->run_next = mbuf;
+	tcp_data_join(conn, seg);
 }
 
 /* Takes the payload of a segment that has passed the checks: cuts it to the
@@ -133,7 +195,7 @@ tcp_data_in(struct tcp_core *core, struct tcp_conn *conn,
 	uint32_t seq = packet->seq;
 	uint32_t edge = conn->rcv_adv;
 	uint32_t bytes = packet->bytes;
-	bool had_hole = conn->ooo_head != NULL;
+	bool had_hole = conn->runs != NULL;
 
 	if (tcp_seq_lt(seq, conn->rcv_nxt)) {
 		uint32_t cut = conn->rcv_nxt - seq;
@@ -182,23 +244,18 @@ uint32_t
 tcp_data_sacks(const struct tcp_conn *conn, struct tcp_sack *sacks,
 	       uint32_t max)
 {
-	struct rte_mbuf *mbuf = conn->ooo_head;
+	struct rte_mbuf *mbuf = conn->runs;
 	uint32_t count = 0, first;
 
 	if (tcp_has(conn, TCP_DSACK))
 		sacks[count++] = conn->dsack;
 	first = count;
-	while (mbuf != NULL) {
-		struct tcp_sack block = {tcp_seg_of(mbuf)->seq, 0};
-		bool is_recent;
+	for (; mbuf != NULL; mbuf = tcp_seg_of(mbuf)->run_next) {
+		const struct tcp_seg *run = tcp_seg_of(mbuf);
+		struct tcp_sack block = {run->seq, run->run_end};
+		bool is_recent = tcp_seq_le(block.left, conn->ooo_recent) &&
+				 tcp_seq_lt(conn->ooo_recent, block.right);
 
-		block.right = block.left;
-		while (mbuf != NULL && tcp_seg_of(mbuf)->seq == block.right) {
-			block.right += mbuf->data_len;
-			mbuf = tcp_seg_of(mbuf)->next;
-		}
-		is_recent = tcp_seq_le(block.left, conn->ooo_recent) &&
-			    tcp_seq_lt(conn->ooo_recent, block.right);
 		if (count < max) {
 			sacks[count++] = block;
 			if (is_recent && count > first + 1) {
@@ -212,27 +269,36 @@ tcp_data_sacks(const struct tcp_conn *conn, struct tcp_sack *sacks,
 	return count;
 }
 
-static void
-tcp_data_free(struct rte_mbuf **head)
+static uint32_t
+tcp_data_free(struct rte_mbuf *mbuf)
 {
-	while (*head != NULL) {
-		struct rte_mbuf *mbuf = *head;
+	uint32_t count = 0;
 
-		*head = tcp_seg_of(mbuf)->next;
+	while (mbuf != NULL) {
+		struct rte_mbuf *next = tcp_seg_of(mbuf)->next;
+
 		rte_pktmbuf_free(mbuf);
+		mbuf = next;
+		count++;
 	}
+	return count;
 }
 
 /* Frees all input. */
 void
 tcp_data_drop(struct tcp_core *core, struct tcp_conn *conn)
 {
-	core->counters.kept -= conn->ooo_count;
-	tcp_data_free(&conn->rcv_head);
-	tcp_data_free(&conn->ooo_head);
+	tcp_data_free(conn->rcv_head);
+	while (conn->runs != NULL) {
+		struct rte_mbuf *run = conn->runs;
+
+		conn->runs = tcp_seg_of(run)->run_next;
+		core->counters.kept -= tcp_data_free(run);
+	}
+	conn->rcv_head = NULL;
 	conn->rcv_tail = NULL;
 	conn->rcv_bytes = 0;
-	conn->ooo_count = 0;
+	conn->run_count = 0;
 }
 
 uint32_t

@@ -37,7 +37,7 @@
 #define TCP_MSS_DEFAULT4  536u /* RFC 9293 3.7.1 */
 #define TCP_MSS_DEFAULT6  1220u
 #define TCP_SACKS_MAX     4u
-#define TCP_OOO_MAX       64u
+#define TCP_RUNS_MAX      64u
 #define TCP_WHEEL_SLOTS   4096u
 #define TCP_TICK_SHIFT    20 /* a tick is 2^20 ns, about 1 ms */
 #define TCP_TX_QUEUE      256u
@@ -71,15 +71,28 @@ enum tcp_seg_flag {
 	TCP_SEG_AGAIN = 4, /* sent more than once: no RTT from it (Karn) */
 };
 
-/* The private area of a queued mbuf. */
+/*
+ * The private area of a queued mbuf. Input is trimmed to its payload and needs
+ * only next; the first mbuf of a run, contiguous input behind a hole, also
+ * knows where the run ends and which one follows.
+ */
 struct tcp_seg {
 	struct rte_mbuf *next;
-	uint64_t sent_ns;
+	union {
+		uint64_t sent_ns;
+		struct rte_mbuf *run_next;
+	};
+	struct rte_mbuf *run_tail;
 	uint32_t seq;
-	uint16_t bytes;
-	uint16_t offset; /* of the payload in the mbuf's buffer */
+	union {
+		struct {
+			uint16_t bytes;
+			uint16_t offset; /* of the payload in the buffer */
+		};
+		uint32_t run_end;
+	};
 	uint8_t flags;
-	uint8_t reserved[7];
+	uint8_t reserved[3];
 };
 _Static_assert(sizeof(struct tcp_seg) <= TCP_POOL_PRIVATE_BYTES,
 	       "the pool's private area holds a segment's fate");
@@ -150,12 +163,12 @@ struct tcp_conn {
 	uint16_t mss_minute; /* when ICMP made it smaller */
 	struct rte_mbuf *snd_head, *snd_tail, *snd_send;
 	/* identity and input */
-	struct rte_mbuf *rcv_head, *rcv_tail, *ooo_head;
+	struct rte_mbuf *rcv_head, *rcv_tail, *runs;
 	struct tcp_address remote;
 	uint32_t hash;
 	uint16_t remote_port, local_port;
 	uint8_t mac[PORT_MAC_BYTES];
-	uint8_t ooo_count, news;
+	uint8_t run_count, news;
 	uint32_t tag;
 	/* clocks; deadlines are ticks, 0: none */
 	uint32_t tx_deadline, ack_deadline, life_deadline;
