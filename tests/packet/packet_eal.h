@@ -15,27 +15,36 @@
 
 #include "dataplane/tcp.h"
 
-/* Starts the environment and makes a pool; ends the program if it cannot. */
+/* Starts the environment and makes a pool of mbufs with `room` bytes, headroom
+ * included; ends the program if it cannot. */
 static inline struct rte_mempool *
-packet_eal_pool(uint32_t mbufs)
+packet_eal_pool_of(uint32_t mbufs, uint32_t room)
 {
-	static char args[7][24] = {"test",          "--no-huge", "--no-shconf",
-				   "--no-pci",      "--lcores",  "0",
-				   "--no-telemetry"};
-	char *argv[8] = {NULL};
+	static char args[][24] = {"test",     "--no-huge",     "--no-shconf",
+				  "--no-pci", "--lcores",      "0",
+				  "-m",       "512",           "--log-level",
+				  "error",    "--no-telemetry"};
+	char *argv[sizeof(args) / sizeof(args[0]) + 1] = {NULL};
 	struct rte_mempool *pool = NULL;
 
-	for (uint32_t i = 0; i < 7; i++)
+	for (uint32_t i = 0; i < sizeof(args) / sizeof(args[0]); i++)
 		argv[i] = args[i];
-	if (rte_eal_init(7, argv) >= 0)
-		pool = rte_pktmbuf_pool_create(
-			"packets", mbufs, 0, TCP_POOL_PRIVATE_BYTES,
-			RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	if (rte_eal_init(sizeof(args) / sizeof(args[0]), argv) >= 0)
+		pool = rte_pktmbuf_pool_create("packets", mbufs, 0,
+					       TCP_POOL_PRIVATE_BYTES,
+					       (uint16_t)room, SOCKET_ID_ANY);
 	if (pool == NULL) {
 		fprintf(stderr, "no pool of mbufs\n");
 		exit(1);
 	}
 	return pool;
+}
+
+/* The same with room for a frame of an ordinary Ethernet. */
+static inline struct rte_mempool *
+packet_eal_pool(uint32_t mbufs)
+{
+	return packet_eal_pool_of(mbufs, RTE_MBUF_DEFAULT_BUF_SIZE);
 }
 
 #endif
