@@ -44,6 +44,7 @@ conn_table_init(struct reader *reader)
 	list_init(&reader->jobs);
 	list_init(&reader->pinned_jobs);
 	list_init(&reader->shedding);
+	list_init(&reader->throttled);
 	list_init(&reader->parked);
 	list_init(&reader->detaching);
 	if (reader->conns == NULL || reader->conn_of_stream == NULL)
@@ -56,6 +57,7 @@ conn_table_init(struct reader *reader)
 		conn->index = i;
 		list_init(&conn->link);
 		list_init(&conn->park_link);
+		list_init(&conn->wait_link);
 		list_add_tail(&reader->free_conns, &conn->link);
 	}
 	return FAL_OK;
@@ -156,6 +158,7 @@ conn_opened(struct reader *reader, const struct stream_event *event)
 		.min_latency_ms = UINT64_MAX,
 	};
 	list_init(&conn->park_link);
+	list_init(&conn->wait_link);
 	list_add_tail(&reader->newcomers, &conn->link);
 	reader->conn_of_stream[stream_index(event->id)] = index;
 	reader->live_count++;
@@ -252,6 +255,7 @@ conn_become_ghost(struct reader *reader, struct conn *conn)
 	conn->stream = STREAM_NONE;
 	list_del(&conn->link);
 	list_del(&conn->park_link);
+	list_del(&conn->wait_link);
 	/* Most have few watches or none; a hundred thousand take rounds. */
 	if (!events_drop_some(reader, conn)) {
 		conn->is_shedding = true;
@@ -472,11 +476,8 @@ conn_queue_pop(struct reader *reader, struct conn *conn)
 			conn_close(reader, conn);
 		return;
 	}
-	if (conn->is_paused && conn->state == CONN_OPEN && !conn->is_long &&
-	    !conn->is_syncing &&
-	    conn->queued <= reader->options.outstanding_per_conn / 2 &&
-	    stream_unsent(reader->parts.streams, conn->stream) <
-		    CONN_UNSENT_PAUSE)
+	if (conn->is_paused && conn->state == CONN_OPEN &&
+	    list_empty(&conn->wait_link) && admission_may_read(reader, conn))
 		conn_resume(reader, conn);
 }
 
@@ -573,8 +574,12 @@ check_length(struct reader *reader, struct conn *conn, uint32_t length)
 	const uint32_t min =
 		conn->state == CONN_OPEN ? PROTO_REQUEST_HEADER_BYTES : 1;
 
-	if (length >= min && length <= reader->options.frame_bytes_max)
-		return true;
+	if (length >= min && length <= reader->options.frame_bytes_max) {
+		if (admission_of_frame(reader, length))
+			return true;
+		conn_close(reader, conn);
+		return false;
+	}
 	if (conn->state == CONN_NEWCOMER && looks_like_word(length)) {
 		take_word(reader, conn, length);
 		return false;
@@ -662,6 +667,7 @@ conn_run_batch(struct reader *reader)
 				       conn->done_bytes);
 		conn->seen_bytes = 0;
 		conn->done_bytes = 0;
+		conn->was_held_back |= conn->is_held_back;
 		conn->is_held_back = false;
 	}
 	reader->batch_count = 0;
@@ -738,7 +744,10 @@ conn_readable(struct reader *reader, stream_id id)
 		}
 		if (reader->batch_count < BATCH_MAX)
 			return; /* the rest waits for the next poll */
+		conn->was_held_back = false;
 		conn_run_batch(reader);
+		if (conn->was_held_back)
+			return; /* its frames would be looked at for ever */
 	}
 }
 
@@ -747,8 +756,7 @@ conn_writable(struct reader *reader, stream_id id)
 {
 	struct conn *conn = conn_of_stream(reader, id);
 
-	if (conn != NULL && conn->state == CONN_OPEN && !conn->is_long &&
-	    !conn->is_syncing &&
-	    conn->queued <= reader->options.outstanding_per_conn / 2)
+	if (conn != NULL && conn->state == CONN_OPEN &&
+	    list_empty(&conn->wait_link) && admission_may_read(reader, conn))
 		conn_resume(reader, conn);
 }

@@ -92,6 +92,32 @@ is_welcome(struct reader *reader, const struct proto_connect_request *request)
 	return false;
 }
 
+/* client-protocol.md 7.10. A request that could not be taken for want of a req
+ * comes here again, and pays once. */
+static bool
+is_let_in(struct reader *reader, const struct proto_connect_request *request)
+{
+	struct connect_throttle *throttle = &reader->connects;
+	struct stats_core *stats = reader->parts.stats;
+
+	if (throttle->options.tokens_max == 0 || reader->pool.free_count == 0)
+		return true;
+
+	const bool is_in = connect_throttle_admit(
+		throttle,
+		request->session_id == 0 ? CONNECT_GLOBAL : CONNECT_RENEW,
+		reader->now_ms);
+
+	stats_set(stats, STAT_CONNECT_DROP_PPM,
+		  (uint64_t)(throttle->drop * 1e6));
+	if (is_in)
+		stats_summary_record(stats, SUMMARY_TOKEN_DEFICIT,
+				     connect_throttle_deficit(throttle));
+	else
+		stats_add(stats, STAT_CONNECTIONS_REJECTED, 1);
+	return is_in;
+}
+
 bool
 connect_request(struct reader *reader, struct conn *conn, const uint8_t *frame,
 		uint32_t bytes)
@@ -104,6 +130,10 @@ connect_request(struct reader *reader, struct conn *conn, const uint8_t *frame,
 	if (proto_get_connect_request(&body, &request) != 0) {
 		log_post(LOG_FRAME_MALFORMED, 0, 0);
 		stats_add(reader->parts.stats, STAT_FRAMES_MALFORMED, 1);
+		conn_close(reader, conn);
+		return true;
+	}
+	if (!is_let_in(reader, &request)) {
 		conn_close(reader, conn);
 		return true;
 	}

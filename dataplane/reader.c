@@ -55,6 +55,8 @@ reader_create(const struct reader_options *options,
 	FAL_ASSERT(!(reader->serving_word & SERVING_PARKED));
 	account_init(&reader->account);
 	sample_init(&reader->sampler);
+	connect_throttle_init(&reader->connects, &options->connects, 0,
+			      options->random_seed);
 
 	const int err = create_parts(reader);
 
@@ -240,6 +242,7 @@ reader_poll(struct reader *reader, uint64_t now_ns, int64_t wall_ms)
 	did_work |= jobs_step(reader);
 	conn_abort_overrun(reader);
 	did_work |= conn_shed_watches(reader);
+	admission_wake(reader);
 	conn_touch_parked(reader);
 	did_work |= expire_newcomers(reader);
 	did_work |= conn_send_detaches(reader);

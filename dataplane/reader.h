@@ -25,6 +25,7 @@
 
 #include "base/stats.h"
 #include "dataplane/channel.h"
+#include "dataplane/connect_throttle.h"
 #include "dataplane/delta.h"
 #include "dataplane/serving.h"
 #include "dataplane/top.h"
@@ -47,6 +48,21 @@ struct reader_options {
 	/* enforce.auth.schemes: only connections with an identity of one of
 	 * these (comma list, borrowed) are served; NULL: all are. */
 	const char *enforced_schemes;
+	/* The scheme `ensemble`: the names that are right (comma list,
+	 * borrowed,
+	 * "": any is); NULL: there is no such scheme. */
+	const char *ensemble_names;
+	/* Limits of this core, see admission.c; 0: none. */
+	uint32_t outstanding_max;
+	uint32_t throttle_requests_max;
+	uint32_t throttled_op_wait_ms;
+	bool throttle_drops_stale; /* those that is_latency_stale finds */
+	bool is_latency_stale;
+	int64_t large_threshold;  /* a frame of more bytes is large; <= 0: none
+				   */
+	uint64_t large_bytes_max; /* of large frames under way */
+	struct connect_throttle_options connects;
+	uint64_t random_seed;
 	bool keeps_watch_paths;
 	bool is_stmk_allowed; /* stmk is executed, so its argument is read */
 	/* Of an ensemble: writes may take another way than syncs. */

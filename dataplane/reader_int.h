@@ -9,6 +9,7 @@
  *   conn.c     connections: life, framing, the queue that keeps the order
  *   conn_out.c what goes out to a client
  *   connect.c  ConnectRequest, sessions that come back
+ *   admission.c  limits: what is taken off its socket now
  *   serve.c    requests that are answered on this core
  *   events.c   watches: registering, firing
  *   job.c      requests that take several rounds, which are:
@@ -58,8 +59,9 @@ struct conn {
 	bool must_detach;  /* the ZAB core is yet to hear it is gone */
 	bool is_overrun;   /* an event did not fit: to be closed */
 	bool is_held_back; /* this batch: a frame could not be taken */
-	bool is_syncing;   /* a sync is queued: a write could overtake it */
-	bool is_read_only; /* the client takes a read-only server */
+	bool was_held_back;  /* the last one */
+	bool is_syncing;     /* a sync is queued: a write could overtake it */
+	bool is_read_only;   /* the client takes a read-only server */
 	uint32_t seen_bytes; /* this batch: frames looked at */
 	uint32_t done_bytes; /* this batch: frames carried out */
 	int32_t timeout_ms;
@@ -67,9 +69,11 @@ struct conn {
 	struct req_ids *ids;
 	struct req *head, *tail; /* answers are sent in this order */
 	uint32_t queued;
-	struct list link;         /* newcomers, overrun, detaching, or free */
-	struct list park_link;    /* reader.parked while we do not read it, or
-				     reader.shedding */
+	struct list link;      /* newcomers, overrun, detaching, or free */
+	struct list park_link; /* reader.parked while we do not read it, or
+				  reader.shedding */
+	struct list wait_link; /* reader.throttled */
+	uint64_t throttled_ms; /* since when its next request waits; 0: not */
 	struct held_output *held; /* conn_out.c; NULL: nothing is held back */
 	uint64_t parked_ms;       /* since when */
 	uint64_t opened_ms;
@@ -152,8 +156,10 @@ struct reader {
 	struct list parked;
 	uint64_t parked_touch_ms; /* when they were last taken as alive */
 	struct list shedding;     /* ghosts with watches left */
-	struct list jobs;         /* job.c: in the order of their turns */
-	struct list pinned_jobs;  /* those that read one state, oldest first */
+	struct list throttled;    /* wait for room, oldest first */
+	struct connect_throttle connects;
+	struct list jobs;        /* job.c: in the order of their turns */
+	struct list pinned_jobs; /* those that read one state, oldest first */
 	struct sink *listing_sink;
 	struct req_pool pool;
 	void *unicast_head; /* taken from R3, waits for its fence */
@@ -179,6 +185,7 @@ struct local_op {
 	int32_t xid, op;
 	const uint8_t *body;
 	uint32_t body_bytes;
+	uint32_t frame_bytes; /* header and body */
 	const struct auth_ids *ids;
 	struct req_ids *ids_counted; /* whose list that is */
 	uint64_t received_ns;
@@ -302,6 +309,25 @@ void sample_turn(struct sampler *, uint64_t now_ms);
 /* It is this frame's turn to be looked at. */
 void sample_frame(struct reader *, const struct conn *, const uint8_t *frame,
 		  uint32_t bytes);
+
+/* ---- admission.c ---- */
+enum admission {
+	ADMISSION_GO,
+	ADMISSION_WAIT,   /* stands in line; ask again */
+	ADMISSION_REFUSE, /* answer THROTTLEDOP */
+	ADMISSION_DROP,   /* close the connection */
+};
+/* May a connection that rests be read again? */
+bool admission_may_read(const struct reader *, const struct conn *);
+/* Room for a request that may have to be queued; false: ask again. */
+bool admission_has_room(struct reader *, struct conn *);
+/* Of a request that goes to the writer or waits for it. */
+enum admission admission_of_request(struct reader *, struct conn *, int32_t op);
+/* Once a round: those who stand in line and have room. */
+void admission_wake(struct reader *);
+/* False: too large beside the large frames under way. */
+bool admission_of_frame(struct reader *, uint32_t bytes);
+bool admission_is_large(const struct reader *, uint32_t bytes);
 
 /* ---- connect.c ---- */
 /* Returns false when it cannot be taken now (no req): ask again. */

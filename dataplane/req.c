@@ -67,6 +67,8 @@ req_free(struct req_pool *pool, struct req *req)
 	free(req->reply);
 	if (req->ids != NULL)
 		req_ids_unref(req->ids);
+	FAL_ASSERT(pool->large_bytes >= req->large_bytes);
+	pool->large_bytes -= req->large_bytes;
 	req->next = pool->free;
 	pool->free = req;
 	pool->free_count++;

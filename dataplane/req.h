@@ -78,7 +78,8 @@ struct req {
 	const uint8_t *body;
 	uint32_t body_bytes;
 	struct req_ids *ids;
-	struct req *next; /* on the connection, reader only */
+	struct req *next;     /* on the connection, reader only */
+	uint32_t large_bytes; /* counted as large; 0: it is not */
 
 	/* The ZAB core's while it has the req; see zab_member.c. */
 	struct list waiting_link;
@@ -127,6 +128,7 @@ struct req_pool {
 	struct req *free;
 	struct req *all;
 	uint32_t free_count, count;
+	uint64_t large_bytes; /* of all large reqs under way */
 };
 
 FAL_MUST_CHECK int req_pool_init(struct req_pool *, uint32_t count);

@@ -482,6 +482,10 @@ queue_req(struct reader *reader, struct conn *conn, enum req_kind kind,
 		return false;
 	req->kind = (uint8_t)kind;
 	req->state = kind == REQ_LOCAL ? REQ_IS_LOCAL : REQ_IS_SENT;
+	if (admission_is_large(reader, op->frame_bytes)) {
+		req->large_bytes = op->frame_bytes;
+		reader->pool.large_bytes += op->frame_bytes;
+	}
 	req->xid = op->xid;
 	req->op = op->op;
 	req->session_id = conn->session_id;
@@ -513,6 +517,46 @@ serve_write(struct reader *reader, struct conn *conn,
 	return true;
 }
 
+/* Is `text` one of the comma list? */
+static bool
+is_listed(const char *list, struct jute_slice text)
+{
+	for (const char *at = list; *at != 0;) {
+		const size_t bytes = strcspn(at, ",");
+
+		if (bytes == (size_t)text.bytes &&
+		    memcmp(at, text.data, bytes) == 0)
+			return true;
+		at += bytes;
+		at += strspn(at, ", ");
+	}
+	return false;
+}
+
+static bool
+is_ensemble_auth(const struct reader *reader,
+		 const struct proto_auth_request *request)
+{
+	return reader->options.ensemble_names != NULL &&
+	       jute_slice_equal(request->scheme, jute_slice_of("ensemble", 8));
+}
+
+/* The client says which ensemble it means, and gets no identity for it. */
+static bool
+is_right_ensemble(struct reader *reader,
+		  const struct proto_auth_request *request)
+{
+	const char *names = reader->options.ensemble_names;
+	enum stat outcome = STAT_ENSEMBLE_AUTH_SKIP;
+
+	if (request->auth.bytes > 0 && *names != 0)
+		outcome = is_listed(names, request->auth)
+				  ? STAT_ENSEMBLE_AUTH_SUCCESS
+				  : STAT_ENSEMBLE_AUTH_FAIL;
+	stats_add(reader->parts.stats, outcome, 1);
+	return outcome != STAT_ENSEMBLE_AUTH_FAIL;
+}
+
 /* The new identities count from here on; the answer keeps its place. */
 static bool
 serve_auth(struct reader *reader, struct conn *conn,
@@ -521,11 +565,19 @@ serve_auth(struct reader *reader, struct conn *conn,
 	struct jute_reader body = body_of(reader, op);
 	struct proto_auth_request request;
 	struct auth_ids *list = NULL;
-	int32_t err = ZK_MARSHALLINGERROR;
+	int32_t err;
 
 	if (conn->head != NULL && reader->pool.free_count == 0)
 		return false;
-	if (proto_get_auth(&body, &request) == 0)
+	err = proto_get_auth(&body, &request) == 0 ? ZK_OK
+						   : ZK_MARSHALLINGERROR;
+	if (err == ZK_OK && is_ensemble_auth(reader, &request)) {
+		if (is_right_ensemble(reader, &request))
+			return answer_ready(reader, conn, header, ZK_OK);
+		conn_close(reader, conn); /* so that it tries elsewhere */
+		return true;
+	}
+	if (err == ZK_OK)
 		err = auth_ids_add(reader->options.acl, conn->ids->list,
 				   &request, &list);
 	if (err == ZK_OK) {
@@ -593,17 +645,26 @@ serve_read(struct reader *reader, struct conn *conn, struct local_op *op)
 	return true;
 }
 
-/* Too much unanswered or unread: the socket rests. */
+/* Limits on what goes to the writer or waits for it. False: the request does
+ * not go there; *is_taken is what serve_frame() returns. */
 static bool
-has_room(struct reader *reader, struct conn *conn)
+may_queue(struct reader *reader, struct conn *conn,
+	  const struct proto_request_header *header, bool *is_taken)
 {
-	if (!conn->is_long && !conn->is_syncing &&
-	    conn->queued < reader->options.outstanding_per_conn &&
-	    stream_unsent(reader->parts.streams, conn->stream) <
-		    CONN_UNSENT_PAUSE)
+	*is_taken = false;
+	switch (admission_of_request(reader, conn, header->type)) {
+	case ADMISSION_WAIT:
+		return false;
+	case ADMISSION_DROP:
+		conn_close(reader, conn);
+		*is_taken = true;
+		return false;
+	case ADMISSION_REFUSE:
+		*is_taken = answer_ready(reader, conn, header, ZK_THROTTLEDOP);
+		return false;
+	default:
 		return true;
-	conn_pause(reader, conn);
-	return false;
+	}
 }
 
 static void
@@ -613,22 +674,6 @@ touch(struct reader *reader, struct conn *conn)
 		&reader->parts.channel->heard[conn->index];
 
 	atomic_store_explicit(&heard->ms, reader->now_ms, memory_order_relaxed);
-}
-
-/* Is `scheme` one of the comma list? */
-static bool
-is_listed(const char *list, struct jute_slice scheme)
-{
-	for (const char *at = list; *at != 0;) {
-		const size_t bytes = strcspn(at, ",");
-
-		if (bytes == (size_t)scheme.bytes &&
-		    memcmp(at, scheme.data, bytes) == 0)
-			return true;
-		at += bytes;
-		at += strspn(at, ", ");
-	}
-	return false;
 }
 
 /* client-protocol.md 8.6: has the connection shown who it is? */
@@ -667,6 +712,43 @@ refuse_write(struct reader *reader, struct conn *conn,
 	return answer_ready(reader, conn, header, ZK_NOTREADONLY);
 }
 
+/* A request of a connection that may ask, other than ping. */
+static bool
+serve_admitted(struct reader *reader, struct conn *conn,
+	       const struct proto_request_header *header, struct local_op *op,
+	       enum op_class class)
+{
+	bool is_taken;
+
+	if (!admission_has_room(reader, conn))
+		return false;
+	if (FAL_UNLIKELY(attend_state(reader) == SERVING_READS) &&
+	    (class == OP_CLASS_SYNC ||
+	     (class == OP_CLASS_WRITE && header->type != OP_CLOSE_SESSION)))
+		return refuse_write(reader, conn, header);
+	if (class != OP_CLASS_AUTH &&
+	    (class != OP_CLASS_LOCAL || conn->head != NULL) &&
+	    !may_queue(reader, conn, header, &is_taken))
+		return is_taken;
+	switch (class) {
+	case OP_CLASS_LOCAL:
+		return serve_read(reader, conn, op);
+	case OP_CLASS_WRITE:
+		return serve_write(reader, conn, header, op);
+	case OP_CLASS_SYNC:
+		if (!queue_req(reader, conn, REQ_SYNC, op))
+			return false;
+		conn->is_syncing = reader->options.is_member;
+		return true;
+	case OP_CLASS_EPHEMERAL:
+		return serve_ephemerals(reader, conn, op);
+	case OP_CLASS_AUTH:
+		return serve_auth(reader, conn, header, op);
+	default:
+		return answer_ready(reader, conn, header, ZK_UNIMPLEMENTED);
+	}
+}
+
 bool
 serve_frame(struct reader *reader, struct conn *conn, const uint8_t *frame,
 	    uint32_t bytes, const struct tree_path *path)
@@ -680,6 +762,7 @@ serve_frame(struct reader *reader, struct conn *conn, const uint8_t *frame,
 		.op = header.type,
 		.body = frame + PROTO_REQUEST_HEADER_BYTES,
 		.body_bytes = bytes - PROTO_REQUEST_HEADER_BYTES,
+		.frame_bytes = bytes,
 		.ids = conn->ids->list,
 		.ids_counted = conn->ids,
 		.received_ns = reader->now_ns,
@@ -699,27 +782,5 @@ serve_frame(struct reader *reader, struct conn *conn, const uint8_t *frame,
 			     op.received_ns);
 		return true;
 	}
-	if (!has_room(reader, conn))
-		return false;
-	if (FAL_UNLIKELY(attend_state(reader) == SERVING_READS) &&
-	    (class == OP_CLASS_SYNC ||
-	     (class == OP_CLASS_WRITE && header.type != OP_CLOSE_SESSION)))
-		return refuse_write(reader, conn, &header);
-	switch (class) {
-	case OP_CLASS_LOCAL:
-		return serve_read(reader, conn, &op);
-	case OP_CLASS_WRITE:
-		return serve_write(reader, conn, &header, &op);
-	case OP_CLASS_SYNC:
-		if (!queue_req(reader, conn, REQ_SYNC, &op))
-			return false;
-		conn->is_syncing = reader->options.is_member;
-		return true;
-	case OP_CLASS_EPHEMERAL:
-		return serve_ephemerals(reader, conn, &op);
-	case OP_CLASS_AUTH:
-		return serve_auth(reader, conn, &header, &op);
-	default:
-		return answer_ready(reader, conn, &header, ZK_UNIMPLEMENTED);
-	}
+	return serve_admitted(reader, conn, &header, &op, class);
 }

@@ -66,6 +66,8 @@ zab_create(const struct zab_options *options, const struct zab_parts *parts,
 	if (zab == NULL)
 		return FAL_ENOMEM;
 	zab->options = *options;
+	if (options->log_file_bytes == 0)
+		zab->options.log_file_bytes = UINT64_MAX;
 	zab->parts = *parts;
 	zab->hooks = *hooks;
 	zab->appended = last_zxid;
@@ -199,6 +201,7 @@ zab_note_appended(struct zab *zab, const struct pending *pending, int32_t cxid,
 	zab->has_committed = true;
 	zab->txns_since_snapshot++;
 	zab->bytes_since_snapshot += result->entry_bytes;
+	zab->bytes_since_roll += result->entry_bytes;
 	stats_add(zab->parts.stats, STAT_TXNS, 1);
 	if (result->type == OP_ERROR)
 		stats_add(zab->parts.stats, STAT_ERROR_TXNS, 1);
@@ -675,6 +678,13 @@ zab_start_snapshot(struct zab *zab)
 	return false;
 }
 
+static void
+roll_log(struct zab *zab)
+{
+	zab->parts.log.roll(zab->parts.log.log);
+	zab->bytes_since_roll = 0;
+}
+
 /* The log rolls at each trigger, also when the last snapshot is still being
  * written (disk-format.md section 13). */
 static bool
@@ -683,7 +693,7 @@ trigger_snapshot(struct zab *zab)
 	if (zab->txns_since_snapshot <= zab->snapshot_at_txns &&
 	    zab->bytes_since_snapshot <= zab->snapshot_at_bytes)
 		return false;
-	zab->parts.log.roll(zab->parts.log.log);
+	roll_log(zab);
 	zab_start_snapshot(zab);
 	draw_snapshot_limits(zab);
 	return true;
@@ -742,6 +752,8 @@ zab_poll(struct zab *zab, uint64_t now_ms, int64_t wall_ms)
 		zab->has_committed = false;
 		zab->parts.log.kick(zab->parts.log.log);
 		did_work |= trigger_snapshot(zab);
+		if (zab->bytes_since_roll > zab->options.log_file_bytes)
+			roll_log(zab); /* txnLogSizeLimitInKb */
 	}
 	if (zab->mode != ZAB_ALONE)
 		zab->quorum.flush(zab->quorum.arg, now_ms);

@@ -97,6 +97,7 @@ struct zab_options {
 	uint32_t tick_ms;
 	uint64_t snap_count;       /* transactions, about, per snapshot */
 	uint64_t snap_bytes;       /* log bytes, about; 0: no such limit */
+	uint64_t log_file_bytes;   /* a log file is rolled beyond; 0: never */
 	uint64_t reap_interval_ms; /* containers and TTL nodes; 0: never */
 	uint32_t reap_per_minute;
 	int64_t reap_never_used_ms;

@@ -54,6 +54,7 @@ struct zab {
 	int64_t next_session_id;
 
 	uint64_t txns_since_snapshot, bytes_since_snapshot;
+	uint64_t bytes_since_roll;
 	uint64_t snapshot_at_txns, snapshot_at_bytes;
 	bool is_pinned;
 	uint64_t random_state;

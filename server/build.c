@@ -290,6 +290,10 @@ make_zab(struct server *server, struct server_error *error)
 		.snap_bytes = config->snap_log_kb_max <= 0
 				      ? 0
 				      : (uint64_t)config->snap_log_kb_max << 10,
+		.log_file_bytes = config->log_file_kb_max <= 0
+					  ? 0
+					  : (uint64_t)config->log_file_kb_max
+						    << 10,
 		.reap_interval_ms = (uint64_t)config->container_check_ms,
 		.reap_per_minute = (uint32_t)config->container_per_minute_max,
 		.reap_never_used_ms = config->container_never_used_ms,

@@ -526,8 +526,6 @@ missing_part(const struct config *config)
 			 has_strange_scheme(config->enforce_auth_schemes),
 		 "enforce.auth.schemes: needs a provider for a scheme other "
 		 "than digest and ip"},
-		{config->auth_ensemble_enabled,
-		 "authProvider: needs the EnsembleAuthenticationProvider"},
 		{!config->db_autocreate, "db.autocreate=false: needs the check "
 					 "for the file `initialize`"},
 		{config->emulate_353_ttl_nodes,

@@ -149,10 +149,8 @@ struct config {
 	int32_t large_request_threshold; /* -1: none is large */
 	int32_t sessionless_timeout_ms;  /* until the ConnectRequest */
 	int32_t throttle_requests_max;   /* 0: no throttling */
-	int32_t throttle_stall_ms;
 	bool throttle_drop_stale;
 	bool stale_latency_check;
-	bool stale_connection_check;
 	int32_t throttled_op_wait_ms; /* 0: off */
 	int32_t connect_tokens;       /* 0: no connection throttle */
 	int32_t connect_fill_ms;

@@ -294,44 +294,6 @@ static const struct config_key keys[] = {
 
 #define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
 
-/* Keys whose function is not built yet and can be missed: a line in the log
- * says so. What an operator must not miss is refused, see missing_part(). */
-static const char *const without_effect[] = {
-	"globalOutstandingLimit",
-	"largeRequestMaxBytes",
-	"largeRequestThreshold",
-	"request_throttle_max_requests",
-	"request_throttle_stall_time",
-	"request_throttle_drop_stale",
-	"request_stale_latency_check",
-	"request_stale_connection_check",
-	"throttled_op_wait_time",
-	"connection_throttle_tokens",
-	"connection_throttle_fill_time",
-	"connection_throttle_fill_count",
-	"connection_throttle_freeze_time",
-	"connection_throttle_drop_increase",
-	"connection_throttle_drop_decrease",
-	"connection_throttle_decrease_ratio",
-	"connection_throttle_weight_enabled",
-	"connection_throttle_global_session_weight",
-	"connection_throttle_local_session_weight",
-	"connection_throttle_renew_session_weight",
-	"txnLogSizeLimitInKb",
-	"ensembleAuthName",
-};
-
-static bool
-has_effect(const struct config_key *key)
-{
-	const size_t count = sizeof(without_effect) / sizeof(char *);
-
-	for (size_t i = 0; i < count; i++)
-		if (strcmp(key->name, without_effect[i]) == 0)
-			return false;
-	return true;
-}
-
 static void *
 field_of(struct config *config, const struct config_key *key)
 {
@@ -571,9 +533,5 @@ config_read_key(const struct config_reading *reading)
 
 	if (key == NULL)
 		return config_warn(reading, "unknown key, ignored");
-	const int err = read_by_kind(reading, key);
-
-	if (err == FAL_OK && !has_effect(key))
-		return config_warn(reading, "has no effect yet");
-	return err;
+	return read_by_kind(reading, key);
 }

@@ -19,6 +19,41 @@
 /* A poll core's reqs: what all its connections may have under way. */
 #define REQ_COUNT 8192u
 
+/* What one of the cores has of a limit on the whole server: its share, and at
+ * least 1 of a limit that is set. */
+static uint32_t
+share_of(const struct server *server, int64_t limit)
+{
+	const int64_t share = limit / server->reader_count;
+
+	if (limit <= 0)
+		return 0;
+	if (share > UINT32_MAX)
+		return UINT32_MAX;
+	return share < 1 ? 1 : (uint32_t)share;
+}
+
+static struct connect_throttle_options
+connect_options_of(const struct server *server)
+{
+	const struct config *config = server->config;
+
+	return (struct connect_throttle_options){
+		.tokens_max = share_of(server, config->connect_tokens),
+		.fill_ms = (uint32_t)config->connect_fill_ms *
+			   server->reader_count,
+		.fill_count = (uint32_t)config->connect_fill_count,
+		.freeze_ms = config->connect_freeze_ms,
+		.drop_increase = config->connect_drop_increase,
+		.drop_decrease = config->connect_drop_decrease,
+		.decrease_ratio = config->connect_decrease_ratio,
+		.has_weights = config->connect_weight_enabled,
+		.weight_global = (uint32_t)config->connect_weight_global,
+		.weight_local = (uint32_t)config->connect_weight_local,
+		.weight_renew = (uint32_t)config->connect_weight_renew,
+	};
+}
+
 static struct reader_options
 reader_options_of(const struct server *server)
 {
@@ -37,6 +72,20 @@ reader_options_of(const struct server *server)
 		.enforced_schemes = config->enforce_auth_enabled
 					    ? config->enforce_auth_schemes
 					    : NULL,
+		.ensemble_names = config->auth_ensemble_enabled
+					  ? config->ensemble_auth_names
+					  : NULL,
+		.outstanding_max = share_of(server, config->outstanding_max),
+		.throttle_requests_max =
+			share_of(server, config->throttle_requests_max),
+		.throttled_op_wait_ms = (uint32_t)config->throttled_op_wait_ms,
+		.throttle_drops_stale = config->throttle_drop_stale,
+		.is_latency_stale = config->stale_latency_check,
+		.large_threshold = config->large_request_threshold,
+		.large_bytes_max =
+			share_of(server, config->large_request_bytes_max),
+		.connects = connect_options_of(server),
+		.random_seed = server->start_ns,
 		.keeps_watch_paths = core_keeps_watch_paths(config),
 		.is_stmk_allowed = config_word_allowed(config, "stmk"),
 	};

@@ -135,7 +135,16 @@ visit_constants(const struct metrics_sink *sink)
 		gauge(sink, gauges[i], 0);
 	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
 		counter(sink, counters[i], 0);
-	sink->real(sink->arg, "connection_drop_probability", METRIC_GAUGE, 0.0);
+}
+
+/* Kept as a whole number by the cores; the highest of them counts. */
+static void
+visit_drop_probability(const struct server *server,
+		       const struct metrics_sink *sink)
+{
+	sink->real(sink->arg, "connection_drop_probability", METRIC_GAUGE,
+		   (double)stats_sum(&server->stats, STAT_CONNECT_DROP_PPM) /
+			   1e6);
 }
 
 static void
@@ -257,6 +266,7 @@ metrics_visit(const struct server *server, const struct metrics_sink *sink)
 	visit_tree(server, sink);
 	visit_process(server, sink);
 	visit_constants(sink);
+	visit_drop_probability(server, sink);
 	visit_log(server, sink);
 	visit_streams(server, sink);
 	net_visit(server, take_net, &own);

@@ -2,9 +2,8 @@
 """No key of zoo.cfg is accepted and then forgotten.
 
 Each field that config_keys.def fills is read by the server; or stops the start
-in missing_part() of server/config.c; or its key is named in a warning, being
-in without_effect[] of server/config_read.c; or stands in HARMLESS below with
-the reason why nobody needs to read it.
+in missing_part() of server/config.c; or stands in HARMLESS below with the
+reason why nobody needs to read it.
 
 Usage: config_used.py [root]
 """
@@ -59,12 +58,6 @@ def refusals(root):
     return found.group(0) if found else ''
 
 
-def warned_keys(root):
-    text = sources.read(root, 'server/config_read.c')
-    found = re.search(r'without_effect\[\] = \{(.*?)\};', text, re.S)
-    return set(re.findall(r'"([^"]+)"', found.group(1))) if found else set()
-
-
 def main():
     root = sys.argv[1] if len(sys.argv) > 1 else '.'
     paths = list(sources.walk(root))
@@ -72,7 +65,6 @@ def main():
     findings = []
     keys = sources.read(root, KEYS)
     rows = list(ROW.finditer(keys))
-    warned = warned_keys(root)
     if not rows:
         findings.append((KEYS, 1, 'holds no keys'))
     for row in rows:
@@ -82,10 +74,7 @@ def main():
         if field in HARMLESS and is_used:
             findings.append((KEYS, line, f'{field} is read: it is HARMLESS '
                              'no more'))
-        elif key in warned and is_used:
-            findings.append((KEYS, line, f'{field} is read: {key} has an '
-                             'effect, no warning is due'))
-        elif field not in HARMLESS and key not in warned and not is_used:
+        elif field not in HARMLESS and not is_used:
             findings.append((KEYS, line, f'{key} is accepted, and nobody '
                              f'reads {field}'))
     sources.finish(findings)

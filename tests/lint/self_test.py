@@ -142,25 +142,20 @@ def tidy():
 
 
 def config_used():
-    def tree(user='', refused='', warned='', row=''):
+    def tree(user='', refused='', row=''):
         return Tree(files={
             'server/config_keys.def':
                 f'INT(DIRECT, "some.key",\n    the_field, 0, 0, 9)\n{row}',
             'server/config.c':
                 f'static int\nmissing_part(void)\n{{\n{refused}\n}}\n'
                 'int x = config->the_field;\n',
-            'server/config_read.c':
-                f'const char *without_effect[] = {{\n{warned}\n}};\n',
             'server/build.c': user})
 
     read_it = 'int f(void) { return config->the_field; }\n'
     for what, made, status, part in [
             ('read', tree(user=read_it), 0, ''),
             ('refused', tree(refused='config->the_field,'), 0, ''),
-            ('warned of', tree(warned='"some.key",'), 0, ''),
             ('forgotten', tree(), 1, '1: some.key is accepted, and nobody'),
-            ('warned of and read', tree(user=read_it, warned='"some.key",'),
-             1, 'no warning is due'),
             ('harmless and read',
              tree(user=read_it + 'int g = config->init_limit_ticks;',
                   row='INT(DIRECT, "initLimit", init_limit_ticks, 0, 0, 1)'),

@@ -141,7 +141,7 @@ make_zab(struct rig *rig)
 static void
 make_roles(struct rig *rig)
 {
-	const struct reader_options reader = {
+	struct reader_options reader = {
 		.conn_limit = FAKE_STREAMS,
 		.req_count = 256,
 		.outstanding_per_conn = 32,
@@ -163,9 +163,32 @@ make_roles(struct rig *rig)
 	};
 	const struct reader_hooks hooks = {.arg = rig, .on_word = on_word};
 
+	reader.ensemble_names = rig->limits.ensemble_names;
+	reader.outstanding_max = rig->limits.outstanding_max;
+	reader.throttle_requests_max = rig->limits.throttle_requests_max;
+	reader.throttled_op_wait_ms = rig->limits.throttled_op_wait_ms;
+	reader.throttle_drops_stale = rig->limits.throttle_drops_stale;
+	reader.is_latency_stale = rig->limits.is_latency_stale;
+	reader.large_threshold = rig->limits.large_threshold;
+	reader.large_bytes_max = rig->limits.large_bytes_max;
+	reader.connects = rig->limits.connects;
 	make_zab(rig);
 	assert_int_equal(reader_create(&reader, &parts, &hooks, &rig->reader),
 			 0);
+}
+
+static void
+start(struct rig *rig)
+{
+	rig->now_ms = 1000;
+	rig->streams = fake_core_new();
+	assert_int_equal(stats_init(&rig->stats, 1), 0);
+	assert_int_equal(lcore_init(&rig->lcore), 0);
+	assert_int_equal(channel_init(&rig->channel, 0, 256, FAKE_STREAMS), 0);
+	rig->channel.reader_lcore = &rig->lcore;
+	rig->channel.zab_lcore = &rig->lcore;
+	make_data(rig);
+	make_roles(rig);
 }
 
 void
@@ -179,15 +202,15 @@ rig_start_capped(struct rig *rig, uint64_t tree_bytes_max)
 {
 	memset(rig, 0, sizeof(*rig));
 	rig->tree_bytes_max = tree_bytes_max;
-	rig->now_ms = 1000;
-	rig->streams = fake_core_new();
-	assert_int_equal(stats_init(&rig->stats, 1), 0);
-	assert_int_equal(lcore_init(&rig->lcore), 0);
-	assert_int_equal(channel_init(&rig->channel, 0, 256, FAKE_STREAMS), 0);
-	rig->channel.reader_lcore = &rig->lcore;
-	rig->channel.zab_lcore = &rig->lcore;
-	make_data(rig);
-	make_roles(rig);
+	start(rig);
+}
+
+void
+rig_start_limited(struct rig *rig, const struct reader_options *limits)
+{
+	memset(rig, 0, sizeof(*rig));
+	rig->limits = *limits;
+	start(rig);
 }
 
 void
@@ -244,12 +267,9 @@ send_frame(struct rig_client *client, const struct jute_writer *frame)
 		  (uint32_t)jute_written(frame));
 }
 
-struct rig_client
-rig_client(struct rig *rig)
+bool
+rig_try_client(struct rig *rig, struct rig_client *client)
 {
-	struct rig_client client = {.rig = rig,
-				    .stream = fake_connect(rig->streams),
-				    .next_xid = 1};
 	const uint8_t zero[PROTO_PASSWORD_BYTES] = {0};
 	const struct proto_connect_request request = {
 		.timeout_ms = RIG_TIMEOUT_MS,
@@ -261,21 +281,36 @@ rig_client(struct rig *rig)
 	uint32_t got = 0;
 	struct jute_writer frame = jute_writer_of(bytes, sizeof(bytes));
 
+	*client = (struct rig_client){.rig = rig,
+				      .stream = fake_connect(rig->streams),
+				      .next_xid = 1};
 	proto_put_connect_request(&frame, &request);
-	send_frame(&client, &frame);
+	send_frame(client, &frame);
 	rig_run(rig);
 	rig_sync(rig);
 
-	const uint8_t *reply = fake_receive(rig->streams, client.stream, &got);
+	const uint8_t *reply = fake_receive(rig->streams, client->stream, &got);
 
-	assert_non_null(reply);
+	if (reply == NULL) {
+		assert_true(rig->streams->stream[client->stream].is_closed);
+		return false;
+	}
 
 	struct jute_reader reader = jute_reader_of(reply, got);
 
 	assert_int_equal(proto_get_connect_response(&reader, &response), 0);
 	assert_int_equal(response.timeout_ms, RIG_TIMEOUT_MS);
 	assert_true(response.session_id != 0);
-	client.session_id = response.session_id;
+	client->session_id = response.session_id;
+	return true;
+}
+
+struct rig_client
+rig_client(struct rig *rig)
+{
+	struct rig_client client;
+
+	assert_true(rig_try_client(rig, &client));
 	return client;
 }
 

@@ -34,6 +34,7 @@ struct rig {
 	struct zab *zab;
 	uint64_t now_ms;
 	uint64_t tree_bytes_max;
+	struct reader_options limits; /* what rig_start_limited() was given */
 
 	/* The log. */
 	uint8_t entry[RIG_ENTRY_MAX];
@@ -57,6 +58,9 @@ struct rig_client {
 void rig_start(struct rig *);
 /* The same with a cap on the tree's memory; 0: none. */
 void rig_start_capped(struct rig *, uint64_t tree_bytes_max);
+/* The same with limits of the reader: those fields of the options that
+ * dataplane/reader.h calls limits, and ensemble_names. */
+void rig_start_limited(struct rig *, const struct reader_options *limits);
 void rig_stop(struct rig *);
 /* A new ZAB role over the same data, as after a restart. */
 void rig_restart_zab(struct rig *);
@@ -67,6 +71,8 @@ void rig_sync(struct rig *);
 
 /* Connects and opens a session. */
 struct rig_client rig_client(struct rig *);
+/* The same; false: the server closed the connection without a word. */
+bool rig_try_client(struct rig *, struct rig_client *);
 /* Sends a request whose body is in `body`; returns its xid. */
 int32_t rig_request(struct rig_client *, int32_t op,
 		    const struct jute_writer *body);

@@ -270,21 +270,6 @@ known_classes_and_inner_keys_of_java_pass_in_silence(void **state)
 }
 
 static void
-settings_that_do_nothing_yet_are_named_in_warnings(void **state)
-{
-	(void)state;
-	expect_good("snapCount=50\nzookeeper.globalOutstandingLimit=5\n"
-		    "connection_throttle_tokens=3");
-	assert_int_equal(config.warning_count, 2);
-	assert_non_null(strstr(config.warning[0],
-			       ":4: zookeeper.globalOutstandingLimit=5: has no "
-			       "effect yet"));
-	assert_non_null(
-		strstr(config.warning[1], "_throttle_tokens=3: has no"));
-	assert_int_equal(config.outstanding_max, 5);
-}
-
-static void
 wrong_values_stop_with_file_line_key_and_what_is_allowed(void **state)
 {
 	char expect[400];
@@ -427,9 +412,6 @@ what_is_not_built_is_refused_by_name(void **state)
 		 "metricsProvider.className: needs"},
 		{"enforce.auth.enabled=true\nenforce.auth.schemes=digest,x509",
 		 "enforce.auth.schemes: needs"},
-		{"authProvider.1=org.apache.zookeeper.server.auth."
-		 "EnsembleAuthenticationProvider",
-		 "authProvider: needs the Ensemble"},
 		{"db.autocreate=false", "db.autocreate=false: needs"},
 		{"emulate353TTLNodes=true", "emulate353TTLNodes=true: needs"},
 		{"falconer.hugepages=required",
@@ -924,8 +906,6 @@ main(void)
 			system_keys_may_carry_their_prefix_and_the_last_line_counts),
 		cmocka_unit_test(
 			unknown_keys_and_classes_are_named_in_warnings),
-		cmocka_unit_test(
-			settings_that_do_nothing_yet_are_named_in_warnings),
 		cmocka_unit_test(
 			known_classes_and_inner_keys_of_java_pass_in_silence),
 		cmocka_unit_test(
