@@ -288,7 +288,7 @@ propose(struct zab *zab, const struct prep_request *request, struct req *req)
 	uint32_t room = 0;
 	uint8_t *at = zab->parts.log.reserve(zab->parts.log.log, &room);
 	struct jute_writer entry = jute_writer_of(at, room);
-	const int64_t zxid = next_zxid(zab, room);
+	const int64_t zxid = next_zxid(zab, 0);
 
 	FAL_ASSERT(zxid > zab->appended);
 
@@ -314,9 +314,8 @@ zab_propose_error(struct zab *zab, const struct prep_request *request,
 	uint32_t room = 0;
 	uint8_t *at = zab->parts.log.reserve(zab->parts.log.log, &room);
 	struct jute_writer entry = jute_writer_of(at, room);
-	const int err =
-		prep_refuse(zab->parts.prep, request, next_zxid(zab, room),
-			    zab->wall_ms, code, &entry, &zab->result);
+	const int err = prep_refuse(zab->parts.prep, request, next_zxid(zab, 0),
+				    zab->wall_ms, code, &entry, &zab->result);
 
 	if (err == FAL_OK)
 		take_made(zab, request, NULL, at);

@@ -497,6 +497,12 @@ zab_member_propose(struct zab *zab, const struct zab_learner_request *asked)
 	}
 }
 
+bool
+zab_member_has_session(const struct zab *zab, int64_t session_id)
+{
+	return session_find(zab->parts.sessions, session_id) != NULL;
+}
+
 void
 zab_member_touch(struct zab *zab, int64_t session_id)
 {
@@ -617,6 +623,12 @@ zab_member_restore(struct zab *zab, int64_t last_zxid, int64_t committed)
 	ring_readers(zab);
 }
 
+uint32_t
+zab_member_serving(const struct zab *zab)
+{
+	return serving_load(zab->parts.serving) & SERVING_STATE_MASK;
+}
+
 int64_t
 zab_member_appended(const struct zab *zab)
 {
@@ -633,4 +645,14 @@ int64_t
 zab_member_durable(const struct zab *zab, int *err)
 {
 	return zab->parts.log.durable_zxid(zab->parts.log.log, err);
+}
+
+uint32_t
+zab_member_connections_max(const struct zab *zab)
+{
+	uint32_t count = 0;
+
+	for (uint32_t c = 0; c < zab->parts.channel_count; c++)
+		count += zab->parts.channel[c]->conn_limit;
+	return count;
 }

@@ -80,6 +80,7 @@ struct session_owner zab_learner_owner(uint32_t slot, uint32_t serial);
  * now. */
 FAL_MUST_CHECK int zab_member_propose(struct zab *,
 				      const struct zab_learner_request *);
+bool zab_member_has_session(const struct zab *, int64_t session_id);
 /* A learner heard of that session. */
 void zab_member_touch(struct zab *, int64_t session_id);
 /* A client comes back at a learner: false if there is no such session. */
@@ -94,6 +95,9 @@ void zab_member_each_touched(struct zab *,
 					int32_t timeout_ms),
 			     void *arg);
 
+/* So many may be told at once. */
+uint32_t zab_member_connections_max(const struct zab *);
+
 /* ---- lending tree, sessions, prep and log to BG (dataplane/store_port.h) */
 
 /* Readers shall leave the tree; mode is ZAB_CLOSED. */
@@ -104,6 +108,8 @@ bool zab_member_is_lent(const struct zab *);
 /* All is back, in the state of last_zxid; committed: what is known to be. */
 void zab_member_restore(struct zab *, int64_t last_zxid, int64_t committed);
 
+/* SERVING_CLOSED, SERVING_ALL or SERVING_READS. */
+uint32_t zab_member_serving(const struct zab *);
 int64_t zab_member_appended(const struct zab *);
 int64_t zab_member_published(const struct zab *);
 /* Of the log; *err as in log_port.h. */

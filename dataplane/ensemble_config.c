@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ensemble_config - the core knows configurations as struct quorum, peers and
+ * files as text. Three texts are kept: the active one, the next one, and what
+ * the step under way brought.
+ *
+ * A text ends with "version=<hex>". The first leader ever gives the static
+ * configuration a version; then the text is the same but for that line.
+ */
+#include "dataplane/ensemble_int.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum text_place {
+	TEXT_ACTIVE,
+	TEXT_NEXT,
+	TEXT_SEEN,
+};
+
+#define VERSION_KEY "version="
+
+static void
+keep_text(struct config_text *to, int64_t version, const void *text,
+	  size_t bytes)
+{
+	FAL_ASSERT(bytes < sizeof(to->text));
+	to->version = version;
+	to->bytes = (uint32_t)bytes;
+	memmove(to->text, text, bytes);
+	to->text[bytes] = 0;
+}
+
+void
+ensemble_config_init(struct ensemble *ensemble,
+		     const struct zab_disk_state *disk, const char *text,
+		     const char *next_text)
+{
+	for (uint32_t i = 0; i < ENSEMBLE_TEXTS; i++)
+		ensemble->text[i].version = -1;
+	keep_text(&ensemble->text[TEXT_ACTIVE], disk->active->version, text,
+		  strlen(text));
+	if (disk->next != NULL)
+		keep_text(&ensemble->text[TEXT_NEXT], disk->next->version,
+			  next_text, strlen(next_text));
+}
+
+const struct quorum *
+ensemble_config_seen(struct ensemble *ensemble, struct jute_slice text)
+{
+	if (ensemble->hooks.parse_config == NULL || text.bytes <= 0 ||
+	    (uint32_t)text.bytes >= ENSEMBLE_CONFIG_BYTES_MAX ||
+	    !ensemble->hooks.parse_config(ensemble->hooks.arg, text,
+					  &ensemble->seen))
+		return NULL;
+	keep_text(&ensemble->text[TEXT_SEEN], ensemble->seen.version, text.data,
+		  (size_t)text.bytes);
+	return &ensemble->seen;
+}
+
+const struct quorum *
+ensemble_config_of_entry(struct ensemble *ensemble, struct jute_slice bytes)
+{
+	struct txn_entry entry;
+
+	if (txn_get_entry(bytes.data, (size_t)bytes.bytes, &entry) != 0)
+		return NULL;
+	return ensemble_config_seen(ensemble, entry.record.data);
+}
+
+/* The same members under another version. */
+static void
+derive(struct ensemble *ensemble, const struct config_text *from,
+       int64_t version)
+{
+	const char *key = NULL;
+
+	for (const char *at = strstr(from->text, VERSION_KEY); at != NULL;
+	     at = strstr(at + 1, VERSION_KEY))
+		key = at;
+
+	const size_t keep =
+		key == NULL ? from->bytes : (size_t)(key - from->text);
+	const int bytes = snprintf(ensemble->derived, ENSEMBLE_CONFIG_BYTES_MAX,
+				   "%.*s" VERSION_KEY "%" PRIx64, (int)keep,
+				   from->text, (uint64_t)version);
+
+	FAL_ASSERT(bytes > 0 && bytes < (int)ENSEMBLE_CONFIG_BYTES_MAX);
+	keep_text(&ensemble->text[TEXT_NEXT], version, ensemble->derived,
+		  (size_t)bytes);
+}
+
+static struct config_text *
+find_text(struct ensemble *ensemble, int64_t version)
+{
+	for (uint32_t i = 0; i < ENSEMBLE_TEXTS; i++)
+		if (ensemble->text[i].version == version)
+			return &ensemble->text[i];
+	return NULL;
+}
+
+void
+ensemble_config_persist(struct ensemble *ensemble, int64_t version)
+{
+	const struct store_port *store = &ensemble->parts.store;
+	struct config_text *next = &ensemble->text[TEXT_NEXT];
+	const struct config_text *found = find_text(ensemble, version);
+
+	if (version == 0) {
+		next->version = -1;
+		store->persist_config(store->store, 0, NULL, 0);
+		return;
+	}
+	if (found == NULL)
+		derive(ensemble, &ensemble->text[TEXT_ACTIVE], version);
+	else if (found != next)
+		keep_text(next, version, found->text, found->bytes);
+	store->persist_config(store->store, version, next->text, next->bytes);
+}
+
+/* Whoever is new is connected to, whoever is gone is forgotten. */
+static void
+follow_members(struct ensemble *ensemble, const struct quorum *before,
+	       const struct quorum *now)
+{
+	const int64_t own = ensemble->options.core.sid;
+
+	for (uint32_t i = 0; i < before->member_count; i++)
+		if (quorum_find(now, before->member[i].sid) < 0)
+			fle_net_drop(ensemble->fle, before->member[i].sid);
+	for (uint32_t i = 0; i < now->member_count; i++)
+		if (now->member[i].sid != own)
+			fle_net_connect(ensemble->fle, now->member[i].sid);
+}
+
+void
+ensemble_config_activate(struct ensemble *ensemble, int64_t version)
+{
+	const struct store_port *store = &ensemble->parts.store;
+	struct config_text *active = &ensemble->text[TEXT_ACTIVE];
+	const struct config_text *found = find_text(ensemble, version);
+	const struct quorum *now = zab_config(ensemble->core);
+
+	/* Only what was seen or persisted here can become active. */
+	FAL_ASSERT(found != NULL);
+	if (found != active)
+		keep_text(active, version, found->text, found->bytes);
+	ensemble->text[TEXT_NEXT].version = -1;
+	store->activate_config(store->store, version, active->text,
+			       active->bytes);
+	follow_members(ensemble, &ensemble->members, now);
+	ensemble->members = *now;
+	ensemble->is_status_old = true;
+	if (ensemble->hooks.on_config != NULL)
+		ensemble->hooks.on_config(ensemble->hooks.arg, now,
+					  active->text, active->bytes);
+}
+
+struct jute_slice
+ensemble_config_text(struct ensemble *ensemble, int64_t version)
+{
+	const struct config_text *found = find_text(ensemble, version);
+
+	if (found == NULL)
+		found = &ensemble->text[TEXT_ACTIVE];
+	return jute_slice_of(found->text, found->bytes);
+}
+
+struct jute_slice
+ensemble_config_active(const struct ensemble *ensemble)
+{
+	const struct config_text *active = &ensemble->text[TEXT_ACTIVE];
+
+	return jute_slice_of(active->text, active->bytes);
+}

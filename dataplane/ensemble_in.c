@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ensemble_in - notifications, packets and answers of BG become events.
+ *
+ * A packet is judged for its form here, before the core hears of it: once the
+ * core knows a transaction it counts on it. What a packet is about beyond the
+ * core (requests, touched sessions) is looked at behind its step, if the
+ * connection is still there then.
+ */
+#include "dataplane/ensemble_int.h"
+
+/* ---- elections
+ * --------------------------------------------------------------- */
+
+static void
+on_notification(void *arg, int64_t sid, const struct fle_notification *said)
+{
+	struct ensemble *ensemble = arg;
+	struct zab_event event = {
+		.type = ZAB_EV_FLE,
+		.sid = sid,
+		.notification = {.state = said->state,
+				 .version = said->version,
+				 .leader = said->leader,
+				 .zxid = said->zxid,
+				 .round = said->round,
+				 .peer_epoch = said->peer_epoch},
+	};
+	struct zab_view view;
+
+	zab_view(ensemble->core, &view);
+	event.config = ensemble_config_seen(ensemble, said->config);
+	if (event.config != NULL &&
+	    event.config->version <= view.config_version)
+		event.config = NULL;
+	ensemble_step(ensemble, &event);
+}
+
+static void
+on_link(void *arg, int64_t sid, bool is_up)
+{
+	struct ensemble *ensemble = arg;
+	struct zab_event event = {
+		.type = ZAB_EV_FLE_LINK, .sid = sid, .is_up = is_up};
+
+	ensemble_step(ensemble, &event);
+}
+
+static uint32_t
+election_addresses(void *arg, int64_t sid,
+		   struct stream_address out[PEER_ADDRESSES_MAX])
+{
+	const struct ensemble *ensemble = arg;
+
+	return ensemble->hooks.addresses(ensemble->hooks.arg, sid, true, out);
+}
+
+static uint32_t
+resolve(void *arg, struct jute_slice text,
+	struct stream_address out[PEER_ADDRESSES_MAX])
+{
+	const struct ensemble *ensemble = arg;
+
+	if (ensemble->hooks.resolve == NULL)
+		return 0;
+	return ensemble->hooks.resolve(ensemble->hooks.arg, text, out);
+}
+
+struct fle_net_hooks
+ensemble_fle_hooks(struct ensemble *ensemble)
+{
+	return (struct fle_net_hooks){
+		.arg = ensemble,
+		.receive = on_notification,
+		.link = on_link,
+		.addresses = election_addresses,
+		.resolve = resolve,
+	};
+}
+
+/* ---- packets
+ * ------------------------------------------------------------------- */
+
+static bool
+read_learner_info(const struct quorum_packet *packet, struct zab_event *event)
+{
+	struct quorum_learner_info info;
+
+	if (quorum_packet_get_learner_info(packet->data, &info) != 0)
+		return false;
+	event->sid = info.sid;
+	event->config_version = info.config_version;
+	event->beacon_ms = ensemble_beacon_of(info.rest);
+	return true;
+}
+
+static bool
+read_leader_info(const struct quorum_packet *packet, struct zab_event *event)
+{
+	struct quorum_leader_info info;
+
+	if (quorum_packet_get_leader_info(packet->data, &info) != 0)
+		return false;
+	event->beacon_ms = ensemble_beacon_of(info.rest);
+	return true;
+}
+
+static bool
+read_ack_epoch(const struct quorum_packet *packet, struct zab_event *event)
+{
+	int32_t epoch = 0;
+
+	if (quorum_packet_get_ack_epoch(packet->data, &epoch) != 0)
+		return false;
+	event->epoch = epoch;
+	return true;
+}
+
+/* Does the entry decode, and is it what the packet says? */
+static bool
+read_entry(struct ensemble *ensemble, const struct quorum_packet *packet,
+	   struct jute_slice bytes, struct zab_event *event)
+{
+	struct txn_entry entry;
+
+	if (bytes.bytes <= 0 ||
+	    txn_get_entry(bytes.data, (size_t)bytes.bytes, &entry) != 0 ||
+	    entry.header.zxid != packet->zxid)
+		return false;
+	ensemble->entry = bytes;
+	if (FAL_UNLIKELY(entry.header.type == OP_RECONFIG))
+		event->config = ensemble_config_of_entry(ensemble, bytes);
+	return true;
+}
+
+static bool
+read_activate(struct ensemble *ensemble, const struct quorum_packet *packet,
+	      struct zab_event *event)
+{
+	struct quorum_activate activate;
+
+	if (quorum_packet_get_activate(packet->data, &activate) != 0)
+		return false;
+	event->sid = activate.designated_leader;
+	if (packet->type == QUORUM_COMMITANDACTIVATE)
+		return true;
+	return read_entry(ensemble, packet, activate.entry, event);
+}
+
+/* What the core wants to know of the packet; false: it is malformed. */
+static bool
+read_packet(struct ensemble *ensemble, const struct quorum_packet *packet,
+	    struct zab_event *event)
+{
+	switch (packet->type) {
+	case QUORUM_FOLLOWERINFO:
+	case QUORUM_OBSERVERINFO:
+		return read_learner_info(packet, event);
+	case QUORUM_LEADERINFO:
+		return read_leader_info(packet, event);
+	case QUORUM_ACKEPOCH:
+		return read_ack_epoch(packet, event);
+	case QUORUM_NEWLEADER:
+		event->config = ensemble_config_seen(ensemble, packet->data);
+		return true;
+	case QUORUM_PROPOSAL:
+	case QUORUM_INFORM:
+		return read_entry(ensemble, packet, packet->data, event);
+	case QUORUM_COMMITANDACTIVATE:
+	case QUORUM_INFORMANDACTIVATE:
+		return read_activate(ensemble, packet, event);
+	default:
+		return true;
+	}
+}
+
+static void
+leader_packet(struct ensemble *ensemble, const struct quorum_packet *packet)
+{
+	struct quorum_revalidated answer;
+
+	if (packet->type != QUORUM_REVALIDATE)
+		return;
+	if (quorum_packet_get_revalidated(packet->data, &answer) != 0) {
+		ensemble_break(ensemble, ZAB_LEADER_SLOT, PEER_PROTOCOL);
+		return;
+	}
+	zab_member_revalidated(ensemble->parts.zab, answer.session_id,
+			       answer.is_valid);
+}
+
+static void
+on_packet(void *arg, uint32_t slot, const struct quorum_packet *packet,
+	  struct jute_slice raw)
+{
+	struct ensemble *ensemble = arg;
+	struct zab_event event = {.type = ZAB_EV_PACKET,
+				  .slot = slot,
+				  .packet = packet->type,
+				  .zxid = packet->zxid};
+
+	(void)raw;
+	if (!read_packet(ensemble, packet, &event)) {
+		ensemble_break(ensemble, slot, PEER_PROTOCOL);
+		return;
+	}
+	if (packet->type == QUORUM_OBSERVERINFO)
+		ensemble->learner[slot].is_observer = true;
+	ensemble->closed_slots = 0;
+	ensemble->packet = packet;
+	ensemble_step(ensemble, &event);
+	ensemble->packet = NULL;
+	ensemble->entry = (struct jute_slice){.bytes = -1};
+	if (ensemble->closed_slots & 1ull << slot)
+		return;
+	if (slot == ZAB_LEADER_SLOT)
+		leader_packet(ensemble, packet);
+	else
+		ensemble_learner_packet(ensemble, slot, packet);
+}
+
+/* ---- connections
+ * ------------------------------------------------------------------ */
+
+static void
+on_up(void *arg, uint32_t slot)
+{
+	struct ensemble *ensemble = arg;
+	struct zab_event event = {.type = ZAB_EV_CONN_UP, .slot = slot};
+
+	/* The slot may be used again before its end was told. */
+	ensemble_step_broken(ensemble);
+	if (slot < ZAB_CONNS_MAX)
+		ensemble_learner_up(ensemble, slot);
+	ensemble->leader_ms = ensemble->now_ms;
+	ensemble->is_status_old = true;
+	ensemble_step(ensemble, &event);
+}
+
+static void
+on_down(void *arg, uint32_t slot, enum peer_down why)
+{
+	struct ensemble *ensemble = arg;
+	struct zab_event event = {.type = ZAB_EV_CONN_DOWN, .slot = slot};
+	const struct ensemble_note note = {
+		.kind = ENSEMBLE_NOTE_DOWN,
+		.slot = slot,
+		.why = (uint32_t)why,
+		.sid = slot < ZAB_CONNS_MAX
+			       ? zab_learner_sid(ensemble->core, slot)
+			       : ZAB_NO_SID,
+	};
+
+	ensemble_note(ensemble, &note);
+	if (slot < ZAB_CONNS_MAX)
+		ensemble_learner_gone(ensemble, slot);
+	ensemble->is_status_old = true;
+	ensemble_step(ensemble, &event);
+}
+
+struct peer_hooks
+ensemble_peer_hooks(struct ensemble *ensemble)
+{
+	return (struct peer_hooks){
+		.arg = ensemble,
+		.on_up = on_up,
+		.on_down = on_down,
+		.on_packet = on_packet,
+		.on_raw = ensemble_on_raw,
+	};
+}
+
+/* ---- answers of BG
+ * ------------------------------------------------------------------ */
+
+static void
+step_answer(struct ensemble *ensemble, enum zab_event_type type,
+	    const struct store_event *answer)
+{
+	struct zab_event event = {.type = type,
+				  .zxid = answer->zxid,
+				  .epoch = answer->epoch,
+				  .is_current = answer->is_current};
+
+	ensemble_step(ensemble, &event);
+}
+
+static void
+take_answer(struct ensemble *ensemble, const struct store_event *answer)
+{
+	switch (answer->kind) {
+	case STORE_EPOCH:
+		step_answer(ensemble, ZAB_EV_EPOCH_DURABLE, answer);
+		break;
+	case STORE_CONFIG:
+		step_answer(ensemble, ZAB_EV_CONFIG_DURABLE, answer);
+		break;
+	case STORE_FLOOR:
+		step_answer(ensemble, ZAB_EV_LOG_FLOOR, answer);
+		break;
+	case STORE_FAILED:
+		ensemble->hooks.on_fatal(ensemble->hooks.arg, answer->text);
+		break;
+	case STORE_NOTHING:
+		break;
+	case STORE_TRUNCATED:
+	case STORE_INSTALLED:
+	case STORE_REFUSED:
+	case STORE_RELOADED:
+		ensemble_end_lend(ensemble, answer);
+		break;
+	}
+}
+
+bool
+ensemble_take_store(struct ensemble *ensemble)
+{
+	const struct store_port *store = &ensemble->parts.store;
+	struct store_event answer;
+	bool did_work = false;
+
+	while (store->next(store->store, &answer)) {
+		take_answer(ensemble, &answer);
+		did_work = true;
+	}
+	return did_work;
+}

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FALCONER_DATAPLANE_ENSEMBLE_INT_H
+#define FALCONER_DATAPLANE_ENSEMBLE_INT_H
+
+/*
+ * ensemble_int - what the files of the driver share.
+ *
+ *   ensemble.c          life, the round, what the zab calls
+ *   ensemble_in.c       what others say becomes events
+ *   ensemble_act.c      actions are carried out, in order
+ *   ensemble_send.c     packets
+ *   ensemble_hold.c     a leader's entries that wait to be applied
+ *   ensemble_lend.c     truncation, snapshots that come, reloading
+ *   ensemble_learners.c a leader: requests of its learners
+ *   ensemble_config.c   texts of configurations
+ *   ensemble_note.c     what operators read
+ *
+ * Context    the ZAB core.
+ */
+
+#include "base/list.h"
+#include "base/stats.h"
+#include "dataplane/ensemble.h"
+#include "dataplane/entry_ring.h"
+#include "dataplane/req.h"
+#include "wire/txn.h"
+
+#define ENSEMBLE_NOTES      256u
+#define ENSEMBLE_TEXTS      3u
+#define ENSEMBLE_EVENTS_MAX 128u
+
+/* A leader's entry that is kept. */
+struct held_entry {
+	struct held_entry *next;
+	int64_t zxid;
+	uint32_t bytes;
+	uint8_t data[];
+};
+
+/* A request that came from a learner and waits to be proposed. */
+struct learner_request {
+	struct learner_request *next;
+	int64_t session_id;
+	int32_t cxid, op;
+	uint32_t body_bytes;
+	struct auth_ids *ids; /* or NULL */
+	uint8_t body[];
+};
+
+struct learner {
+	uint32_t serial; /* changes with each connection of the slot */
+	bool is_observer;
+	struct learner_request *first, *last;
+	uint64_t queued_bytes;
+	/* Syncs that are not answered; a write of the same learner must not be
+	 * committed before them. */
+	uint32_t syncs;
+};
+
+struct config_text {
+	int64_t version; /* -1: nothing here */
+	uint32_t bytes;
+	char text[ENSEMBLE_CONFIG_BYTES_MAX];
+};
+
+enum lend_kind {
+	LEND_NOTHING,
+	LEND_TRUNCATE,
+	LEND_INSTALL,
+	LEND_RELOAD,
+};
+
+struct ensemble {
+	struct ensemble_options options;
+	struct ensemble_parts parts;
+	struct ensemble_hooks hooks;
+	struct fle_net *fle;
+	struct peer_net *peers;
+	struct zab_core *core;
+	struct zab_actions actions;
+	bool is_stepping;
+	uint64_t now_ms;
+	int64_t wall_ms;
+	uint64_t nets_ms; /* when the nets want to be polled */
+
+	/* As the last STATE said. */
+	uint8_t role, phase;
+	bool is_serving;
+	bool must_serve; /* as soon as what is held is applied */
+	int64_t epoch;
+	uint64_t since_ms, looking_since_ms, election_ms, elections;
+
+	int64_t durable_told;  /* as stepped */
+	int64_t committed;     /* by COMMIT of this reign */
+	uint64_t closed_slots; /* CLOSE since the mask was emptied */
+	uint64_t broken_slots; /* CONN_DOWN is to be stepped */
+	uint64_t leader_ms;    /* when the leader's slot was last heard of
+				  while it is not read */
+
+	/* The packet of this step, borrowed; NULL: of no packet. */
+	const struct quorum_packet *packet;
+	struct jute_slice entry; /* of PROPOSAL, INFORM, INFORMANDACTIVATE */
+
+	/* ensemble_hold.c */
+	struct held_entry *held_first, *held_last;
+	uint64_t held_bytes;
+	int64_t append_to; /* up to here they may be applied */
+	bool is_leader_paused;
+
+	/* ensemble_lend.c */
+	enum lend_kind lend;
+	int64_t lend_zxid;
+	bool is_lend_begun;   /* BG has been asked */
+	bool is_install_done; /* all bytes are there */
+	uint64_t install_ms;  /* when the last came */
+
+	struct entry_ring *recent;
+	struct learner learner[ZAB_CONNS_MAX];
+	uint32_t next_serial;
+	uint32_t turn; /* learner whose requests are taken first */
+
+	/* ensemble_config.c: active, next, and what this step brought. */
+	struct config_text text[ENSEMBLE_TEXTS];
+	struct quorum seen;
+	struct quorum members; /* active, as last told to fle_net */
+	char *derived;
+
+	uint8_t *scratch;
+	size_t scratch_bytes;
+	struct stream_event events[ENSEMBLE_EVENTS_MAX];
+
+	/* ensemble_note.c */
+	struct ensemble_note note[ENSEMBLE_NOTES];
+	_Atomic uint32_t note_head, note_tail;
+	bool is_status_old;
+	struct ensemble_status status;
+	_Atomic uint64_t status_serial;
+	_Atomic uint64_t *status_words;
+};
+
+/* ---- ensemble.c ---- */
+
+/* One step of the core and all that follows from it. */
+void ensemble_step(struct ensemble *, struct zab_event *);
+/* A connection is closed by us, the core is told with the next round. */
+void ensemble_break(struct ensemble *, uint32_t slot, enum peer_down why);
+/* Tells the core of what was marked so; true if there was any. */
+bool ensemble_step_broken(struct ensemble *);
+/* Room for a packet or more; never NULL. */
+uint8_t *ensemble_scratch(struct ensemble *, size_t bytes);
+
+/* ---- ensemble_in.c ---- */
+struct fle_net_hooks ensemble_fle_hooks(struct ensemble *);
+struct peer_hooks ensemble_peer_hooks(struct ensemble *);
+/* Events of BG; true if there was any. */
+bool ensemble_take_store(struct ensemble *);
+
+/* ---- ensemble_act.c ---- */
+void ensemble_act(struct ensemble *, const struct zab_event *,
+		  const struct zab_action *);
+/* Serves when a STATE said so and everything held is applied. */
+void ensemble_serve_if_ready(struct ensemble *);
+
+/* ---- ensemble_send.c ---- */
+void ensemble_send(struct ensemble *, const struct zab_action *);
+void ensemble_stream_history(struct ensemble *, const struct zab_action *);
+void ensemble_stream_snapshot(struct ensemble *, const struct zab_action *);
+bool ensemble_forward(void *ensemble, const struct req *);
+void ensemble_revalidate(void *ensemble, int64_t session_id,
+			 int32_t timeout_ms);
+void ensemble_send_revalidated(struct ensemble *, uint32_t slot,
+			       int64_t session_id, bool is_valid);
+/* beacon_ms in the bytes behind FOLLOWERINFO and LEADERINFO; 0: none. */
+uint32_t ensemble_beacon_of(struct jute_slice rest);
+
+/* ---- ensemble_hold.c ---- */
+/* Keeps the entry of this step. */
+void ensemble_hold(struct ensemble *, int64_t zxid);
+void ensemble_append(struct ensemble *, int64_t first, int64_t last);
+void ensemble_drop_held(struct ensemble *);
+/* Applies what may be and finds room; true if there was any. */
+bool ensemble_apply_held(struct ensemble *);
+/* Is something held that may be applied already? */
+bool ensemble_is_behind(const struct ensemble *);
+
+/* ---- ensemble_lend.c ---- */
+void ensemble_want_lend(struct ensemble *, enum lend_kind, int64_t zxid);
+bool ensemble_poll_lend(struct ensemble *);
+uint32_t ensemble_on_raw(void *ensemble, uint32_t slot, const uint8_t *data,
+			 uint32_t bytes);
+/* TRUNCATED, INSTALLED, REFUSED, RELOADED. */
+void ensemble_end_lend(struct ensemble *, const struct store_event *);
+
+/* ---- ensemble_learners.c ---- */
+void ensemble_learner_up(struct ensemble *, uint32_t slot);
+void ensemble_learner_gone(struct ensemble *, uint32_t slot);
+/* REQUEST, PING and REVALIDATE of a learner, behind their step. */
+void ensemble_learner_packet(struct ensemble *, uint32_t slot,
+			     const struct quorum_packet *);
+/* Proposes what waits; true if there was any. */
+bool ensemble_run_learners(struct ensemble *);
+bool ensemble_learners_have_work(const struct ensemble *);
+
+/* ---- ensemble_config.c ---- */
+void ensemble_config_init(struct ensemble *, const struct zab_disk_state *,
+			  const char *text, const char *next_text);
+/* What this step brought; NULL: none, not understood, or reconfig is off. */
+const struct quorum *ensemble_config_seen(struct ensemble *,
+					  struct jute_slice text);
+/* The configuration in a reconfig's entry; NULL: it is none. */
+const struct quorum *ensemble_config_of_entry(struct ensemble *,
+					      struct jute_slice entry);
+void ensemble_config_persist(struct ensemble *, int64_t version);
+void ensemble_config_activate(struct ensemble *, int64_t version);
+/* The text of that version, or of the newest one known. */
+struct jute_slice ensemble_config_text(struct ensemble *, int64_t version);
+struct jute_slice ensemble_config_active(const struct ensemble *);
+
+/* ---- ensemble_note.c ---- */
+FAL_MUST_CHECK int ensemble_note_init(struct ensemble *);
+void ensemble_note(struct ensemble *, const struct ensemble_note *);
+void ensemble_tell_status(struct ensemble *);
+
+#endif
