@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "store/log_cut.h"
 #include "store/recover.h"
 #include "store/snapshot.h"
 #include "store/txlog.h"
@@ -183,7 +184,12 @@ remove_hidden(const struct data_dir *dirs, char *message)
 
 		if (err != 0 || finder.hidden[0] == '\0')
 			return err;
-		err = file_path(path, dirs->snap_dir, finder.hidden);
+		/* A leader's snapshot that did not come to be. */
+		if (strncmp(finder.hidden, SNAPSHOT_INSTALL_PREFIX,
+			    sizeof(SNAPSHOT_INSTALL_PREFIX) - 1) == 0)
+			err = retire_forget(dirs->disk, dirs->snap_dir);
+		if (err == 0)
+			err = file_path(path, dirs->snap_dir, finder.hidden);
 		if (err == 0)
 			err = disk_unlink(dirs->disk, path);
 		if (err != 0)

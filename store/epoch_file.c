@@ -5,7 +5,10 @@
  *   missing                         created with E
  *   E > current, currentEpoch.tmp   the temporary's value is adopted: the
  *                                   server stopped between write and rename
- *   E > current otherwise           refused
+ *   E > current otherwise           fine up to accepted: a leader of that
+ *                                   epoch brought data, and the server stopped
+ *                                   before it wrote currentEpoch
+ *   E > accepted                    refused
  *   accepted < current              refused
  */
 
@@ -84,6 +87,18 @@ read_or_create(struct disk *disk, const char *dir, const char *name,
 	return err;
 }
 
+/* Was an epoch accepted that the log has reached? Then a leader of it brought
+ * what is in the log, and currentEpoch comes when all of it is there. */
+static bool
+is_accepted(struct disk *disk, const char *dir, int64_t epoch)
+{
+	int64_t accepted = -1;
+
+	return epoch_file_read(disk, dir, EPOCH_FILE_ACCEPTED, &accepted) ==
+		       0 &&
+	       accepted >= epoch;
+}
+
 /* The log is ahead of currentEpoch: was the server stopped while it wrote it?
  */
 static int
@@ -97,6 +112,8 @@ adopt_temporary(struct disk *disk, const char *dir, int64_t epoch,
 		pair->current = value;
 		return epoch_file_write(disk, dir, EPOCH_FILE_CURRENT, value);
 	}
+	if (is_accepted(disk, dir, epoch))
+		return 0;
 	snprintf(message, EPOCH_MESSAGE_BYTES,
 		 "%s/" EPOCH_FILE_CURRENT " says %" PRId64
 		 ", but the last transaction is of epoch %" PRId64

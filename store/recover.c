@@ -40,6 +40,7 @@ struct recovery {
 	struct log_chain *chain;
 	struct recover_cut trouble;
 	bool has_trouble, is_torn;
+	bool has_no_base; /* a member's logs without a snapshot */
 	/* Digests before this zxid belong to a fuzzy snapshot. */
 	uint64_t comparable_from;
 	bool is_digest_known;
@@ -269,7 +270,9 @@ start_without_snapshot(struct recovery *recovery)
 	    recovery->options->snap_dir,
 	    count > 0 ? "there are transaction logs"
 		      : "there are damaged ones");
-	return FAL_ECORRUPT;
+	/* A leader brings everything to a member. */
+	recovery->has_no_base = recovery->options->is_member;
+	return recovery->has_no_base ? 0 : FAL_ECORRUPT;
 }
 
 /* From which transaction on digests must agree. A snapshot that was written
@@ -630,6 +633,17 @@ cut(struct recovery *recovery)
 	return 0;
 }
 
+/* Nothing of what is there can be used: all of it goes aside, or stays. */
+static int
+settle_without_base(struct recovery *recovery)
+{
+	recovery->trouble.keeps_copy = true;
+	if (recovery->options->accepts_loss)
+		return cut(recovery);
+	recovery->outcome->is_damaged = true;
+	return 0;
+}
+
 static int
 settle(struct recovery *recovery)
 {
@@ -672,15 +686,19 @@ run(struct recovery *recovery)
 		err = start_without_snapshot(recovery);
 	if (err != 0)
 		return err;
-	judge_snapshot_digest(recovery);
-	compare_snapshot_digest(recovery);
-	err = replay(recovery);
-	if (err != 0)
-		return err;
-	judge_clean_stop(recovery);
-	err = judge_digests(recovery);
-	if (err == 0)
-		err = settle(recovery);
+	if (recovery->has_no_base) {
+		err = settle_without_base(recovery);
+	} else {
+		judge_snapshot_digest(recovery);
+		compare_snapshot_digest(recovery);
+		err = replay(recovery);
+		if (err != 0)
+			return err;
+		judge_clean_stop(recovery);
+		err = judge_digests(recovery);
+		if (err == 0)
+			err = settle(recovery);
+	}
 	if (err != 0)
 		return err;
 	outcome->was_clean_stop = recovery->has_marker &&

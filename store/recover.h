@@ -18,10 +18,11 @@
  * has noted in its marker.
  *
  * Damage refuses a standalone start with a message that names file, offset and
- * remedy; a member of an ensemble starts with what is good, must not vote and
- * lets the leader synchronise it (is_damaged). Nothing is changed on disk
- * then, unless the operator accepts the loss: what is cut off is kept aside
- * under names that begin with "falconer.cut.".
+ * remedy; a member of an ensemble starts with what is good (nothing, if there
+ * is no snapshot), must not vote and lets the leader synchronise it
+ * (is_damaged). Nothing is changed on disk then, unless the loss is accepted:
+ * what is cut off is kept aside under names that begin with "falconer.cut.".
+ * The caller notes that the server must not vote, and accepts it (restore.h).
  *
  * Context    one thread, before the log is created and readers run; blocks.
  * Ownership  the tree is the caller's; its content is replaced.
@@ -49,7 +50,7 @@ struct recover_options {
 	const char *snap_dir;    /* dataDir/version-2 */
 	const char *log_dir;     /* dataLogDir/version-2 */
 	bool is_member;          /* of an ensemble: damage does not refuse */
-	bool accepts_loss;       /* operator: cut at damage and go on */
+	bool accepts_loss;       /* cut at damage and go on */
 	bool trusts_no_snapshot; /* snapshot.trust.empty */
 	bool is_digest_on;       /* the tree keeps a digest: compare */
 	bool ignores_digest;     /* operator: start in spite of differences */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The layout of snapshot.h, field by field, into a snap_sink. The file has its
- * hidden name until everything is synced.
+ * hidden name until everything is synced. A learner gets the same fields
+ * through a pipe in the sink's place, without what makes them a file.
  */
 
 #include "store/snapshot.h"
@@ -11,17 +12,30 @@
 #include <string.h>
 
 #include "base/be.h"
+#include "store/snap_form.h"
 #include "store/snap_sink.h"
 
 #define HIDDEN_NAME_BYTES 64u
 
 struct snapshot_out {
 	struct disk *disk;
-	struct snap_sink *sink;
+	struct snap_sink *sink; /* NULL: a pipe */
+	int (*put)(void *arg, const void *data, size_t bytes);
+	void *arg;
+	int pipe_err;
 	char dir[FILE_PATH_MAX];
 	char hidden_path[FILE_PATH_MAX];
 	char path[FILE_PATH_MAX];
 };
+
+static void
+put_bytes(struct snapshot_out *out, const void *data, size_t bytes)
+{
+	if (out->sink != NULL)
+		snap_sink_put(out->sink, data, bytes);
+	else if (out->pipe_err == 0)
+		out->pipe_err = out->put(out->arg, data, bytes);
+}
 
 static void
 put_int(struct snapshot_out *out, uint32_t v)
@@ -29,7 +43,7 @@ put_int(struct snapshot_out *out, uint32_t v)
 	uint8_t bytes[4];
 
 	be_store32(bytes, v);
-	snap_sink_put(out->sink, bytes, sizeof(bytes));
+	put_bytes(out, bytes, sizeof(bytes));
 }
 
 static void
@@ -38,7 +52,7 @@ put_long(struct snapshot_out *out, uint64_t v)
 	uint8_t bytes[8];
 
 	be_store64(bytes, v);
-	snap_sink_put(out->sink, bytes, sizeof(bytes));
+	put_bytes(out, bytes, sizeof(bytes));
 }
 
 static void
@@ -46,7 +60,7 @@ put_slice(struct snapshot_out *out, struct jute_slice slice)
 {
 	put_int(out, (uint32_t)slice.bytes);
 	if (slice.bytes > 0)
-		snap_sink_put(out->sink, slice.data, (size_t)slice.bytes);
+		put_bytes(out, slice.data, (size_t)slice.bytes);
 }
 
 static void
@@ -56,9 +70,9 @@ put_seal(struct snapshot_out *out)
 	put_slice(out, jute_slice_of("/", 1));
 }
 
-int
-snapshot_out_create(struct disk *disk, const char *dir, uint64_t zxid,
-		    enum file_coding coding, struct snapshot_out **out_ptr)
+static int
+create(struct disk *disk, const char *dir, const char *prefix, uint64_t zxid,
+       enum file_coding coding, struct snapshot_out **out_ptr)
 {
 	struct snapshot_out *out = calloc(1, sizeof(*out));
 	char name[HIDDEN_NAME_BYTES];
@@ -67,7 +81,7 @@ snapshot_out_create(struct disk *disk, const char *dir, uint64_t zxid,
 	if (out == NULL)
 		return FAL_ENOMEM;
 	out->disk = disk;
-	snprintf(name, sizeof(name), SNAPSHOT_HIDDEN_PREFIX "snapshot.%llx",
+	snprintf(name, sizeof(name), "%ssnapshot.%llx", prefix,
 		 (unsigned long long)zxid);
 	err = file_path(out->hidden_path, dir, name);
 	if (err == 0)
@@ -84,6 +98,35 @@ snapshot_out_create(struct disk *disk, const char *dir, uint64_t zxid,
 	put_int(out, SNAPSHOT_MAGIC);
 	put_int(out, SNAPSHOT_VERSION);
 	put_long(out, UINT64_MAX); /* dbid -1 */
+	*out_ptr = out;
+	return 0;
+}
+
+int
+snapshot_out_create(struct disk *disk, const char *dir, uint64_t zxid,
+		    enum file_coding coding, struct snapshot_out **out)
+{
+	return create(disk, dir, SNAPSHOT_HIDDEN_PREFIX, zxid, coding, out);
+}
+
+int
+snapshot_out_install(struct disk *disk, const char *dir, uint64_t zxid,
+		     struct snapshot_out **out)
+{
+	return create(disk, dir, SNAPSHOT_INSTALL_PREFIX, zxid, FILE_PLAIN,
+		      out);
+}
+
+int
+snapshot_out_pipe(int (*put)(void *arg, const void *data, size_t bytes),
+		  void *arg, struct snapshot_out **out_ptr)
+{
+	struct snapshot_out *out = calloc(1, sizeof(*out));
+
+	if (out == NULL)
+		return FAL_ENOMEM;
+	out->put = put;
+	out->arg = arg;
 	*out_ptr = out;
 	return 0;
 }
@@ -112,7 +155,7 @@ snapshot_out_acl(struct snapshot_out *out, int64_t id,
 	put_long(out, (uint64_t)id);
 	put_int(out, (uint32_t)acl->count);
 	if (acl->bytes > 0)
-		snap_sink_put(out->sink, acl->data, acl->bytes);
+		put_bytes(out, acl->data, acl->bytes);
 }
 
 void
@@ -141,35 +184,42 @@ snapshot_out_node(struct snapshot_out *out, struct jute_slice path,
 	put_slice(out, path);
 	put_slice(out, data);
 	snapshot_encode_tail(tail, acl_id, stat);
-	snap_sink_put(out->sink, tail, sizeof(tail));
+	put_bytes(out, tail, sizeof(tail));
 }
 
 void
 snapshot_out_raw(struct snapshot_out *out, const void *data, size_t bytes)
 {
-	snap_sink_put(out->sink, data, bytes);
+	put_bytes(out, data, bytes);
 }
 
 int
 snapshot_out_error(const struct snapshot_out *out)
 {
-	return snap_sink_error(out->sink);
+	return out->sink != NULL ? snap_sink_error(out->sink) : out->pipe_err;
+}
+
+const char *
+snapshot_out_hidden_path(const struct snapshot_out *out)
+{
+	return out->hidden_path;
 }
 
 void
 snapshot_out_abort(struct snapshot_out *out)
 {
-	snap_sink_close(out->sink);
-	/* What stays behind is removed at the next start. */
-	(void)!disk_unlink(out->disk, out->hidden_path);
+	if (out->sink != NULL) {
+		snap_sink_close(out->sink);
+		/* What stays behind is removed at the next start. */
+		(void)!disk_unlink(out->disk, out->hidden_path);
+	}
 	free(out);
 }
 
 int
-snapshot_out_finish(struct snapshot_out *out, const struct snapshot_info *info)
+snapshot_out_seal(struct snapshot_out *out, const struct snapshot_info *info)
 {
-	int err;
-
+	FAL_ASSERT(out->sink != NULL);
 	put_slice(out, jute_slice_of("/", 1));
 	put_seal(out);
 	if (info->has_digest) {
@@ -182,9 +232,14 @@ snapshot_out_finish(struct snapshot_out *out, const struct snapshot_info *info)
 		put_long(out, info->last_zxid);
 		put_seal(out);
 	}
-	err = snap_sink_finish(out->sink);
-	if (err == 0)
-		err = disk_rename(out->disk, out->hidden_path, out->path);
+	return snap_sink_finish(out->sink);
+}
+
+int
+snapshot_out_rename(struct snapshot_out *out)
+{
+	int err = disk_rename(out->disk, out->hidden_path, out->path);
+
 	if (err != 0) {
 		snapshot_out_abort(out);
 		return err;
@@ -192,5 +247,32 @@ snapshot_out_finish(struct snapshot_out *out, const struct snapshot_info *info)
 	snap_sink_close(out->sink);
 	err = disk_sync_dir(out->disk, out->dir);
 	free(out);
+	return err;
+}
+
+static int
+finish_pipe(struct snapshot_out *out)
+{
+	int err;
+
+	put_slice(out, jute_slice_of("/", 1));
+	put_slice(out, jute_slice_of(QUORUM_SNAP_SIGNATURE,
+				     sizeof(QUORUM_SNAP_SIGNATURE) - 1));
+	err = out->pipe_err;
+	free(out);
+	return err;
+}
+
+int
+snapshot_out_finish(struct snapshot_out *out, const struct snapshot_info *info)
+{
+	int err;
+
+	if (out->sink == NULL)
+		return finish_pipe(out);
+	err = snapshot_out_seal(out, info);
+	if (err == 0)
+		return snapshot_out_rename(out);
+	snapshot_out_abort(out);
 	return err;
 }

@@ -43,6 +43,8 @@
 #define SNAPSHOT_ACL_OPEN   (-1) /* world:anyone ALL, not in the list */
 /* What a snapshot is called until it is complete begins so. */
 #define SNAPSHOT_HIDDEN_PREFIX "falconer.tmp."
+/* The same of a leader's snapshot (store/log_cut.h). */
+#define SNAPSHOT_INSTALL_PREFIX SNAPSHOT_HIDDEN_PREFIX "install."
 
 struct snapshot_session {
 	int64_t id;
@@ -116,6 +118,17 @@ struct snapshot_out;
 FAL_MUST_CHECK int snapshot_out_create(struct disk *, const char *dir,
 				       uint64_t zxid, enum file_coding,
 				       struct snapshot_out **out);
+/* The same, plain, for a snapshot of a leader: everything between file header
+ * and end marker comes through snapshot_out_raw(). */
+FAL_MUST_CHECK int snapshot_out_install(struct disk *, const char *dir,
+					uint64_t zxid,
+					struct snapshot_out **out);
+/* Writes no file but what a leader sends behind its SNAP packet: no header, no
+ * seals, the signature at the end. finish() and abort() free the object. put()
+ * takes bytes that are borrowed, and returns 0 or an error that sticks. */
+FAL_MUST_CHECK int snapshot_out_pipe(int (*put)(void *arg, const void *data,
+						size_t bytes),
+				     void *arg, struct snapshot_out **out);
 /* In this order; errors stick and are told by snapshot_out_finish(). */
 void snapshot_out_sessions(struct snapshot_out *,
 			   const struct snapshot_session *, uint32_t count);
@@ -143,6 +156,13 @@ int snapshot_out_error(const struct snapshot_out *);
  */
 FAL_MUST_CHECK int snapshot_out_finish(struct snapshot_out *,
 				       const struct snapshot_info *info);
+/* The two halves of finish(), for whoever looks at the file in between: makes
+ * the hidden file complete and durable (on an error the object lives on), then
+ * gives it its final name and frees the object in any case. */
+FAL_MUST_CHECK int snapshot_out_seal(struct snapshot_out *,
+				     const struct snapshot_info *info);
+FAL_MUST_CHECK int snapshot_out_rename(struct snapshot_out *);
+const char *snapshot_out_hidden_path(const struct snapshot_out *);
 /* Removes the hidden file and frees the object. */
 void snapshot_out_abort(struct snapshot_out *);
 

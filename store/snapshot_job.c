@@ -110,20 +110,29 @@ snapshot_job_create(const struct snapshot_job_options *options,
 	struct snapshot_job *job = calloc(1, sizeof(*job));
 	int err;
 
-	if (job == NULL)
+	if (job == NULL) {
+		if (options->pipe != NULL)
+			snapshot_out_abort(options->pipe);
 		return FAL_ENOMEM;
+	}
 	job->options = *options;
 	job->S = options->zxid;
 	if (job->options.garbage_bytes_max == 0)
 		job->options.garbage_bytes_max = SNAPSHOT_JOB_GARBAGE_DEFAULT;
 	/* First of all the pin: the hold in force costs the writer memory. */
-	tree_reader_online_at(options->reader, job->S);
+	if (!options->is_pinned) {
+		tree_reader_online_at(options->reader, job->S);
+		tree_reader_pause(options->reader);
+	}
 	job->is_online = true;
-	tree_reader_pause(options->reader);
 	if (options->pinned != NULL)
 		options->pinned(options->arg);
-	err = snapshot_out_create(options->disk, options->dir, options->zxid,
-				  options->coding, &job->out);
+	job->out = options->pipe;
+	err = options->pipe != NULL
+		      ? 0
+		      : snapshot_out_create(options->disk, options->dir,
+					    options->zxid, options->coding,
+					    &job->out);
 	if (err != 0) {
 		job->out = NULL;
 		snapshot_job_free(job);

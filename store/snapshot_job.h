@@ -16,6 +16,10 @@
  * in the file's list, which was written before; the file is given up
  * (FAL_EAGAIN) and the caller begins again.
  *
+ * The same walk makes the bytes for a learner: with a pipe
+ * (snapshot_out_pipe()) in the place of a file. What slid cannot begin again
+ * then.
+ *
  *   ZAB   tree_hold(tree, P); copy sessions, digest; txlog_roll(); job -> BG
  *   BG    snapshot_job_create(); step until it returns <= 0; pinned() is told
  *         once: ZAB may tree_release(); purge_run()
@@ -42,7 +46,11 @@ struct snapshot_job_options {
 	enum file_coding coding;
 	bool writes_last_zxid; /* serializeLastProcessedZxid.enabled */
 	struct tree *tree;
-	struct tree_reader *reader; /* offline */
+	struct tree_reader *reader; /* offline, or pinned at zxid */
+	struct snapshot_out *pipe;  /* NULL: a file is made. Given: freed by the
+				       job, also when create fails. disk, dir,
+				       coding and writes_last_zxid are ignored */
+	bool is_pinned;             /* tree_reader_pin() was called */
 	const _Atomic uint64_t *published;
 	uint64_t garbage_bytes_max; /* 0: 256 MiB */
 

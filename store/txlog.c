@@ -122,20 +122,75 @@ txlog_create(struct disk *disk, const struct txlog_options *options,
 	return 0;
 }
 
+/* Cuts the zeros off and closes. */
+static void
+close_current(struct txlog *log)
+{
+	while (log->is_flying && disk_poll(log->file) == FAL_EAGAIN)
+		continue;
+	log->is_flying = false;
+	if (log->file == NULL)
+		return;
+	/* Nothing is in the file that was not reported: cut it. */
+	if (txlog_error(log) == 0 && log->done == log->head)
+		(void)!disk_truncate(log->file, log->done - log->out_start);
+	disk_close(log->file);
+	log->file = NULL;
+}
+
+/* ZAB's half of a restart. */
+static void
+restart_window(struct txlog *log, uint64_t last_zxid, uint64_t start)
+{
+	window_index_clear(&log->window);
+	log->file_start = start;
+	log->file_end = start;
+	log->hold = TXLOG_HOLD_NOTHING;
+	log->last_zxid = last_zxid;
+	log->last_pos = start;
+	log->has_file = false;
+	log->has_record = false;
+	log->is_roll_wanted = false;
+	log->origin_zxid = last_zxid;
+	log->origin_pos = start;
+	atomic_store_explicit(&log->head, start, memory_order_release);
+	if (!log->has_next)
+		return;
+	log->has_next = false;
+	atomic_store_explicit(&log->next_state, NEXT_READY,
+			      memory_order_release);
+}
+
+int
+txlog_restart(struct txlog *log, uint64_t last_zxid)
+{
+	uint64_t start;
+
+	if (txlog_error(log) != 0)
+		return txlog_error(log);
+	FAL_ASSERT(log->last_zxid == txlog_durable_zxid(log));
+	FAL_ASSERT(!log->is_unnamed && log->next_state != NEXT_CLAIMED);
+	/* The file that BG was to cut may be gone. */
+	atomic_store_explicit(&log->closed_zxid, 0, memory_order_release);
+	close_current(log);
+	start = bits_align_up(log->head, BLOCK);
+	restart_window(log, last_zxid, start);
+	log->out_start = start;
+	log->done = start;
+	log->flying = start;
+	log->walk = start;
+	atomic_store_explicit(&log->kept, start, memory_order_release);
+	atomic_store_explicit(&log->durable_zxid, last_zxid,
+			      memory_order_release);
+	return 0;
+}
+
 void
 txlog_destroy(struct txlog *log)
 {
 	if (log == NULL)
 		return;
-	while (log->is_flying && disk_poll(log->file) == FAL_EAGAIN)
-		continue;
-	if (log->file != NULL) {
-		/* Nothing is in the file that was not reported: cut it. */
-		if (txlog_error(log) == 0 && log->done == log->head)
-			(void)!disk_truncate(log->file,
-					     log->done - log->out_start);
-		disk_close(log->file);
-	}
+	close_current(log);
 	if (log->next_file != NULL) {
 		disk_close(log->next_file);
 		/* A leftover is emptied at the next start anyway. */
@@ -396,7 +451,8 @@ txlog_find_after(const struct txlog *log, uint64_t zxid,
 	if (!log->has_record || zxid >= log->last_zxid)
 		return false;
 	/* From the very first record on, if it is still there. */
-	if ((zxid < log->origin_zxid || log->clean_from > 0) &&
+	pos = log->origin_pos;
+	if ((zxid < log->origin_zxid || log->clean_from > pos) &&
 	    !window_index_find(&log->window, zxid, log->clean_from, &pos))
 		return false;
 	while (txlog_read(log, pos, out) && out->zxid <= zxid)

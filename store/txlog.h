@@ -106,6 +106,17 @@ FAL_MUST_CHECK int txlog_create(struct disk *, const struct txlog_options *,
  * current one to its length. */
 void txlog_destroy(struct txlog *);
 
+/*
+ * Starts over behind last_zxid, because a leader has cut or replaced what the
+ * files hold: the window is empty, the next record starts a new file. Positions
+ * go on, holds are gone.
+ *
+ * Context  ZAB and LOG stand still, everything appended is durable.
+ *
+ * Returns 0, or the disk's error: then the log has failed for good.
+ */
+FAL_MUST_CHECK int txlog_restart(struct txlog *, uint64_t last_zxid);
+
 /* ---- ZAB -------------------------------------------------------------- */
 
 /* May an entry of `bytes` (<= entry_bytes_max) be appended now? After

@@ -59,6 +59,7 @@ struct txlog {
 	bool is_roll_wanted;
 	bool has_next;        /* the next file is HELD */
 	uint64_t origin_zxid; /* before the first record */
+	uint64_t origin_pos;  /* of the first record, since the last restart */
 
 	/* LOG writes, all read. */
 	_Alignas(FAL_CACHE_LINE_BYTES) _Atomic uint64_t durable_zxid;

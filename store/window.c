@@ -81,6 +81,12 @@ window_index_note(struct window *window, uint64_t zxid, uint64_t pos)
 		(struct window_note){.zxid = zxid, .pos = pos};
 }
 
+void
+window_index_clear(struct window *window)
+{
+	window->note_count = 0;
+}
+
 bool
 window_index_find(const struct window *window, uint64_t zxid, uint64_t pos_min,
 		  uint64_t *pos)

@@ -45,6 +45,9 @@ window_at(const struct window *window, uint64_t pos)
 /* Tells of a record that was appended at pos; zxids and positions grow. */
 void window_index_note(struct window *, uint64_t zxid, uint64_t pos);
 
+/* Forgets all records. */
+void window_index_clear(struct window *);
+
 /* Gives the position >= pos_min of the last noted record with a zxid at or
  * below `zxid`; false if there is none. */
 bool window_index_find(const struct window *, uint64_t zxid, uint64_t pos_min,

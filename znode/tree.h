@@ -227,6 +227,10 @@ void tree_reader_offline(struct tree_reader *);
 /* Goes online at an S that tree_hold() keeps (or a reader that is online): for
  * a snapshot of the state S. */
 void tree_reader_online_at(struct tree_reader *, uint64_t S);
+/* W. Does that on behalf of a reader that is offline, at an S not below what is
+ * published, and leaves it paused: whoever owns the reader hears of it later
+ * and resumes it. There may be several of these, and of tree_hold() one. */
+void tree_reader_pin(struct tree_reader *, uint64_t S);
 /* Online for the watermark only, around blocking calls: nodes and versions
  * visible at the reader's S stay, all else that was borrowed is gone. */
 void tree_reader_pause(struct tree_reader *);

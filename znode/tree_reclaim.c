@@ -522,6 +522,16 @@ tree_reader_online_at(struct tree_reader *reader, uint64_t S)
 	rcu_fence();
 }
 
+void
+tree_reader_pin(struct tree_reader *reader, uint64_t S)
+{
+	FAL_ASSERT(!reader->is_online && S >= reader->tree->published);
+	reader->is_online = true;
+	reader->is_paused = true;
+	/* The writer itself looks at it before it frees anything. */
+	atomic_store_explicit(&reader->low, S, memory_order_release);
+}
+
 static void
 low_store(struct tree_reader *reader, uint64_t S)
 {
