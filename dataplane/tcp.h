@@ -131,6 +131,8 @@ enum tcp_reason {
 	X(out_of_order_drops, "out-of-order segments over the limit")  \
 	X(retransmits, "segments sent again")                          \
 	X(recoveries, "fast recoveries entered")                       \
+	X(tail_probes, "tails sent again before the timeout")          \
+	X(undone, "recoveries that were for nothing")                  \
 	X(rto_timeouts, "retransmission timeouts")                     \
 	X(probes, "zero window and keepalive probes")                  \
 	X(resets_sent, "RST segments sent")                            \

@@ -128,7 +128,6 @@ tcp_conn_new(struct tcp_core *core, const struct tcp_address *remote,
 	conn->mss = TCP_MSS_DEFAULT4;
 	conn->mss_max = conn->mss;
 	conn->rcv_mss = TCP_MSS_DEFAULT4;
-	conn->rto_us = TCP_RTO_FIRST_US;
 	tcp_conn_iss(conn,
 		     tcp_syn_isn(core, remote, local, remote_port, local_port));
 	for (at = conn->hash & core->table_mask; core->table[at] != 0;
@@ -235,9 +234,6 @@ tcp_conn_establish(struct tcp_core *core, struct tcp_conn *conn)
 	conn->state = TCP_ESTABLISHED;
 	conn->backoff = 0;
 	conn->tx_deadline = 0;
-	/* RFC 6298 5.7: a lost SYN leaves three seconds; ours stays at one. */
-	if (conn->srtt_us == 0)
-		conn->rto_us = TCP_RTO_FIRST_US;
 	conn->ssthresh = UINT32_MAX;
 	conn->cwnd = 10 * mss > 14600 ? (2 * mss > 14600 ? 2 * mss : 14600)
 				      : 10 * mss;

@@ -47,7 +47,6 @@ tcp_in_agree(struct tcp_core *core, struct tcp_conn *conn,
 	conn->snd_wnd = packet->window;
 	conn->snd_wnd_max = packet->window;
 	conn->snd_wl1 = packet->seq;
-	conn->snd_wl2 = packet->ack;
 	if (!options->has_timestamps)
 		tcp_clear(conn, TCP_HAS_TS);
 	conn->ts_recent = options->ts_value;
@@ -199,7 +198,6 @@ tcp_in_opens(struct tcp_core *core, struct tcp_conn *conn,
 		conn->snd_wnd <<= conn->snd_shift;
 	conn->snd_wnd_max = conn->snd_wnd;
 	conn->snd_wl1 = packet->seq;
-	conn->snd_wl2 = packet->ack;
 	tcp_conn_establish(core, conn);
 	return true;
 }
@@ -210,9 +208,9 @@ tcp_in_window(struct tcp_core *core, struct tcp_conn *conn,
 {
 	uint32_t window = (uint32_t)packet->window << conn->snd_shift;
 
+	/* SND.WL2 is in snd_una: what acknowledges less is an older segment. */
 	if (!tcp_seq_lt(conn->snd_wl1, packet->seq) &&
-	    !(conn->snd_wl1 == packet->seq &&
-	      tcp_seq_le(conn->snd_wl2, packet->ack)))
+	    !(conn->snd_wl1 == packet->seq && packet->ack == conn->snd_una))
 		return;
 	if (window > conn->snd_wnd) {
 		if (conn->snd_wnd == 0) {
@@ -225,7 +223,6 @@ tcp_in_window(struct tcp_core *core, struct tcp_conn *conn,
 	if (window > conn->snd_wnd_max)
 		conn->snd_wnd_max = window;
 	conn->snd_wl1 = packet->seq;
-	conn->snd_wl2 = packet->ack;
 }
 
 /* Our FIN is acknowledged. Returns whether the segment goes on. */

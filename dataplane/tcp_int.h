@@ -43,6 +43,7 @@
 #define TCP_TX_QUEUE      256u
 #define TCP_NEIGHBOURS    256u
 #define TCP_WINDOW_SHIFT  7u
+#define TCP_CWND_MAX      (1u << 26)
 #define TCP_RTO_FIRST_US  1000000u
 #define TCP_RTO_MAX_US    10000000u
 #define TCP_RETRIES_MAX   12u
@@ -141,6 +142,15 @@ enum tcp_conn_flag {
 	TCP_SYN_DUE = 1 << 13,  /* SYN or SYN-ACK is to be sent      */
 	TCP_PROBE_DUE = 1 << 14,
 	TCP_LINK_LOCAL = 1 << 15, /* our side is the link-local address */
+	TCP_REORDERS = 1 << 16,   /* the path was seen to               */
+	TCP_TIMER_RACK = 1 << 17, /* what tx_deadline is for: ...       */
+	TCP_TIMER_TLP = 1 << 18,  /* ... neither: RTO or persist        */
+	TCP_TLP_DUE = 1 << 19,
+	TCP_UNDO_START = 1 << 23, /* the loss was in the first slow start */
+	TCP_UNDO_SENT = 1 << 24,  /* something of it was sent again       */
+	TCP_RACK_KNOWN = 1 << 22, /* rack and rack_rtt_us have a value */
+	TCP_TLP_OUT = 1 << 20,    /* until tlp_end is acknowledged */
+	TCP_TLP_AGAIN = 1 << 21,  /* the probe was no new data     */
 };
 
 enum tcp_list {
@@ -148,6 +158,11 @@ enum tcp_list {
 	TCP_IN_NEWS = 2,
 	TCP_IN_WHEEL = 4,
 	TCP_IN_TIME_WAIT = 8
+};
+
+/* When and up to where a segment was sent. */
+struct tcp_rack_mark {
+	uint32_t sent_us, end;
 };
 
 struct tcp_conn {
@@ -172,7 +187,7 @@ struct tcp_conn {
 	uint32_t tag;
 	/* clocks; deadlines are ticks, 0: none */
 	uint32_t tx_deadline, ack_deadline, life_deadline;
-	uint32_t srtt_us, rttvar_us, rto_us;
+	uint32_t srtt_us, rttvar_us;
 	uint32_t wheel_tick, wheel_next, wheel_prev;
 	uint32_t out_next, news_next;
 	/* rarely */
@@ -185,7 +200,13 @@ struct tcp_conn {
 		uint32_t time_wait_prev;
 	};
 	uint32_t sacked, lost;
-	uint32_t snd_wl1, snd_wl2, snd_wnd_max;
+	uint32_t snd_wl1, snd_wnd_max;
+	struct tcp_rack_mark rack; /* of the latest sent that was delivered */
+	uint32_t rack_rtt_us;
+	uint32_t tlp_end, undo_cwnd;
+	uint32_t cubic_start; /* tick of the curve's beginning, 0: none */
+	uint16_t undo_count;  /* sent again and not reported as duplicate */
+	uint8_t rack_mult, rack_persist;
 	uint32_t keepalive_ms, ooo_recent;
 	struct tcp_sack dsack;
 	uint8_t backoff, dupacks, probes, reason;
@@ -364,6 +385,30 @@ void tcp_loss_timeout(struct tcp_core *core, struct tcp_conn *conn);
 void tcp_loss_too_big(struct tcp_core *core, struct tcp_conn *conn);
 uint32_t tcp_loss_pipe(const struct tcp_conn *conn);
 void tcp_loss_drop(struct tcp_conn *conn);
+
+uint32_t tcp_loss_rto_us(const struct tcp_core *core,
+			 const struct tcp_conn *conn);
+void tcp_loss_mark(struct tcp_conn *conn, struct tcp_seg *seg);
+void tcp_loss_enter(struct tcp_core *core, struct tcp_conn *conn);
+
+/* tcp_cubic.c */
+void tcp_cubic_grow(struct tcp_core *core, struct tcp_conn *conn,
+		    uint32_t acked);
+void tcp_cubic_loss(struct tcp_conn *conn);
+void tcp_cubic_undo(struct tcp_conn *conn);
+
+/* tcp_rack.c */
+void tcp_rack_delivered(struct tcp_core *core, struct tcp_conn *conn,
+			const struct tcp_seg *seg,
+			const struct tcp_packet *packet,
+			const struct tcp_rack_mark *latest);
+void tcp_rack_look(struct tcp_core *core, struct tcp_conn *conn);
+void tcp_rack_duplicate(struct tcp_core *core, struct tcp_conn *conn,
+			const struct tcp_sack *sack);
+void tcp_rack_recovered(struct tcp_core *core, struct tcp_conn *conn);
+uint32_t tcp_rack_probe_us(const struct tcp_conn *conn);
+void tcp_rack_probe_acked(struct tcp_core *core, struct tcp_conn *conn,
+			  uint32_t ack);
 
 /* tcp_out.c */
 void tcp_out(struct tcp_core *core, struct tcp_conn *conn);

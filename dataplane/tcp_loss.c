@@ -9,10 +9,10 @@
  *   pipe = (snd_nxt - snd_una) - sacked - lost
  *
  * as in RFC 6675; a lost segment that is sent again leaves `lost`. Recovery
- * begins when more than two segments' worth is SACKed above a hole, or with the
- * third duplicate ack, and ends when what was sent at its beginning is
- * acknowledged. Peers without SACK get RFC 6582 (NewReno): duplicate acks count
- * as segments that left the network, a partial ack names the next lost one.
+ * begins when something is lost, as tcp_rack.c judges, and ends when what was
+ * sent at its beginning is acknowledged. Peers without SACK get RFC 6582
+ * (NewReno): duplicate acks count as segments that left the network, a partial
+ * ack names the next lost one.
  */
 
 #include "dataplane/tcp_int.h"
@@ -31,10 +31,9 @@ tcp_loss_pipe(const struct tcp_conn *conn)
 
 /* RFC 6298 section 2, in microseconds. */
 static void
-tcp_loss_rtt(struct tcp_core *core, struct tcp_conn *conn, uint64_t rtt_ns)
+tcp_loss_rtt(struct tcp_conn *conn, uint64_t rtt_ns)
 {
 	uint32_t rtt_us = (uint32_t)(rtt_ns / NS_PER_US);
-	uint64_t rto_us;
 
 	if (rtt_us > TCP_RTO_MAX_US)
 		rtt_us = TCP_RTO_MAX_US;
@@ -51,11 +50,20 @@ tcp_loss_rtt(struct tcp_core *core, struct tcp_conn *conn, uint64_t rtt_ns)
 		conn->rttvar_us = (3 * conn->rttvar_us + delta) / 4;
 		conn->srtt_us = (7 * conn->srtt_us + rtt_us) / 8;
 	}
-	rto_us = conn->srtt_us + 4ull * conn->rttvar_us;
+}
+
+/* RFC 6298 (2.3), between the configured minimum and our maximum. A lost SYN
+ * leaves one second, where (5.7) has three. */
+uint32_t
+tcp_loss_rto_us(const struct tcp_core *core, const struct tcp_conn *conn)
+{
+	uint64_t rto_us = conn->srtt_us + 4ull * conn->rttvar_us;
+
+	if (conn->srtt_us == 0)
+		return TCP_RTO_FIRST_US;
 	if (rto_us < core->config.rto_min_ms * 1000ull)
 		rto_us = core->config.rto_min_ms * 1000ull;
-	conn->rto_us =
-		rto_us > TCP_RTO_MAX_US ? TCP_RTO_MAX_US : (uint32_t)rto_us;
+	return rto_us > TCP_RTO_MAX_US ? TCP_RTO_MAX_US : (uint32_t)rto_us;
 }
 
 static void
@@ -71,8 +79,11 @@ tcp_loss_uncount(struct tcp_conn *conn, const struct tcp_seg *seg,
 /* Frees what `ack` covers; the RTT comes from the last whole segment that was
  * sent once (Karn). */
 static void
-tcp_loss_pop(struct tcp_core *core, struct tcp_conn *conn, uint32_t ack)
+tcp_loss_pop(struct tcp_core *core, struct tcp_conn *conn,
+	     const struct tcp_packet *packet,
+	     const struct tcp_rack_mark *latest)
 {
+	uint32_t ack = packet->ack;
 	uint64_t sent_ns = 0;
 
 	while (conn->snd_head != conn->snd_send) {
@@ -90,6 +101,8 @@ tcp_loss_pop(struct tcp_core *core, struct tcp_conn *conn, uint32_t ack)
 			break;
 		}
 		tcp_loss_uncount(conn, seg, seg->bytes);
+		if ((seg->flags & TCP_SEG_SACKED) == 0)
+			tcp_rack_delivered(core, conn, seg, packet, latest);
 		if ((seg->flags & (TCP_SEG_AGAIN | TCP_SEG_SACKED)) == 0)
 			sent_ns = seg->sent_ns;
 		conn->snd_head = seg->next;
@@ -98,10 +111,10 @@ tcp_loss_pop(struct tcp_core *core, struct tcp_conn *conn, uint32_t ack)
 		rte_pktmbuf_free(mbuf);
 	}
 	if (sent_ns != 0)
-		tcp_loss_rtt(core, conn, core->now_ns - sent_ns);
+		tcp_loss_rtt(conn, core->now_ns - sent_ns);
 }
 
-static void
+void
 tcp_loss_mark(struct tcp_conn *conn, struct tcp_seg *seg)
 {
 	if ((seg->flags & (TCP_SEG_SACKED | TCP_SEG_LOST)) != 0)
@@ -119,34 +132,14 @@ tcp_loss_mark_head(struct tcp_conn *conn)
 		tcp_set(conn, TCP_FIN_LOST);
 }
 
-static void
+void
 tcp_loss_enter(struct tcp_core *core, struct tcp_conn *conn)
 {
-	uint32_t half = (conn->snd_nxt - conn->snd_una) / 2;
-
-	/* RFC 5681 (4) */
-	conn->ssthresh = half < 2u * conn->mss ? 2u * conn->mss : half;
+	tcp_cubic_loss(conn);
 	conn->cwnd = conn->ssthresh;
 	conn->recover = conn->snd_nxt;
 	tcp_set(conn, TCP_RECOVERY);
 	core->counters.recoveries++;
-}
-
-/* RFC 5681 3.1 with byte counting (RFC 3465, L = 2). */
-static void
-tcp_loss_grow(struct tcp_conn *conn, uint32_t acked)
-{
-	uint32_t mss = conn->mss;
-
-	if (conn->cwnd < conn->ssthresh) {
-		conn->cwnd += acked > 2 * mss ? 2 * mss : acked;
-	} else {
-		uint64_t step = (uint64_t)mss * acked / conn->cwnd;
-
-		conn->cwnd += step == 0 ? 1 : (uint32_t)step;
-	}
-	if (conn->cwnd > 1u << 26)
-		conn->cwnd = 1u << 26;
 }
 
 /* RFC 6582 3.2: beside the one that was sent again a partial ack covers only
@@ -164,11 +157,15 @@ tcp_loss_deflate(struct tcp_conn *conn, uint32_t acked)
 }
 
 static void
-tcp_loss_advance(struct tcp_core *core, struct tcp_conn *conn, uint32_t ack)
+tcp_loss_advance(struct tcp_core *core, struct tcp_conn *conn,
+		 const struct tcp_packet *packet,
+		 const struct tcp_rack_mark *latest)
 {
+	uint32_t ack = packet->ack;
 	uint32_t acked = ack - conn->snd_una;
+	bool was_full = conn->snd_nxt - conn->snd_una + conn->mss >= conn->cwnd;
 
-	tcp_loss_pop(core, conn, ack);
+	tcp_loss_pop(core, conn, packet, latest);
 	conn->snd_una = ack;
 	conn->backoff = 0;
 	tcp_loss_deflate(conn, acked);
@@ -178,26 +175,28 @@ tcp_loss_advance(struct tcp_core *core, struct tcp_conn *conn, uint32_t ack)
 				conn->cwnd = conn->ssthresh;
 			tcp_clear(conn, TCP_RECOVERY | TCP_LOSS);
 			conn->dupacks = 0;
+			tcp_rack_recovered(core, conn);
 		} else if (tcp_has(conn, TCP_LOSS)) {
-			tcp_loss_grow(conn, acked);
+			tcp_cubic_grow(core, conn, acked);
 		} else if (!tcp_has(conn, TCP_HAS_SACK)) {
 			tcp_loss_mark_head(conn);
 		}
-	} else {
-		tcp_loss_grow(conn, acked);
+	} else if (was_full) {
+		/* RFC 7661: a window that is not used tells nothing. */
+		tcp_cubic_grow(core, conn, acked);
 	}
-	/* RFC 6298 (5.2), (5.3) */
+	/* RFC 6298 (5.2), (5.3): tcp_out() arms what is needed next. */
 	conn->tx_deadline = 0;
-	if (conn->snd_una != conn->snd_nxt)
-		conn->tx_deadline =
-			tcp_timer_in(core, (uint64_t)conn->rto_us * NS_PER_US);
-	tcp_timer_arm(core, conn);
+	tcp_clear(conn, TCP_TIMER_RACK | TCP_TIMER_TLP);
+	tcp_conn_out(core, conn);
 	tcp_conn_news(core, conn, TCP_NEWS_ROOM);
 }
 
 /* Marks whole segments inside a block that lies in what was sent. */
 static void
-tcp_loss_sack(struct tcp_conn *conn, const struct tcp_sack *sack)
+tcp_loss_sack(struct tcp_core *core, struct tcp_conn *conn,
+	      const struct tcp_packet *packet, const struct tcp_sack *sack,
+	      const struct tcp_rack_mark *latest)
 {
 	struct rte_mbuf *mbuf;
 
@@ -215,6 +214,7 @@ tcp_loss_sack(struct tcp_conn *conn, const struct tcp_sack *sack)
 		    tcp_seq_lt(sack->right, seg->seq + seg->bytes) ||
 		    (seg->flags & TCP_SEG_SACKED) != 0)
 			continue;
+		tcp_rack_delivered(core, conn, seg, packet, latest);
 		tcp_loss_uncount(conn, seg, seg->bytes);
 		seg->flags = (uint8_t)((seg->flags | TCP_SEG_SACKED) &
 				       ~TCP_SEG_LOST);
@@ -222,33 +222,36 @@ tcp_loss_sack(struct tcp_conn *conn, const struct tcp_sack *sack)
 	}
 }
 
-/* RFC 6675 IsLost() by bytes: more than two segments are SACKed above. */
-static void
-tcp_loss_holes(struct tcp_conn *conn)
-{
-	uint32_t above = conn->sacked;
-	struct rte_mbuf *mbuf;
-
-	for (mbuf = conn->snd_head; mbuf != conn->snd_send && above > 0;
-	     mbuf = tcp_seg_of(mbuf)->next) {
-		struct tcp_seg *seg = tcp_seg_of(mbuf);
-
-		if ((seg->flags & TCP_SEG_SACKED) != 0)
-			above -= seg->bytes;
-		else if ((seg->flags & TCP_SEG_AGAIN) == 0 &&
-			 above > 2u * conn->mss)
-			tcp_loss_mark(conn, seg);
-	}
-}
-
+/* RFC 5681 section 2. With SACK a duplicate ack is one that reports something
+ * new (RFC 6675 section 2); others are copies that the network made. */
 static bool
 tcp_loss_is_duplicate(const struct tcp_conn *conn,
 		      const struct tcp_packet *packet)
 {
 	return packet->ack == conn->snd_una && conn->snd_nxt != conn->snd_una &&
 	       packet->bytes == 0 && (packet->flags & TCP_FIN) == 0 &&
-	       (packet->options.sack_count > 0 ||
-		(uint32_t)packet->window << conn->snd_shift == conn->snd_wnd);
+	       !tcp_has(conn, TCP_HAS_SACK) &&
+	       (uint32_t)packet->window << conn->snd_shift == conn->snd_wnd;
+}
+
+/* What the SACK blocks say; the first may report a duplicate (RFC 2883). */
+static void
+tcp_loss_sacks(struct tcp_core *core, struct tcp_conn *conn,
+	       const struct tcp_packet *packet,
+	       const struct tcp_rack_mark *latest)
+{
+	const struct tcp_sack *sacks = packet->options.sacks;
+	uint32_t count = packet->options.sack_count;
+	uint32_t before = conn->sacked;
+
+	if (tcp_seq_le(sacks[0].right, packet->ack) ||
+	    (count > 1 && tcp_seq_le(sacks[1].left, sacks[0].left) &&
+	     tcp_seq_le(sacks[0].right, sacks[1].right)))
+		tcp_rack_duplicate(core, conn, &sacks[0]);
+	for (uint32_t i = 0; i < count; i++)
+		tcp_loss_sack(core, conn, packet, &sacks[i], latest);
+	if (conn->sacked > before && conn->dupacks < UINT8_MAX)
+		conn->dupacks++;
 }
 
 /* Takes an acceptable ack; called before the window is updated. */
@@ -256,8 +259,10 @@ void
 tcp_loss_ack(struct tcp_core *core, struct tcp_conn *conn,
 	     const struct tcp_packet *packet)
 {
+	struct tcp_rack_mark latest = conn->rack;
+
 	if (tcp_seq_lt(conn->snd_una, packet->ack)) {
-		tcp_loss_advance(core, conn, packet->ack);
+		tcp_loss_advance(core, conn, packet, &latest);
 	} else if (tcp_loss_is_duplicate(conn, packet)) {
 		if (conn->dupacks < UINT8_MAX)
 			conn->dupacks++;
@@ -266,12 +271,12 @@ tcp_loss_ack(struct tcp_core *core, struct tcp_conn *conn,
 			tcp_loss_enter(core, conn);
 		}
 	}
-	if (tcp_has(conn, TCP_HAS_SACK) && packet->options.sack_count > 0) {
-		for (uint32_t i = 0; i < packet->options.sack_count; i++)
-			tcp_loss_sack(conn, &packet->options.sacks[i]);
-		tcp_loss_holes(conn);
-		if (conn->lost > 0 && !tcp_has(conn, TCP_RECOVERY))
-			tcp_loss_enter(core, conn);
+	if (tcp_has(conn, TCP_HAS_SACK)) {
+		if (packet->options.sack_count > 0)
+			tcp_loss_sacks(core, conn, packet, &latest);
+		if (conn->sacked > 0 || tcp_has(conn, TCP_RECOVERY))
+			tcp_rack_look(core, conn);
+		tcp_rack_probe_acked(core, conn, packet->ack);
 	}
 	if (conn->lost > 0 || conn->snd_send != NULL ||
 	    tcp_has(conn, TCP_FIN_QUEUED))
@@ -294,13 +299,13 @@ tcp_loss_syn_timeout(struct tcp_core *core, struct tcp_conn *conn)
 static void
 tcp_loss_all(struct tcp_core *core, struct tcp_conn *conn)
 {
-	uint32_t half = (conn->snd_nxt - conn->snd_una) / 2;
 	struct rte_mbuf *mbuf;
 
 	core->counters.rto_timeouts++;
-	/* RFC 5681 (4): only the first timeout of a segment halves. */
+	/* RFC 5681 (4): only the first timeout of a segment counts. */
 	if (conn->backoff == 1)
-		conn->ssthresh = half < 2u * conn->mss ? 2u * conn->mss : half;
+		tcp_cubic_loss(conn);
+	tcp_clear(conn, TCP_TLP_OUT | TCP_TLP_AGAIN);
 	conn->cwnd = conn->mss;
 	conn->dupacks = 0;
 	conn->recover = conn->snd_nxt;
@@ -325,9 +330,21 @@ tcp_loss_all(struct tcp_core *core, struct tcp_conn *conn)
 void
 tcp_loss_timeout(struct tcp_core *core, struct tcp_conn *conn)
 {
+	bool is_rack = tcp_has(conn, TCP_TIMER_RACK);
+	bool is_tlp = tcp_has(conn, TCP_TIMER_TLP);
+
 	conn->tx_deadline = 0;
+	tcp_clear(conn, TCP_TIMER_RACK | TCP_TIMER_TLP);
 	if (conn->state <= TCP_SYN_RECEIVED) {
 		tcp_loss_syn_timeout(core, conn);
+		return;
+	}
+	if (is_rack || is_tlp) {
+		if (is_rack)
+			tcp_rack_look(core, conn);
+		else
+			tcp_set(conn, TCP_TLP_DUE);
+		tcp_conn_out(core, conn);
 		return;
 	}
 	conn->backoff++;

@@ -197,7 +197,7 @@ tcp_out_has_mac(struct tcp_core *core, struct tcp_conn *conn)
 static void
 tcp_out_syn(struct tcp_core *core, struct tcp_conn *conn)
 {
-	uint64_t rto_ns = (uint64_t)conn->rto_us * NS_PER_US;
+	uint64_t rto_ns = tcp_loss_rto_us(core, conn) * NS_PER_US;
 
 	if (!tcp_out_has_mac(core, conn)) {
 		/* Three seconds for the neighbour to answer. */
@@ -239,6 +239,8 @@ tcp_out_again(struct tcp_core *core, struct tcp_conn *conn)
 				return;
 			}
 			core->counters.retransmits++;
+			conn->undo_count++;
+			tcp_set(conn, TCP_UNDO_SENT);
 			conn->lost -= seg->bytes;
 			seg->flags = (uint8_t)((seg->flags | TCP_SEG_AGAIN) &
 					       ~TCP_SEG_LOST);
@@ -256,7 +258,8 @@ tcp_out_permitted(const struct tcp_conn *conn, const struct tcp_seg *seg)
 	uint32_t usable = 0;
 	uint32_t bytes = seg->bytes > conn->mss ? conn->mss : seg->bytes;
 
-	if (pipe > 0 && pipe + bytes > conn->cwnd)
+	if (pipe > 0 && pipe + bytes > conn->cwnd &&
+	    !tcp_has(conn, TCP_TLP_DUE))
 		return 0;
 	if (tcp_seq_lt(seg->seq, edge))
 		usable = edge - seg->seq;
@@ -269,6 +272,43 @@ tcp_out_permitted(const struct tcp_conn *conn, const struct tcp_seg *seg)
 	if (usable < conn->snd_wnd_max / 2 && conn->probes == 0)
 		return 0;
 	return usable;
+}
+
+/* A probe of the tail has left. */
+static void
+tcp_out_probed(struct tcp_core *core, struct tcp_conn *conn)
+{
+	core->counters.tail_probes++;
+	tcp_clear(conn, TCP_TLP_DUE);
+	tcp_set(conn, TCP_TLP_OUT);
+	conn->tlp_end = conn->snd_nxt;
+}
+
+/* Probes with the last segment when there was nothing new to probe with. */
+static void
+tcp_out_tail(struct tcp_core *core, struct tcp_conn *conn)
+{
+	struct rte_mbuf *mbuf = conn->snd_head;
+	struct tcp_seg *seg;
+
+	tcp_clear(conn, TCP_TLP_DUE);
+	if (conn->snd_una == conn->snd_nxt)
+		return;
+	if (tcp_has(conn, TCP_FIN_SENT)) {
+		tcp_set(conn, TCP_FIN_LOST);
+	} else {
+		if (mbuf == conn->snd_send)
+			return;
+		while (tcp_seg_of(mbuf)->next != conn->snd_send)
+			mbuf = tcp_seg_of(mbuf)->next;
+		seg = tcp_seg_of(mbuf);
+		if (!tcp_out_segment(core, conn, mbuf))
+			return;
+		core->counters.retransmits++;
+		seg->flags |= TCP_SEG_AGAIN;
+	}
+	tcp_out_probed(core, conn);
+	tcp_set(conn, TCP_TLP_AGAIN);
 }
 
 static void
@@ -293,10 +333,14 @@ tcp_out_new(struct tcp_core *core, struct tcp_conn *conn)
 			tcp_conn_out(core, conn);
 			return;
 		}
-		if (conn->snd_una == conn->snd_nxt)
-			conn->tx_deadline = 0; /* was the persist timer */
+		/* It was for persist; or the tail is another one now. */
+		if (conn->snd_una == conn->snd_nxt ||
+		    tcp_has(conn, TCP_TIMER_TLP))
+			conn->tx_deadline = 0;
 		conn->snd_nxt = seg->seq + seg->bytes;
 		conn->snd_send = seg->next;
+		if (tcp_has(conn, TCP_TLP_DUE))
+			tcp_out_probed(core, conn);
 	}
 }
 
@@ -333,16 +377,23 @@ tcp_out_arm(struct tcp_core *core, struct tcp_conn *conn)
 	bool has_unsent =
 		conn->snd_send != NULL ||
 		(tcp_has(conn, TCP_FIN_QUEUED) && !tcp_has(conn, TCP_FIN_SENT));
-	uint64_t wait_us = (uint64_t)conn->rto_us
-			   << (conn->backoff > 10 ? 10 : conn->backoff);
+	bool is_flying = conn->snd_una != conn->snd_nxt;
+	uint64_t wait_us, limit_us, probe_us;
 
-	if (conn->snd_una == conn->snd_nxt && !has_unsent) {
+	if (!is_flying && !has_unsent) {
 		conn->tx_deadline = 0;
+		tcp_clear(conn, TCP_TIMER_RACK | TCP_TIMER_TLP);
 	} else if (conn->tx_deadline == 0) {
-		if (wait_us > 6 * (uint64_t)TCP_RTO_MAX_US)
-			wait_us = 6 * (uint64_t)TCP_RTO_MAX_US;
-		if (conn->snd_una != conn->snd_nxt && wait_us > TCP_RTO_MAX_US)
-			wait_us = TCP_RTO_MAX_US;
+		wait_us = (uint64_t)tcp_loss_rto_us(core, conn)
+			  << (conn->backoff > 10 ? 10 : conn->backoff);
+		limit_us = (is_flying ? 1ull : 6ull) * TCP_RTO_MAX_US;
+		wait_us = wait_us > limit_us ? limit_us : wait_us;
+		probe_us = tcp_rack_probe_us(conn);
+		tcp_clear(conn, TCP_TIMER_RACK | TCP_TIMER_TLP);
+		if (probe_us != 0 && probe_us < wait_us) {
+			tcp_set(conn, TCP_TIMER_TLP);
+			wait_us = probe_us;
+		}
 		conn->tx_deadline = tcp_timer_in(core, wait_us * NS_PER_US);
 	}
 	tcp_timer_arm(core, conn);
@@ -376,6 +427,8 @@ tcp_out(struct tcp_core *core, struct tcp_conn *conn)
 	if (conn->state != TCP_TIME_WAIT) {
 		tcp_out_again(core, conn);
 		tcp_out_new(core, conn);
+		if (tcp_has(conn, TCP_TLP_DUE))
+			tcp_out_tail(core, conn);
 		tcp_out_fin(core, conn);
 	}
 	if (tcp_has(conn, TCP_ACK_NOW))

@@ -94,6 +94,14 @@ own_create(struct own *own, struct link *link, unsigned end,
 void
 own_destroy(struct own *own)
 {
+	const struct tcp_counters *c = tcp_counters(own->core);
+
+	fprintf(stderr,
+		"  sent %lu, again %lu, recoveries %lu, undone %lu, timeouts "
+		"%lu, tails %lu, challenges %lu, kept %lu, refused %lu\n",
+		c->tx_frames, c->retransmits, c->recoveries, c->undone,
+		c->rto_timeouts, c->tail_probes, c->challenge_acks,
+		c->out_of_order, c->out_of_order_drops);
 	tcp_core_destroy(own->core);
 	FAL_ASSERT(rte_mempool_in_use_count(own->pool) == 0);
 }

@@ -330,6 +330,9 @@ run_row(const struct row *row, enum pairing pairing, struct rte_mempool *pool,
 		}
 		if (run.has_own)
 			own_destroy(&run.own);
+		fprintf(stderr, "  queue full %lu, lost %lu\n",
+			link_counters(run.link)->queue_full,
+			link_counters(run.link)->lost);
 	}
 	for (uint32_t i = 0; i < 2; i++) {
 		if (run.has_kernel[i])
