@@ -110,6 +110,23 @@ refuse(const char *netdev, int reason, struct port_error *error)
 			    netdev, strerror(reason));
 }
 
+/* On a link of two stations nobody else can have the address; looking for
+ * others (RFC 4862 5.4) would make it useless for more than a second. */
+static void
+skip_detection(const char *netdev)
+{
+	char path[96];
+	FILE *out;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/dad_transmits",
+		 netdev);
+	out = fopen(path, "we");
+	if (out == NULL)
+		return; /* a kernel without IPv6 */
+	fputs("0", out);
+	fclose(out);
+}
+
 /* Down first: the kernel makes a link-local address of the MAC when it goes
  * up, and ours would be the same. */
 int
@@ -117,8 +134,10 @@ port_kernel_end_up(const char *netdev, const uint8_t mac[6],
 		   struct port_error *error)
 {
 	const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	int result = fd < 0 ? -1 : set_up(fd, netdev, false);
+	int result;
 
+	skip_detection(netdev);
+	result = fd < 0 ? -1 : set_up(fd, netdev, false);
 	if (result == 0)
 		result = change_mac(fd, netdev, mac);
 	if (result == 0)

@@ -104,11 +104,13 @@ read_addresses(const struct config *config, struct net *net,
 
 /* ---- start ---- */
 
-/* Cores that have a port: those that have connections. */
+/* Cores that have a part of the port: those that have connections. A part that
+ * nobody polls would lose what the device brings there. */
 static uint32_t
 port_count(const struct server *server)
 {
-	return server->core_count;
+	return server->config->is_standalone ? server->reader_count
+					     : server->core_count;
 }
 
 static int

@@ -36,6 +36,9 @@ JAVA_FLAGS = ['-Xmx512m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1',
               '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn',
               '-Djava.net.preferIPv4Stack=true']
 
+# How servers see us.
+CLIENT_HOST = os.environ.get('CLIENT_HOST', '127.0.0.1')
+
 START_SECONDS = 30
 STOP_SECONDS = 20
 CASE_SECONDS = 60
@@ -115,17 +118,21 @@ class Server:
         self.log_dir = log_dir
         self.conf = dict(conf or {})
         self.process = None
+        # A server on a port of its own has an address of its own (ports.py).
+        self.host = os.environ.get(
+            'JAVA_HOST' if kind == 'java' else 'FALCONER_HOST', '127.0.0.1')
         self.port = free_port()
         self.err_path = os.path.join(self.home, 'stderr')
         os.makedirs(self.data, exist_ok=True)
 
     @property
     def address(self):
-        return ('127.0.0.1', self.port)
+        return (self.host, self.port)
 
     @property
     def hosts(self):
-        return '127.0.0.1:%d' % self.port
+        return '%s:%d' % ('[%s]' % self.host if ':' in self.host
+                          else self.host, self.port)
 
     @property
     def is_java(self):
@@ -135,7 +142,7 @@ class Server:
         conf = {
             'dataDir': self.data,
             'clientPort': self.port,
-            'clientPortAddress': '127.0.0.1',
+            'clientPortAddress': self.host,
             'tickTime': 2000,
             'maxClientCnxns': 0,
             'extendedTypesEnabled': 'true',
@@ -148,7 +155,9 @@ class Server:
         conf.update(self.conf)
         if not self.is_java:
             # "key=value,key=value": the same suite in another mode.
-            for item in os.environ.get('FALCONER_CONF', '').split(','):
+            # Values with commas go between semicolons.
+            text = os.environ.get('FALCONER_CONF', '')
+            for item in text.split(';' if ';' in text else ','):
                 if item:
                     key, value = item.split('=', 1)
                     conf.setdefault(key, value)

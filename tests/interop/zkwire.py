@@ -396,7 +396,8 @@ class Conn:
     def __init__(self, address, timeout=15.0, rcvbuf=None):
         self.timeout = timeout
         self.inbox = bytearray()
-        self.sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        family = socket.AF_INET6 if ':' in address[0] else socket.AF_INET
+        self.sock = socket.socket(family, socket.SOCK_STREAM)
         if rcvbuf:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         self.sock.settimeout(timeout)
