@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "drivers/clock.h"
+#include "server/store_jobs.h"
 #include "store/purge.h"
 #include "store/snapshot_job.h"
 
@@ -46,6 +47,7 @@ struct bg {
 	uint64_t grace_ns; /* of the last grace period */
 	uint64_t purge_ns; /* when to purge next */
 	uint64_t seen_zxid;
+	bool is_lent; /* ZAB's */
 };
 
 static void
@@ -141,6 +143,8 @@ job_end(struct bg *bg, int err)
 	if (err == FAL_OK) {
 		atomic_fetch_add_explicit(&bg->snapshot_count, 1,
 					  memory_order_relaxed);
+		if (bg->server->store != NULL)
+			store_jobs_files_changed(bg->server->store, false);
 		LOG_INFO("snapshot of zxid 0x%llx written: %llu nodes in "
 			 "%llu ms",
 			 (unsigned long long)bg->asked.zxid,
@@ -166,6 +170,14 @@ job_end(struct bg *bg, int err)
 	lcore_doorbell(zab_lcore(bg));
 }
 
+/* ZAB does not touch the state then. */
+static bool
+is_lent(const struct bg *bg)
+{
+	return bg->server->store != NULL &&
+	       store_jobs_is_lent(bg->server->store);
+}
+
 /* A slice of a snapshot; true if there is one. */
 static bool
 run_snapshot(struct bg *bg)
@@ -183,9 +195,10 @@ run_snapshot(struct bg *bg)
 		return true;
 	}
 	left = snapshot_job_step(bg->job);
-	/* Finished only when the ZAB core has let its hold go. */
+	/* Finished only when the ZAB core has let its hold go, or has lent
+	 * everything meanwhile. */
 	if (left <= 0 && get_state(bg) == SNAPSHOT_PINNED)
-		while (get_state(bg) == SNAPSHOT_PINNED &&
+		while (get_state(bg) == SNAPSHOT_PINNED && !is_lent(bg) &&
 		       !atomic_load_explicit(&bg->must_stop,
 					     memory_order_relaxed))
 			lcore_wait(&bg->lcore, NS_PER_MS);
@@ -194,15 +207,48 @@ run_snapshot(struct bg *bg)
 	return true;
 }
 
+/* The state is BG's alone while everything is lent. */
+void
+bg_drop_snapshot(void *arg)
+{
+	struct bg *bg = arg;
+
+	if (bg->job != NULL)
+		snapshot_job_free(bg->job);
+	bg->job = NULL;
+	free(bg->sessions);
+	free(bg->asked.sessions);
+	bg->sessions = NULL;
+	bg->asked = (struct zab_snapshot){0};
+	set_state(bg, SNAPSHOT_IDLE);
+}
+
 /* ---- snapshots, the ZAB core's side
  * ------------------------------------------- */
+
+void
+bg_lend(void *arg)
+{
+	struct bg *bg = arg;
+
+	bg->is_lent = true;
+	zab_snapshot_pinned(bg->server->zab); /* nothing is reclaimed now */
+}
+
+void
+bg_take_back(void *arg)
+{
+	struct bg *bg = arg;
+
+	bg->is_lent = false;
+}
 
 bool
 bg_snapshot(void *arg, const struct zab_snapshot *snapshot)
 {
 	struct bg *bg = arg;
 
-	if (get_state(bg) != SNAPSHOT_IDLE)
+	if (get_state(bg) != SNAPSHOT_IDLE || bg->is_lent)
 		return false;
 	bg->asked = *snapshot;
 	set_state(bg, SNAPSHOT_ASKED);
@@ -215,6 +261,8 @@ bg_has_work_for_zab(const struct bg *bg)
 {
 	const enum snapshot_state state = get_state(bg);
 
+	if (bg->is_lent)
+		return false;
 	return state == SNAPSHOT_PINNED || state == SNAPSHOT_FAILED ||
 	       (state == SNAPSHOT_IDLE &&
 		atomic_load_explicit(&bg->wants_snapshot,
@@ -226,6 +274,8 @@ bg_poll_zab(struct bg *bg)
 {
 	struct zab *zab = bg->server->zab;
 
+	if (bg->is_lent)
+		return false;
 	switch (get_state(bg)) {
 	case SNAPSHOT_PINNED:
 		zab_snapshot_pinned(zab);
@@ -269,10 +319,12 @@ run_purge(struct bg *bg, uint64_t now_ns)
 	bg->purge_ns =
 		now_ns + time_ms_to_ns((uint64_t)config->purge_interval_ms);
 
-	const int err = purge_run(server->disk, server->data_dir.snap_dir,
-				  server->data_dir.log_dir,
-				  (uint32_t)config->purge_retain_count,
-				  UINT64_MAX, &result);
+	const int err = purge_run(
+		server->disk, server->data_dir.snap_dir,
+		server->data_dir.log_dir, (uint32_t)config->purge_retain_count,
+		server->store != NULL ? store_jobs_reads_above(server->store)
+				      : UINT64_MAX,
+		&result);
 
 	if (err != FAL_OK)
 		LOG_WARN("purging old files in %s: %s",
@@ -280,6 +332,8 @@ run_purge(struct bg *bg, uint64_t now_ns)
 	else if (result.snapshots + result.logs > 0)
 		LOG_INFO("purged %u snapshots and %u logs", result.snapshots,
 			 result.logs);
+	if (result.logs > 0 && server->store != NULL)
+		store_jobs_files_changed(server->store, true);
 }
 
 static bool
@@ -291,6 +345,13 @@ run_grace(struct bg *bg, uint64_t now_ns)
 		return false;
 	bg->grace_ns = now_ns;
 	return true;
+}
+
+static bool
+has_orders(struct bg *bg)
+{
+	return bg->server->store != NULL &&
+	       store_jobs_has_work(bg->server->store);
 }
 
 static uint64_t
@@ -311,22 +372,30 @@ bg_main(void *arg)
 
 	bg->reader = tree_reader_register(bg->server->tree);
 	FAL_ASSERT(bg->reader != NULL); /* a place is kept for it */
+	if (bg->server->store != NULL &&
+	    store_jobs_attach(bg->server->store) != FAL_OK)
+		LOG_ERROR("no reader is left for learners: none gets a "
+			  "snapshot; lower falconer.cores");
 	while (!atomic_load_explicit(&bg->must_stop, memory_order_relaxed)) {
 		const uint64_t now_ns = clock_now_ns();
 		bool did_work = run_grace(bg, now_ns);
 
+		if (bg->server->store != NULL)
+			did_work |= store_jobs_run(bg->server->store);
 		did_work |= txlog_prepare(bg->server->txlog);
 		did_work |= run_snapshot(bg);
 		run_purge(bg, now_ns);
 		if (did_work)
 			continue;
 		lcore_sleep_begin(&bg->lcore);
-		if (get_state(bg) != SNAPSHOT_ASKED)
+		if (get_state(bg) != SNAPSHOT_ASKED && !has_orders(bg))
 			lcore_wait(&bg->lcore, wait_ns(bg));
 		lcore_sleep_end(&bg->lcore);
 	}
 	if (bg->job != NULL)
 		snapshot_job_free(bg->job);
+	if (bg->server->store != NULL)
+		store_jobs_detach(bg->server->store);
 	tree_reader_unregister(bg->reader);
 	return NULL;
 }
@@ -366,6 +435,12 @@ bg_stop(struct bg *bg)
 	atomic_store_explicit(&bg->must_stop, true, memory_order_relaxed);
 	lcore_wake(&bg->lcore);
 	lcore_join(&bg->lcore);
+}
+
+struct lcore *
+bg_lcore(struct bg *bg)
+{
+	return &bg->lcore;
 }
 
 void

@@ -28,6 +28,14 @@ void bg_destroy(struct bg *);
 bool bg_snapshot(void *bg, const struct zab_snapshot *);
 bool bg_poll_zab(struct bg *);
 bool bg_has_work_for_zab(const struct bg *);
+struct lcore *bg_lcore(struct bg *);
+/* ---- of a member of an ensemble (server/store_jobs.h) ---- */
+/* ZAB: tree, sessions and log are BG's from now on, and back: meanwhile
+ * bg_poll_zab() does nothing, and no snapshot is held for BG. */
+void bg_lend(void *bg);
+void bg_take_back(void *bg);
+/* BG: gives up the snapshot file that is being written. */
+void bg_drop_snapshot(void *bg);
 /* Snapshots written since the start; any thread. */
 uint64_t bg_snapshot_count(const struct bg *);
 

@@ -18,6 +18,7 @@
 #include "server/bg.h"
 #include "server/net.h"
 #include "server/recovery.h"
+#include "server/store_jobs.h"
 #include "server/words.h"
 
 #define CLIENT_TAG 1u
@@ -326,6 +327,8 @@ make_rest(struct server *server, struct server_error *error)
 	}
 	if (err == FAL_OK)
 		err = bg_create(server, &server->bg);
+	if (err == FAL_OK)
+		err = server_make_store(server);
 	if (err != FAL_OK)
 		return explain(error, err, "out of memory");
 	return make_zab(server, error);
@@ -384,6 +387,7 @@ void
 server_free(struct server *server)
 {
 	zab_destroy(server->zab);
+	store_jobs_destroy(server->store);
 	if (server->bg != NULL)
 		bg_destroy(server->bg);
 	words_destroy(server->words);

@@ -9,6 +9,8 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "drivers/clock.h"
+#include "server/bg.h"
+#include "server/store_jobs.h"
 
 #define SPIN_NS (50 * NS_PER_US)
 /* Longest sleep: a refused append retries, a clock is no doorbell. */
@@ -44,6 +46,24 @@ write_gathered(struct server *server)
 	return true;
 }
 
+/* BG has the log to itself, until it says otherwise or all stops. */
+static void
+stand_still(struct server *server)
+{
+	/* release: what LOG did; pairs with acquire in log_thread_park() */
+	atomic_store_explicit(&server->log_is_parked, true,
+			      memory_order_release);
+	lcore_wake(bg_lcore(server->bg));
+	/* acquire: what BG did; pairs with release in log_thread_resume() */
+	while (atomic_load_explicit(&server->log_must_park,
+				    memory_order_acquire) &&
+	       !atomic_load_explicit(&server->log_must_stop,
+				     memory_order_acquire))
+		lcore_wait(&server->log_lcore, SLEEP_NS);
+	atomic_store_explicit(&server->log_is_parked, false,
+			      memory_order_release);
+}
+
 static void *
 log_main(void *arg)
 {
@@ -58,6 +78,10 @@ log_main(void *arg)
 		if (atomic_load_explicit(&server->log_must_stop,
 					 memory_order_acquire))
 			return NULL;
+		if (atomic_load_explicit(&server->log_must_park,
+					 memory_order_relaxed) &&
+		    !txlog_is_writing(server->txlog))
+			stand_still(server);
 		if (txlog_is_writing(server->txlog) ||
 		    clock_now_ns() - worked_ns < SPIN_NS) {
 			idle_relax(IDLE_YIELD);
@@ -84,6 +108,33 @@ log_thread_stop(struct server *server)
 			      memory_order_release);
 	lcore_doorbell(&server->log_lcore);
 	lcore_join(&server->log_lcore);
+}
+
+void
+log_thread_park(struct server *server)
+{
+	atomic_store_explicit(&server->log_must_park, true,
+			      memory_order_relaxed);
+	lcore_wake(&server->log_lcore);
+	/* acquire: pairs with release in stand_still() */
+	while (!atomic_load_explicit(&server->log_is_parked,
+				     memory_order_acquire))
+		lcore_wait(bg_lcore(server->bg), NS_PER_MS);
+}
+
+void
+log_thread_resume(struct server *server)
+{
+	/* release: pairs with acquire in stand_still() */
+	atomic_store_explicit(&server->log_must_park, false,
+			      memory_order_release);
+	lcore_wake(&server->log_lcore);
+	/* The next park must not see this one. */
+	while (atomic_load_explicit(&server->log_is_parked,
+				    memory_order_acquire) &&
+	       !atomic_load_explicit(&server->log_must_stop,
+				     memory_order_relaxed))
+		lcore_wait(bg_lcore(server->bg), NS_PER_MS);
 }
 
 /* ---- the port ------------------------------------------------------------ */
@@ -117,6 +168,8 @@ port_commit(void *arg, uint32_t entry_bytes, int64_t zxid)
 	const struct server *server = arg;
 
 	txlog_commit(server->txlog, entry_bytes, (uint64_t)zxid);
+	if (server->store != NULL)
+		store_jobs_note(server->store, zxid);
 }
 
 static void

@@ -1,79 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * recovery - store/recover.h bound to tree, sessions and prep. A fresh database
- * gets its first snapshot here, before anything can be acknowledged: logs
- * without a snapshot are refused, by Java and by us.
+ * recovery - the start. A fresh database gets its first snapshot here, before
+ * anything can be acknowledged: logs without a snapshot are refused, by Java
+ * and by us.
+ *
+ * An empty disk may be that of a member whose disk was emptied. By default it
+ * votes all the same, as ZooKeeper's does; with zookeeper.db.autocreate=false
+ * only if the operator has put the file `initialize` there. Otherwise the mark
+ * that it must not vote is the first thing on the disk.
  */
 #include "server/recovery.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/time.h"
 #include "drivers/clock.h"
-#include "store/recover.h"
+#include "server/config_file.h"
+#include "store/small_file.h"
 #include "store/snapshot_job.h"
 
-static int
-take_session(void *arg, int64_t id, int32_t timeout_ms)
-{
-	struct server *server = arg;
-
-	return session_add(server->sessions, id, timeout_ms,
-			   time_ns_to_ms(server->start_ns)) == NULL
-		       ? FAL_ENOMEM
-		       : FAL_OK;
-}
-
-struct id_list {
-	int64_t *id;
-	uint32_t count;
-};
-
-static void
-list_id(void *arg, const struct session *session)
-{
-	struct id_list *list = arg;
-
-	list->id[list->count++] = session->id;
-}
-
-static void
-forget_sessions(void *arg)
-{
-	struct server *server = arg;
-	struct id_list list = {
-		.id = malloc((session_count(server->sessions) + 1) *
-			     sizeof(*list.id))};
-
-	FAL_ASSERT(list.id != NULL);
-	session_for_each(server->sessions, list_id, &list);
-	for (uint32_t i = 0; i < list.count; i++)
-		session_remove(server->sessions, list.id[i]);
-	free(list.id);
-}
-
-static int
-apply(void *arg, const void *entry, uint32_t bytes,
-      const struct txn_header *header)
-{
-	struct server *server = arg;
-	struct jute_reader body =
-		jute_reader_of((const uint8_t *)entry + TXN_HEADER_BYTES,
-			       bytes - TXN_HEADER_BYTES);
-	bool matches = true;
-	const int32_t timeout_ms =
-		header->type == OP_CREATE_SESSION ? jute_get_int(&body) : 0;
-	const int err = prep_apply(server->prep, entry, bytes, NULL, &matches);
-
-	if (err != FAL_OK)
-		return err;
-	prep_publish_session(server->prep, header->type, header->session_id,
-			     timeout_ms, time_ns_to_ms(server->start_ns));
-	tree_publish(server->tree, header->zxid);
-	return matches ? FAL_OK : RECOVER_DIGEST_DIFFERS;
-}
+#define INITIALIZE_NAME "initialize"
+#define EMPTY_REASON \
+	"the data directory was empty and zookeeper.db.autocreate is false"
+#define DIRTY_REASON \
+	"the machine stopped while the server ran with forceSync=no"
 
 static int
 explain(struct server_error *error, int err, const char *message)
@@ -136,45 +90,196 @@ say_outcome(const struct server *server, const struct recover_outcome *outcome,
 		 session_count(server->sessions), (unsigned long long)ms);
 }
 
-static int
-recover(struct server *server, struct server_error *error)
+static void
+count_outcome(struct server *server, const struct recover_outcome *outcome)
 {
-	const struct config *config = server->config;
-	struct recover_options options = {
-		.snap_dir = server->data_dir.snap_dir,
-		.log_dir = server->data_dir.log_dir,
-		.trusts_no_snapshot = config->snap_trust_empty,
-		.is_digest_on = config->digest_enabled,
-		.session = take_session,
-		.forget_sessions = forget_sessions,
-		.apply = apply,
-		.arg = server,
-	};
-	struct recover_outcome outcome;
-	int err = recover_run(server->disk, &options, server->tree, &outcome);
+	struct stats_core *stats = server_bg_stats(server);
+
+	stats_summary_record(stats, SUMMARY_DB_INIT_TIME,
+			     time_ns_to_ms(clock_now_ns() - server->start_ns));
+	stats_summary_record(stats, SUMMARY_STARTUP_TXNS_LOADED,
+			     outcome->replayed);
+	stats_add(stats, STAT_DIGEST_MISMATCHES, outcome->digests_different);
+}
+
+static int
+start_empty(struct server *server, struct server_error *error)
+{
+	const int err = write_first_snapshot(server);
 
 	if (err != FAL_OK)
-		return explain(error, err, outcome.message);
-	say_outcome(server, &outcome,
-		    time_ns_to_ms(clock_now_ns() - server->start_ns));
-	stats_summary_record(server_bg_stats(server), SUMMARY_DB_INIT_TIME,
-			     time_ns_to_ms(clock_now_ns() - server->start_ns));
-	stats_summary_record(server_bg_stats(server),
-			     SUMMARY_STARTUP_TXNS_LOADED, outcome.replayed);
-	stats_add(server_bg_stats(server), STAT_DIGEST_MISMATCHES,
-		  outcome.digests_different);
-	server->last_zxid = (int64_t)outcome.last_zxid;
-	server->must_snapshot = outcome.must_snapshot;
-	if (!outcome.is_empty)
-		return FAL_OK;
-	err = write_first_snapshot(server);
-	if (err != FAL_OK) {
 		snprintf(error->text, sizeof(error->text),
 			 "cannot write the first snapshot in %s: %s",
 			 server->data_dir.snap_dir, fal_err_str(err));
-		return err;
+	return err;
+}
+
+struct restore
+recovery_restore(struct server *server)
+{
+	const struct config *config = server->config;
+
+	return (struct restore){
+		.disk = server->disk,
+		.snap_dir = server->data_dir.snap_dir,
+		.log_dir = server->data_dir.log_dir,
+		.tree = server->tree,
+		.sessions = server->sessions,
+		.prep = server->prep,
+		.is_member = !config->is_standalone,
+		.is_digest_on = config->digest_enabled,
+		.trusts_no_snapshot = config->snap_trust_empty,
+	};
+}
+
+/* ---- a member of an ensemble ----------------------------------------------
+ */
+
+static int
+mark(struct server *server, const char *reason)
+{
+	struct restore_result *found = &server->member->found;
+
+	found->is_nonvoting = true;
+	snprintf(found->reason, sizeof(found->reason), "%s", reason);
+	return vote_mark_write(server->disk, server->data_dir.snap_dir, reason);
+}
+
+/* *is_there: the operator has put it there. */
+static int
+find_initialize(struct server *server, char path[FILE_PATH_MAX], bool *is_there)
+{
+	struct disk_info info;
+	int err =
+		file_path(path, server->config->data_log_dir, INITIALIZE_NAME);
+
+	if (err == FAL_OK)
+		err = disk_info(server->disk, path, &info);
+	*is_there = err == FAL_OK;
+	return err == FAL_ENOENT ? FAL_OK : err;
+}
+
+/* What to do with nothing: vote, or wait for a leader. The file goes when it
+ * has done its work. */
+static int
+start_member_empty(struct server *server, struct server_error *error)
+{
+	struct restore_result *found = &server->member->found;
+	char path[FILE_PATH_MAX];
+	bool is_there = false;
+	int err = find_initialize(server, path, &is_there);
+
+	if (err == FAL_OK && found->outcome.is_empty && !found->is_nonvoting) {
+		if (is_there || server->config->db_autocreate)
+			err = start_empty(server, error);
+		else
+			err = mark(server, EMPTY_REASON);
 	}
-	return FAL_OK;
+	if (err == FAL_OK && is_there)
+		err = disk_unlink(server->disk, path);
+	return err;
+}
+
+/* Without syncs a crash of the machine may have lost what was acknowledged. */
+static int
+check_dirty(struct server *server)
+{
+	char boot_id[VOTE_BOOT_ID_BYTES + 1] = "";
+	const char *dir = server->data_dir.snap_dir;
+	bool is_lost = false;
+	/* Of this machine, whatever disk the data is on. */
+	int err =
+		small_file_read(disk_posix(), VOTE_BOOT_ID_DIR,
+				VOTE_BOOT_ID_NAME, boot_id, VOTE_BOOT_ID_BYTES);
+
+	if (err == FAL_OK)
+		err = vote_dirty_check(server->disk, dir, boot_id, &is_lost);
+	if (err == FAL_OK && is_lost && !server->member->found.is_nonvoting)
+		err = mark(server, DIRTY_REASON);
+	if (err == FAL_OK)
+		err = server->config->fsync_enabled
+			      ? vote_dirty_remove(server->disk, dir)
+			      : vote_dirty_write(server->disk, dir, boot_id);
+	return err;
+}
+
+/* `.dynamic.next` was written and not activated before the stop. */
+static int
+read_next_config(struct server *server)
+{
+	struct recovery_member *member = server->member;
+	int err;
+
+	if (!server->config->reconfig_enabled)
+		return FAL_OK;
+	err = config_file_read_next(
+		server->disk, server->config->path, member->next_text,
+		sizeof(member->next_text) - 1, &member->next_version);
+	member->has_next = err == FAL_OK;
+	return err == FAL_ENOENT ? FAL_OK : err;
+}
+
+static int
+start_member(struct server *server, struct server_error *error)
+{
+	struct recovery_member *member = server->member;
+	const struct restore_result *found = &member->found;
+	char message[EPOCH_MESSAGE_BYTES] = "";
+	int err = start_member_empty(server, error);
+
+	if (err == FAL_OK)
+		err = check_dirty(server);
+	if (err == FAL_OK)
+		err = read_next_config(server);
+	if (err == FAL_OK)
+		err = epoch_pair_start(server->disk, server->data_dir.snap_dir,
+				       found->outcome.last_zxid,
+				       &member->epochs, message);
+	if (err != FAL_OK && error->text[0] == '\0')
+		return explain(error, err, message);
+	if (err == FAL_OK && found->is_nonvoting)
+		LOG_WARN("this server does not vote until a leader has "
+			 "synchronised it: %s",
+			 found->reason);
+	return err;
+}
+
+void
+recovery_disk_state(const struct server *server, struct zab_disk_state *out)
+{
+	const struct recovery_member *member = server->member;
+
+	*out = (struct zab_disk_state){
+		.accepted_epoch = member->epochs.accepted,
+		.current_epoch = member->epochs.current,
+		.history = &member->found.history,
+		.is_nonvoting = member->found.is_nonvoting,
+	};
+}
+
+/* ---- all servers ------------------------------------------------------------
+ */
+
+static int
+recover(struct server *server, struct server_error *error)
+{
+	struct restore restore = recovery_restore(server);
+	struct restore_result *found = &server->member->found;
+	const struct recover_outcome *outcome = &found->outcome;
+	const int err = restore_run(&restore, found);
+
+	if (err != FAL_OK)
+		return explain(error, err, outcome->message);
+	say_outcome(server, outcome,
+		    time_ns_to_ms(clock_now_ns() - server->start_ns));
+	count_outcome(server, outcome);
+	server->last_zxid = (int64_t)outcome->last_zxid;
+	/* What a member has recovered may never have been committed: no
+	 * snapshot of that (H1). */
+	server->must_snapshot = outcome->must_snapshot && !restore.is_member;
+	if (restore.is_member)
+		return start_member(server, error);
+	return outcome->is_empty ? start_empty(server, error) : FAL_OK;
 }
 
 int
@@ -193,7 +298,24 @@ recovery_run(struct server *server, struct server_error *error)
 	if (err != FAL_OK)
 		return explain(error, err, message);
 	server->has_data_dir = true;
+	server->member = calloc(1, sizeof(*server->member));
+	if (server->member == NULL)
+		return explain(error, FAL_ENOMEM, "");
 	return recover(server, error);
+}
+
+/* After an orderly stop of a server that did not sync: what it wrote is made
+ * durable now, so that it counts at the next start. */
+static void
+sync_unsynced(struct server *server)
+{
+	if (server->config->is_standalone || server->config->fsync_enabled)
+		return;
+	sync();
+	if (vote_dirty_remove(server->disk, server->data_dir.snap_dir) !=
+	    FAL_OK)
+		LOG_WARN("%s/" VOTE_DIRTY_NAME " cannot be removed",
+			 server->data_dir.snap_dir);
 }
 
 void
@@ -210,11 +332,13 @@ recovery_mark_clean(struct server *server)
 	if (err != FAL_OK)
 		LOG_WARN("no note of the clean stop in %s: %s",
 			 server->data_dir.log_dir, fal_err_str(err));
+	sync_unsynced(server);
 }
 
 void
 recovery_free(struct server *server)
 {
+	free(server->member);
 	if (server->has_data_dir)
 		data_dir_close(&server->data_dir);
 }

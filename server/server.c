@@ -15,6 +15,7 @@
 #include "server/core.h"
 #include "server/net.h"
 #include "server/recovery.h"
+#include "server/store_jobs.h"
 #include "server/words.h"
 
 /* Poll cores post log events without a doorbell; this is how long a line may
@@ -26,6 +27,8 @@ server_start(struct server *server, struct server_error *error)
 {
 	int err = log_thread_start(server);
 
+	if (err == FAL_OK && server->store != NULL)
+		err = store_jobs_start(server->store);
 	if (err == FAL_OK)
 		err = bg_start(server->bg);
 	/* ZAB is last in the list and first to run. */
@@ -92,6 +95,8 @@ server_stop(struct server *server)
 		core_stop(&server->core[i]);
 	if (server->log_lcore.is_started)
 		log_thread_stop(server);
+	if (server->store != NULL)
+		store_jobs_stop(server->store);
 	if (server->bg != NULL)
 		bg_stop(server->bg);
 	if (server->txlog != NULL && server->zab != NULL)

@@ -27,6 +27,8 @@ struct bg;
 struct net;
 struct audit;
 struct admin;
+struct recovery_member;
+struct store_jobs;
 
 /* A poll core and what it runs. */
 struct server_core {
@@ -55,10 +57,11 @@ struct server {
 	struct stream_limits *limits;
 	struct words *words;
 	struct bg *bg;
-	struct net *net;     /* NULL: the kernel's sockets */
-	struct audit *audit; /* NULL: not asked for */
-	struct admin *admin; /* NULL: no HTTP server */
-	struct stats stats;  /* a block per poll core */
+	struct net *net;          /* NULL: the kernel's sockets */
+	struct audit *audit;      /* NULL: not asked for */
+	struct admin *admin;      /* NULL: no HTTP server */
+	struct store_jobs *store; /* of a member of an ensemble; else NULL */
+	struct stats stats;       /* a block per poll core */
 
 	struct server_core core[ZAB_READERS_MAX + 1];
 	uint32_t core_count;
@@ -67,6 +70,7 @@ struct server {
 	struct lcore ctl_lcore; /* the main thread's doorbell */
 	struct lcore log_lcore;
 	_Atomic bool log_must_stop;
+	_Atomic bool log_must_park, log_is_parked;
 	_Atomic bool is_stopping; /* a signal came */
 
 	uint64_t refused_seen; /* connections over maxClientCnxns */
@@ -77,8 +81,9 @@ struct server {
 	struct stream_address bound; /* of the client port */
 	const char *stream_name;
 	struct data_dir data_dir;
-	bool has_data_dir;  /* opened and locked */
-	bool must_snapshot; /* recovery asks for one soon */
+	bool has_data_dir;              /* opened and locked */
+	bool must_snapshot;             /* recovery asks for one soon */
+	struct recovery_member *member; /* what the disk held at the start */
 };
 
 /* Text for the operator when something cannot be built. */
@@ -114,9 +119,15 @@ server_bg_stats(struct server *server)
 	return &server->stats.core[server->core_count + 1];
 }
 
+/* ---- store_build.c: server->store, of a member of an ensemble ---- */
+FAL_MUST_CHECK int server_make_store(struct server *);
+
 /* ---- log_thread.c ---- */
 FAL_MUST_CHECK int log_thread_start(struct server *);
 void log_thread_stop(struct server *);
+/* BG: LOG finishes the write under way and stands still until resumed. */
+void log_thread_park(struct server *);
+void log_thread_resume(struct server *);
 /* txlog behind dataplane's log_port. */
 struct log_port log_thread_port(struct server *);
 
