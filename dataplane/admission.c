@@ -106,7 +106,7 @@ admission_of_request(struct reader *reader, struct conn *conn, int32_t op)
 	const uint64_t waited_ms = reader->now_ms - conn->throttled_ms;
 
 	conn->throttled_ms = 0;
-	stats_hist_record(stats, HIST_THROTTLE_TIME, waited_ms);
+	stats_hist_record(stats, HIST_THROTTLE_TIME, waited_ms * NS_PER_MS);
 	if (options->is_latency_stale && op != OP_CLOSE_SESSION &&
 	    waited_ms > (uint64_t)conn->timeout_ms) {
 		stats_add(stats, STAT_STALE_REQUESTS, 1);

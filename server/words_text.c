@@ -269,6 +269,13 @@ put_mntr(FILE *out, const struct words_ask *ask)
 	words_put_mntr(out, ask->server);
 }
 
+/* Ours; ZooKeeper has no such word. */
+static void
+put_falc(FILE *out, const struct words_ask *ask)
+{
+	words_put_falc(out, ask->server);
+}
+
 /* ---- the table -------------------------------------------------------------
  */
 
@@ -308,6 +315,7 @@ static const struct word words[] = {
 	{.name = "hash", .zab_pass = WORDS_PASS_DIGESTS, .put = words_put_hash},
 	{.name = "gtmk", .put = put_gtmk},
 	{.name = "stmk", .put = put_stmk},
+	{.name = "falc", .put = put_falc},
 };
 
 static const struct word *

@@ -44,6 +44,9 @@ char *words_text(const struct words_ask *, uint32_t word, uint32_t *bytes);
 /* words_envi.c */
 void words_put_envi(FILE *out);
 
+/* words_falc.c */
+void words_put_falc(FILE *out, struct server *);
+
 /* words_lists.c */
 void words_put_dump(FILE *out, const struct words_ask *);
 void words_put_wchs(FILE *out, const struct words_ask *);

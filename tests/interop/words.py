@@ -247,6 +247,24 @@ def _(server, a, b):
            (3, True), 'digests')
 
 
+@SUITE.case('falc shows cores, rings, log and tree on one screen')
+def _(server, a, b):
+    if server.is_java:
+        raise harness.Skip('a word of ours')
+    text = server.four_letter('falc').decode()
+    lines = text.splitlines()
+    expect(len(lines) <= 50 and max(map(len, lines)) <= 100, True, text)
+    for part in ('core  cpu roles', 'READER+ZAB', 'R1a sessions to ZAB',
+                 'R1b requests to ZAB', 'R2 transactions', 'R3 answers',
+                 'log  synced', 'tree ', 'watches '):
+        if part not in text:
+            raise AssertionError('%r is not in\n%s' % (part, text))
+    nodes = int(re.search(r'^tree (\d+) nodes', text, re.M).group(1))
+    shown = re.search(r'zk_znode_count\t(\d+)',
+                      server.four_letter('mntr').decode()).group(1)
+    expect(nodes + 1, int(shown), 'nodes')
+
+
 @SUITE.case('stmk takes any mask')
 def _(server, a, b):
     for mask in (-5, 2**63 - 1, -2**63, 0, 306):
