@@ -2,7 +2,7 @@
 /*
  * Makes the fuzz targets' first inputs from the golden files:
  *
- *   fuzz_corpus GOLDEN OUT     writes OUT/proto, OUT/txn, OUT/quorum
+ *   fuzz_corpus GOLDEN OUT     writes OUT/proto, txn, quorum, peers
  *
  * A reply's request type is not known here: types are tried in turn, which is
  * good enough for a beginning.
@@ -100,6 +100,34 @@ visit_quorum_file(const char *path, void *context)
 	free(data);
 }
 
+/* steps as in fuzz_peers.c: somebody connects, or our dial is answered; then
+ * all bytes in the largest pieces */
+static void
+visit_connection(const char *path, void *context)
+{
+	static const uint8_t dialed[2][3] = {{0, 6, 7}, {1, 6 | 5 << 3, 7}};
+	const bool is_dialer = strstr(path, ".c2s.bin") != NULL;
+	const int port = strstr(path, "election") != NULL ? 0 : 1;
+	uint8_t start[3] = {(uint8_t)port, 2, 5};
+	size_t bytes, at = 0, count = 0;
+	uint8_t *data = vector_read_bytes(path, &bytes);
+	uint8_t *steps = malloc(bytes + bytes / 1024 + 1);
+
+	FAL_ASSERT(steps != NULL);
+	while (at < bytes) {
+		const size_t n = bytes - at < 1024 ? bytes - at : 1024;
+
+		steps[count++] = 1 | 31 << 3;
+		memcpy(steps + count, data + at, n);
+		count += n;
+		at += n;
+	}
+	output_write(context, is_dialer ? start : dialed[port], 3, steps,
+		     count);
+	free(steps);
+	free(data);
+}
+
 static void
 visit_log_file(const char *path, void *context)
 {
@@ -137,12 +165,15 @@ main(int argc, char **argv)
 	directory_make(argv[2], "proto");
 	directory_make(argv[2], "txn");
 	directory_make(argv[2], "quorum");
+	directory_make(argv[2], "peers");
 	output = (struct output){argv[2], "proto", 0};
 	(void)snprintf(path, sizeof(path), "%s/client", argv[1]);
 	(void)vector_files_visit(path, ".hex", visit_client_file, &output);
 	output = (struct output){argv[2], "quorum", 0};
 	(void)snprintf(path, sizeof(path), "%s/quorum", argv[1]);
 	(void)vector_files_visit(path, ".bin", visit_quorum_file, &output);
+	output = (struct output){argv[2], "peers", 0};
+	(void)vector_files_visit(path, ".bin", visit_connection, &output);
 	output = (struct output){argv[2], "txn", 0};
 	for (size_t i = 0; i < sizeof(logs) / sizeof(logs[0]); i++) {
 		(void)snprintf(path, sizeof(path), "%s/disk/%s", argv[1],

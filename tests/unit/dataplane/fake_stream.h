@@ -9,8 +9,10 @@
 
 #include "drivers/stream.h"
 
-#define FAKE_STREAMS    192u
+#define FAKE_STREAMS 192u
+#ifndef FAKE_BUFFER_MAX
 #define FAKE_BUFFER_MAX (4u << 20)
+#endif
 
 struct fake_stream {
 	stream_id id; /* STREAM_NONE: free */
