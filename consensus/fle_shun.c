@@ -12,14 +12,14 @@
  * vote, does not tell it, and takes the first candidate whose log is as good as
  * its own.
  *
- * The time doubles with each failure and is spread by sid and round, so among
- * several candidates that block each other one after the other gets its chance
- * alone. A reign that begins voids it all. Peers of any kind see nothing but
- * votes.
+ * The time doubles with each failure, three times, and is spread by sid and
+ * round, so among several candidates that block each other one after the other
+ * gets its chance alone. A reign that begins voids it all. Peers of any kind
+ * see nothing but votes.
  */
 #include "consensus/fle.h"
 
-#define DOUBLINGS_MAX 4u
+#define FAILURES_MAX 3u
 
 /* Spreads servers and attempts; a mixer of 64 bits as in splitmix. */
 static uint64_t
@@ -56,7 +56,7 @@ fle_shun(struct fle *fle, int64_t sid, uint64_t now_ms)
 		return;
 	const uint64_t span = base << grudge->failures;
 
-	if (grudge->failures < DOUBLINGS_MAX)
+	if (grudge->failures < FAILURES_MAX)
 		grudge->failures++;
 	grudge->until_ms = now_ms + span + spread(fle, span);
 }

@@ -27,6 +27,7 @@ zab_init(struct zab_core *core, const struct zab_core_options *options)
 	    options->notify_max_ms < options->notify_min_ms ||
 	    options->dial_tries == 0 || options->outstanding_max == 0 ||
 	    options->outstanding_max > 1u << 20 ||
+	    options->counter_max > ZAB_COUNTER_MAX ||
 	    options->beacon_lost_ms / 3 < options->beacon_ms)
 		return FAL_EINVAL;
 	memset(core, 0, sizeof(*core));
@@ -240,6 +241,19 @@ take_history(struct zab_core *core, const struct zab_disk_state *disk)
 	FAL_ASSERT(core->committed_zxid <= core->history.last_zxid);
 }
 
+/* The log or the snapshot holds this configuration. */
+static void
+take_next(struct zab_core *core, const struct quorum *next)
+{
+	struct quorum_pair *pair = &core->pair;
+
+	if (!next || next->version <= pair->active.version ||
+	    (pair->has_next && next->version <= pair->next.version))
+		return;
+	pair->next = *next;
+	pair->has_next = 1;
+}
+
 static void
 on_start(struct zab_core *core, const struct zab_event *event,
 	 struct zab_actions *out)
@@ -259,10 +273,7 @@ on_start(struct zab_core *core, const struct zab_event *event,
 	FAL_ASSERT(zab_epoch(core->history.last_zxid) <= core->accepted_epoch ||
 		   core->is_nonvoting);
 	core->pair.active = *disk->active;
-	if (disk->next && disk->next->version > disk->active->version) {
-		core->pair.next = *disk->next;
-		core->pair.has_next = 1;
-	}
+	take_next(core, disk->next);
 	zab_look(core, ZAB_WHY_STARTED, out);
 }
 
@@ -446,10 +457,12 @@ on_history(struct zab_core *core, const struct zab_event *event,
 		zab_history_init(&core->history, event->zxid);
 		core->durable_zxid = event->zxid;
 		core->snapshot_epoch = 0;
+		take_next(core, event->config);
 		break;
 	default:
 		FAL_ASSERT(core->busy == ZAB_RELOADING);
 		take_history(core, event->disk);
+		take_next(core, event->disk->next);
 		break;
 	}
 	core->busy = ZAB_IDLE;
@@ -596,7 +609,7 @@ zab_next_zxid(const struct zab_core *core, const struct quorum *config)
 		return 0;
 	if (config && !zab_reconfig_is_possible(core, config))
 		return 0;
-	FAL_ASSERT(zab_counter(zxid) <= ZAB_COUNTER_MAX);
+	FAL_ASSERT(zab_counter(zxid) <= zab_counter_max(core));
 	return zxid;
 }
 

@@ -97,6 +97,9 @@ struct zab_core_options {
 	/* Proposals that are not committed yet; also bounds what a learner
 	 * holds. 1..2^20 */
 	uint32_t outstanding_max;
+	/* The last counter of an epoch; less than 0xfffffffe is for tests of
+	 * the rollover. 0: 0xfffffffe */
+	uint32_t counter_max;
 	/* A leader whose own log stands still this long with writes pending, or
 	 * lags limp_lag_ms behind the commit point for limp_for_ms, hands over
 	 * if a quorum of others is healthy. 0: never. */
@@ -129,8 +132,10 @@ struct zab_disk_state {
 	 * committed. <= history->last_zxid */
 	int64_t committed_zxid;
 	const struct zab_history *history; /* all of it durable */
-	/* START only. next: `.dynamic.next`, NULL if there is none; its zxid is
-	 * its version. */
+	/* active: START only. next: the newest configuration above the active
+	 * one that `.dynamic.next`, the snapshot or the log holds, NULL if none
+	 * does; its zxid is its version. A log that is durable before the file
+	 * is as good as the file, and must not be without it. */
 	const struct quorum *active, *next;
 	/* START only: promises may have been lost (emptied disk, dirty marker,
 	 * damage, genesis undecided). Shows zxid -1, is counted by nobody, and
@@ -188,7 +193,8 @@ struct zab_notification {
  * TRUNCATED       zxid: log and memory end with zxid now, durably; snapshots
  *                 above it are gone
  * SNAP_INSTALLED  zxid: the leader's snapshot is loaded, verified, durable, and
- *                 whatever is not its ancestor is retired from the disk
+ *                 whatever is not its ancestor is retired from the disk.
+ *                 config: what the snapshot holds, NULL: no or not understood
  * RELOADED        disk: memory and log are what the disk holds
  * LOG_FLOOR       zxid: transactions up to zxid can no longer be read for a
  *                 DIFF (purged, missing, or too many bytes to be worth it)

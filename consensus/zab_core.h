@@ -64,7 +64,9 @@ enum zab_station {
 struct zab_learner {
 	uint32_t station; /* enum zab_station */
 	bool is_observer;
-	bool is_nonvoting; /* has no seat before it is confirmed */
+	bool is_nonvoting;  /* has no seat before it is confirmed */
+	bool is_up_to_date; /* knows that it has a vote, as far as it needed one
+			     */
 	struct quorum_seat seat;
 	int64_t sid;
 	int64_t accepted_epoch; /* of its FOLLOWERINFO */
@@ -194,6 +196,13 @@ struct zab_core {
 	uint64_t used_slots; /* connections of learners */
 	struct zab_learner learner[ZAB_CONNS_MAX];
 };
+
+static inline int64_t
+zab_counter_max(const struct zab_core *core)
+{
+	return core->options.counter_max ? core->options.counter_max
+					 : ZAB_COUNTER_MAX;
+}
 
 static inline uint64_t
 zab_init_ms(const struct zab_core *core)

@@ -303,6 +303,11 @@ on_uptodate(struct zab_core *core, struct zab_actions *out)
 		config >= 0 &&
 		(zab_counter(config) == 0 || config <= core->history.last_zxid);
 
+	/* First: with the acknowledgement the leader takes it for a voter. */
+	if (core->is_nonvoting) {
+		core->is_nonvoting = false;
+		zab_out(out, ZAB_DO_VOTER_AGAIN);
+	}
 	zab_out_send(out, ZAB_LEADER_BIT, QUORUM_ACK, zxid, zxid);
 	follow->step = ZAB_FOLLOW_ACTIVE;
 	core->phase = ZAB_BROADCAST;
@@ -311,10 +316,6 @@ on_uptodate(struct zab_core *core, struct zab_actions *out)
 	fle_forgive(&core->fle);
 	zab_beacon_judge(core);
 	zab_publish(core, core->history.last_zxid, out);
-	if (core->is_nonvoting) {
-		core->is_nonvoting = false;
-		zab_out(out, ZAB_DO_VOTER_AGAIN);
-	}
 	zab_tell_state(core, ZAB_WHY_UP_TO_DATE, out);
 	zab_apply_held(core, out);
 	if (is_decided)

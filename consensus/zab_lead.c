@@ -24,6 +24,10 @@ zab_own_seat(const struct zab_core *core)
 	return quorum_pair_seat(&core->pair, core->options.sid);
 }
 
+/* An idle leader begins a new epoch when less than this share of the zxids is
+ * left. */
+#define ROLL_SHARE 4096
+
 static struct quorum_votes
 electors_of(const struct zab_core *core)
 {
@@ -266,7 +270,7 @@ zab_lead_propose(struct zab_core *core, const struct zab_event *event,
 			     event->zxid, event->zxid);
 	if (event->config)
 		zab_reconfig_begin(core, event->config, event->zxid, out);
-	if (zab_counter(event->zxid) == ZAB_COUNTER_MAX)
+	if (zab_counter(event->zxid) == zab_counter_max(core))
 		zab_lead_yield(core, ZAB_WHY_ROLLOVER, false, out);
 }
 
@@ -461,7 +465,9 @@ check_reign(struct zab_core *core, struct zab_actions *out)
 		zab_lead_yield(core, ZAB_WHY_DISK_LIMPS, true, out);
 		return;
 	}
-	if (zab_counter(core->lead.acks.proposed_zxid) >= ZAB_COUNTER_ROLL &&
+	if (zab_counter(core->lead.acks.proposed_zxid) >=
+		    zab_counter_max(core) -
+			    zab_counter_max(core) / ROLL_SHARE &&
 	    zab_epoch(core->lead.acks.proposed_zxid) == core->lead.epoch &&
 	    is_all_committed(core))
 		zab_lead_yield(core, ZAB_WHY_ROLLOVER, false, out);

@@ -392,6 +392,8 @@ activate(struct zab_core *core, uint32_t slot, struct zab_actions *out)
 	else
 		lead->commit_slots |= bit;
 	learner->station = ZAB_ST_ACTIVE;
+	/* Who had no vote may die before it knows that it has one again. */
+	learner->is_up_to_date = learner->confirm_round == 0;
 	learner->deadline_ms = core->now_ms + zab_sync_ms(core);
 }
 
@@ -441,6 +443,7 @@ on_ack(struct zab_core *core, const struct zab_event *event,
 			on_newleader_ack(core, event->slot, out);
 			return;
 		}
+		learner->is_up_to_date |= learner->station == ZAB_ST_ACTIVE;
 	} else if (is_good && learner->station == ZAB_ST_SYNCING) {
 		is_good = event->zxid <= lead->acks.proposed_zxid;
 	} else if (is_good && event->zxid > lead->base_zxid) {

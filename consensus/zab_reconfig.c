@@ -57,6 +57,19 @@ zab_reconfig_drop_lost(struct zab_core *core)
 
 /* ------------------------------------------------------------- leader --- */
 
+/* Observers acknowledge nothing; who became one a moment ago still has the
+ * connection of a follower, for a moment. Who was let in without a vote has it
+ * again when UPTODATE has reached it. */
+static bool
+can_acknowledge(const struct zab_core *core, const struct zab_learner *learner)
+{
+	const struct quorum *active = &core->pair.active;
+	const int index = quorum_find(active, learner->sid);
+
+	return learner->is_up_to_date && !learner->is_observer &&
+	       (index < 0 || active->member[index].is_voter);
+}
+
 bool
 zab_reconfig_is_possible(const struct zab_core *core,
 			 const struct quorum *config)
@@ -71,9 +84,8 @@ zab_reconfig_is_possible(const struct zab_core *core,
 		for (uint32_t j = 0; j < ZAB_CONNS_MAX && !is_synced; j++) {
 			const struct zab_learner *learner = &core->learner[j];
 
-			is_synced = learner->station == ZAB_ST_ACTIVE &&
-				    !learner->is_observer &&
-				    learner->sid == config->member[i].sid;
+			is_synced = learner->sid == config->member[i].sid &&
+				    can_acknowledge(core, learner);
 		}
 		members |= (uint32_t)is_synced << i;
 	}

@@ -19,12 +19,11 @@
 
 #include "base/fal.h"
 
-#define ZAB_ROWS_MAX     64u
-#define ZAB_COUNTER_MAX  0xfffffffell /* 0xffffffff is never used */
-#define ZAB_COUNTER_ROLL 0xfff00000ll /* idle above: begin a new epoch */
-#define ZAB_EPOCH_MAX    0x7ffffffell /* Java's epochs are ints */
-#define ZAB_NO_ZXID      (-1ll)       /* "I must not vote" on the wire */
-#define ZAB_NO_SID       (-1ll)
+#define ZAB_ROWS_MAX    64u
+#define ZAB_COUNTER_MAX 0xfffffffell /* 0xffffffff is never used */
+#define ZAB_EPOCH_MAX   0x7ffffffell /* Java's epochs are ints */
+#define ZAB_NO_ZXID     (-1ll)       /* "I must not vote" on the wire */
+#define ZAB_NO_SID      (-1ll)
 
 static inline int64_t
 zab_zxid(int64_t epoch, int64_t counter)

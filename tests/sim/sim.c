@@ -54,6 +54,11 @@ draw_options(struct sim *sim)
 		.yield_pause_ms =
 			(uint32_t)sim_random_below(random, 10ull * tick_ms),
 		.is_sync_confirmed = sim_random_once_in(random, 2),
+		.is_reconfig_enabled = sim_random_once_in(random, 2),
+		.counter_max =
+			sim_random_once_in(random, 4)
+				? (uint32_t)sim_random_scale(random, 2, 500)
+				: 0,
 	};
 	/* An election takes less time than a leader waits for its followers. */
 	sim->core_options.finalize_ms =
@@ -136,7 +141,7 @@ draw_crashes(struct sim *sim)
 }
 
 static void
-draw_config(struct sim *sim)
+draw_servers(struct sim *sim)
 {
 	struct sim_random *random = &sim->random[SIM_STREAM_LIMITS];
 
@@ -148,19 +153,7 @@ draw_config(struct sim *sim)
 	sim->count = sim->voter_count;
 	if (!sim->options.replicas && sim_random_once_in(random, 3))
 		sim->count += (uint32_t)sim_random_in(random, 1, 2);
-	memset(&sim->config, 0, sizeof(sim->config));
-	sim->config.kind = QUORUM_MAJORITY;
-	sim->config.member_count = sim->count;
-	for (uint32_t i = 0; i < sim->count; i++)
-		sim->config.member[i] = (struct quorum_member){
-			.sid = (int64_t)i + 1,
-			.address = i + 1,
-			.weight = 1,
-			.is_voter = i < sim->voter_count,
-		};
-	const int err = quorum_check(&sim->config);
-
-	FAL_ASSERT(err == 0);
+	sim_config_init(sim);
 }
 
 void
@@ -186,8 +179,8 @@ sim_init(struct sim *sim, const struct sim_options *options)
 	memset(&sim->counters, 0, sizeof(sim->counters));
 	sim_queue_clear(&sim->queue);
 	sim_chain_clear(&sim->chain);
-	draw_config(sim);
 	draw_options(sim);
+	draw_servers(sim);
 	draw_limits(sim);
 	draw_crashes(sim);
 	for (uint32_t i = 0; i < sim->count; i++) {
@@ -216,11 +209,13 @@ finish_history(struct sim *sim, struct sim_server *server)
 		sim_disk_install(server, server->busy_zxid, server->busy_node);
 		sim_log_init(&server->log, server->busy_zxid,
 			     server->busy_node);
+		event.config = sim_config_next(sim, server);
 		break;
 	default:
 		sim_disk_load(server, &history, &state.committed_zxid);
 		/* Memory is behind nothing that was published before. */
 		state.committed_zxid = 0;
+		state.next = sim_config_next(sim, server);
 		event.disk = &state;
 		break;
 	}
@@ -314,6 +309,9 @@ happen_to_server(struct sim *sim, const struct sim_due *due)
 		break;
 	case SIM_DUE_EPOCH:
 		finish_epoch(sim, server, due);
+		break;
+	case SIM_DUE_CONFIG:
+		sim_config_persisted(sim, server, due);
 		break;
 	case SIM_DUE_HISTORY:
 		finish_history(sim, server);
@@ -454,6 +452,7 @@ sim_free(struct sim *sim)
 	sim_queue_free(&sim->queue);
 	sim_chain_free(&sim->chain);
 	free(sim->op);
+	free(sim->config);
 	free(sim->committed);
 	free(sim->committed_epoch);
 	memset(sim, 0, sizeof(*sim));

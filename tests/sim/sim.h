@@ -20,6 +20,7 @@
  *   sim_net.c     connections and notifications
  *   sim_fault.c   what goes wrong, and when
  *   sim_client.c  writes, reads and syncs
+ *   sim_config.c  configurations and their files
  *   sim_check.c   invariants
  *   sim_trace.c   the last events
  *   sim_chain.c   histories; sim_queue.c: what is due
@@ -75,6 +76,7 @@ enum sim_kind {
 	SIM_DUE_DIAL,
 	SIM_DUE_FLUSHED,
 	SIM_DUE_EPOCH,
+	SIM_DUE_CONFIG,
 	SIM_DUE_HISTORY,
 	SIM_DUE_SNAPSHOT,
 	SIM_DUE_START,
@@ -98,7 +100,7 @@ struct sim_message {
 	int64_t zxid, sid, epoch, config_version;
 	struct sim_entry entry; /* PROPOSAL; SNAPSHOT: node */
 	uint32_t op;            /* REQUEST: 1 + index of the operation */
-	uint32_t config;        /* NEWLEADER: 1 + index, 0: none */
+	uint32_t config;        /* NEWLEADER, or of the entry: 1 + index */
 	uint32_t beacon_ms;
 };
 
@@ -116,6 +118,7 @@ struct sim_conn {
 struct sim_fle {
 	bool is_waiting, is_kept;
 	uint32_t serial;
+	uint32_t config; /* index: the sender's active one */
 	struct zab_notification notification;
 };
 
@@ -134,6 +137,12 @@ struct sim_disk {
 	struct sim_snapshot snapshot[SIM_SNAPSHOTS_MAX]; /* newest first */
 	uint32_t snapshot_count;
 	bool is_nonvoting; /* what tells that promises may be lost */
+	/* Configurations: the active one is an index, the next one 1 + index,
+	 * 0: none; what they were before activated_us; what is written. */
+	uint32_t active_config, next_config;
+	uint32_t old_config, old_next_config;
+	uint64_t activated_us, config_due_us;
+	uint32_t config_writing, config_serial;
 	/* Requests on their way, done at once when they complete. */
 	int64_t accepted_writing, current_writing;
 	bool is_flushing;
@@ -207,6 +216,7 @@ enum sim_op_kind {
 	SIM_OP_WRITE,
 	SIM_OP_READ,
 	SIM_OP_SYNC,
+	SIM_OP_RECONFIG, /* a write, too */
 };
 
 struct sim_op {
@@ -215,6 +225,7 @@ struct sim_op {
 	uint32_t session; /* of the client: its n-th connection */
 	uint32_t number;  /* of the request within that session */
 	uint32_t depth;   /* committed there; 0: not (yet) */
+	uint32_t config;  /* RECONFIG: 1 + index */
 	uint32_t before;  /* 1 + the session's write before it; 0: none */
 	bool is_acked;
 	/* The longest history that anybody had been told of before. */
@@ -247,7 +258,7 @@ struct sim_trace_line {
 
 struct sim_counters {
 	uint64_t steps, commits, elections, crashes, wipes, snapshots;
-	uint64_t truncs, diffs, messages, acked, reads, syncs;
+	uint64_t truncs, diffs, messages, acked, reads, syncs, reconfigs;
 };
 
 struct sim_limits {
@@ -269,8 +280,10 @@ struct sim {
 	struct sim_random random[SIM_STREAM_COUNT];
 	struct sim_limits limits;
 	struct zab_core_options core_options;
-	struct quorum config;
-	uint32_t count, voter_count; /* servers; the first ones vote */
+	struct quorum *config; /* all there ever were; 0: the first one */
+	uint32_t config_count, config_capacity;
+	uint32_t committed_config;   /* index */
+	uint32_t count, voter_count; /* servers; the first ones vote first */
 	uint64_t now_us;
 	struct sim_queue queue;
 	struct sim_chain chain;
@@ -370,6 +383,28 @@ void sim_disk_keep_snapshot(struct sim_disk *disk, struct sim_snapshot one);
 /* The history that survives a crash now, unless a snapshot is newer. */
 uint32_t sim_disk_node(const struct sim_disk *disk);
 int64_t sim_disk_zxid(const struct sim_disk *disk);
+
+/* ---- sim_config.c ---- */
+/* Draws the first configuration. */
+void sim_config_init(struct sim *sim);
+/* One that may be proposed; its index. */
+uint32_t sim_config_draw(struct sim *sim);
+uint32_t sim_config_find(struct sim *sim, const struct quorum *config);
+void sim_config_persist(struct sim *sim, struct sim_server *server,
+			const struct zab_event *event, int64_t version);
+void sim_config_persisted(struct sim *sim, struct sim_server *server,
+			  const struct sim_due *due);
+void sim_config_activate(struct sim *sim, struct sim_server *server);
+/* What the file, the log or the snapshot says comes next; NULL: nothing. */
+const struct quorum *sim_config_next(struct sim *sim,
+				     const struct sim_server *server);
+void sim_config_crash(struct sim *sim, struct sim_disk *disk);
+/* Is that set of servers a quorum of what is committed? */
+bool sim_config_decides(const struct sim *sim, uint32_t servers);
+/* Can each configuration that counts anywhere do without that set? */
+bool sim_config_survives(const struct sim *sim, uint32_t lost);
+/* Can it do without those whose disks are lost now? Nobody else knows it. */
+bool sim_config_is_sane(const struct sim *sim, const struct quorum *config);
 
 /* ---- sim_net.c ---- */
 uint64_t sim_net_delay_us(struct sim *sim);

@@ -70,34 +70,27 @@ sim_check_step(struct sim *sim, struct sim_server *server)
 
 /* ------------------------------------------------------- durability --- */
 
-static bool
-is_quorum(const struct sim *sim, uint32_t count)
-{
-	return 2 * count > sim->voter_count;
-}
-
 void
 sim_check_durable(struct sim *sim)
 {
-	uint32_t holders = 0;
+	uint32_t holders = 0; /* mask */
 
 	if (sim->committed_count == 0)
 		return;
 	const uint32_t tip = sim->committed[sim->committed_count - 1];
 
-	for (uint32_t i = 0; i < sim->voter_count; i++) {
+	for (uint32_t i = 0; i < sim->count; i++) {
 		const struct sim_server *server = &sim->server[i];
 
-		holders += server->is_wiped ||
-			   sim_chain_begins_with(&sim->chain,
-						 sim_disk_node(&server->disk),
-						 tip);
+		if (server->is_wiped ||
+		    sim_chain_begins_with(&sim->chain,
+					  sim_disk_node(&server->disk), tip))
+			holders |= 1u << i;
 	}
-	if (!is_quorum(sim, holders))
+	if (!sim_config_decides(sim, holders))
 		sim_fail(sim, "C10",
-			 "zxid %" PRIx64 " is committed, %u of %u hold it",
-			 (uint64_t)sim->chain.node[tip].zxid, holders,
-			 sim->voter_count);
+			 "zxid %" PRIx64 " is committed, servers %x hold it",
+			 (uint64_t)sim->chain.node[tip].zxid, holders);
 }
 
 static void
@@ -123,6 +116,10 @@ commit_node(struct sim *sim, const struct sim_server *server, uint32_t node)
 	sim->committed_epoch[sim->committed_count] = server->told_epoch;
 	sim->committed[sim->committed_count++] = node;
 	sim->counters.commits++;
+	const uint32_t config = sim->op[one->value - 1].config;
+
+	if (config && sim->config[config - 1].version == one->zxid)
+		sim->committed_config = config - 1;
 	sim_client_committed(sim, one->value, one->depth);
 }
 
@@ -249,7 +246,9 @@ sim_check_propose(struct sim *sim, const struct sim_server *server,
 		sim_fail(sim, "C8", "s%u: proposes in epoch %" PRId64,
 			 server->index, epoch);
 	if (zab_counter(zxid) != sim->epoch_count[epoch] + 1 ||
-	    zab_counter(zxid) > ZAB_COUNTER_MAX)
+	    zab_counter(zxid) > (server->options.counter_max
+					 ? server->options.counter_max
+					 : ZAB_COUNTER_MAX))
 		sim_fail(sim, "C4 LocalPrimaryOrder", "s%u: proposes %" PRIx64,
 			 server->index, (uint64_t)zxid);
 	sim->epoch_count[epoch]++;
@@ -343,7 +342,8 @@ sim_check_end(struct sim *sim)
 	for (uint32_t i = 0; i < sim->op_count; i++) {
 		const struct sim_op *op = &sim->op[i];
 
-		if (op->kind != SIM_OP_WRITE || !op->is_acked)
+		if ((op->kind != SIM_OP_WRITE && op->kind != SIM_OP_RECONFIG) ||
+		    !op->is_acked)
 			continue;
 		if (op->depth == 0 || op->depth > sim->committed_count ||
 		    sim->chain.node[sim->committed[op->depth - 1]].value !=

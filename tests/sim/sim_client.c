@@ -102,7 +102,9 @@ sim_client_invoke(struct sim *sim, uint32_t index, enum sim_op_kind kind)
 		.known_depth = sim->acked_depth,
 		.invoked_us = sim->now_us,
 	};
-	if (kind == SIM_OP_WRITE)
+	if (kind == SIM_OP_RECONFIG)
+		sim->op[op].config = 1 + sim_config_draw(sim);
+	if (kind == SIM_OP_WRITE || kind == SIM_OP_RECONFIG)
 		client->last_write = op + 1;
 	client->outstanding++;
 	/* The connection of a client keeps the order of its requests. */
@@ -127,10 +129,15 @@ sim_client_turn(struct sim *sim, uint32_t index)
 	    client->outstanding < client->pipeline) {
 		const uint64_t coin = sim_random_below(random, 10);
 
+		const bool reconfigures =
+			sim->core_options.is_reconfig_enabled &&
+			sim->has_faults && sim_random_once_in(random, 16);
+
 		(void)sim_client_invoke(sim, index,
-					coin == 0   ? SIM_OP_READ
-					: coin == 1 ? SIM_OP_SYNC
-						    : SIM_OP_WRITE);
+					reconfigures ? SIM_OP_RECONFIG
+					: coin == 0  ? SIM_OP_READ
+					: coin == 1  ? SIM_OP_SYNC
+						     : SIM_OP_WRITE);
 	}
 	sim_put(sim, 1 + sim_random_below(random, 2 * sim->limits.think_us),
 		SIM_DUE_CLIENT, index, 0, 0, 0);
@@ -189,7 +196,7 @@ sim_client_reply(struct sim *sim, uint32_t index, uint32_t depth)
 	op->is_acked = true;
 	op->acked_us = sim->now_us;
 	client->outstanding--;
-	if (op->kind == SIM_OP_WRITE)
+	if (op->kind == SIM_OP_WRITE || op->kind == SIM_OP_RECONFIG)
 		sim->counters.acked++;
 	else if (op->kind == SIM_OP_READ)
 		sim->counters.reads++;

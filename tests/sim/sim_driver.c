@@ -24,6 +24,7 @@ send_range(struct sim *sim, struct sim_server *server, uint32_t slot,
 	FAL_ASSERT(log->entry[at].zxid == message->zxid);
 	for (; at < log->count && log->entry[at].zxid <= last; at++) {
 		message->entry = log->entry[at];
+		message->config = log->entry[at].config;
 		message->zxid = log->entry[at].zxid;
 		sim_net_send(sim, server, slot, message);
 	}
@@ -53,6 +54,19 @@ ack_newleader_as_java(struct sim *sim, struct sim_server *server,
 	}
 }
 
+static uint32_t
+config_of_newleader(struct sim *sim, const struct sim_server *server,
+		    const struct zab_action *action)
+{
+	const struct quorum *next = zab_next_config(server->core);
+	const struct quorum *config = zab_config(server->core);
+
+	if (next && next->version == action->config_version)
+		config = next;
+	FAL_ASSERT(config->version == action->config_version);
+	return 1 + sim_config_find(sim, config);
+}
+
 static void
 send_one(struct sim *sim, struct sim_server *server,
 	 const struct zab_action *action, uint32_t slot)
@@ -66,13 +80,17 @@ send_one(struct sim *sim, struct sim_server *server,
 			       : action->sid,
 		.epoch = action->epoch,
 		.beacon_ms = action->beacon_ms,
+		.config_version = zab_config(server->core)->version,
 	};
 
 	if (action->packet == QUORUM_PROPOSAL ||
-	    action->packet == QUORUM_INFORM) {
+	    action->packet == QUORUM_INFORM ||
+	    action->packet == QUORUM_INFORMANDACTIVATE) {
 		send_range(sim, server, slot, &message, action->zxid_last);
 		return;
 	}
+	if (action->packet == QUORUM_NEWLEADER)
+		message.config = config_of_newleader(sim, server, action);
 	if (server->acks_history && action->packet == QUORUM_ACK &&
 	    slot == ZAB_LEADER_SLOT && zab_counter(action->zxid) == 0 &&
 	    server->view.phase == ZAB_SYNCHRONIZATION &&
@@ -96,7 +114,8 @@ send_history(struct sim *sim, struct sim_server *server, uint32_t slot,
 	for (; at < log->count && log->entry[at].zxid <= last; at++) {
 		struct sim_message message = {.type = QUORUM_PROPOSAL,
 					      .zxid = log->entry[at].zxid,
-					      .entry = log->entry[at]};
+					      .entry = log->entry[at],
+					      .config = log->entry[at].config};
 
 		sim_net_send(sim, server, slot, &message);
 		message.type = QUORUM_COMMIT;
@@ -281,7 +300,7 @@ change_state(struct sim *sim, struct sim_server *server,
 
 static void
 act_on_disk(struct sim *sim, struct sim_server *server,
-	    const struct zab_action *action)
+	    const struct zab_event *event, const struct zab_action *action)
 {
 	switch ((enum zab_action_type)action->type) {
 	case ZAB_DO_TRUNCATE:
@@ -301,6 +320,12 @@ act_on_disk(struct sim *sim, struct sim_server *server,
 	case ZAB_DO_PERSIST_CURRENT:
 		persist_epoch(sim, server, action->epoch, true);
 		break;
+	case ZAB_DO_PERSIST_CONFIG:
+		sim_config_persist(sim, server, event, action->zxid);
+		break;
+	case ZAB_DO_ACTIVATE_CONFIG:
+		sim_config_activate(sim, server);
+		break;
 	case ZAB_DO_VOTER_AGAIN:
 		server->disk.is_nonvoting = false;
 		server->is_wiped = false;
@@ -315,7 +340,6 @@ void
 sim_driver_act(struct sim *sim, struct sim_server *server,
 	       const struct zab_event *event, const struct zab_action *action)
 {
-	(void)event;
 	switch ((enum zab_action_type)action->type) {
 	case ZAB_DO_SEND_FLE:
 		sim_net_send_fle(sim, server, action);
@@ -358,7 +382,7 @@ sim_driver_act(struct sim *sim, struct sim_server *server,
 		sim_server_crash(sim, server, false);
 		break;
 	default:
-		act_on_disk(sim, server, action);
+		act_on_disk(sim, server, event, action);
 		break;
 	}
 }
@@ -399,14 +423,25 @@ static bool
 propose(struct sim *sim, struct sim_server *server, uint32_t op,
 	struct zab_event *event)
 {
-	const int64_t zxid = zab_next_zxid(server->core, NULL);
-	const struct sim_entry entry = {.zxid = zxid, .value = op + 1ull};
+	const uint32_t config = sim->op[op].config;
+	struct sim_entry entry = {.zxid = zab_next_zxid(server->core, NULL),
+				  .value = op + 1ull};
+	const int64_t zxid = entry.zxid;
 
 	if (zxid == 0)
 		return false;
+	/* A reconfiguration that is refused is a transaction all the same. */
+	if (config && sim_config_is_sane(sim, &sim->config[config - 1]) &&
+	    zab_next_zxid(server->core, &sim->config[config - 1])) {
+		sim->config[config - 1].version = zxid;
+		entry.config = config;
+	}
 	sim_check_propose(sim, server, zxid);
 	append_entry(sim, server, &entry);
-	*event = (struct zab_event){.type = ZAB_EV_PROPOSE, .zxid = zxid};
+	*event = (struct zab_event){
+		.type = ZAB_EV_PROPOSE,
+		.zxid = zxid,
+		.config = entry.config ? &sim->config[config - 1] : NULL};
 	return true;
 }
 
@@ -416,7 +451,8 @@ sim_driver_propose(struct sim *sim, struct sim_server *server,
 {
 	while (server->pending_count > 0) {
 		const struct sim_pending one = server->pending[0];
-		const bool is_write = sim->op[one.op].kind == SIM_OP_WRITE;
+		const bool is_write = sim->op[one.op].kind == SIM_OP_WRITE ||
+				      sim->op[one.op].kind == SIM_OP_RECONFIG;
 
 		if (is_write && !propose(sim, server, one.op, event))
 			return false;

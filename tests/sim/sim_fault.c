@@ -225,13 +225,11 @@ lie(struct sim *sim)
 static bool
 may_lose_promises(const struct sim *sim, uint32_t index)
 {
-	uint32_t wiped = 0;
+	uint32_t lost = 1u << index;
 
-	if (index >= sim->voter_count)
-		return true;
-	for (uint32_t i = 0; i < sim->voter_count; i++)
-		wiped += i != index && sim->server[i].is_wiped;
-	return 2 * (wiped + 1) < sim->voter_count;
+	for (uint32_t i = 0; i < sim->count; i++)
+		lost |= (uint32_t)sim->server[i].is_wiped << i;
+	return sim_config_survives(sim, lost);
 }
 
 static void

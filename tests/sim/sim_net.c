@@ -207,6 +207,8 @@ deliver(struct sim *sim, struct sim_server *server, uint32_t slot,
 		.epoch = message->epoch,
 		.config_version = message->config_version,
 		.beacon_ms = message->beacon_ms,
+		.config = message->config ? &sim->config[message->config - 1]
+					  : NULL,
 	};
 
 	if (message->type == SIM_MSG_SNAPSHOT) {
@@ -313,8 +315,8 @@ sim_net_feeds_observer(const struct sim *sim, const struct sim_server *server)
 {
 	for (uint32_t slot = 0; slot < ZAB_CONNS_MAX; slot++)
 		if (server->conn[slot] &&
-		    sim->conn[server->conn[slot] - 1].server[0] >=
-			    sim->voter_count)
+		    sim->server[sim->conn[server->conn[slot] - 1].server[0]]
+				    .view.role == FLE_OBSERVING)
 			return true;
 	return false;
 }
@@ -413,6 +415,7 @@ sim_net_send_fle(struct sim *sim, struct sim_server *server,
 	fle->is_waiting = true;
 	fle->is_kept = false;
 	fle->notification = action->notification;
+	fle->config = sim_config_find(sim, zab_config(server->core));
 	fle->serial++;
 	sim_put(sim, sim_net_delay_us(sim), SIM_DUE_FLE, server->index, to,
 		fle->serial, 0);
@@ -437,10 +440,13 @@ sim_net_deliver_fle(struct sim *sim, const struct sim_due *due)
 		return;
 	fle->is_waiting = false;
 	fle->is_kept = true;
-	sim_server_step(sim, to,
-			&(struct zab_event){.type = ZAB_EV_FLE,
-					    .sid = sim->server[due->who].sid,
-					    .notification = fle->notification});
+	struct zab_event event = {.type = ZAB_EV_FLE,
+				  .sid = sim->server[due->who].sid,
+				  .notification = fle->notification};
+
+	if (sim->config[fle->config].version > to->view.config_version)
+		event.config = &sim->config[fle->config];
+	sim_server_step(sim, to, &event);
 }
 
 void

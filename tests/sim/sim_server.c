@@ -208,7 +208,7 @@ sim_server_start(struct sim *sim, struct sim_server *server)
 		.accepted_epoch = server->disk.accepted_epoch,
 		.current_epoch = server->disk.current_epoch,
 		.history = &history,
-		.active = &sim->config,
+		.active = &sim->config[server->disk.active_config],
 		.is_nonvoting = server->disk.is_nonvoting,
 	};
 
@@ -219,6 +219,7 @@ sim_server_start(struct sim *sim, struct sim_server *server)
 		       sim_disk_zxid(&server->disk));
 	sim_check_start(sim, server);
 	sim_disk_load(server, &history, &state.committed_zxid);
+	state.next = sim_config_next(sim, server);
 	server->published_zxid = state.committed_zxid;
 	server->published_node = 0;
 	if (state.committed_zxid > 0)

@@ -109,6 +109,45 @@ sim_trace_print(const struct sim *sim, FILE *out)
 		print_line(&sim->trace[i % SIM_TRACE_MAX], out);
 }
 
+static void
+print_config(const struct sim *sim, const char *name, uint32_t index, FILE *out)
+{
+	const struct quorum *config = &sim->config[index];
+
+	fprintf(out, "  %s %u of %" PRIx64 ", voters %x", name, index,
+		(uint64_t)config->version, config->voters);
+	for (uint32_t i = 0;
+	     config->kind == QUORUM_HIERARCHICAL && i < config->member_count;
+	     i++)
+		fprintf(out, " %u/%u", config->member[i].weight,
+			config->member[i].group);
+}
+
+static void
+print_servers(const struct sim *sim, FILE *out)
+{
+	for (uint32_t i = 0; i < sim->count; i++) {
+		const struct sim_server *server = &sim->server[i];
+		const struct zab_view *view = &server->view;
+
+		fprintf(out,
+			"s%u %s role %u phase %u leader %" PRId64
+			" epoch %" PRId64 " log %" PRIx64 " published %" PRIx64
+			"%s%s",
+			i, server->is_up ? "up" : "down", view->role,
+			view->phase, view->leader, view->epoch,
+			(uint64_t)sim_log_last(&server->log),
+			(uint64_t)server->published_zxid,
+			server->is_serving ? " serving" : "",
+			server->disk.is_nonvoting ? " nonvoting" : "");
+		print_config(sim, "active", server->disk.active_config, out);
+		if (server->disk.next_config)
+			print_config(sim, "next", server->disk.next_config - 1,
+				     out);
+		fputc('\n', out);
+	}
+}
+
 void
 sim_fail(struct sim *sim, const char *invariant, const char *format, ...)
 {
@@ -117,6 +156,9 @@ sim_fail(struct sim *sim, const char *invariant, const char *format, ...)
 	fflush(stdout);
 	if (!sim->options.is_tracing)
 		sim_trace_print(sim, stderr);
+	print_servers(sim, stderr);
+	print_config(sim, "committed", sim->committed_config, stderr);
+	fputc('\n', stderr);
 	fprintf(stderr,
 		"sim: seed %" PRIu64 " replicas %u step %" PRIu64
 		" time %" PRIu64 " ms: %s: ",
