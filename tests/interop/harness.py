@@ -373,6 +373,11 @@ class Suite:
                 self.name, title, time.monotonic() - began), flush=True)
         return True
 
+    def skip(self, title, reason):
+        """Says loudly that a case is not run."""
+        self.skipped += 1
+        print('SKIPPED %s: %s: %s' % (self.name, title, reason), flush=True)
+
     def run(self, options, *args):
         """Runs the selected cases, each with args."""
         for title, function, quick in self.cases:
