@@ -43,13 +43,14 @@ open_file(struct durable *log, int flags)
 struct durable *
 durable_open(const char *dir, uint32_t blocks)
 {
+	static uint32_t opened; /* a name for each */
 	struct durable *log = calloc(1, sizeof(*log));
 
 	if (log == NULL)
 		floor_die("calloc");
 	log->blocks = blocks;
-	if (snprintf(log->name, NAME_BYTES, "%s/floor.%d", dir, getpid()) >=
-	    (int)NAME_BYTES)
+	if (snprintf(log->name, NAME_BYTES, "%s/floor.%d.%u", dir, getpid(),
+		     opened++) >= (int)NAME_BYTES)
 		floor_die("the name of the directory");
 	if (posix_memalign((void **)&log->block, DURABLE_BLOCK_BYTES,
 			   DURABLE_BLOCK_BYTES) != 0)

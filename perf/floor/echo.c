@@ -5,16 +5,14 @@
  */
 #include "perf/floor/floor.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "drivers/clock.h"
+#include "perf/floor/sock.h"
 
 #define ECHO_BYTES_MAX 65536u
 
@@ -49,23 +47,6 @@ read_all(int fd, int epoll_fd, bool spins, uint8_t *to, uint32_t bytes)
 	return true;
 }
 
-static void
-send_all(int fd, const uint8_t *from, uint32_t bytes)
-{
-	/* Few bytes into an empty buffer: they fit or something is wrong. */
-	if (send(fd, from, bytes, MSG_NOSIGNAL) != (ssize_t)bytes)
-		floor_die("send");
-}
-
-static void
-set_no_delay(int fd)
-{
-	const int one = 1;
-
-	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) != 0)
-		floor_die("TCP_NODELAY");
-}
-
 static int
 epoll_on(int fd)
 {
@@ -82,40 +63,19 @@ serve(void *arg)
 {
 	const struct echo_server *server = arg;
 	const struct echo_options *options = server->options;
-	const int fd = accept(server->listen_fd, NULL, NULL);
+	const int fd = sock_accept(server->listen_fd);
 	uint8_t bytes[ECHO_BYTES_MAX];
-
-	if (fd < 0)
-		floor_die("accept");
-	set_no_delay(fd);
-
 	const int epoll_fd = options->spins ? -1 : epoll_on(fd);
 
 	while (read_all(fd, epoll_fd, options->spins, bytes, options->bytes)) {
 		if (options->log != NULL)
 			durable_append(options->log);
-		send_all(fd, bytes, options->bytes);
+		sock_send(fd, bytes, options->bytes);
 	}
 	if (epoll_fd >= 0)
 		close(epoll_fd);
 	close(fd);
 	return NULL;
-}
-
-static int
-listen_somewhere(struct sockaddr_in *address)
-{
-	socklen_t bytes = sizeof(*address);
-	const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	*address =
-		(struct sockaddr_in){.sin_family = AF_INET,
-				     .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	if (fd < 0 || bind(fd, (struct sockaddr *)address, bytes) != 0 ||
-	    listen(fd, 1) != 0 ||
-	    getsockname(fd, (struct sockaddr *)address, &bytes) != 0)
-		floor_die("listen");
-	return fd;
 }
 
 static void
@@ -128,7 +88,7 @@ ask(int fd, const struct echo_options *options, struct hist *out)
 	while (now_ns < end_ns) {
 		const uint64_t sent_ns = now_ns;
 
-		send_all(fd, bytes, options->bytes);
+		sock_send(fd, bytes, options->bytes);
 		if (!read_all(fd, -1, options->spins, bytes, options->bytes))
 			floor_die("the server went away");
 		now_ns = clock_os_now_ns();
@@ -139,21 +99,17 @@ ask(int fd, const struct echo_options *options, struct hist *out)
 void
 echo_measure(const struct echo_options *options, struct hist *out)
 {
-	struct sockaddr_in address;
+	uint16_t port;
 	struct echo_server server = {.options = options,
-				     .listen_fd = listen_somewhere(&address)};
+				     .listen_fd = sock_listen(&port)};
 	pthread_t thread;
 
 	FAL_ASSERT(options->bytes >= 1 && options->bytes <= ECHO_BYTES_MAX);
 	if (pthread_create(&thread, NULL, serve, &server) != 0)
 		floor_die("pthread_create");
 
-	const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	const int fd = sock_connect(port);
 
-	if (fd < 0 || connect(fd, (const struct sockaddr *)&address,
-			      sizeof(address)) != 0)
-		floor_die("connect");
-	set_no_delay(fd);
 	ask(fd, options, out);
 	close(fd);
 	pthread_join(thread, NULL);

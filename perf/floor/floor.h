@@ -9,7 +9,8 @@
  * compared between machines and hours. Nothing of Falconer's data path is used
  * here, only its histogram and its clock.
  *
- * Context    echo_*: a server thread and the caller. durable_*: one thread.
+ * Context    echo_*, relay_*, blast_*: threads of their own and the caller.
+ *            durable_*: one thread. hop_*, hiccup_*: pin the caller meanwhile.
  * Errors     end the program with a sentence.
  */
 
@@ -38,6 +39,29 @@ struct echo_options {
 
 /* Round trips over loopback with one request under way; records ns each. */
 void echo_measure(const struct echo_options *, struct hist *out);
+
+struct relay_options {
+	uint32_t bytes;
+	struct durable *log[3]; /* of the leader and two followers, or NULLs */
+	double seconds;
+};
+
+/* A write through a leader and two followers, one under way; ns each. */
+void relay_measure(const struct relay_options *, struct hist *out);
+
+struct blast_options {
+	uint32_t connections;
+	uint32_t bytes; /* 1..256, of each frame */
+	double seconds;
+};
+
+/* One frame to each connection: ns until the last has come. */
+void blast_measure(const struct blast_options *, struct hist *out);
+
+/* There and back between processors 0 and 1; ns. */
+void hop_measure(double seconds, struct hist *out);
+/* Turns of an empty loop on processor 0; ns each. */
+void hiccup_measure(double seconds, struct hist *out);
 
 /* Prints a sentence to standard error and ends the program with status 1. */
 _Noreturn void floor_die(const char *what);

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "perf/load/rival.h"
 #include "wire/frame.h"
 #include "wire/proto.h"
 
@@ -39,39 +40,31 @@ power_of_two(uint32_t least)
 	return cap;
 }
 
-/* Waits for one whole frame; the socket blocks. */
-static struct jute_slice
-await_frame(struct load_conn *conn, size_t *frame_bytes)
-{
-	const struct frame_limits any = {.bytes_min = 0,
-					 .bytes_max = FRAME_MAX};
-	struct jute_slice body;
-
-	for (;;) {
-		const int got = frame_get(conn->in, conn->in_bytes, any, &body,
-					  frame_bytes);
-
-		if (got < 0)
-			load_die("a frame of impossible length");
-		if (got > 0)
-			return body;
-		conn_receive(conn);
-	}
-}
-
 static void
-shake_hands(struct load_conn *conn, const struct load_options *options)
+put_hello(struct load_conn *conn, const struct load_options *options)
 {
 	struct jute_writer writer = conn_writer(conn);
-	struct proto_connect_response response;
-	size_t frame_bytes;
 
 	request_put_connect(&writer, options->timeout_ms);
 	conn_wrote(conn, &writer);
-	if (!conn_flush(conn, 0))
-		load_die("the connect request does not leave");
+}
 
-	const struct jute_slice body = await_frame(conn, &frame_bytes);
+bool
+conn_take_hello(struct load_conn *conn)
+{
+	const struct frame_limits any = {.bytes_min = 0,
+					 .bytes_max = FRAME_MAX};
+	struct proto_connect_response response;
+	struct jute_slice body;
+	size_t frame_bytes;
+	const int got =
+		frame_get(conn->in, conn->in_bytes, any, &body, &frame_bytes);
+
+	if (got < 0)
+		load_die("a frame of impossible length");
+	if (got == 0)
+		return false;
+
 	struct jute_reader reader =
 		jute_reader_of(body.data, (size_t)body.bytes);
 
@@ -79,14 +72,13 @@ shake_hands(struct load_conn *conn, const struct load_options *options)
 	    response.session_id == 0 || response.timeout_ms <= 0)
 		load_die("connection %u: no session granted", conn->index);
 	conn_drop(conn, frame_bytes);
+	return true;
 }
 
-void
-conn_open(struct load_conn *conn, const struct load_options *options,
-	  uint32_t index, uint32_t pending_max, size_t request_bytes)
+static void
+prepare(struct load_conn *conn, uint32_t index, uint32_t pending_max,
+	size_t request_bytes, int flags)
 {
-	const int one = 1;
-
 	*conn = (struct load_conn){.index = index, .next_xid = 1};
 	conn->pending_cap = power_of_two(pending_max);
 	conn->pending =
@@ -95,16 +87,47 @@ conn_open(struct load_conn *conn, const struct load_options *options,
 	conn->out = must_allocate(conn->out_cap);
 	conn->in_cap = IN_BYTES_MIN + 2 * request_bytes;
 	conn->in = must_allocate(conn->in_cap);
-
-	conn->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (conn->fd < 0 ||
-	    connect(conn->fd, (const struct sockaddr *)&options->address,
-		    sizeof(options->address)) != 0)
+	conn->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+	if (conn->fd < 0)
 		load_die("connection %u: %s", index, strerror(errno));
+}
+
+static void
+connect_to(struct load_conn *conn, const struct load_options *options)
+{
+	const int one = 1;
+
+	if (connect(conn->fd, (const struct sockaddr *)&options->address,
+		    sizeof(options->address)) != 0 &&
+	    errno != EINPROGRESS)
+		load_die("connection %u: %s", conn->index, strerror(errno));
 	if (setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) !=
 	    0)
 		load_die("TCP_NODELAY: %s", strerror(errno));
-	shake_hands(conn, options);
+}
+
+void
+conn_open(struct load_conn *conn, const struct load_options *options,
+	  uint32_t index, uint32_t pending_max, size_t request_bytes)
+{
+	prepare(conn, index, pending_max, request_bytes, 0);
+	connect_to(conn, options);
+	if (options->protocol != LOAD_ZOOKEEPER)
+		return;
+	put_hello(conn, options);
+	if (!conn_flush(conn, 0))
+		load_die("the connect request does not leave");
+	while (!conn_take_hello(conn))
+		conn_receive(conn);
+}
+
+void
+conn_begin(struct load_conn *conn, const struct load_options *options,
+	   uint32_t index, size_t request_bytes)
+{
+	prepare(conn, index, 1, request_bytes, SOCK_NONBLOCK);
+	connect_to(conn, options);
+	put_hello(conn, options);
 }
 
 void
@@ -217,6 +240,12 @@ conn_receive(struct load_conn *conn)
 	return (size_t)got;
 }
 
+static struct load_pending *
+oldest(struct load_conn *conn)
+{
+	return &conn->pending[conn->pending_first & (conn->pending_cap - 1)];
+}
+
 /* Compares with the head of the queue. */
 static void
 check_reply(struct load_conn *conn, const struct load_options *options,
@@ -226,8 +255,8 @@ check_reply(struct load_conn *conn, const struct load_options *options,
 	if (conn_pending(conn) == 0)
 		load_die("connection %u: a reply nobody asked for (xid %d)",
 			 conn->index, header->xid);
-	out->request =
-		conn->pending[conn->pending_first++ & (conn->pending_cap - 1)];
+	out->request = *oldest(conn);
+	conn->pending_first++;
 	out->err = header->err;
 	if (header->xid != out->request.xid)
 		load_die("connection %u: xid %d instead of %d", conn->index,
@@ -242,6 +271,24 @@ check_reply(struct load_conn *conn, const struct load_options *options,
 			 conn->index, header->xid);
 }
 
+static bool
+next_of_rival(struct load_conn *conn, const struct load_options *options,
+	      size_t *at, struct load_reply *out)
+{
+	size_t bytes;
+
+	if (conn_pending(conn) == 0 || *at == conn->in_bytes)
+		return false;
+	bytes = rival_take(conn->in + *at, conn->in_bytes - *at, options,
+			   oldest(conn)->op);
+	if (bytes == 0)
+		return false;
+	*at += bytes;
+	*out = (struct load_reply){.request = *oldest(conn)};
+	conn->pending_first++;
+	return true;
+}
+
 bool
 conn_next_reply(struct load_conn *conn, const struct load_options *options,
 		size_t *at, struct load_reply *out)
@@ -252,6 +299,8 @@ conn_next_reply(struct load_conn *conn, const struct load_options *options,
 	struct jute_slice frame;
 	size_t frame_bytes;
 
+	if (options->protocol != LOAD_ZOOKEEPER)
+		return next_of_rival(conn, options, at, out);
 	for (;;) {
 		const int got = frame_get(conn->in + *at, conn->in_bytes - *at,
 					  limits, &frame, &frame_bytes);
@@ -269,6 +318,10 @@ conn_next_reply(struct load_conn *conn, const struct load_options *options,
 			load_die("a reply without a header");
 		if (header.xid == XID_PING)
 			continue;
+		if (header.xid == XID_NOTIFICATION) {
+			conn->notified++;
+			continue;
+		}
 		check_reply(conn, options, &header, &body, out);
 		return true;
 	}

@@ -32,6 +32,7 @@ struct load_conn {
 	int64_t last_zxid;  /* replies may not go back */
 	uint64_t own_count; /* creates and deletes sent */
 	uint64_t sent_ns;   /* last, for pings */
+	uint64_t notified;  /* watch events that came */
 	struct load_pending *pending;
 	uint32_t pending_cap; /* power of two */
 	uint32_t pending_first, pending_end;
@@ -53,6 +54,12 @@ conn_pending(const struct load_conn *conn)
 void conn_open(struct load_conn *, const struct load_options *, uint32_t index,
 	       uint32_t pending_max, size_t request_bytes);
 void conn_unblock(struct load_conn *);
+/* Begins the same without waiting: the hello leaves with the first conn_flush()
+ * of a connected socket, conn_take_hello() is true once the session is there.
+ */
+void conn_begin(struct load_conn *, const struct load_options *, uint32_t index,
+		size_t request_bytes);
+bool conn_take_hello(struct load_conn *);
 /* Closes the socket; the session ends by its timeout, unless the farewell was
  * said: a closeSession whose reply is waited for. */
 void conn_say_farewell(struct load_conn *);

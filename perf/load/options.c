@@ -22,7 +22,8 @@ static const char usage_text[] =
 	"usage: load [options] host:port\n"
 	"  --connections N   sessions, each on a connection of its own (1)\n"
 	"  --pipeline N      requests under way on each connection (1)\n"
-	"  --mix LIST        shares of get, set, create, exists; e.g.\n"
+	"  --mix LIST        shares of get, set, create, exists, children,\n"
+	"                    sync, multi (two sets); e.g.\n"
 	"                    get=90,set=10 (get). create alternates with the\n"
 	"                    delete of the node it made\n"
 	"  --value BYTES     data of a node (100)\n"
@@ -33,19 +34,36 @@ static const char usage_text[] =
 	"  --operations N    instead of --seconds; without warm-up\n"
 	"  --rate R          open loop: R requests a second on a schedule,\n"
 	"                    latency counts from the scheduled time\n"
+	"  --skew S          0: keys are drawn evenly; towards 1: the first\n"
+	"                    ones more often (Zipf)\n"
+	"  --spin            never sleep while waiting\n"
+	"  --protocol P      zookeeper, redis or etcd (zookeeper)\n"
 	"  --fill            only make the keys, and tell how long it took\n"
+	"  --fanout          all connections but one watch a node, the one\n"
+	"                    changes it; latency until the last heard of it\n"
+	"  --storm           set all sessions up at once; latency of each\n"
+	"  --idle            only keep the sessions alive\n"
 	"  --batch N         creates of one multi while filling (100)\n"
 	"  --root PATH       where the keys live (/load-VALUE-KEYS)\n"
 	"  --server-pid PID  measure that process's CPU time and memory\n"
 	"  --timeout MS      of the sessions (30000)\n"
 	"  --seed N          of the random keys (1)\n"
+	"  --progress        a line a second to standard error\n"
+	"  --histogram FILE  latencies: upper end in us and count, a line "
+	"each\n"
 	"  --json            one JSON object instead of text\n";
 
 static const char *const kind_names[LOAD_KINDS] = {
-	[LOAD_GET] = "get",
-	[LOAD_SET] = "set",
-	[LOAD_CREATE] = "create",
-	[LOAD_EXISTS] = "exists",
+	[LOAD_GET] = "get",           [LOAD_SET] = "set",
+	[LOAD_CREATE] = "create",     [LOAD_EXISTS] = "exists",
+	[LOAD_CHILDREN] = "children", [LOAD_SYNC] = "sync",
+	[LOAD_MULTI] = "multi",
+};
+
+static const char *const protocol_names[] = {
+	[LOAD_ZOOKEEPER] = "zookeeper",
+	[LOAD_REDIS] = "redis",
+	[LOAD_ETCD] = "etcd",
 };
 
 void
@@ -156,6 +174,14 @@ enum option_key {
 	KEY_OPERATIONS,
 	KEY_RATE,
 	KEY_FILL,
+	KEY_FANOUT,
+	KEY_STORM,
+	KEY_IDLE,
+	KEY_SKEW,
+	KEY_SPIN,
+	KEY_PROTOCOL,
+	KEY_PROGRESS,
+	KEY_HISTOGRAM,
 	KEY_BATCH,
 	KEY_ROOT,
 	KEY_SERVER_PID,
@@ -175,6 +201,14 @@ static const struct option long_options[] = {
 	{"operations", required_argument, NULL, KEY_OPERATIONS},
 	{"rate", required_argument, NULL, KEY_RATE},
 	{"fill", no_argument, NULL, KEY_FILL},
+	{"fanout", no_argument, NULL, KEY_FANOUT},
+	{"storm", no_argument, NULL, KEY_STORM},
+	{"idle", no_argument, NULL, KEY_IDLE},
+	{"skew", required_argument, NULL, KEY_SKEW},
+	{"spin", no_argument, NULL, KEY_SPIN},
+	{"protocol", required_argument, NULL, KEY_PROTOCOL},
+	{"progress", no_argument, NULL, KEY_PROGRESS},
+	{"histogram", required_argument, NULL, KEY_HISTOGRAM},
 	{"batch", required_argument, NULL, KEY_BATCH},
 	{"root", required_argument, NULL, KEY_ROOT},
 	{"server-pid", required_argument, NULL, KEY_SERVER_PID},
@@ -222,6 +256,9 @@ set_number(struct load_options *out, int key, const char *text)
 	case KEY_OPERATIONS:
 		out->operations = whole_number(text, 1, UINT64_MAX / 2);
 		break;
+	case KEY_SKEW:
+		out->skew = real_number(text, 0, 0.99);
+		break;
 	case KEY_RATE:
 		out->rate = real_number(text, 0.1, 1e8);
 		break;
@@ -240,16 +277,57 @@ set_number(struct load_options *out, int key, const char *text)
 	}
 }
 
+static enum load_protocol
+parse_protocol(const char *text)
+{
+	for (int i = LOAD_ZOOKEEPER; i <= LOAD_ETCD; i++)
+		if (strcmp(text, protocol_names[i]) == 0)
+			return (enum load_protocol)i;
+	refuse("no such protocol", text);
+}
+
+static bool
+set_mode(struct load_options *out, int key)
+{
+	switch (key) {
+	case KEY_FILL:
+		out->mode = LOAD_FILL;
+		return true;
+	case KEY_FANOUT:
+		out->mode = LOAD_FANOUT;
+		return true;
+	case KEY_STORM:
+		out->mode = LOAD_STORM;
+		return true;
+	case KEY_IDLE:
+		out->mode = LOAD_IDLE;
+		return true;
+	default:
+		return false;
+	}
+}
+
 static void
 set_option(struct load_options *out, int key, const char *text)
 {
+	if (set_mode(out, key))
+		return;
 	switch (key) {
 	case KEY_MIX:
 		out->mix_text = text;
 		parse_mix(text, out->weight);
 		break;
-	case KEY_FILL:
-		out->is_fill_only = true;
+	case KEY_SPIN:
+		out->spins = true;
+		break;
+	case KEY_PROTOCOL:
+		out->protocol = parse_protocol(text);
+		break;
+	case KEY_PROGRESS:
+		out->tells_progress = true;
+		break;
+	case KEY_HISTOGRAM:
+		out->histogram = text;
 		break;
 	case KEY_ROOT:
 		set_root(out, text);
@@ -263,6 +341,21 @@ set_option(struct load_options *out, int key, const char *text)
 		set_number(out, key, text);
 		break;
 	}
+}
+
+/* Options that do not go together. */
+static void
+check(const struct load_options *options)
+{
+	if (options->protocol == LOAD_ZOOKEEPER)
+		return;
+	if (options->mode > LOAD_FILL)
+		refuse("only for zookeeper", "--fanout, --storm, --idle");
+	for (uint32_t kind = LOAD_CREATE; kind < LOAD_KINDS; kind++)
+		if (options->weight[kind] > 0)
+			refuse("the rivals do get and set", kind_names[kind]);
+	if (options->protocol == LOAD_ETCD && options->pipeline > 1)
+		refuse("one request at a time", "etcd");
 }
 
 void
@@ -291,6 +384,7 @@ load_options_parse(int argc, char **argv, struct load_options *out)
 		out->seconds = 0;
 		out->warmup_seconds = 0;
 	}
+	check(out);
 	if (out->root[0] == '\0')
 		snprintf(out->root, sizeof(out->root), "/load-%u-%u",
 			 out->value_bytes, out->keys);

@@ -27,7 +27,24 @@ enum load_kind {
 	LOAD_SET,    /* setData of a random key, any version */
 	LOAD_CREATE, /* create, and with the next turn delete, of an own node */
 	LOAD_EXISTS, /* exists of a random key */
+	LOAD_CHILDREN, /* getChildren of the first key's directory */
+	LOAD_SYNC,     /* sync, so that a read behind it shows all commits */
+	LOAD_MULTI,    /* setData of two random keys, all or nothing */
 	LOAD_KINDS,
+};
+
+enum load_protocol {
+	LOAD_ZOOKEEPER,
+	LOAD_REDIS,
+	LOAD_ETCD,
+};
+
+enum load_mode {
+	LOAD_RUN,    /* the mix, see run.h */
+	LOAD_FILL,   /* only make the keys */
+	LOAD_FANOUT, /* everybody watches a node that one changes */
+	LOAD_STORM,  /* all sessions are set up at once */
+	LOAD_IDLE,   /* sessions that only say that they live */
 };
 
 struct load_options {
@@ -47,8 +64,14 @@ struct load_options {
 	int32_t timeout_ms; /* of the sessions */
 	uint32_t run_tag;   /* in the names of own nodes: other runs have
 			       others */
-	bool is_fill_only;
+	enum load_protocol protocol;
+	enum load_mode mode;
+	double skew;         /* of the random keys: 0 all alike, towards 1 the
+				first ones more (Zipf's exponent) */
+	bool spins;          /* never sleeps */
+	bool tells_progress; /* a line a second to standard error */
 	bool is_json;
+	const char *histogram;      /* file for the latencies, or NULL */
 	char root[LOAD_ROOT_BYTES]; /* under which the keys live */
 	const char *mix_text;       /* as it was given */
 };

@@ -99,6 +99,29 @@ report_result(const struct load_options *options,
 }
 
 void
+report_histogram(const struct load_options *options, const struct hist *hist)
+{
+	FILE *file;
+
+	if (options->histogram == NULL)
+		return;
+	file = fopen(options->histogram, "w");
+	if (file == NULL)
+		load_die("%s cannot be written", options->histogram);
+	for (uint32_t i = 0; i < HIST_BUCKETS; i++) {
+		const uint64_t count = atomic_load_explicit(
+			&hist->bucket[i], memory_order_relaxed);
+
+		if (count > 0)
+			fprintf(file, "%.3f %llu\n",
+				(double)hist_bucket_top(i) / NS_PER_US_REAL,
+				(unsigned long long)count);
+	}
+	if (fclose(file) != 0)
+		load_die("%s cannot be written", options->histogram);
+}
+
+void
 report_fill(const struct load_options *options,
 	    const struct load_result *result)
 {

@@ -8,6 +8,8 @@
 #include "perf/load/run.h"
 
 void report_result(const struct load_options *, const struct load_result *);
+/* The latencies as a histogram, to options->histogram; nothing without it. */
+void report_histogram(const struct load_options *, const struct hist *);
 /* After --fill. */
 void report_fill(const struct load_options *, const struct load_result *);
 

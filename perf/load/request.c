@@ -116,24 +116,24 @@ put_create_body(struct jute_writer *writer, struct jute_slice path,
 
 static void
 put_get(struct jute_writer *writer, int32_t xid, int32_t type,
-	const struct path *path)
+	const struct path *path, bool has_watch)
 {
-	const struct proto_path_watch request = {.path = path_slice(path)};
+	const struct proto_path_watch request = {.path = path_slice(path),
+						 .has_watch = has_watch};
 
 	put_header(writer, xid, type);
 	proto_put_path_watch(writer, &request);
 }
 
 static void
-put_set(struct jute_writer *writer, int32_t xid, const struct path *path,
-	uint32_t value_bytes)
+put_set_body(struct jute_writer *writer, const struct path *path,
+	     uint32_t value_bytes)
 {
 	const struct proto_set_data_request request = {
 		.path = path_slice(path),
 		.data = jute_slice_of(value, value_bytes),
 		.version = -1};
 
-	put_header(writer, xid, OP_SET_DATA);
 	proto_put_set_data(writer, &request);
 }
 
@@ -156,17 +156,28 @@ request_put(struct jute_writer *writer, const struct load_options *options,
 
 	if (op == LOAD_OP_CREATE || op == LOAD_OP_DELETE)
 		path_of_own(options, conn, number, &path);
+	else if (op == LOAD_OP_CHILDREN)
+		path_of_directory(options, 0, &path);
 	else
 		path_of_key(options, number, &path);
 	switch (op) {
 	case LOAD_OP_GET:
-		put_get(writer, xid, OP_GET_DATA, &path);
+	case LOAD_OP_WATCH:
+		put_get(writer, xid, OP_GET_DATA, &path, op == LOAD_OP_WATCH);
 		break;
 	case LOAD_OP_EXISTS:
-		put_get(writer, xid, OP_EXISTS, &path);
+		put_get(writer, xid, OP_EXISTS, &path, false);
+		break;
+	case LOAD_OP_CHILDREN:
+		put_get(writer, xid, OP_GET_CHILDREN, &path, false);
+		break;
+	case LOAD_OP_SYNC:
+		put_header(writer, xid, OP_SYNC);
+		jute_put_slice(writer, path_slice(&path));
 		break;
 	case LOAD_OP_SET:
-		put_set(writer, xid, &path, options->value_bytes);
+		put_header(writer, xid, OP_SET_DATA);
+		put_set_body(writer, &path, options->value_bytes);
 		break;
 	case LOAD_OP_CREATE:
 		put_header(writer, xid, OP_CREATE);
@@ -177,6 +188,28 @@ request_put(struct jute_writer *writer, const struct load_options *options,
 		put_delete(writer, xid, &path);
 		break;
 	}
+	frame_end(writer, mark);
+}
+
+void
+request_put_set_two(struct jute_writer *writer,
+		    const struct load_options *options, int32_t xid,
+		    uint64_t one, uint64_t other)
+{
+	const struct proto_multi_header set = {.type = OP_SET_DATA, .err = -1};
+	const struct proto_multi_header end = {
+		.type = -1, .is_done = true, .err = -1};
+	const uint64_t number[] = {one, other};
+	const size_t mark = frame_begin(writer);
+	struct path path;
+
+	put_header(writer, xid, OP_MULTI);
+	for (uint32_t i = 0; i < 2; i++) {
+		path_of_key(options, number[i], &path);
+		proto_put_multi_header(writer, &set);
+		put_set_body(writer, &path, options->value_bytes);
+	}
+	proto_put_multi_header(writer, &end);
 	frame_end(writer, mark);
 }
 
@@ -274,11 +307,37 @@ multi_is_right(struct jute_reader *body, uint32_t created)
 }
 
 static bool
+set_two_is_right(struct jute_reader *body, const struct load_options *options)
+{
+	struct proto_multi_header header;
+
+	for (uint32_t i = 0; i < 2; i++)
+		if (proto_get_multi_header(body, &header) != 0 ||
+		    header.type != OP_SET_DATA || !stat_is_right(body, options))
+			return false;
+	return proto_get_multi_header(body, &header) == 0 && header.is_done;
+}
+
+/* The first directory holds its thousand keys, or all if there are fewer. */
+static bool
+children_are_right(struct jute_reader *body, const struct load_options *options)
+{
+	const uint32_t keys = options->keys < LOAD_KEYS_PER_DIR
+				      ? options->keys
+				      : LOAD_KEYS_PER_DIR;
+	struct jute_vector names;
+
+	return proto_get_string_vector(body, &names) == 0 &&
+	       names.count == (int32_t)keys;
+}
+
+static bool
 body_is_right(enum load_op op, const struct load_options *options,
 	      struct jute_reader *body, uint32_t created)
 {
 	switch (op) {
 	case LOAD_OP_GET:
+	case LOAD_OP_WATCH:
 		return jute_get_slice(body).bytes ==
 			       (int32_t)options->value_bytes &&
 		       stat_is_right(body, options);
@@ -286,7 +345,12 @@ body_is_right(enum load_op op, const struct load_options *options,
 	case LOAD_OP_EXISTS:
 		return stat_is_right(body, options);
 	case LOAD_OP_CREATE:
+	case LOAD_OP_SYNC:
 		return jute_get_slice(body).bytes > 0;
+	case LOAD_OP_CHILDREN:
+		return children_are_right(body, options);
+	case LOAD_OP_SET_TWO:
+		return set_two_is_right(body, options);
 	case LOAD_OP_MULTI:
 		return multi_is_right(body, created);
 	default:

@@ -29,7 +29,11 @@ enum load_op {
 	LOAD_OP_CREATE,
 	LOAD_OP_DELETE,
 	LOAD_OP_EXISTS,
-	LOAD_OP_MULTI,
+	LOAD_OP_CHILDREN,
+	LOAD_OP_SYNC,
+	LOAD_OP_SET_TWO, /* a multi of two setData */
+	LOAD_OP_MULTI,   /* a multi of creates, of the fill */
+	LOAD_OP_WATCH,   /* getData that sets a watch */
 };
 
 /* A frame for one operation; `number` is the key, or for create and delete the
@@ -42,6 +46,9 @@ void request_put_directory(struct jute_writer *, const char *path, int32_t xid);
  * of a directory, the directory. Returns the number of its operations. */
 uint32_t request_put_fill(struct jute_writer *, const struct load_options *,
 			  int32_t xid, uint32_t first, uint32_t count);
+/* Two setData in one multi. */
+void request_put_set_two(struct jute_writer *, const struct load_options *,
+			 int32_t xid, uint64_t one, uint64_t other);
 void request_put_ping(struct jute_writer *);
 void request_put_connect(struct jute_writer *, int32_t timeout_ms);
 /* exists of a key, for finding out whether the keys are there. */

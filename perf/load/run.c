@@ -7,6 +7,8 @@
 #include "perf/load/run.h"
 
 #include <errno.h>
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -14,6 +16,7 @@
 #include "base/time.h"
 #include "drivers/clock.h"
 #include "perf/load/process.h"
+#include "perf/load/rival.h"
 
 #define EVENTS_MAX 256
 
@@ -31,7 +34,8 @@ struct run {
 	uint64_t under_way;
 	uint64_t begin_ns, measure_ns, end_ns; /* of the phases */
 	uint64_t pinged_ns;
-	double own_cpu, server_cpu; /* when the measured phase began */
+	uint64_t told_ns, told_operations; /* of the last line of progress */
+	double own_cpu, server_cpu;        /* when the measured phase began */
 };
 
 static uint64_t
@@ -67,9 +71,32 @@ op_of(enum load_kind kind, const struct load_conn *conn)
 	case LOAD_CREATE:
 		return conn->own_count % 2 == 0 ? LOAD_OP_CREATE
 						: LOAD_OP_DELETE;
+	case LOAD_CHILDREN:
+		return LOAD_OP_CHILDREN;
+	case LOAD_SYNC:
+		return LOAD_OP_SYNC;
+	case LOAD_MULTI:
+		return LOAD_OP_SET_TWO;
 	default:
 		return LOAD_OP_EXISTS;
 	}
+}
+
+/* Evenly, or by the inverse of Zipf's distribution function for exponents
+ * below 1, taken as continuous: rank = keys * u^(1 / (1 - s)). */
+static uint64_t
+draw_key(struct run *run)
+{
+	const uint64_t draw = next_random(run) >> 11;
+
+	if (run->options->skew <= 0)
+		return (draw >> 21) % run->options->keys;
+
+	const double even = (double)draw / (double)(1ull << 53);
+	const double rank = (double)run->options->keys *
+			    pow(even, 1 / (1 - run->options->skew));
+
+	return rank < run->options->keys ? (uint64_t)rank : 0;
 }
 
 static void
@@ -83,8 +110,15 @@ issue_op(struct run *run, struct load_conn *conn, enum load_op op,
 	if (op == LOAD_OP_CREATE || op == LOAD_OP_DELETE)
 		number = conn->own_count++ / 2;
 	else
-		number = (next_random(run) >> 32) % run->options->keys;
-	request_put(&writer, run->options, op, xid, conn->index, number);
+		number = draw_key(run);
+	if (run->options->protocol != LOAD_ZOOKEEPER)
+		rival_put(&writer, run->options, op, number);
+	else if (op == LOAD_OP_SET_TWO)
+		request_put_set_two(&writer, run->options, xid, number,
+				    draw_key(run));
+	else
+		request_put(&writer, run->options, op, xid, conn->index,
+			    number);
 	conn_wrote(conn, &writer);
 	run->under_way++;
 }
@@ -230,7 +264,8 @@ ping_idle(struct run *run, uint64_t now_ns)
 	const uint64_t idle_ns =
 		time_ms_to_ns((uint64_t)run->options->timeout_ms) / 4;
 
-	if (now_ns - run->pinged_ns < idle_ns / 2)
+	if (now_ns - run->pinged_ns < idle_ns / 2 ||
+	    run->options->protocol != LOAD_ZOOKEEPER)
 		return;
 	run->pinged_ns = now_ns;
 	for (uint32_t i = 0; i < run->options->connections; i++) {
@@ -245,6 +280,24 @@ ping_idle(struct run *run, uint64_t now_ns)
 		conn_wrote(conn, &writer);
 		flush(run, conn, now_ns);
 	}
+}
+
+static void
+tell_progress(struct run *run, uint64_t now_ns)
+{
+	const uint64_t operations = run->result->operations;
+
+	if (!run->options->tells_progress ||
+	    now_ns - run->told_ns < NS_PER_SECOND)
+		return;
+	fprintf(stderr, "%3.0f s  %10.0f/s  p50 %.0f us  p99 %.0f us\n",
+		(double)(now_ns - run->begin_ns) / 1e9,
+		(double)(operations - run->told_operations) * 1e9 /
+			(double)(now_ns - run->told_ns),
+		(double)hist_quantile(&run->result->latency, 0.5) / 1e3,
+		(double)hist_quantile(&run->result->latency, 0.99) / 1e3);
+	run->told_ns = now_ns;
+	run->told_operations = operations;
 }
 
 /* The last create of each connection is undone: runs leave nothing behind. */
@@ -282,14 +335,18 @@ advance_phase(struct run *run, uint64_t now_ns)
 static int
 wait_events(struct run *run, struct epoll_event *events)
 {
-	struct timespec wait = {.tv_nsec = 50 * (long)NS_PER_MS};
+	struct timespec wait = {
+		.tv_nsec = run->options->spins ? 0 : 50 * (long)NS_PER_MS};
 
 	if (run->options->rate > 0 && may_issue(run)) {
 		const uint64_t now = clock_os_now_ns();
 		const uint64_t due = due_ns(run, run->issued);
 
 		if (due <= now)
-			wait.tv_nsec = run->under_way > 0 ? 20000 : 0;
+			wait.tv_nsec =
+				run->under_way > 0 && !run->options->spins
+					? 20000
+					: 0;
 		else if (due - now < (uint64_t)wait.tv_nsec)
 			wait.tv_nsec = (long)(due - now);
 	}
@@ -336,6 +393,7 @@ run_loop(struct run *run)
 		if (run->options->rate > 0)
 			issue_due(run, now_ns);
 		ping_idle(run, now_ns);
+		tell_progress(run, now_ns);
 	}
 }
 
@@ -354,6 +412,7 @@ run_load(const struct load_options *options, struct load_conn *conns,
 	watch_all(&run);
 	run.begin_ns = clock_os_now_ns();
 	run.pinged_ns = run.begin_ns;
+	run.told_ns = run.begin_ns;
 	advance_phase(&run, run.begin_ns);
 	for (uint32_t i = 0; options->rate <= 0 && i < options->connections;
 	     i++) {
