@@ -252,8 +252,6 @@ note_looking(struct fle *fle, const struct quorum_pair *pair, int64_t sid,
 	     const struct fle_vote *vote, uint64_t now_ms,
 	     struct zab_actions *out)
 {
-	if (fle->word_at_ms != UINT64_MAX && fle->word_sid == sid)
-		fle->word_at_ms = UINT64_MAX; /* It leads no more. */
 	if (fle->is_silent || vote->zxid == ZAB_NO_ZXID)
 		return false;
 	if (vote->round < fle->round) {
@@ -386,6 +384,9 @@ fle_note(struct fle *fle, const struct quorum_pair *pair, int32_t state,
 	/* Whom it followed does not count any more. */
 	const bool was_outside =
 		vote.state == FLE_LOOKING && fle_box_drop(&fle->outside, sid);
+
+	if (fle->word_sid == sid && vote.state != FLE_LEADING)
+		fle->word_at_ms = UINT64_MAX; /* It leads no more. */
 
 	answer(fle, pair, state, sid, &vote, was_outside, out);
 	if (!fle->is_running || !quorum_pair_is_voter(pair, sid) ||

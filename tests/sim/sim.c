@@ -173,6 +173,7 @@ sim_init(struct sim *sim, const struct sim_options *options)
 	sim->has_faults = false;
 	sim->are_clients_done = false;
 	sim->needs_both_ways = false;
+	sim->is_mixed = false;
 	memset(sim->client, 0, sizeof(sim->client));
 	memset(sim->epoch_leader, 0, sizeof(sim->epoch_leader));
 	memset(sim->epoch_count, 0, sizeof(sim->epoch_count));
@@ -180,6 +181,10 @@ sim_init(struct sim *sim, const struct sim_options *options)
 	sim_queue_clear(&sim->queue);
 	sim_chain_clear(&sim->chain);
 	draw_options(sim);
+	/* ZooKeeper's leaders answer a sync without proof that they lead. */
+	sim->is_mixed = !sim->core_options.is_sync_confirmed &&
+			options->faults != 0 &&
+			sim_random_once_in(&sim->random[SIM_STREAM_LIMITS], 3);
 	draw_servers(sim);
 	draw_limits(sim);
 	draw_crashes(sim);

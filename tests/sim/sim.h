@@ -19,6 +19,7 @@
  *   sim_disk.c    the log in sectors, promises, snapshots
  *   sim_net.c     connections and notifications
  *   sim_fault.c   what goes wrong, and when
+ *   sim_java.c    servers that speak as ZooKeeper's
  *   sim_client.c  writes, reads and syncs
  *   sim_config.c  configurations and their files
  *   sim_check.c   invariants
@@ -154,6 +155,12 @@ struct sim_disk {
 
 /* -------------------------------------------------------------- server --- */
 
+enum sim_java {
+	SIM_JAVA_NONE = 0,
+	SIM_JAVA_3_8,
+	SIM_JAVA_3_10,
+};
+
 /* A request that a leader has got and not passed on yet. */
 struct sim_pending {
 	uint32_t op, slot;
@@ -166,6 +173,10 @@ struct sim_server {
 	/* Acknowledges, as Java's servers do, each transaction of the history
 	 * it is synchronized with, before or after NEWLEADER. */
 	bool acks_history;
+	enum sim_java java;
+	/* Slots of learners between NEWLEADER and UPTODATE; of those whose
+	 * history becomes a snapshot. */
+	uint64_t newleader_slots, snap_slots;
 	int64_t sync_zxid; /* where its own history ended then */
 	bool is_up, is_serving, is_installing, is_busy;
 	uint32_t incarnation;
@@ -296,6 +307,7 @@ struct sim {
 	/* Notifications need both directions, as a new TCP connection does;
 	 * else an old connection carries them through a one-way cut. */
 	bool needs_both_ways;
+	bool is_mixed; /* some servers are as ZooKeeper's */
 	uint32_t heal_serial;
 	struct sim_client client[SIM_CLIENTS_MAX];
 	uint32_t client_count;
@@ -365,6 +377,18 @@ bool sim_driver_propose(struct sim *sim, struct sim_server *server,
 /* A leader got a request of its own client (ZAB_SELF_SLOT) or a learner's. */
 void sim_driver_request(struct sim *sim, struct sim_server *server, uint32_t op,
 			uint32_t slot);
+
+/* ---- sim_java.c ---- */
+/* Draws whether it is one of ZooKeeper's. */
+void sim_java_init(struct sim *sim, struct sim_server *server);
+bool sim_java_flushes_at_once(const struct sim_server *server);
+/* TRUNC with history: a snapshot goes out in the place of that history. */
+bool sim_java_sends_snapshot(const struct sim *sim, struct sim_server *server,
+			     const struct zab_action *action);
+/* Slots that get this COMMIT earlier than a core of ours would send it. */
+uint64_t sim_java_early_commits(struct sim_server *server,
+				const struct zab_action *action);
+void sim_java_closed(struct sim_server *server, uint32_t slot);
 
 /* ---- sim_disk.c ---- */
 void sim_disk_init(struct sim_disk *disk);

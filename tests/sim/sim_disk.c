@@ -80,8 +80,11 @@ sim_disk_flush(struct sim *sim, struct sim_server *server)
 		sim_log_append(&disk->log, &entry);
 	}
 	disk->is_flushing = true;
-	sim_put(sim, sim_disk_delay_us(sim, server), SIM_DUE_FLUSHED,
-		server->index, 0, server->incarnation, 0);
+	sim_put(sim,
+		sim_java_flushes_at_once(server)
+			? 0
+			: sim_disk_delay_us(sim, server),
+		SIM_DUE_FLUSHED, server->index, 0, server->incarnation, 0);
 }
 
 void

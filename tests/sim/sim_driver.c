@@ -138,6 +138,16 @@ send_snapshot(struct sim *sim, struct sim_server *server, uint32_t slot,
 }
 
 static void
+send_snap_instead(struct sim *sim, struct sim_server *server, uint32_t slot,
+		  int64_t zxid)
+{
+	server->snap_slots &= ~(1ull << slot);
+	sim_net_send(sim, server, slot,
+		     &(struct sim_message){.type = QUORUM_SNAP, .zxid = zxid});
+	send_snapshot(sim, server, slot, zxid);
+}
+
+static void
 send_to_slots(struct sim *sim, struct sim_server *server,
 	      const struct zab_action *action)
 {
@@ -146,6 +156,9 @@ send_to_slots(struct sim *sim, struct sim_server *server,
 			continue;
 		if (action->type == ZAB_DO_SEND)
 			send_one(sim, server, action, slot);
+		else if (action->type == ZAB_DO_STREAM_HISTORY &&
+			 (server->snap_slots & 1ull << slot))
+			send_snap_instead(sim, server, slot, action->zxid_last);
 		else if (action->type == ZAB_DO_STREAM_HISTORY)
 			send_history(sim, server, slot, action->zxid,
 				     action->zxid_last);
@@ -336,6 +349,20 @@ act_on_disk(struct sim *sim, struct sim_server *server,
 	}
 }
 
+/* Sends, in the way of that server. */
+static void
+send(struct sim *sim, struct sim_server *server,
+     const struct zab_action *action)
+{
+	struct zab_action early = *action;
+
+	early.slots = sim_java_early_commits(server, action);
+	if (early.slots)
+		send_to_slots(sim, server, &early);
+	if (!sim_java_sends_snapshot(sim, server, action))
+		send_to_slots(sim, server, action);
+}
+
 void
 sim_driver_act(struct sim *sim, struct sim_server *server,
 	       const struct zab_event *event, const struct zab_action *action)
@@ -353,7 +380,7 @@ sim_driver_act(struct sim *sim, struct sim_server *server,
 		break;
 	case ZAB_DO_SEND:
 		sim_check_send(sim, server, action);
-		send_to_slots(sim, server, action);
+		send(sim, server, action);
 		break;
 	case ZAB_DO_STREAM_HISTORY:
 	case ZAB_DO_STREAM_SNAPSHOT:

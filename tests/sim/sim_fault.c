@@ -227,6 +227,8 @@ may_lose_promises(const struct sim *sim, uint32_t index)
 {
 	uint32_t lost = 1u << index;
 
+	if (sim->server[index].java != SIM_JAVA_NONE)
+		return false;
 	for (uint32_t i = 0; i < sim->count; i++)
 		lost |= (uint32_t)sim->server[i].is_wiped << i;
 	return sim_config_survives(sim, lost);

@@ -141,6 +141,8 @@ sim_net_close(struct sim *sim, struct sim_server *server, uint32_t slot)
 	const uint32_t end = slot == ZAB_LEADER_SLOT ? 0 : 1;
 
 	close_end(sim, index - 1, end);
+	if (slot != ZAB_LEADER_SLOT)
+		sim_java_closed(server, slot);
 	if (conn->is_open[!end] && !conn->is_broken)
 		put_message(sim, index - 1, !end,
 			    &(struct sim_message){.type = SIM_MSG_CLOSED});
@@ -280,6 +282,8 @@ sim_net_pump(struct sim *sim, uint32_t index, uint32_t end)
 			continue;
 		}
 		close_end(sim, index, end);
+		if (end == 1)
+			sim_java_closed(server, slot);
 		free_if_over(sim, index);
 		sim_server_step(sim, server,
 				&(struct zab_event){.type = ZAB_EV_CONN_DOWN,

@@ -170,6 +170,7 @@ sim_server_init(struct sim *sim, uint32_t index)
 		server->options.beacon_ms = 0;
 		server->options.beacon_lost_ms = 0;
 	}
+	sim_java_init(sim, server);
 	server->rate_ppm = 1000000;
 	server->base_ms =
 		sim_random_below(&sim->random[SIM_STREAM_CLOCK], 1000000);
@@ -191,6 +192,7 @@ tell_peers(struct sim *sim, const struct sim_server *server, bool is_up)
 {
 	for (uint32_t i = 0; i < sim->count; i++) {
 		if (i == server->index || !sim->server[i].is_up ||
+		    sim->server[i].java != SIM_JAVA_NONE ||
 		    sim_random_once_in(&sim->random[SIM_STREAM_NET], 4))
 			continue;
 		sim_put(sim, sim_net_delay_us(sim), SIM_DUE_LINK, i,
@@ -262,6 +264,8 @@ sim_server_crash(struct sim *sim, struct sim_server *server, bool loses_power)
 	server->is_busy = false;
 	server->is_snapshotting = false;
 	server->is_dialing = false;
+	server->newleader_slots = 0;
+	server->snap_slots = 0;
 	server->paused_until_us = 0;
 	server->busy_serial++;
 	server->dial_serial++;

@@ -529,6 +529,16 @@ the_word_of_a_leader_is_enough_after_a_while(void **state)
 		assert_int_equal(fle_tick(&fle, &pair, 250, &out), !is_over);
 		assert_int_equal(fle.proposal.leader, 3);
 	}
+	/* It leads no more, and tells so as one who may not vote. */
+	struct fle other = make(1);
+
+	n.state = FLE_LEADING;
+	assert_false(fle_start(&other, &pair, 7, 2, false, 0, &out));
+	assert_false(fle_note(&other, &pair, FLE_LOOKING, 3, &n, 50, &out));
+	n = said(FLE_LOOKING, INT64_MIN, INT64_MIN, 1, INT64_MIN);
+	assert_false(fle_note(&other, &pair, FLE_LOOKING, 3, &n, 60, &out));
+	assert_false(fle_tick(&other, &pair, 250, &out));
+	n = said(FLE_LEADING, 3, 7, 4, 2);
 	/* Not for a server without a vote: it needs a quorum without it. */
 	struct fle fle = make(1);
 
