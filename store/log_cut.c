@@ -352,12 +352,41 @@ retire_forget(struct disk *disk, const char *snap_dir)
 	return err == FAL_ENOENT ? 0 : err;
 }
 
+static int
+exists(struct disk *disk, const char *path, bool *is_there)
+{
+	struct disk_info info;
+	const int err = disk_info(disk, path, &info);
+
+	*is_there = err == 0;
+	return err == FAL_ENOENT ? 0 : err;
+}
+
+/* Did the snapshot that the note names get its name? One of that name may have
+ * been there before. */
+static int
+is_renamed(struct disk *disk, const char *dir, uint64_t zxid, bool *is_done)
+{
+	char name[NAME_BYTES], hidden[FILE_PATH_MAX], path[FILE_PATH_MAX];
+	bool is_there = false, is_hidden = false;
+	int err = file_path_snapshot(path, dir, zxid, FILE_PLAIN);
+
+	snprintf(name, sizeof(name),
+		 SNAPSHOT_INSTALL_PREFIX "snapshot.%" PRIx64, zxid);
+	if (err == 0)
+		err = file_path(hidden, dir, name);
+	if (err == 0)
+		err = exists(disk, hidden, &is_hidden);
+	if (err == 0)
+		err = exists(disk, path, &is_there);
+	*is_done = is_there && !is_hidden;
+	return err;
+}
+
 int
 retire_complete(struct disk *disk, const char *snap_dir, const char *log_dir,
 		bool *retired)
 {
-	char path[FILE_PATH_MAX];
-	struct disk_info info;
 	uint64_t zxid = 0;
 	bool has_note = false;
 	int err = read_note(disk, snap_dir, &zxid, &has_note);
@@ -365,14 +394,8 @@ retire_complete(struct disk *disk, const char *snap_dir, const char *log_dir,
 	*retired = false;
 	if (err != 0 || !has_note)
 		return err;
-	err = file_path_snapshot(path, snap_dir, zxid, FILE_PLAIN);
-	if (err == 0)
-		err = disk_info(disk, path, &info);
-	if (err == 0) {
-		*retired = true;
+	err = is_renamed(disk, snap_dir, zxid, retired);
+	if (err == 0 && *retired)
 		err = retire_others(disk, snap_dir, log_dir, zxid);
-	} else if (err == FAL_ENOENT) {
-		err = 0;
-	}
 	return err != 0 ? err : remove_note(disk, snap_dir);
 }

@@ -7,6 +7,7 @@
 
 #include "recover_testing.h"
 
+#include "base/log.h"
 #include "drivers/clock.h"
 #include "server/config_file.h"
 #include "server/store_int.h"
@@ -38,6 +39,15 @@ struct rig {
 	struct store_event event;
 	uint32_t lent, taken_back;
 };
+
+/* Only what is wrong is said. */
+static inline void
+rig_quiet(void)
+{
+	const struct log_options options = {.level = LOG_LEVEL_ERROR, .fd = 2};
+
+	log_setup(&options);
+}
 
 static inline void
 rig_lend(void *arg)

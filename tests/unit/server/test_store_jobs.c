@@ -365,6 +365,7 @@ main(void)
 	};
 
 	clock_init();
+	rig_quiet();
 	testing_seed(0x5704e);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
