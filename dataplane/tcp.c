@@ -181,6 +181,11 @@ tcp_reserve(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes,
 	struct rte_mbuf *tail = conn->snd_send == NULL ? NULL : conn->snd_tail;
 
 	FAL_ASSERT(bytes > 0);
+	/* RFC 1191 6.3: now and then the path is tried for more. */
+	if (conn->mss != conn->mss_max &&
+	    (uint16_t)(core->now_ns / (60 * NS_PER_SECOND) -
+		       conn->mss_minute) >= TCP_PATH_MINUTES)
+		conn->mss = conn->mss_max;
 	core->spare_for = NULL;
 	*got = 0;
 	if (!tcp_can_send(conn) || bytes > conn->mss)

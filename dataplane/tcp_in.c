@@ -307,9 +307,13 @@ tcp_in_text(struct tcp_core *core, struct tcp_conn *conn,
 		return;
 	if (packet->bytes > 0)
 		tcp_data_in(core, conn, packet);
-	/* A FIN behind a hole comes again. */
-	if ((packet->flags & TCP_FIN) != 0 && conn->rcv_nxt == end)
+	if ((packet->flags & TCP_FIN) == 0)
+		return;
+	/* A FIN behind a hole comes again, the sooner the better. */
+	if (conn->rcv_nxt == end)
 		tcp_in_fin(core, conn);
+	else
+		tcp_in_ack_now(core, conn);
 }
 
 /* The peer's SYN again in SYN-RECEIVED: ours was lost. With an ack it is the

@@ -413,11 +413,6 @@ tcp_out(struct tcp_core *core, struct tcp_conn *conn)
 			tcp_out_empty(core, conn, conn->snd_nxt, TCP_ACK);
 		return;
 	}
-	/* RFC 1191 6.3: now and then the path is tried for more. */
-	if (conn->mss != conn->mss_max &&
-	    (uint16_t)(core->now_ns / (60 * NS_PER_SECOND) -
-		       conn->mss_minute) >= TCP_PATH_MINUTES)
-		conn->mss = conn->mss_max;
 	if (tcp_has(conn, TCP_PROBE_DUE)) {
 		/* One byte below what the peer expects makes it answer. */
 		tcp_clear(conn, TCP_PROBE_DUE);

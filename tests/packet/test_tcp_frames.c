@@ -77,32 +77,23 @@ frames_check(const struct rig *rig)
 static void
 frames_give(struct rig *rig, const uint8_t *frame, uint32_t bytes, bool judged)
 {
-	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(rig->pool);
-	uint8_t *at = (uint8_t *)rte_pktmbuf_append(mbuf, (uint16_t)bytes);
-
-	memcpy(at, frame, bytes);
-	if (judged)
-		mbuf->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_GOOD;
-	tcp_input(rig->core, mbuf, rig->now_ns);
-	rig_settle(rig);
+	rig_receive_raw(rig, frame, bytes, judged);
 	frames_check(rig);
-	for (; rig->sent_at < rig->sent_count; rig->sent_at++)
-		rte_pktmbuf_free(rig->sent[rig->sent_at]);
-	rig->sent_at = 0;
-	rig->sent_count = 0;
+	rig_forget(rig);
 }
 
 int
 main(void)
 {
 	static struct rig rig;
+	struct rig_options options = {.half_open_limit = 4};
 	const char *seed = getenv("FAL_SEED");
 	struct rte_mempool *pool = packet_eal_pool(1023);
 	uint8_t frame[128];
 
 	frames_random_state = seed == NULL ? 1 : strtoull(seed, NULL, 10);
 	printf("FAL_SEED=%lu\n", frames_random_state);
-	rig_start(&rig, pool);
+	rig_start(&rig, pool, &options);
 	for (uint32_t kind = 0; kind < 4; kind++) {
 		uint32_t bytes = frames_good(&rig, kind, frame);
 
