@@ -87,6 +87,11 @@ begin_reading(struct store_flow *flow)
 		&flow->read_from, NOT_READING, memory_order_acquire);
 
 	flow->reading = from;
+	/* The reader looks ahead: what becomes durable while it reads it may
+	 * have seen as zeros. */
+	flow->read_end = (int64_t)txlog_durable_zxid(flow->jobs->parts.txlog);
+	if (flow->read_end > flow->last)
+		flow->read_end = flow->last;
 	return log_chain_open(restore->disk, restore->log_dir,
 			      (uint64_t)from + 1, LOG_ENTRY_BYTES_MAX,
 			      &flow->chain);
@@ -106,15 +111,13 @@ end_run(struct store_flow *flow)
 
 /* Returns 1: a record was put, 0: no more for now, or an error. */
 static int
-read_record(struct store_flow *flow, int64_t durable)
+read_record(struct store_flow *flow)
 {
-	const int64_t end = durable < flow->last ? durable : flow->last;
 	struct log_record record;
 	uint8_t *to;
 	int got;
 
-	/* Behind this the file is being written. */
-	if (flow->reading >= end)
+	if (flow->reading >= flow->read_end)
 		return 0;
 	got = log_chain_next(flow->chain, &record);
 	if (got < 0)
@@ -151,8 +154,6 @@ give_up(struct store_flow *flow, int err)
 bool
 store_history_step(struct store_flow *flow)
 {
-	const int64_t durable =
-		(int64_t)txlog_durable_zxid(flow->jobs->parts.txlog);
 	int got = 1;
 
 	if (flow->reading == NOT_READING) {
@@ -170,7 +171,7 @@ store_history_step(struct store_flow *flow)
 	if (!store_flow_has_room(flow) || flow->flying + 2 > STORE_CHUNKS_MAX)
 		return false;
 	for (uint32_t i = 0; i < SLICE_RECORDS && got > 0; i++) {
-		got = read_record(flow, durable);
+		got = read_record(flow);
 		if (flow->filling != NULL &&
 		    flow->filling->bytes >= STORE_CHUNK_BYTES)
 			break;

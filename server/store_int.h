@@ -132,6 +132,7 @@ struct store_flow {
 	bool is_reading;           /* ZAB's: BG was asked */
 	_Atomic int64_t read_from; /* ZAB -> BG; -1: nothing to read */
 	int64_t reading;           /* BG's: given so far; -1: not reading */
+	int64_t read_end;          /* BG's: of this run */
 	struct log_chain *chain;
 	_Atomic int64_t needs_above; /* the records that must stay */
 };
