@@ -174,6 +174,9 @@ sim_init(struct sim *sim, const struct sim_options *options)
 	sim->are_clients_done = false;
 	sim->needs_both_ways = false;
 	sim->is_mixed = false;
+	sim->action_count = 0;
+	memset(&sim->limits, 0, sizeof(sim->limits));
+	sim->crashes_done = 0;
 	memset(sim->client, 0, sizeof(sim->client));
 	memset(sim->epoch_leader, 0, sizeof(sim->epoch_leader));
 	memset(sim->epoch_count, 0, sizeof(sim->epoch_count));

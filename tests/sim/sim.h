@@ -284,6 +284,9 @@ struct sim_limits {
 	/* Dies before this action (packet if it is a SEND) once in so many. */
 	uint32_t crash_type, crash_odds; /* odds 0: never */
 	int32_t crash_packet;
+	/* Whoever is about to do the n-th action of all servers dies, n in
+	 * ascending order; 0: no more. Also without faults. */
+	uint64_t crash_at[4];
 };
 
 struct sim {
@@ -322,6 +325,8 @@ struct sim {
 	uint32_t epoch_leader[SIM_EPOCHS_MAX]; /* 1 + server; 0: none */
 	int64_t epoch_count[SIM_EPOCHS_MAX];   /* proposals so far */
 	bool has_faults;                       /* the period of faults lasts */
+	uint64_t action_count;
+	uint32_t crashes_done; /* of crash_at */
 	bool are_clients_done;
 	struct zab_actions actions;
 	struct sim_trace_line trace[SIM_TRACE_MAX];
@@ -443,6 +448,9 @@ void sim_net_pump_all(struct sim *sim);
 void sim_net_close(struct sim *sim, struct sim_server *server, uint32_t slot);
 /* The connection breaks; both ends learn it, each in its time. */
 void sim_net_break(struct sim *sim, uint32_t conn);
+/* A leader with a bug: one PROPOSAL or COMMIT is left out of that connection,
+ * or of the next one that has some. */
+void sim_net_skip(struct sim *sim, uint32_t first);
 /* The process of that end is gone. */
 void sim_net_lose_end(struct sim *sim, uint32_t conn, uint32_t end,
 		      bool is_silent);

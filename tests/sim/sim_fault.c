@@ -388,6 +388,10 @@ sim_fault_happen(struct sim *sim)
 	case SIM_FAULT_LIE:
 		lie(sim);
 		break;
+	case SIM_FAULT_SKIP:
+		sim_net_skip(sim,
+			     (uint32_t)sim_random_below(random, SIM_CONNS_MAX));
+		break;
 	default:
 		happen_to_server(sim, fault, &sim->server[any_server(sim)]);
 		break;

@@ -13,6 +13,7 @@
  * delivered again when the connection comes up anew, until the sender's
  * election ends.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -194,7 +195,67 @@ sim_net_lose_end(struct sim *sim, uint32_t index, uint32_t end, bool is_silent)
 	free_if_over(sim, index);
 }
 
+static bool
+skip_one(struct sim *sim, struct sim_conn *conn)
+{
+	struct sim_message **at = &conn->head[0];
+
+	/* Not the first one of an epoch: ZooKeeper's leaders can be told to
+	 * begin elsewhere, so that is no gap to a follower. */
+	while (*at && (((*at)->type != QUORUM_PROPOSAL &&
+			(*at)->type != QUORUM_COMMIT) ||
+		       zab_counter((*at)->zxid) == 1))
+		at = &(*at)->next;
+	struct sim_message *message = *at;
+
+	/* Behind it the gap must show. */
+	if (!message || !message->next)
+		return false;
+	*at = message->next;
+	message->next = sim->free_message;
+	sim->free_message = message;
+	return true;
+}
+
+void
+sim_net_skip(struct sim *sim, uint32_t first)
+{
+	for (uint32_t i = 0; i < SIM_CONNS_MAX; i++) {
+		const uint32_t at = (first + i) % SIM_CONNS_MAX;
+		struct sim_conn *conn = &sim->conn[at];
+
+		if (conn->is_used && conn->is_open[0] &&
+		    sim->server[conn->server[0]].view.phase == ZAB_BROADCAST &&
+		    skip_one(sim, conn)) {
+			sim_trace_note(sim, conn->server[0],
+				       "is not sent a packet", 0);
+			return;
+		}
+	}
+}
+
 /* ----------------------------------------------------------- delivery --- */
+
+/* Does this packet of its leader show a gap? */
+static bool
+is_gap(const struct sim_server *server, const struct sim_message *message)
+{
+	const struct sim_log *log = &server->log;
+	const uint32_t published =
+		sim_log_count_to(log, server->published_zxid);
+
+	if (server->view.role != FLE_FOLLOWING ||
+	    server->view.phase != ZAB_BROADCAST)
+		return false;
+	if (message->type == QUORUM_PROPOSAL)
+		return zab_epoch(message->zxid) ==
+			       zab_epoch(sim_log_last(log)) &&
+		       message->zxid > sim_log_last(log) + 1;
+	return message->type == QUORUM_COMMIT &&
+	       message->zxid > server->published_zxid &&
+	       (published == log->count ||
+		log->entry[published].zxid != message->zxid);
+}
 
 static void
 deliver(struct sim *sim, struct sim_server *server, uint32_t slot,
@@ -221,8 +282,17 @@ deliver(struct sim *sim, struct sim_server *server, uint32_t slot,
 			server->index, 0, server->busy_serial, 0);
 		return;
 	}
+	const bool must_leave =
+		slot == ZAB_LEADER_SLOT && is_gap(server, message);
+	const uint32_t incarnation = server->incarnation;
+
 	server->arriving = message->entry;
 	sim_server_step(sim, server, &event);
+	if (must_leave && server->is_up && server->incarnation == incarnation &&
+	    server->view.phase == ZAB_BROADCAST)
+		sim_fail(sim, "C7 proposalConsistent, commitConsistent",
+			 "s%u: takes %" PRIx64 " out of order", server->index,
+			 (uint64_t)message->zxid);
 	if (message->type == QUORUM_REQUEST && server->is_up &&
 	    server->view.role == FLE_LEADING)
 		sim_driver_request(sim, server, message->op - 1, slot);

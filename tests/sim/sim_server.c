@@ -83,6 +83,12 @@ dies_here(struct sim *sim, const struct zab_action *action)
 	const struct sim_limits *limits = &sim->limits;
 	struct sim_random *random = &sim->random[SIM_STREAM_CRASH];
 
+	sim->action_count++;
+	if (sim->crashes_done < 4 &&
+	    sim->action_count == limits->crash_at[sim->crashes_done]) {
+		sim->crashes_done++;
+		return true;
+	}
 	if (!sim->has_faults)
 		return false;
 	if (limits->crash_action &&

@@ -559,6 +559,18 @@ has_centre(void)
 	return false;
 }
 
+/* No beacons that were drawn too narrow, no epochs that end at once. */
+static void
+begin_plain(uint32_t index)
+{
+	struct zab_core_options *options = &sim.server[index].options;
+
+	options->beacon_ms = 0;
+	options->beacon_lost_ms = 0;
+	options->counter_max = 0;
+	options->is_reconfig_enabled = false;
+}
+
 /* Time that candidates who block each other may need, in that of one
  * ensemble. */
 #define MASK_BOUNDS 8u
@@ -579,9 +591,7 @@ find_leader(uint32_t replicas, uint32_t mask, bool needs_both_ways)
 	sim.needs_both_ways = needs_both_ways;
 	cut_mask(mask);
 	for (uint32_t i = 0; i < replicas; i++) {
-		/* Beacons that were drawn too narrow are no cut. */
-		sim.server[i].options.beacon_ms = 0;
-		sim.server[i].options.beacon_lost_ms = 0;
+		begin_plain(i);
 		sim_server_start(&sim, &sim.server[i]);
 	}
 	const uint64_t end_us = MASK_BOUNDS * sim_bound_us(&sim);
@@ -623,6 +633,108 @@ a_stable_leader_comes_for_each_of_64_masks(void **state)
 		assert_true(find_leader(3, mask, true) < UINT64_MAX);
 		assert_true(find_leader(3, mask, false) < UINT64_MAX);
 	}
+}
+
+/*
+ * Three servers, two transactions, crashes between any two actions: every
+ * place for one crash, every pair of places, and every 40th of three and four.
+ * The order of messages is the one of equal delays. Returns how many actions
+ * a run took.
+ */
+static uint64_t
+run_with_crashes(const uint64_t crash_at[4])
+{
+	const struct sim_options options = options_of(1, 3, 0);
+	uint32_t written = 0;
+
+	sim_init(&sim, &options);
+	sim.limits.net_us_min = DELAY_US;
+	sim.limits.net_us_max = DELAY_US;
+	sim.limits.disk_us_min = 300;
+	sim.limits.disk_us_max = 300;
+	sim.limits.snapshot_every = 1;
+	memcpy(sim.limits.crash_at, crash_at, 4 * sizeof(crash_at[0]));
+	for (uint32_t i = 0; i < 3; i++) {
+		begin_plain(i);
+		sim_server_start(&sim, &sim.server[i]);
+	}
+	while (written < 2 || sim.crashes_done < 4 ||
+	       !sim_check_is_calm(&sim)) {
+		const uint32_t leader = leader_of();
+
+		if (leader != SIM_NOBODY && written < 2) {
+			sim_client_connect(&sim, 0, leader);
+			(void)sim_client_invoke(&sim, 0, SIM_OP_WRITE);
+			written++;
+		}
+		sim_turn_until(&sim, sim.now_us + 5 * DELAY_US);
+		if (written == 2 && sim.server[0].is_up &&
+		    sim_check_is_calm(&sim))
+			break;
+		if (sim.now_us > 20 * sim_bound_us(&sim))
+			fail_msg("crashes at %u %u %u %u: not calm",
+				 (uint32_t)crash_at[0], (uint32_t)crash_at[1],
+				 (uint32_t)crash_at[2], (uint32_t)crash_at[3]);
+	}
+	sim_check_end(&sim);
+	return sim.action_count;
+}
+
+static void
+no_place_for_crashes_does_harm(void **state)
+{
+	const uint64_t none[4] = {0};
+	const char *text = getenv("FAL_SIM_CRASH_STEP");
+	const uint64_t step = text ? strtoul(text, NULL, 0) : 40;
+	const uint64_t places = run_with_crashes(none);
+	uint32_t runs = 0;
+
+	(void)state;
+	for (uint64_t a = 1; a <= places; a++) {
+		const uint64_t one[4] = {a};
+		const uint64_t end = run_with_crashes(one);
+
+		for (uint64_t b = a + 1; b <= end; b++, runs++) {
+			const uint64_t two[4] = {a, b};
+
+			(void)run_with_crashes(two);
+		}
+		for (uint64_t b = a + 1; b <= end; b += step)
+			for (uint64_t c = b + 1; c <= 2 * end; c += step)
+				for (uint64_t d = c; d <= 2 * end;
+				     d += step, runs++) {
+					const uint64_t more[4] = {a, b, c, d};
+
+					(void)run_with_crashes(more);
+				}
+	}
+	print_message("%u places for one crash, %u runs with more\n",
+		      (uint32_t)places, runs);
+}
+
+/* With both directions needed for anything, 2^20 masks are 2^10 graphs. */
+static void
+a_stable_leader_comes_for_each_graph_of_five(void **state)
+{
+	uint32_t missed = 0;
+
+	(void)state;
+	for (uint32_t graph = 0; graph < 1024; graph++) {
+		uint32_t mask = 0, bit = 0, pair = 0;
+		uint32_t cut[5][5] = {{0}};
+
+		for (uint32_t i = 0; i < 5; i++)
+			for (uint32_t j = i + 1; j < 5; j++) {
+				cut[i][j] = graph >> pair & 1;
+				cut[j][i] = graph >> pair++ & 1;
+			}
+		for (uint32_t i = 0; i < 5; i++)
+			for (uint32_t j = 0; j < 5; j++)
+				if (i != j)
+					mask |= cut[i][j] << bit++;
+		missed += find_leader(5, mask, true) == UINT64_MAX;
+	}
+	assert_int_equal(missed, 0);
 }
 
 /* How many masks of five servers; FAL_SIM_MASKS=1048576 is all of them, and
@@ -685,6 +797,8 @@ main(void)
 		cmocka_unit_test(
 			an_emptied_server_does_not_help_an_outdated_leader),
 		cmocka_unit_test(a_stable_leader_comes_for_each_of_64_masks),
+		cmocka_unit_test(no_place_for_crashes_does_harm),
+		cmocka_unit_test(a_stable_leader_comes_for_each_graph_of_five),
 		cmocka_unit_test(a_stable_leader_comes_for_masks_of_five),
 	};
 	const int failed = cmocka_run_group_tests(tests, NULL, NULL);
