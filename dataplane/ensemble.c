@@ -231,13 +231,20 @@ next_zxid(void *arg, uint32_t entry_bytes)
 }
 
 static void
-proposed(void *arg, int64_t zxid, const uint8_t *entry, uint32_t entry_bytes)
+keep(void *arg, int64_t zxid, const uint8_t *entry, uint32_t entry_bytes)
+{
+	struct ensemble *ensemble = arg;
+
+	entry_ring_put(ensemble->recent, zxid, entry, entry_bytes);
+	stats_set(ensemble->parts.stats, STAT_PROPOSAL_LAST, entry_bytes);
+}
+
+static void
+proposed(void *arg, int64_t zxid)
 {
 	struct ensemble *ensemble = arg;
 	struct zab_event event = {.type = ZAB_EV_PROPOSE, .zxid = zxid};
 
-	entry_ring_put(ensemble->recent, zxid, entry, entry_bytes);
-	stats_set(ensemble->parts.stats, STAT_PROPOSAL_LAST, entry_bytes);
 	ensemble_step(ensemble, &event);
 }
 
@@ -263,6 +270,7 @@ quorum_of(struct ensemble *ensemble)
 		.has_work = has_work,
 		.next_timer_ms = next_timer_ms,
 		.next_zxid = next_zxid,
+		.keep = keep,
 		.proposed = proposed,
 		.forward = ensemble_forward,
 		.sync = sync_of_client,

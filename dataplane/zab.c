@@ -272,13 +272,18 @@ static void
 take_made(struct zab *zab, const struct prep_request *request, struct req *req,
 	  const uint8_t *at)
 {
-	append(zab, request, req);
-	if (zab->mode == ZAB_ALONE)
+	const int64_t zxid = zab->result.zxid;
+
+	if (zab->mode == ZAB_ALONE) {
+		append(zab, request, NULL);
 		return;
+	}
+	/* The log may move it. */
+	zab->quorum.keep(zab->quorum.arg, zxid, at, zab->result.entry_bytes);
+	append(zab, request, req);
 	if (req != NULL)
 		list_add_tail(&zab->waiting, &req->waiting_link);
-	zab->quorum.proposed(zab->quorum.arg, zab->result.zxid, at,
-			     zab->result.entry_bytes);
+	zab->quorum.proposed(zab->quorum.arg, zxid);
 }
 
 /* Room was found. Returns what prep_request() returns. */
@@ -296,8 +301,7 @@ propose(struct zab *zab, const struct prep_request *request, struct req *req)
 				     zab->wall_ms, &entry, &zab->result);
 
 	if (err == FAL_OK)
-		take_made(zab, request, zab->mode == ZAB_ALONE ? NULL : req,
-			  at);
+		take_made(zab, request, req, at);
 	return err;
 }
 

@@ -82,9 +82,12 @@ struct zab_quorum {
 	/* LEADS: the zxid that the next transaction must have; 0: none may be
 	 * proposed now. */
 	int64_t (*next_zxid)(void *arg, uint32_t entry_bytes);
+	/* LEADS: the transaction that is about to go into the window; entry is
+	 * borrowed. */
+	void (*keep)(void *arg, int64_t zxid, const uint8_t *entry,
+		     uint32_t entry_bytes);
 	/* LEADS: it is in the window. */
-	void (*proposed)(void *arg, int64_t zxid, const uint8_t *entry,
-			 uint32_t entry_bytes);
+	void (*proposed)(void *arg, int64_t zxid);
 	/* LEARNS: sends a write to the leader; false: no room. */
 	bool (*forward)(void *arg, const struct req *);
 	/* LEADS, LEARNS: one more sync; false: no room. */

@@ -16,12 +16,12 @@
 #include "drivers/clock.h"
 #include "server/audit.h"
 #include "server/bg.h"
+#include "server/member.h"
 #include "server/net.h"
 #include "server/recovery.h"
 #include "server/store_jobs.h"
 #include "server/words.h"
 
-#define CLIENT_TAG 1u
 /* What writing zeros may add to a start. */
 #define START_FILL_NS (250 * NS_PER_MS)
 /* Room for connections whose stream is gone and whose requests are not. */
@@ -59,6 +59,9 @@ make_tree(struct server *server, struct server_error *error)
 		.has_close_paths = config->close_session_txn_enabled,
 		.is_reconfig_enabled = config->reconfig_enabled,
 		.enforce_quota = config->enforce_quota,
+		/* Who the others are is not known, and ZooKeeper before 3.9
+		 * drops a multi with a create2 in it. */
+		.emits_create2_as_create = !config->is_standalone,
 	};
 
 	server->acl = (struct acl_options){
@@ -179,7 +182,9 @@ make_core(struct server *server, struct server_core *core,
 	if (err != FAL_OK)
 		return explain(error, err, "no descriptors left: ulimit -n");
 	if (!core->has_reader)
-		return FAL_OK;
+		return server->config->is_standalone
+			       ? FAL_OK
+			       : net_make_streams(server, core, error);
 	err = channel_init(&core->channel, (uint16_t)core->index, REQ_COUNT,
 			   GHOST_FACTOR * server->config->core_connections_max);
 	if (err != FAL_OK)
@@ -219,7 +224,7 @@ listen_clients(struct server *server, struct server_error *error)
 {
 	const struct config *config = server->config;
 	struct stream_listener listener = {
-		.tag = CLIENT_TAG,
+		.tag = MEMBER_CLIENT_TAG,
 		.backlog = config->client_backlog,
 		.is_shared = server->reader_count > 1,
 		.keepalive = config->client_keepalive,
@@ -278,6 +283,7 @@ make_zab(struct server *server, struct server_error *error)
 		.log = log_thread_port(server),
 		.channel_count = server->reader_count,
 		.stats = &server->stats.core[server->core_count - 1],
+		.serving = config->is_standalone ? NULL : &server->serving,
 	};
 	const struct zab_hooks hooks = {
 		.arg = server->bg,
@@ -300,7 +306,7 @@ make_zab(struct server *server, struct server_error *error)
 		.reap_never_used_ms = config->container_never_used_ms,
 		.tree_bytes_max = config->tree_bytes_max,
 		/* What Java's standalone server has in its session ids. */
-		.server_id = 1,
+		.server_id = config->is_standalone ? 1 : (uint8_t)config->myid,
 		.random_seed = (uint64_t)server->start_wall_ms,
 	};
 
@@ -331,7 +337,10 @@ make_rest(struct server *server, struct server_error *error)
 		err = server_make_store(server);
 	if (err != FAL_OK)
 		return explain(error, err, "out of memory");
-	return make_zab(server, error);
+	err = make_zab(server, error);
+	if (err != FAL_OK || server->config->is_standalone)
+		return err;
+	return member_create(server, error);
 }
 
 int
@@ -370,6 +379,8 @@ server_build(struct server *server, const struct config *config,
 		err = make_rest(server, error);
 	if (err == FAL_OK)
 		err = listen_clients(server, error);
+	if (err == FAL_OK && !config->is_standalone)
+		err = member_listen(server, error);
 	return err;
 }
 
@@ -386,6 +397,7 @@ free_core(struct server_core *core)
 void
 server_free(struct server *server)
 {
+	member_destroy(server);
 	zab_destroy(server->zab);
 	store_jobs_destroy(server->store);
 	if (server->bg != NULL)

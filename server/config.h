@@ -272,6 +272,8 @@ struct config {
 	uint32_t core_connections_max; /* per reader core */
 	uint32_t output_bytes_max;     /* unread replies of one connection */
 	uint32_t connection_outstanding_max;
+	int32_t beacon_ms; /* 0: off */
+	int32_t beacon_lost_ms;
 
 	/* How it was read. */
 	const char *path;     /* of the file, absolute */

@@ -13,6 +13,7 @@
 #include "drivers/clock.h"
 #include "server/audit.h"
 #include "server/bg.h"
+#include "server/member.h"
 #include "server/net.h"
 #include "server/words.h"
 
@@ -88,6 +89,8 @@ reader_options_of(const struct server *server)
 		.random_seed = server->start_ns,
 		.keeps_watch_paths = core_keeps_watch_paths(config),
 		.is_stmk_allowed = config_word_allowed(config, "stmk"),
+		.is_member = !config->is_standalone,
+		.client_tag = MEMBER_CLIENT_TAG,
 	};
 }
 
@@ -133,6 +136,7 @@ make_reader(struct server_core *core)
 		.tree = server->tree,
 		.deltas = server->deltas,
 		.stats = &server->stats.core[core->index],
+		.serving = server->peer == NULL ? NULL : &server->serving,
 	};
 	struct audit_port *audit = audit_port(server->audit, core->index);
 	const struct reader_hooks hooks = {
@@ -140,6 +144,12 @@ make_reader(struct server_core *core)
 		.on_word = words_port_ask,
 		.update_arg = audit,
 		.on_update = audit == NULL ? NULL : audit_note_update,
+		.other_arg =
+			server->peer == NULL ? NULL : server->peer->ensemble,
+		/* With one core, peers are on the clients' streams. */
+		.on_other = server->peer == NULL || !core->has_zab
+				    ? NULL
+				    : ensemble_on_event,
 	};
 
 	return reader_create(&options, &parts, &hooks, &core->loop.reader);

@@ -38,9 +38,16 @@ say_ready(const struct config *config)
 	char address[STREAM_ADDRESS_TEXT_MAX];
 
 	stream_address_text(&server.bound, address);
-	printf("falconer serves ZooKeeper clients on %s, standalone, data in "
-	       "%s, zxid 0x%llx\n",
-	       address, config->data_dir, (unsigned long long)server.last_zxid);
+	if (config->is_standalone)
+		printf("falconer serves ZooKeeper clients on %s, standalone, "
+		       "data in %s, zxid 0x%llx\n",
+		       address, config->data_dir,
+		       (unsigned long long)server.last_zxid);
+	else
+		printf("falconer is server %lld of %u, clients on %s, data in "
+		       "%s, zxid 0x%llx\n",
+		       (long long)config->myid, config->server_count, address,
+		       config->data_dir, (unsigned long long)server.last_zxid);
 	fflush(stdout);
 	net_say_address(&server);
 }

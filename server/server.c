@@ -13,6 +13,7 @@
 #include "server/audit.h"
 #include "server/bg.h"
 #include "server/core.h"
+#include "server/member.h"
 #include "server/net.h"
 #include "server/recovery.h"
 #include "server/store_jobs.h"
@@ -31,6 +32,8 @@ server_start(struct server *server, struct server_error *error)
 		err = store_jobs_start(server->store);
 	if (err == FAL_OK)
 		err = bg_start(server->bg);
+	if (err == FAL_OK && server->peer != NULL)
+		member_start(server);
 	/* ZAB is last in the list and first to run. */
 	for (uint32_t i = server->core_count; i > 0 && err == FAL_OK; i--)
 		err = core_start(&server->core[i - 1]);
@@ -68,6 +71,7 @@ server_run(struct server *server)
 	while (!atomic_load_explicit(&server->is_stopping,
 				     memory_order_acquire)) {
 		log_drain();
+		member_say(server);
 		say_refusals(server);
 		net_watch(server);
 		if (audit_drain(server->audit) | words_serve(server->words))

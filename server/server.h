@@ -25,6 +25,7 @@
 struct words;
 struct bg;
 struct net;
+struct member;
 struct audit;
 struct admin;
 struct recovery_member;
@@ -57,7 +58,9 @@ struct server {
 	struct stream_limits *limits;
 	struct words *words;
 	struct bg *bg;
-	struct net *net;          /* NULL: the kernel's sockets */
+	struct net *net;     /* NULL: the kernel's sockets */
+	struct member *peer; /* of a member of an ensemble; else NULL */
+	struct serving serving;
 	struct audit *audit;      /* NULL: not asked for */
 	struct admin *admin;      /* NULL: no HTTP server */
 	struct store_jobs *store; /* of a member of an ensemble; else NULL */

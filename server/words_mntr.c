@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "drivers/disk.h"
+#include "server/member.h"
 #include "server/metrics.h"
 #include "server/version.h"
 
@@ -45,8 +46,9 @@ words_dir_bytes(const struct server *server, const char *dir)
 const char *
 words_server_state(const struct server *server)
 {
-	(void)server;
-	return "standalone";
+	const char *mode = member_mode(server);
+
+	return mode == NULL ? "" : mode;
 }
 
 /* Up to four decimals, at least one: how Java prints averages. */

@@ -15,11 +15,15 @@
 
 #include "base/time.h"
 #include "drivers/clock.h"
+#include "server/member.h"
 #include "server/version.h"
 #include "server/words_mntr.h"
 
 #define NOT_IN_WHITELIST \
 	" is not executed because it is not in the whitelist.\n"
+
+#define NOT_SERVING \
+	"This ZooKeeper instance is not currently serving requests\n"
 
 typedef void (*word_fn)(FILE *out, const struct words_ask *);
 
@@ -33,8 +37,12 @@ put_ruok(FILE *out, const struct words_ask *ask)
 static void
 put_isro(FILE *out, const struct words_ask *ask)
 {
-	(void)ask;
-	fputs("rw", out);
+	const char *mode = member_mode(ask->server);
+
+	if (mode == NULL)
+		fputs("null", out);
+	else
+		fputs(strcmp(mode, "read-only") == 0 ? "ro" : "rw", out);
 }
 
 static void
@@ -67,11 +75,32 @@ put_server_lines(FILE *out, const struct server *server)
 		words_server_state(server), words_node_count(server));
 }
 
+/* A leader shows the sizes of its proposals, too. */
+static void
+put_proposals(FILE *out, const struct server *server)
+{
+	struct summary proposal = {0};
+	const char *mode = member_mode(server);
+
+	if (mode == NULL || strcmp(mode, "leader") != 0)
+		return;
+	stats_summary_gather(&server->stats, SUMMARY_PROPOSAL_BYTES, &proposal);
+	if (summary_count(&proposal) == 0)
+		fputs("Proposal sizes last/min/max: -1/-1/-1\n", out);
+	else
+		fprintf(out,
+			"Proposal sizes last/min/max: %" PRIu64 "/%" PRIu64
+			"/%" PRIu64 "\n",
+			stats_sum(&server->stats, STAT_PROPOSAL_LAST),
+			summary_lowest(&proposal), summary_highest(&proposal));
+}
+
 static void
 put_srvr(FILE *out, const struct words_ask *ask)
 {
 	put_version(out);
 	put_server_lines(out, ask->server);
+	put_proposals(out, ask->server);
 }
 
 static const struct reader_conn_row *
@@ -109,6 +138,7 @@ put_stat(FILE *out, const struct words_ask *ask)
 	}
 	fputc('\n', out);
 	put_server_lines(out, ask->server);
+	put_proposals(out, ask->server);
 }
 
 /* The names cons gives to the last operation. */
@@ -283,22 +313,23 @@ struct word {
 	char name[5];
 	enum words_pass reader_pass, zab_pass;
 	word_fn put;
+	bool is_always; /* also when the server does not serve */
 };
 
 static const struct word words[] = {
-	{.name = "ruok", .put = put_ruok},
+	{.name = "ruok", .put = put_ruok, .is_always = true},
 	{.name = "srvr", .put = put_srvr},
 	{.name = "stat", .reader_pass = WORDS_PASS_CONNS, .put = put_stat},
 	{.name = "mntr", .put = put_mntr},
 	{.name = "conf", .put = put_conf},
 	{.name = "cons", .reader_pass = WORDS_PASS_CONNS, .put = put_cons},
-	{.name = "isro", .put = put_isro},
+	{.name = "isro", .put = put_isro, .is_always = true},
 	{.name = "dirs", .put = put_dirs},
 	{.name = "srst", .put = put_srst},
 	{.name = "crst",
 	 .reader_pass = WORDS_PASS_RESET_CONNS,
 	 .put = put_crst},
-	{.name = "envi", .put = put_envi},
+	{.name = "envi", .put = put_envi, .is_always = true},
 	{.name = "dump",
 	 .reader_pass = WORDS_PASS_CONNS,
 	 .zab_pass = WORDS_PASS_SESSIONS,
@@ -313,9 +344,9 @@ static const struct word words[] = {
 	 .reader_pass = WORDS_PASS_WATCHES,
 	 .put = words_put_wchp},
 	{.name = "hash", .zab_pass = WORDS_PASS_DIGESTS, .put = words_put_hash},
-	{.name = "gtmk", .put = put_gtmk},
-	{.name = "stmk", .put = put_stmk},
-	{.name = "falc", .put = put_falc},
+	{.name = "gtmk", .put = put_gtmk, .is_always = true},
+	{.name = "stmk", .put = put_stmk, .is_always = true},
+	{.name = "falc", .put = put_falc, .is_always = true},
 };
 
 static const struct word *
@@ -363,10 +394,12 @@ words_text(const struct words_ask *ask, uint32_t word, uint32_t *bytes)
 
 	if (out == NULL)
 		return NULL;
-	if (config_word_allowed(ask->server->config, name))
-		found->put(out, ask);
-	else
+	if (!config_word_allowed(ask->server->config, name))
 		fprintf(out, "%s%s", name, NOT_IN_WHITELIST);
+	else if (!found->is_always && member_mode(ask->server) == NULL)
+		fputs(NOT_SERVING, out);
+	else
+		found->put(out, ask);
 
 	/* A failed write means there was no memory for the text. */
 	const bool is_whole = !ferror(out) && fflush(out) == 0;

@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * member - see member.h. Names of servers are looked up by a thread of the
+ * resolver; both ports are the ZAB core's, on the same stream core as the
+ * clients' when one core does everything.
+ */
+#include "server/member.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/time.h"
+#include "drivers/clock.h"
+#include "drivers/resolve.h"
+#include "server/recovery.h"
+#include "server/resolver.h"
+#include "server/store_jobs.h"
+#include "store/vote_mark.h"
+
+/* Longest wait for names at the start; later dials ask again. */
+#define RESOLVE_WAIT_MS 2000u
+/* Entries of own proposals that learners may still need. */
+#define RECENT_BYTES    (64ull << 20)
+#define OUTSTANDING_MAX 32768u
+#define DIAL_TRIES      5u
+#define FINALIZE_MS     200u
+/* Dials on the election port are repeated in these pauses. */
+#define RETRY_MIN_MS 100u
+#define RETRY_MAX_MS 2000u
+/* A limping disk, see consensus/zab.h. */
+#define LIMP_STILL_MS    2000u
+#define LIMP_LAG_MS      1000u
+#define LIMP_FOR_MS      3000u
+#define READ_ONLY_MIN_MS 2000u
+
+static int FAL_PRINTF(3, 4)
+	explain(struct server_error *error, int err, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(error->text, sizeof(error->text), format, args);
+	va_end(args);
+	return err;
+}
+
+static const struct config_server *
+find_server(const struct config *config, int64_t sid)
+{
+	for (uint32_t i = 0; i < config->server_count; i++)
+		if (config->server[i].id == sid)
+			return &config->server[i];
+	return NULL;
+}
+
+/* ---- hooks of the driver, on the ZAB core ---------------------------------
+ */
+
+static uint32_t
+addresses(void *arg, int64_t sid, bool is_election,
+	  struct stream_address out[PEER_ADDRESSES_MAX])
+{
+	const struct member *member = arg;
+	const struct config_server *server =
+		find_server(member->server->config, sid);
+
+	if (server == NULL)
+		return 0;
+	return resolver_get_all(member->resolver,
+				is_election ? server->election : server->quorum,
+				server->address_count, out);
+}
+
+static uint32_t
+resolve(void *arg, struct jute_slice text,
+	struct stream_address out[PEER_ADDRESSES_MAX])
+{
+	const struct member *member = arg;
+
+	return resolver_get_text(member->resolver, text, out);
+}
+
+static void
+on_fatal(void *arg, const char *text)
+{
+	(void)arg;
+	LOG_ERROR("the server stops: %s", text);
+	_Exit(EXIT_FAILURE);
+}
+
+/* The log agrees with the leader's up to here, the tree does not: a snapshot
+ * of the leader is what helps, and a server that must not vote gets one. */
+static void
+on_diverged(void *arg, int64_t zxid)
+{
+	const struct member *member = arg;
+
+	LOG_ERROR("transaction 0x%llx leaves our tree different from the "
+		  "leader's (digest): the server stops, and fetches the "
+		  "leader's snapshot when it is started again. Keep %s if "
+		  "you want to find out why",
+		  (unsigned long long)zxid, member->server->data_dir.data_dir);
+	if (vote_mark_write(
+		    member->server->disk, member->server->data_dir.snap_dir,
+		    "its tree differed from the leader's (digest)") != FAL_OK)
+		LOG_ERROR("no note of it could be written; empty %s before "
+			  "the next start",
+			  member->server->data_dir.data_dir);
+	_Exit(EXIT_FAILURE);
+}
+
+/* ---- options
+ * ------------------------------------------------------------------ */
+
+static struct zab_core_options
+core_options(const struct config *config)
+{
+	return (struct zab_core_options){
+		.sid = config->myid,
+		.tick_ms = (uint32_t)config->tick_ms,
+		.init_limit = (uint32_t)config->init_limit_ticks,
+		.sync_limit = (uint32_t)config->sync_limit_ticks,
+		.finalize_ms = FINALIZE_MS,
+		.notify_min_ms = (uint32_t)config->notification_min_ms,
+		.notify_max_ms = (uint32_t)config->notification_max_ms,
+		.epoch_wait_ms = config->epoch_wait_ms < 0
+					 ? UINT32_MAX
+					 : (uint32_t)config->epoch_wait_ms,
+		.dial_retry_ms = (uint32_t)config->leader_retry_ms,
+		.dial_tries = DIAL_TRIES,
+		.outstanding_max = OUTSTANDING_MAX,
+		.limp_still_ms = LIMP_STILL_MS,
+		.limp_lag_ms = LIMP_LAG_MS,
+		.limp_for_ms = LIMP_FOR_MS,
+		.yield_pause_ms = 2 * (uint32_t)config->tick_ms,
+		.beacon_ms = (uint32_t)config->beacon_ms,
+		.beacon_lost_ms = config->beacon_ms == 0
+					  ? 0
+					  : (uint32_t)config->beacon_lost_ms,
+		.is_reconfig_enabled = false,
+		.is_sync_confirmed = true,
+	};
+}
+
+/* host:port of the own election addresses, as they are configured. */
+static void
+own_addresses(const struct config_server *own, char *text, size_t room)
+{
+	size_t at = 0;
+
+	text[0] = 0;
+	for (uint32_t i = 0; i < own->address_count && at < room; i++) {
+		const struct config_address *address = &own->election[i];
+		const bool is_ipv6 = strchr(address->host, ':') != NULL;
+		const int bytes = snprintf(text + at, room - at, "%s%s%s%s:%u",
+					   i > 0 ? "|" : "", is_ipv6 ? "[" : "",
+					   address->host, is_ipv6 ? "]" : "",
+					   address->port);
+
+		at += bytes > 0 ? (size_t)bytes : 0;
+	}
+}
+
+static uint32_t
+ticks_ms(const struct config *config, int32_t ticks)
+{
+	return (uint32_t)ticks * (uint32_t)config->tick_ms;
+}
+
+static struct fle_net_options
+fle_options(struct server *server, const char *own)
+{
+	const struct config *config = server->config;
+
+	return (struct fle_net_options){
+		.sid = config->myid,
+		.own_addresses = own,
+		.is_v2 = config->multi_address_enabled,
+		.connect_ms = (uint32_t)config->election_connect_ms,
+		.hello_ms =
+			config->election_read_ms > 0
+				? (uint32_t)config->election_read_ms
+				: ticks_ms(config, config->sync_limit_ticks),
+		.retry_min_ms = RETRY_MIN_MS,
+		.retry_max_ms = RETRY_MAX_MS,
+		.listen_tag = MEMBER_FLE_LISTEN_TAG,
+		.connect_tag = MEMBER_FLE_CONNECT_TAG,
+		.keepalive = config->election_keepalive,
+		.stats = &server->stats.core[server->core_count - 1],
+	};
+}
+
+static struct peer_options
+peer_options(struct server *server)
+{
+	const struct config *config = server->config;
+
+	return (struct peer_options){
+		.listen_tag = MEMBER_PEER_LISTEN_TAG,
+		.connect_tag = MEMBER_PEER_CONNECT_TAG,
+		.packet_bytes_max = SERVER_ENTRY_BYTES_MAX,
+		.connect_ms = ticks_ms(config, config->connect_limit_ticks),
+		.first_ms = ticks_ms(config, config->init_limit_ticks),
+		.keepalive = config->election_keepalive,
+		.stats = &server->stats.core[server->core_count - 1],
+	};
+}
+
+static struct ensemble_options
+options_of(struct server *server, const char *own)
+{
+	const struct config *config = server->config;
+	const uint32_t tick_ms = (uint32_t)config->tick_ms;
+
+	return (struct ensemble_options){
+		.core = core_options(config),
+		.fle = fle_options(server, own),
+		.peer = peer_options(server),
+		.leader_serves = config->leader_serves,
+		.is_read_only_enabled = config->readonly_mode_enabled,
+		.read_only_after_ms =
+			tick_ms > READ_ONLY_MIN_MS ? tick_ms : READ_ONLY_MIN_MS,
+		.recent_bytes = RECENT_BYTES,
+		.is_local_sessions = config->local_sessions_enabled,
+		.server_id = (uint8_t)config->myid,
+	};
+}
+
+/* ---- making
+ * ------------------------------------------------------------------------ */
+
+static int
+make_ensemble(struct member *member, const struct config_server *own,
+	      struct server_error *error)
+{
+	struct server *server = member->server;
+	struct server_core *core = &server->core[server->core_count - 1];
+	char own_text[FLE_HELLO_TEXT_BYTES_MAX + 1];
+	const struct ensemble_parts parts = {
+		.zab = server->zab,
+		.streams = core->streams,
+		.owns_streams = !core->has_reader,
+		.store = store_jobs_port(server->store),
+		.acl = &server->acl,
+		.stats = &server->stats.core[server->core_count - 1],
+	};
+	const struct ensemble_hooks hooks = {
+		.arg = member,
+		.addresses = addresses,
+		.resolve = resolve,
+		.on_fatal = on_fatal,
+		.on_diverged = on_diverged,
+	};
+
+	own_addresses(own, own_text, sizeof(own_text));
+
+	const struct ensemble_options options = options_of(server, own_text);
+	const int err =
+		ensemble_create(&options, &parts, &hooks, &member->ensemble);
+
+	if (err != FAL_OK)
+		return explain(error, err,
+			       "cannot make the member of the ensemble: %s; "
+			       "check tickTime, initLimit, syncLimit and "
+			       "falconer.failover.*",
+			       fal_err_str(err));
+	return FAL_OK;
+}
+
+int
+member_create(struct server *server, struct server_error *error)
+{
+	const struct config *config = server->config;
+	const struct config_server *own = find_server(config, config->myid);
+	struct member *member = calloc(1, sizeof(*member));
+
+	if (member == NULL)
+		return explain(error, FAL_ENOMEM, "out of memory");
+	FAL_ASSERT(own != NULL); /* as config.c has checked */
+	server->peer = member;
+	member->server = server;
+	if (member_quorum_of(config, &member->active) != FAL_OK)
+		return explain(error, FAL_EINVAL,
+			       "%s: server lines, groups or weights that no "
+			       "quorum can be made of",
+			       config->path);
+	config_membership_text(config, member->text);
+
+	const int err = resolver_create(resolve_host, &member->resolver);
+
+	if (err != FAL_OK)
+		return explain(error, err,
+			       "cannot start the thread that "
+			       "looks names up: ulimit -u");
+	return make_ensemble(member, own, error);
+}
+
+/* ---- ports
+ * ----------------------------------------------------------------------------
+ */
+
+/* Tries again each second, as ZooKeeper does: a restart may find the port still
+ * taken. retries 0: for ever. */
+static int
+listen_patiently(struct stream_core *streams,
+		 const struct stream_listener *listener, int32_t retries,
+		 struct stream_error *why)
+{
+	for (int32_t i = 1;; i++) {
+		const int err = stream_listen(streams, listener, NULL, why);
+
+		if (err != FAL_EBUSY || (retries != 0 && i >= retries))
+			return err;
+		sleep(1);
+	}
+}
+
+static int
+listen_on(struct server *server, const struct config_address *address,
+	  struct stream_listener *listener, const char *what,
+	  struct server_error *error)
+{
+	const struct config *config = server->config;
+	struct stream_address found[PEER_ADDRESSES_MAX];
+	struct stream_error why = {0};
+	struct server_core *core = &server->core[server->core_count - 1];
+
+	listener->backlog = -1;
+	listener->address = (struct stream_address){.port = address->port};
+	if (!config->quorum_listen_all) {
+		if (resolver_get(server->peer->resolver, address->host,
+				 strlen(address->host), address->port,
+				 found) == 0)
+			return explain(error, FAL_ENOENT,
+				       "server.%lld: the host %s has no "
+				       "address; correct the line, or "
+				       "quorumListenOnAllIPs=true",
+				       (long long)config->myid, address->host);
+		listener->address = found[0];
+	}
+
+	const int err = listen_patiently(core->streams, listener,
+					 config->election_bind_retries, &why);
+
+	if (err != FAL_OK)
+		return explain(error, err,
+			       "%s of server.%lld: %s; stop the other program "
+			       "or correct the line",
+			       what, (long long)config->myid, why.text);
+	return FAL_OK;
+}
+
+int
+member_listen(struct server *server, struct server_error *error)
+{
+	const struct config *config = server->config;
+	const struct config_server *own = find_server(config, config->myid);
+	const struct ensemble *ensemble = server->peer->ensemble;
+	struct stream_address unused[PEER_ADDRESSES_MAX];
+	struct stream_listener fle, peer;
+	int err = FAL_OK;
+
+	for (uint32_t i = 0; i < config->server_count; i++)
+		(void)resolver_get_all(server->peer->resolver,
+				       config->server[i].election,
+				       config->server[i].address_count, unused);
+	resolver_wait(server->peer->resolver, RESOLVE_WAIT_MS);
+	memset(&fle, 0, sizeof(fle));
+	memset(&peer, 0, sizeof(peer));
+	fle_net_listener(ensemble_fle(ensemble), &fle);
+	peer_net_listener(ensemble_peers(ensemble), &peer);
+	for (uint32_t i = 0; i < own->address_count && err == FAL_OK; i++) {
+		err = listen_on(server, &own->election[i], &fle,
+				"the election port", error);
+		if (err == FAL_OK)
+			err = listen_on(server, &own->quorum[i], &peer,
+					"the quorum port", error);
+	}
+	return err;
+}
+
+void
+member_start(struct server *server)
+{
+	struct member *member = server->peer;
+	struct zab_disk_state disk;
+	memset(&disk, 0, sizeof(disk));
+	recovery_disk_state(server, &disk);
+	disk.active = &member->active;
+	ensemble_start(member->ensemble, &disk, member->text, NULL,
+		       time_ns_to_ms(clock_now_ns()));
+}
+
+void
+member_destroy(struct server *server)
+{
+	struct member *member = server->peer;
+
+	if (member == NULL)
+		return;
+	ensemble_destroy(member->ensemble);
+	if (member->resolver != NULL)
+		resolver_destroy(member->resolver);
+	free(member);
+	server->peer = NULL;
+}

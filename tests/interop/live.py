@@ -1,0 +1,228 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Live ensembles: three Falconers, and Falconer beside Java ZooKeeper.
+
+Goal: members elect, synchronize and serve; a write on one is read on the
+others after sync; a killed leader is replaced and nothing acknowledged is
+lost; sessions and their ephemerals survive a change of server; a Falconer
+joins Java servers by SNAP and by DIFF, follows them and leads them, with equal
+trees and no digest mismatch on either side.
+
+Method: tests/interop/members.py.  Everything is asked through client ports.
+"""
+import sys
+import time
+
+import harness
+import members
+import zkwire
+from harness import expect, ok, wait_until
+from zkwire import EPHEMERAL
+
+suite = harness.Suite('live')
+
+
+def write_some(client, base, count, data=b'x'):
+    """Creates base and children of it; returns their paths."""
+    ok(client.create(base))
+    paths = ['%s/n%04d' % (base, i) for i in range(count)]
+    for path in paths:
+        client.post(zkwire.CREATE, path, data)
+    for reply in client.drain():
+        ok(reply)
+    return paths
+
+
+def read_everywhere(ensemble, path, data):
+    for member in ensemble.running():
+        with member.client() as c:
+            ok(c.sync(path))
+            expect(ok(c.get(path)).value[0], data,
+                   '%s on server %d' % (path, member.sid))
+
+
+def follower_of(ensemble):
+    return [m for m in ensemble.running() if m.mode() == 'follower'][0]
+
+
+def three(kinds, options, conf=None):
+    if 'java' in kinds and not harness.available('java'):
+        raise harness.Skip('no Java ZooKeeper here')
+    return members.Ensemble(kinds, conf)
+
+
+# -- Falconers among themselves ------------------------------------------------
+
+@suite.case('three Falconers: write on one, read on all, kill the leader')
+def kill_the_leader(options):
+    with three(['falconer'] * 3, options) as e:
+        e.start()
+        leader = e.settle()
+        follower = follower_of(e)
+        with follower.client() as c:
+            write_some(c, '/a', 50)
+            ok(c.set('/a', b'from a follower'))
+        read_everywhere(e, '/a', b'from a follower')
+        e.same_data()
+        leader.kill()
+        second = e.settle()
+        assert second is not leader
+        with second.client() as c:
+            ok(c.set('/a', b'without the first'))
+            write_some(c, '/b', 20)
+        leader.start()
+        e.settle()
+        read_everywhere(e, '/a', b'without the first')
+        assert e.same_data() > 70
+        expect(e.mismatches(), 0, 'digest mismatches')
+
+
+@suite.case('a session with ephemerals moves between servers and elections')
+def session_moves(options):
+    with three(['falconer'] * 3, options) as e:
+        e.start()
+        leader = e.settle()
+        one, other = [m for m in e.members if m is not leader]
+        c = one.client(timeout_ms=20000)
+        ok(c.create('/eph', b'mine', flags=EPHEMERAL))
+        session, password = c.session, c.password
+        c.abort()
+        moved = other.client(timeout_ms=20000, session=session,
+                             password=password)
+        expect(moved.session, session, 'the session comes back elsewhere')
+        ok(moved.set('/eph', b'still mine'))
+        leader.kill()
+        moved.abort()
+        e.settle()
+        again = wait_until('the session comes back', lambda: try_client(
+            one, session, password))
+        expect(ok(again.get('/eph')).value[0], b'still mine')
+        again.close()
+        with other.client() as c:
+            ok(c.sync('/'))
+            expect(c.exists('/eph').err, zkwire.NONODE, '/eph when closed')
+
+
+def try_client(member, session, password):
+    try:
+        return member.client(timeout_ms=20000, session=session,
+                             password=password)
+    except (OSError, zkwire.Closed):
+        return None
+
+
+@suite.case('sessions expire, wherever they are connected')
+def sessions_expire(options):
+    with three(['falconer'] * 3, options) as e:
+        e.start()
+        leader = e.settle()
+        follower = follower_of(e)
+        for member in (leader, follower):
+            c = member.client(timeout_ms=1000)
+            path = '/expires%d' % member.sid
+            ok(c.create(path, flags=EPHEMERAL))
+            kept = member.client(timeout_ms=1000)
+            ok(kept.create(path + 'kept', flags=EPHEMERAL))
+            c.send(b'')  # says nothing any more, but stays connected
+            until = time.monotonic() + 30
+
+            def is_gone():
+                kept.ping()
+                kept.drain()
+                assert time.monotonic() < until
+                return kept.exists(path).err == zkwire.NONODE
+            wait_until(path + ' expires', is_gone, 30, 0.2)
+            expect(c.is_closed(10), True, 'its connection')
+            ok(kept.exists(path + 'kept'))
+            kept.close()
+
+
+@suite.case('one server alone serves nobody; the second makes a quorum')
+def no_quorum(options):
+    with three(['falconer'] * 3, options) as e:
+        e[1].spawn()
+        wait_until('words are answered', lambda: says_not_serving(e[1]))
+        try:
+            e[1].client(timeout=2.0)
+            raise AssertionError('a session without a quorum')
+        except (OSError, zkwire.Closed):
+            pass
+        e.start(2)
+        e[1].wait_serving()
+        with e[1].client() as c:
+            ok(c.create('/x'))
+
+
+def says_not_serving(member):
+    try:
+        text = harness.four_letter(member.address, 'srvr', 2.0)
+    except (OSError, zkwire.Closed):
+        return False
+    return b'not currently serving requests' in text
+
+
+# -- beside Java ------------------------------------------------------------------
+
+@suite.case('a Falconer joins two Javas by SNAP, by DIFF, and leads them')
+def beside_java(options):
+    with three(['java', 'java', 'falconer'], options) as e:
+        e.start(1, 2)
+        with e[1].client() as c:
+            write_some(c, '/before', 200)
+        e.start(3)
+        expect(e[3].mode(), 'follower')
+        e.same_data()
+        with e[3].client() as c:
+            write_some(c, '/through', 50)
+            ok(c.create('/eph', flags=EPHEMERAL))
+        e[3].stop()
+        with e[1].client() as c:
+            write_some(c, '/meanwhile', 30)
+        e[3].start()
+        e.same_data()
+        e.leader().stop()
+        expect(e.settle(), e[3], 'the larger id with the longer log')
+        other = e.running()[0]
+        with other.client() as c:
+            write_some(c, '/led', 30)
+            ok(c.sync('/'))
+            ok(c.multi((zkwire.CREATE2, zkwire.w_create('/led/m', b'1')),
+                       (zkwire.SETDATA, zkwire.w_setdata('/led', b'2'))))
+        with e[3].client() as c:
+            write_some(c, '/own', 30)
+        e.same_data()
+        expect(e.mismatches(), 0, 'digest mismatches')
+        for member in e.members:
+            if not member.alive():
+                member.start()
+        e.settle()
+        e.same_data()
+        expect(e.mismatches(), 0, 'digest mismatches')
+
+
+@suite.case('one Java among two Falconers', quick=False)
+def one_java(options):
+    with three(['falconer', 'falconer', 'java'], options) as e:
+        e.start(1, 2)
+        with e[1].client() as c:
+            write_some(c, '/before', 100)
+        e.start(3)
+        with e[3].client() as c:
+            write_some(c, '/java', 50)
+        e.same_data()
+        e.leader().kill()
+        e.settle()
+        with e.running()[0].client() as c:
+            write_some(c, '/after', 50)
+        e.same_data()
+        expect(e.mismatches(), 0, 'digest mismatches')
+
+
+def main():
+    options = harness.options(__doc__.splitlines()[0])
+    suite.run(options, options)
+    return suite.finish()
+
+
+if __name__ == '__main__':
+    sys.exit(main())

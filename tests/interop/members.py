@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ensembles of server processes, each member Falconer or Java ZooKeeper.
+
+Goal: a suite says which kinds stand where, and asks who leads, whether all
+hold the same data, and for clients of single members.
+
+Method: members are harness.Server objects with server lines and a myid of
+their own; ports are free ones found first.  Nothing waits for luck: every
+wait has a condition and a deadline.
+"""
+import os
+import re
+
+import harness
+import zkwire
+from harness import wait_until
+
+SERVER_SECONDS = 30
+
+
+class Member(harness.Server):
+    """One server of an ensemble."""
+
+    def __init__(self, kind, sid, lines, conf=None):
+        settings = {'tickTime': 500, 'initLimit': 20, 'syncLimit': 6,
+                    'maxSessionTimeout': 40000}
+        settings.update(lines)
+        settings.update(conf or {})
+        super().__init__(kind, settings)
+        self.sid = sid
+        with open(os.path.join(self.data, 'myid'), 'w') as f:
+            f.write('%d\n' % sid)
+
+    def mode(self):
+        """leader, follower, ..., or None when it does not serve."""
+        if not self.alive():
+            return None
+        try:
+            text = harness.four_letter(self.address, 'srvr', 2.0).decode()
+        except (OSError, zkwire.Closed):
+            return None
+        found = re.search(r'^Mode: (\S+)$', text, re.M)
+        return found.group(1) if found else None
+
+    def wait_serving(self, seconds=SERVER_SECONDS):
+        def check():
+            if not self.alive():
+                raise harness.ServerError('server %d ended:\n%s' % (
+                    self.sid, self.stderr()[-3000:]))
+            return self.mode()
+        return wait_until('server %d (%s) serves' % (self.sid, self.kind),
+                          check, seconds)
+
+
+class Ensemble:
+    """Members 1..n of the given kinds; none is started yet."""
+
+    def __init__(self, kinds, conf=None, observers=()):
+        ports = [(harness.free_port(), harness.free_port()) for _ in kinds]
+        lines = {}
+        for i, (quorum, election) in enumerate(ports):
+            lines['server.%d' % (i + 1)] = '127.0.0.1:%d:%d:%s' % (
+                quorum, election,
+                'observer' if i + 1 in observers else 'participant')
+        self.ports = ports
+        self.members = [Member(kind, i + 1, lines, conf)
+                        for i, kind in enumerate(kinds)]
+        for member in self.members:
+            if member.sid in observers:
+                member.conf['peerType'] = 'observer'
+
+    def __getitem__(self, sid):
+        return self.members[sid - 1]
+
+    def start(self, *sids):
+        """Starts these (default: all) and waits until they serve."""
+        chosen = [self[s] for s in sids] or self.members
+        for member in chosen:
+            member.spawn()
+        for member in chosen:
+            member.wait_serving()
+
+    def running(self):
+        return [m for m in self.members if m.alive()]
+
+    def leader(self, seconds=SERVER_SECONDS):
+        """Waits until exactly one running member leads; that one."""
+        def check():
+            found = [m for m in self.running() if m.mode() == 'leader']
+            return found[0] if len(found) == 1 else None
+        return wait_until('one leader', check, seconds)
+
+    def settle(self, seconds=SERVER_SECONDS):
+        """Waits until all running members serve under one leader."""
+        leader = self.leader(seconds)
+        for member in self.running():
+            member.wait_serving(seconds)
+        return leader
+
+    def same_data(self, seconds=20):
+        """All running members hold equal trees; returns how many nodes."""
+        dumps = []
+        for member in self.running():
+            with member.client() as c:
+                harness.ok(c.sync('/'))
+                dumps.append((member, dump(c)))
+        first, want = dumps[0]
+        for member, got in dumps[1:]:
+            for path in sorted(set(want) | set(got)):
+                if want.get(path) != got.get(path):
+                    raise AssertionError(
+                        '%s: server %d (%s) has %r, server %d (%s) %r' % (
+                            path, first.sid, first.kind, want.get(path),
+                            member.sid, member.kind, got.get(path)))
+        return len(want)
+
+    def mismatches(self):
+        """Digest mismatches that any running member counted."""
+        total = 0
+        for member in self.running():
+            text = member.four_letter('mntr').decode()
+            for value in re.findall(
+                    r'^zk_digest_mismatches_count\t(\d+)', text, re.M):
+                total += int(value)
+        return total
+
+    def close(self):
+        for member in self.members:
+            member.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        if exc[0] is not None:
+            for member in self.members:
+                words = member.stderr().strip().splitlines()[-12:]
+                print('  last words of server %d (%s):\n    %s' % (
+                    member.sid, member.kind, '\n    '.join(words)))
+        self.close()
+
+
+def dump(client, path='/'):
+    """path -> (data, Stat) of everything but /zookeeper/config."""
+    found = {}
+    stack = [path]
+    while stack:
+        at = stack.pop()
+        if at == '/zookeeper/config':
+            continue
+        reply = client.get(at)
+        if reply.err:
+            continue
+        children = harness.ok(client.children(at))
+        found[at] = (reply.value, tuple(sorted(children.value)))
+        for name in children.value:
+            stack.append(at.rstrip('/') + '/' + name)
+    return found
