@@ -8,6 +8,7 @@
  *   zab.c        requests, commit, snapshots, the round
  *   zab_timers.c expiry, orphans, containers and TTL nodes
  *   zab_lists.c  what is listed on request: ephemerals, sessions, digests
+ *   zab_snapshot.c when a snapshot is due
  *   zab_member.c what is different in an ensemble
  *
  * Context    the ZAB core.
@@ -133,6 +134,12 @@ bool zab_is_tree_full(const struct zab *);
 /* A request at a member; false: has to wait. */
 bool zab_member_take(struct zab *, struct req *);
 void zab_member_init(struct zab *);
+
+/* ---- zab_snapshot.c ---- */
+
+void zab_draw_snapshot_limits(struct zab *);
+/* Behind a batch of transactions; true if anything was done. */
+bool zab_trigger_snapshot(struct zab *);
 
 /* ---- zab_timers.c: true if anything was done ---- */
 bool zab_expire_sessions(struct zab *);

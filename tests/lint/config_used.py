@@ -18,23 +18,24 @@ KEYS = 'server/config_keys.def'
 ROW = re.compile(r'^(INT|SIZE|REAL|BOOL|YESNO|ENUM|TEXT|PATH)\('
                  r'\w+,\s*"([^"]+)",\s*(\w+)', re.M)
 
-ENSEMBLE = 'server.N lines of an ensemble are refused as a whole'
 HTTP = 'admin.enableServer and the Prometheus provider are refused'
 HARMLESS = {
-    **dict.fromkeys((
-        'init_limit_ticks', 'sync_limit_ticks', 'connect_limit_ticks',
-        'election_algorithm', 'peer_type', 'dynamic_file',
-        'standalone_enabled', 'local_sessions_enabled',
-        'local_sessions_upgrading', 'quorum_listen_all',
-        'observer_master_port', 'sync_enabled', 'multi_address_enabled',
-        'reachability_check', 'reachability_timeout_ms', 'leader_serves',
-        'diff_syncs_max', 'epoch_wait_ms',
-        'election_connect_ms', 'election_read_ms', 'election_bind_retries',
-        'notification_min_ms', 'notification_max_ms',
-        'observer_reconnect_ms', 'observer_election_ms',
-        'observer_sync_enabled', 'observer_master_bytes', 'leader_retry_ms',
-        'leader_nodelay', 'follower_nodelay', 'election_keepalive',
-        'readonly_mode_enabled', 'eager_acl_check'), ENSEMBLE),
+    'election_algorithm': 'there is only one, 3',
+    'peer_type': 'the own server line decides, as config.c has checked',
+    'dynamic_file': 'config.c reads it',
+    'standalone_enabled': 'config.c settles is_standalone with it',
+    'local_sessions_upgrading': 'local sessions are refused',
+    'sync_enabled': 'an observer always writes its log: more than asked',
+    'observer_sync_enabled': 'the same key by its other name',
+    'reachability_check': 'all addresses of a server are dialed at once',
+    'reachability_timeout_ms': 'all addresses of a server are dialed at once',
+    'diff_syncs_max': 'a DIFF is read by BG in slices: no limit is needed',
+    'observer_reconnect_ms': 'a delay for many observers; none is less',
+    'observer_election_ms': 'a delay for many observers; none is less',
+    'observer_master_bytes': 'observerMasterPort is refused',
+    'leader_nodelay': 'TCP_NODELAY is always set',
+    'follower_nodelay': 'TCP_NODELAY is always set',
+    'eager_acl_check': 'the leader checks; this only says no earlier',
     **dict.fromkeys((
         'admin_address', 'admin_port', 'admin_url', 'admin_idle_ms',
         'admin_rate_interval_ms', 'admin_snapshot_enabled',

@@ -157,8 +157,8 @@ def config_used():
             ('refused', tree(refused='config->the_field,'), 0, ''),
             ('forgotten', tree(), 1, '1: some.key is accepted, and nobody'),
             ('harmless and read',
-             tree(user=read_it + 'int g = config->init_limit_ticks;',
-                  row='INT(DIRECT, "initLimit", init_limit_ticks, 0, 0, 1)'),
+             tree(user=read_it + 'int g = config->leader_nodelay;',
+                  row='INT(DIRECT, "some.other", leader_nodelay, 0, 0, 1)'),
              1, 'HARMLESS no more')]:
         with made as root:
             expect(f'config_used: {what}', lint('config_used.py', root),

@@ -152,6 +152,8 @@ own_defaults_suit_a_small_machine(void **state)
 	assert_int_equal(config.core_connections_max, 10000);
 	assert_int_equal(config.output_bytes_max, 64 << 20);
 	assert_int_equal(config.connection_outstanding_max, 64);
+	assert_int_equal(config.beacon_ms, 20);
+	assert_int_equal(config.beacon_lost_ms, 100);
 	assert_true(config.tree_bytes_max >= 64 << 20);
 	assert_true(config.tree_bytes_max <= CONFIG_TREE_BYTES);
 }
@@ -519,6 +521,54 @@ drop_myid(void)
 	unlink(path);
 }
 
+/* A sample of an ensemble, with its data where a myid can be. */
+static void
+load_member(const char *sample, int id)
+{
+	char path[1024], text[8192], moved[8192], myid[16];
+	FILE *file;
+	size_t bytes;
+	const char *dir;
+
+	snprintf(path, sizeof(path), CONFIGS_DIR "/%s", sample);
+	file = fopen(path, "r");
+	assert_non_null(file);
+	bytes = fread(text, 1, sizeof(text) - 1, file);
+	fclose(file);
+	text[bytes] = 0;
+	dir = strstr(text, "\ndataDir=");
+	assert_non_null(dir);
+	snprintf(moved, sizeof(moved), "%.*s\ndataDir=data%s",
+		 (int)(dir - text), text, strchr(dir + 1, '\n'));
+	snprintf(myid, sizeof(myid), "%d\n", id);
+	set_myid(myid);
+	if (read_text(moved) != FAL_OK)
+		fail_msg("%s: %s", sample, error.text);
+	drop_myid();
+	assert_int_equal(config_require_supported(&config, &error), FAL_OK);
+	assert_int_equal(config.warning_count, 0);
+	assert_false(config.is_standalone);
+	assert_int_equal(config.myid, id);
+}
+
+static void
+the_samples_of_ensembles_load(void **state)
+{
+	(void)state;
+	for (int id = 1; id <= 3; id++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "ensemble-%d.cfg", id);
+		load_member(name, id);
+		assert_int_equal(config.server_count, 3);
+		assert_int_equal(config.client_port, 2180 + id);
+	}
+	load_member("five.cfg", 6);
+	assert_int_equal(config.server_count, 6);
+	assert_int_equal(config.peer_type, CONFIG_OBSERVER);
+	assert_true(config.readonly_mode_enabled);
+}
+
 static void
 a_server_line_has_many_forms(void **state)
 {
@@ -555,9 +605,7 @@ a_server_line_has_many_forms(void **state)
 	assert_int_equal(three->secure_client.port, 2281);
 	assert_false(config.is_standalone);
 	assert_int_equal(config.myid, 1);
-	assert_int_equal(config_require_supported(&config, &error),
-			 FAL_ENOTSUP);
-	assert_non_null(strstr(error.text, "server.N"));
+	assert_int_equal(config_require_supported(&config, &error), FAL_OK);
 }
 
 static void
@@ -901,6 +949,8 @@ main(void)
 		cmocka_unit_test(defaults_are_zookeepers),
 		cmocka_unit_test(own_defaults_suit_a_small_machine),
 		cmocka_unit_test(the_sample_files_load),
+		cmocka_unit_test(the_samples_of_ensembles_load),
+		cmocka_unit_test(the_samples_of_ensembles_load),
 		cmocka_unit_test(paths_start_at_the_folder_of_the_file),
 		cmocka_unit_test(
 			system_keys_may_carry_their_prefix_and_the_last_line_counts),
