@@ -60,18 +60,31 @@ ring_pop_burst(struct ring *ring, void **what, uint32_t max)
 	return rte_ring_sc_dequeue_burst(ring->impl, what, max, NULL);
 }
 
-/* Queued at the moment; exact only on the consumer's core. */
+/*
+ * Queued at the moment; exact only on the consumer's core.
+ *
+ * Not rte_ring_count(): that reads both ends without an order, which is a race
+ * by the rules of C. The ends are DPDK's and no C11 atomics, hence the
+ * builtins; they pair with the releases of push and pop.
+ */
 static inline uint32_t
 ring_count(const struct ring *ring)
 {
-	return rte_ring_count(ring->impl);
+	const struct rte_ring *impl = ring->impl;
+	const uint32_t first =
+		__atomic_load_n(&impl->cons.tail, __ATOMIC_ACQUIRE);
+	const uint32_t end =
+		__atomic_load_n(&impl->prod.tail, __ATOMIC_ACQUIRE);
+	const uint32_t count = (end - first) & impl->mask;
+
+	return count < impl->capacity ? count : impl->capacity;
 }
 
 /* Free places; exact only on the producer's core (it can only grow). */
 static inline uint32_t
 ring_free_count(const struct ring *ring)
 {
-	return rte_ring_free_count(ring->impl);
+	return ring->impl->capacity - ring_count(ring);
 }
 
 #endif
