@@ -2,7 +2,8 @@
 /*
  * Makes the fuzz targets' first inputs from the golden files:
  *
- *   fuzz_corpus GOLDEN OUT     writes OUT/proto, txn, quorum, peers
+ *   fuzz_corpus GOLDEN OUT     writes OUT/proto, txn, quorum, peers,
+ *                              conn
  *
  * A reply's request type is not known here: types are tried in turn, which is
  * good enough for a beginning.
@@ -73,6 +74,45 @@ visit_client_file(const char *path, void *context)
 		output_write(context, prefix, 2, frame->data + 4,
 			     frame->bytes - 4);
 	}
+	vector_file_free(&file);
+}
+
+/* steps as in fuzz_conn.c: a connection, then what its client sent, and rounds
+ * of the server between */
+static void
+visit_client_stream(const char *path, void *context)
+{
+	struct vector_file file;
+	uint8_t *steps;
+	size_t count = 0;
+
+	vector_file_load(path, &file);
+	steps = malloc(64 + file.frame_count * (3 + 510));
+	FAL_ASSERT(steps != NULL);
+	steps[count++] = 0;
+	for (size_t i = 0; i < file.frame_count && i < 200; i++) {
+		const struct vector_frame *frame = &file.frames[i];
+		size_t at = 0;
+
+		while (frame->is_from_client && at < frame->bytes) {
+			const size_t n = frame->bytes - at < 510
+						 ? frame->bytes - at
+						 : 510;
+
+			if (count + n > 2000)
+				break;
+			steps[count++] = 6;
+			steps[count++] = (uint8_t)((n + 1) / 2);
+			memcpy(steps + count, frame->data + at, n);
+			count += n;
+			if (n % 2 == 1)
+				steps[count++] = 0;
+			at += n;
+		}
+		steps[count++] = 3;
+	}
+	output_write(context, NULL, 0, steps, count);
+	free(steps);
 	vector_file_free(&file);
 }
 
@@ -166,9 +206,12 @@ main(int argc, char **argv)
 	directory_make(argv[2], "txn");
 	directory_make(argv[2], "quorum");
 	directory_make(argv[2], "peers");
+	directory_make(argv[2], "conn");
 	output = (struct output){argv[2], "proto", 0};
 	(void)snprintf(path, sizeof(path), "%s/client", argv[1]);
 	(void)vector_files_visit(path, ".hex", visit_client_file, &output);
+	output = (struct output){argv[2], "conn", 0};
+	(void)vector_files_visit(path, ".hex", visit_client_stream, &output);
 	output = (struct output){argv[2], "quorum", 0};
 	(void)snprintf(path, sizeof(path), "%s/quorum", argv[1]);
 	(void)vector_files_visit(path, ".bin", visit_quorum_file, &output);
