@@ -96,14 +96,23 @@ listener_of(const struct stream_tcp *core, uint32_t tag)
 		       : NULL;
 }
 
-/* Listens on the first free one of the ephemeral ports. */
+/* The ephemeral ports of RFC 6335. */
+#define EPHEMERAL_FIRST 49152u
+#define EPHEMERAL_COUNT 16384u
+
+/* Listens on a free ephemeral port; where the search begins depends on the
+ * secret, so that two cores rarely meet. */
 static int
 listen_anywhere(struct stream_tcp *core, uint32_t tag, uint16_t *port)
 {
-	for (uint32_t candidate = 49152; candidate < 65536; candidate++) {
-		const int err = tcp_listen(core->tcp, (uint16_t)candidate, tag);
+	const uint32_t start = be_load16(core->tcp_config.secret);
 
-		*port = (uint16_t)candidate;
+	for (uint32_t i = 0; i < EPHEMERAL_COUNT; i++) {
+		int err;
+
+		*port = (uint16_t)(EPHEMERAL_FIRST +
+				   (start + i) % EPHEMERAL_COUNT);
+		err = tcp_listen(core->tcp, *port, tag);
 		if (err != FAL_EBUSY)
 			return err;
 	}

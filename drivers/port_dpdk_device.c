@@ -355,7 +355,7 @@ make_pool(const struct port_dpdk *device, uint32_t core)
 
 	if (frame + RTE_PKTMBUF_HEADROOM > room)
 		room = (frame + RTE_PKTMBUF_HEADROOM + 63u) & ~63u;
-	snprintf(name, sizeof(name), "frames-%u", core);
+	snprintf(name, sizeof(name), "frames-%u-%u", device->serial, core);
 	return rte_pktmbuf_pool_create(name, device->options.mbufs,
 				       RTE_MEMPOOL_CACHE_MAX_SIZE,
 				       device->options.mbuf_private_bytes,
@@ -363,11 +363,11 @@ make_pool(const struct port_dpdk *device, uint32_t core)
 }
 
 static struct rte_ring *
-make_ring(const char *kind, uint32_t from, uint32_t to)
+make_ring(const struct port_dpdk *device, uint32_t from, uint32_t to)
 {
 	char name[32];
 
-	snprintf(name, sizeof(name), "%s-%u-%u", kind, from, to);
+	snprintf(name, sizeof(name), "ring-%u-%u-%u", device->serial, from, to);
 	return rte_ring_create(name, PORT_DPDK_RING, SOCKET_ID_ANY,
 			       RING_F_SP_ENQ | RING_F_SC_DEQ);
 }
@@ -390,13 +390,13 @@ make_core(struct port_dpdk *device, uint32_t index)
 		return FAL_ENOMEM;
 	if (count == 1)
 		return 0;
-	core->out = make_ring("out", index, index);
+	core->out = make_ring(device, index, index);
 	if (core->out == NULL)
 		return FAL_ENOMEM;
 	for (uint32_t to = 0; to < count; to++) {
 		if (to == index)
 			continue;
-		core->to[to] = make_ring("to", index, to);
+		core->to[to] = make_ring(device, index, to);
 		if (core->to[to] == NULL)
 			return FAL_ENOMEM;
 	}
@@ -424,6 +424,7 @@ int
 port_dpdk_start(const struct port_dpdk_options *options, struct port_dpdk **out,
 		struct port_error *error)
 {
+	static uint32_t serial; /* the control thread's */
 	struct port_dpdk *device =
 		aligned_alloc(FAL_CACHE_LINE_BYTES, sizeof(*device));
 	int err = 0;
@@ -431,6 +432,7 @@ port_dpdk_start(const struct port_dpdk_options *options, struct port_dpdk **out,
 	if (device == NULL)
 		return port_explain(error, FAL_ENOMEM, "out of memory");
 	memset(device, 0, sizeof(*device));
+	device->serial = serial++;
 	device->options = *options;
 	device->device = strdup(options->device);
 	device->options.device = device->device;

@@ -58,6 +58,7 @@ struct port_dpdk_core {
 
 struct port_dpdk {
 	struct port_dpdk_options options;
+	uint32_t serial; /* part of the names of its pools and rings */
 	enum port_dpdk_kind kind;
 	char name[64]; /* of the device in DPDK */
 	char *device;  /* the whole text of the option */

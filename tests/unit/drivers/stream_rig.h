@@ -8,7 +8,10 @@
  * core's socket before send() returns, so few polls are needed; all waiting is
  * bounded by RIG_PATIENCE_NS.
  *
- * The implementation is the program's first argument: "epoll" or "io_uring".
+ * The implementation is the program's first argument: "epoll", "io_uring", or
+ * "tcp": our own TCP on a tap device, in a network namespace of the test's own,
+ * with Linux's TCP as the other side (stream_rig_tcp.h). There nothing happens
+ * by itself, so whoever waits for the other side pumps.
  */
 
 #include <errno.h>
@@ -32,6 +35,7 @@
 #include "base/time.h"
 #include "drivers/clock.h"
 #include "drivers/stream.h"
+#include "stream_rig_tcp.h"
 
 #define RIG_PATIENCE_NS (10 * NS_PER_S)
 #define RIG_TAG         77u
@@ -49,18 +53,60 @@ struct rig {
 };
 
 static bool rig_is_uring;
+static bool rig_is_tcp;
+
+/* For what only sockets of the kernel have. */
+#define RIG_SOCKETS_ONLY()      \
+	do {                    \
+		if (rig_is_tcp) \
+			skip(); \
+	} while (0)
+
+/* Input that lies ready although nobody consumes it, at most. */
+static inline uint64_t
+rig_hoard_bytes(void)
+{
+	return rig_is_tcp ? 65536 + 8192 : 2 * STREAM_BUFFER_BYTES;
+}
 
 static inline int
 rig_core_create(const struct stream_config *config, struct stream_core **core)
 {
+	if (rig_is_tcp)
+		return rig_tcp_core_create(config, core);
 	return rig_is_uring ? stream_uring_create(config, core)
 			    : stream_epoll_create(config, core);
+}
+
+static inline void
+rig_core_destroy(struct stream_core *core)
+{
+	if (rig_is_tcp)
+		rig_tcp_forget(core);
+	stream_destroy(core);
+}
+
+/* Where the core sees its clients come from. */
+static inline uint32_t
+rig_client_ip(const struct rig *rig)
+{
+	return rig_is_tcp ? rig_tcp_kernel_address(rig->core) : 0x7f000001;
 }
 
 static inline uint64_t
 rig_now(const struct rig *rig)
 {
+	rig_tcp_skew_ns = rig->skew_ns;
 	return clock_os_now_ns() + rig->skew_ns;
+}
+
+/* Lets the cores' TCP work while a client waits; no event is lost by it. */
+static inline void
+rig_pump(void)
+{
+	if (rig_is_tcp)
+		rig_tcp_pump();
+	usleep(20);
 }
 
 static inline struct stream_config
@@ -73,7 +119,8 @@ static inline struct stream_listener
 rig_listener(void)
 {
 	return (struct stream_listener){
-		.address = stream_address_ipv4(0x7f000001, 0),
+		.address = rig_is_tcp ? stream_address_any(0)
+				      : stream_address_ipv4(0x7f000001, 0),
 		.tag = RIG_TAG,
 	};
 }
@@ -96,6 +143,8 @@ rig_open(struct rig *rig, const struct stream_config *config,
 	assert_string_equal(error.text, "");
 	assert_int_not_equal(bound.port, 0);
 	rig->port = bound.port;
+	if (rig_is_tcp)
+		rig_tcp_note_port(rig->core, bound.port);
 }
 
 static inline void
@@ -110,7 +159,7 @@ rig_start(struct rig *rig)
 static inline void
 rig_stop(struct rig *rig)
 {
-	stream_destroy(rig->core);
+	rig_core_destroy(rig->core);
 	close(rig->doorbell_fd);
 }
 
@@ -224,7 +273,8 @@ client_open_narrow(uint16_t port, int recv_bytes)
 	const struct sockaddr_in address = {
 		.sin_family = AF_INET,
 		.sin_port = htons(port),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		.sin_addr.s_addr = htonl(rig_is_tcp ? rig_tcp_address(port)
+						    : INADDR_LOOPBACK),
 	};
 
 	assert_true(fd >= 0);
@@ -235,9 +285,12 @@ client_open_narrow(uint16_t port, int recv_bytes)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	/* The end of an earlier io_uring interrupts its thread; without a
 	 * timeout the call is restarted. */
-	assert_int_equal(
-		connect(fd, (const struct sockaddr *)&address, sizeof(address)),
-		0);
+	if (rig_is_tcp)
+		assert_int_equal(rig_tcp_connect(fd, &address), 0);
+	else
+		assert_int_equal(connect(fd, (const struct sockaddr *)&address,
+					 sizeof(address)),
+				 0);
 	client_patience(fd);
 	return fd;
 }
@@ -259,17 +312,28 @@ rig_accept(struct rig *rig, int *client)
 static inline void
 client_send(int fd, const void *data, size_t bytes)
 {
+	if (rig_is_tcp) {
+		rig_tcp_send(fd, data, bytes);
+		return;
+	}
 	assert_int_equal(send(fd, data, bytes, MSG_NOSIGNAL), bytes);
 }
 
 static inline void
 client_recv(int fd, void *data, size_t bytes)
 {
+	const uint64_t deadline_ns = clock_os_now_ns() + RIG_PATIENCE_NS;
 	uint8_t *at = data;
 
 	while (bytes > 0) {
-		const ssize_t got = recv(fd, at, bytes, MSG_WAITALL);
+		const ssize_t got = recv(
+			fd, at, bytes, rig_is_tcp ? MSG_DONTWAIT : MSG_WAITALL);
 
+		if (got < 0 && rig_is_tcp && errno == EAGAIN &&
+		    clock_os_now_ns() < deadline_ns) {
+			rig_pump();
+			continue;
+		}
 		if (got < 0 && errno == EINTR)
 			continue;
 		assert_true(got > 0);
@@ -293,7 +357,7 @@ client_recv_polling(struct rig *rig, int fd, void *data, size_t bytes)
 		assert_true(clock_os_now_ns() < deadline_ns);
 		if (rig != NULL)
 			assert_int_equal(rig_poll(rig), 0);
-		usleep(20);
+		rig_pump();
 	}
 }
 
@@ -384,9 +448,16 @@ rig_main(int argc, char **argv)
 	struct stream_error error;
 
 	rig_is_uring = argc > 1 && strcmp(argv[1], "io_uring") == 0;
-	if (argc != 2 || (!rig_is_uring && strcmp(argv[1], "epoll") != 0)) {
-		fprintf(stderr, "usage: %s epoll|io_uring\n", argv[0]);
+	rig_is_tcp = argc > 1 && strcmp(argv[1], "tcp") == 0;
+	if (argc != 2 ||
+	    (!rig_is_uring && !rig_is_tcp && strcmp(argv[1], "epoll") != 0)) {
+		fprintf(stderr, "usage: %s epoll|io_uring|tcp\n", argv[0]);
 		exit(2);
+	}
+	if (rig_is_tcp && !rig_tcp_start(&error)) {
+		fprintf(stderr, "NOT TESTED, no tap device here: %s\n",
+			error.text);
+		exit(RIG_SKIP);
 	}
 	if (rig_is_uring && !stream_uring_probe(&error)) {
 		fprintf(stderr, "NOT TESTED, no io_uring here: %s\n",

@@ -33,7 +33,7 @@ reports_an_opened_connection_once(void **state)
 
 	const struct stream_address *peer = stream_peer(rig.core, event.id);
 	const struct stream_address expected =
-		stream_address_ipv4(0x7f000001, ntohs(local.sin_port));
+		stream_address_ipv4(rig_client_ip(&rig), ntohs(local.sin_port));
 
 	assert_memory_equal(peer, &expected, sizeof(expected));
 	rig_expect_silence(&rig);
@@ -345,7 +345,7 @@ closes_on_a_frame_above_the_limit(void **state)
 
 	/* A listener may have its own limit. */
 	listener.frame_bytes_max = 2000;
-	stream_destroy(rig.core);
+	rig_core_destroy(rig.core);
 	close(rig.doorbell_fd);
 	rig_open(&rig, &config, &listener);
 	id = rig_accept(&rig, &client);
@@ -414,14 +414,14 @@ does_not_read_while_paused(void **state)
 		sent += (uint64_t)bytes;
 	}
 	/* One receive may have been under way. */
-	assert_true(rig_counters(&rig).recv_bytes <= STREAM_BUFFER_BYTES);
+	assert_true(rig_counters(&rig).recv_bytes <= rig_hoard_bytes());
 	rig_expect_silence(&rig);
 	stream_resume(rig.core, id);
 	while (seen < sent) {
 		struct stream_slice slice[STREAM_SLICES_MAX];
 
 		assert_true(rig_expect(&rig, STREAM_READABLE) == id);
-		assert_int_equal(stream_peek(rig.core, id, slice), 1);
+		assert_true(stream_peek(rig.core, id, slice) >= 1);
 		pattern_check(slice[0].data, seen, slice[0].bytes);
 		seen += slice[0].bytes;
 		stream_consume(rig.core, id, slice[0].bytes);
@@ -455,7 +455,7 @@ receives_no_more_than_a_little_of_what_nobody_consumes(void **state)
 			rig_poll(&rig);
 		rig.event_next = rig.event_count;
 	} while (bytes > 0);
-	assert_true(rig_counters(&rig).recv_bytes <= 2 * STREAM_BUFFER_BYTES);
+	assert_true(rig_counters(&rig).recv_bytes <= rig_hoard_bytes());
 	assert_true(rig_counters(&rig).buffer_bytes_peak <=
 		    2 * STREAM_BUFFER_BYTES);
 	/* A little at a time it all comes. */
@@ -463,7 +463,7 @@ receives_no_more_than_a_little_of_what_nobody_consumes(void **state)
 		struct stream_slice slice[STREAM_SLICES_MAX];
 
 		rig_expect(&rig, STREAM_READABLE);
-		assert_int_equal(stream_peek(rig.core, id, slice), 1);
+		assert_true(stream_peek(rig.core, id, slice) >= 1);
 
 		const uint32_t here =
 			slice[0].bytes < 1500 ? slice[0].bytes : 1500;

@@ -283,6 +283,7 @@ sheds_connections_when_descriptors_run_out(void **state)
 	struct rig rig;
 
 	(void)state;
+	RIG_SOCKETS_ONLY();
 	files_begin(&files);
 	rig_start(&rig);
 	rig_expect_silence(&rig);
@@ -335,6 +336,7 @@ rests_when_it_cannot_even_shed(void **state)
 	int client;
 
 	(void)state;
+	RIG_SOCKETS_ONLY();
 	files_begin(&files);
 	rig_start(&rig);
 	rig_expect_silence(&rig);
@@ -379,6 +381,7 @@ reports_missing_descriptors(void **state)
 	stream_id id;
 
 	(void)state;
+	RIG_SOCKETS_ONLY();
 	files_begin(&files);
 	rig_start(&rig);
 	files_take_all(&files);
@@ -410,6 +413,7 @@ says_so_when_a_port_is_taken(void **state)
 	struct rig rig;
 
 	(void)state;
+	RIG_SOCKETS_ONLY();
 	rig_start(&rig);
 	assert_int_equal(rig_core_create(&config, &second), 0);
 	listener.address.port = rig.port;
@@ -422,7 +426,7 @@ says_so_when_a_port_is_taken(void **state)
 	assert_int_equal(stream_listen(second, &listener, NULL, &error),
 			 FAL_EINVAL);
 	assert_non_null(strstr(error.text, "bind 8.8.8.8:0"));
-	stream_destroy(second);
+	rig_core_destroy(second);
 	rig_stop(&rig);
 }
 
@@ -436,6 +440,7 @@ shares_a_port_between_cores_but_with_nobody_else(void **state)
 	int clients[64];
 
 	(void)state;
+	RIG_SOCKETS_ONLY();
 	listener.is_shared = true;
 	listener.is_first = true;
 	rig_open(&rigs[0], &config, &listener);
@@ -449,7 +454,7 @@ shares_a_port_between_cores_but_with_nobody_else(void **state)
 	assert_int_equal(rig_core_create(&config, &stranger), 0);
 	assert_int_equal(stream_listen(stranger, &listener, NULL, NULL),
 			 FAL_EBUSY);
-	stream_destroy(stranger);
+	rig_core_destroy(stranger);
 
 	for (uint32_t i = 0; i < 64; i++)
 		clients[i] = client_open(rigs[0].port);
@@ -494,11 +499,14 @@ stops_listening_by_tag(void **state)
 	const struct sockaddr_in address = {
 		.sin_family = AF_INET,
 		.sin_port = htons(rig.port),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		.sin_addr.s_addr = htonl(rig_is_tcp ? rig_tcp_address(rig.port)
+						    : INADDR_LOOPBACK),
 	};
 
-	assert_int_equal(connect(refused, (const struct sockaddr *)&address,
-				 sizeof(address)),
+	assert_int_equal(rig_is_tcp ? rig_tcp_connect(refused, &address)
+				    : connect(refused,
+					      (const struct sockaddr *)&address,
+					      sizeof(address)),
 			 -1);
 	assert_int_equal(errno, ECONNREFUSED);
 	close(refused);
@@ -559,6 +567,7 @@ speaks_ipv6(void **state)
 	stream_id id;
 
 	(void)state;
+	RIG_SOCKETS_ONLY();
 	assert_int_equal(stream_address_parse("::1", 0, &listener.address), 0);
 	rig_open(&rig, &config, &listener);
 	target.address = listener.address;
@@ -585,6 +594,7 @@ connects_and_sends_what_was_queued_before(void **state)
 	struct rig rig;
 
 	(void)state;
+	RIG_SOCKETS_ONLY();
 	rig_start(&rig);
 	target.address = stream_address_ipv4(0x7f000001, rig.port);
 	assert_int_equal(stream_connect(rig.core, &target, &id, NULL), 0);
@@ -625,6 +635,7 @@ reports_a_refused_connect(void **state)
 	stream_id id;
 
 	(void)state;
+	RIG_SOCKETS_ONLY();
 	rig_start(&rig);
 	target.address = stream_address_ipv4(0x7f000001, rig.port);
 	assert_int_equal(stream_unlisten(rig.core, RIG_TAG), 1);
@@ -660,6 +671,7 @@ never_connects_to_itself(void **state)
 	stream_id id;
 
 	(void)state;
+	RIG_SOCKETS_ONLY();
 	rig_start(&rig);
 	assert_int_equal(stream_unlisten(rig.core, RIG_TAG), 1);
 	target.address =
@@ -681,6 +693,7 @@ can_give_up_a_connect(void **state)
 	stream_id id;
 
 	(void)state;
+	RIG_SOCKETS_ONLY();
 	rig_start(&rig);
 	target.address = stream_address_ipv4(0x7f000001, rig.port);
 	assert_int_equal(stream_unlisten(rig.core, RIG_TAG), 1);
@@ -709,7 +722,7 @@ refuses_a_connect_without_a_slot(void **state)
 	config.stream_limit = 1;
 	rig_open(&rig, &config, &listener);
 	rig_accept(&rig, &client);
-	target.address = stream_address_ipv4(0x7f000001, rig.port);
+	target.address = stream_address_ipv4(rig_client_ip(&rig), rig.port);
 	assert_int_equal(stream_connect(rig.core, &target, &id, NULL),
 			 FAL_ELIMIT);
 	assert_int_equal(rig_counters(&rig).connects, 0);

@@ -521,7 +521,7 @@ frees_everything_when_destroyed_in_full_swing(void **state)
 	rig_poll(&rig);
 	client_send(clients[5], "abc", 3);
 	rig_poll(&rig);
-	stream_destroy(rig.core);
+	rig_core_destroy(rig.core);
 	close(rig.doorbell_fd);
 	client_expect_reset(NULL, clients[0]);
 	client_expect_reset(NULL, clients[1]);

@@ -66,7 +66,7 @@ reports_a_core_that_cannot_be_made(void **state)
 	} while (err != 0);
 	failing_call = 0;
 	assert_true(refused >= 2);
-	stream_destroy(core);
+	rig_core_destroy(core);
 }
 
 /* What the story has seen. */

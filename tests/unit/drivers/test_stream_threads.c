@@ -65,6 +65,8 @@ loop_main(void *arg)
 	struct loop *loop = arg;
 	struct idle idle;
 
+	if (rig_is_tcp)
+		rig_tcp_attach();
 	idle_init(&idle, IDLE_POLICY_SLEEP, clock_now_ns());
 	while (!loop_is_over(loop)) {
 		const uint64_t now_ns = clock_now_ns();
@@ -88,17 +90,22 @@ loop_main(void *arg)
 			stream_wait(loop->streams, UINT64_MAX);
 		lcore_sleep_end(&loop->lcore);
 	}
+	if (rig_is_tcp)
+		rig_tcp_detach();
 	return loop;
 }
 
 /* Makes the cores on this thread and lets others run them. Returns the port
  * they share. */
 static uint16_t
-loops_start(struct loop *loops, struct stream_limits *limits)
+loops_start(struct loop *loops, struct stream_limits *limits, uint32_t queues)
 {
 	struct stream_config config = rig_config();
 	struct stream_listener listener = rig_listener();
 
+	/* With one queue, one core receives and sends for both. */
+	if (rig_is_tcp)
+		rig_tcp_shared_start(queues);
 	memset(loops, 0, CORES * sizeof(*loops));
 	listener.limits = limits;
 	listener.is_shared = true;
@@ -108,7 +115,14 @@ loops_start(struct loop *loops, struct stream_limits *limits)
 
 		assert_int_equal(lcore_init(&loop->lcore), 0);
 		config.doorbell_fd = loop->lcore.event_fd;
-		assert_int_equal(rig_core_create(&config, &loop->streams), 0);
+		if (rig_is_tcp)
+			assert_int_equal(rig_tcp_shared_create(&config, i,
+							       &loop->lcore,
+							       &loop->streams),
+					 0);
+		else
+			assert_int_equal(
+				rig_core_create(&config, &loop->streams), 0);
 		assert_int_equal(stream_listen(loop->streams, &listener,
 					       &listener.address, NULL),
 				 0);
@@ -132,6 +146,8 @@ loops_stop(struct loop *loops)
 		stream_destroy(loops[i].streams);
 		lcore_free(&loops[i].lcore);
 	}
+	if (rig_is_tcp)
+		rig_tcp_shared_stop();
 }
 
 static struct stream_counters
@@ -167,17 +183,16 @@ loops_await(const struct loop *loops, uint64_t accepts, uint64_t connections)
 }
 
 static void
-echoes_from_two_cores_with_shared_limits(void **state)
+echo_from_two_cores(uint32_t queues)
 {
 	static struct loop loops[CORES];
 	struct stream_limits *limits;
 	int clients[CLIENTS];
 
-	(void)state;
 	assert_int_equal(stream_limits_create(CORES * 64, 0, CLIENTS, &limits),
 			 0);
 
-	const uint16_t port = loops_start(loops, limits);
+	const uint16_t port = loops_start(loops, limits, queues);
 
 	for (uint32_t i = 0; i < CLIENTS; i++)
 		clients[i] = client_open(port);
@@ -209,8 +224,33 @@ echoes_from_two_cores_with_shared_limits(void **state)
 	loops_await(loops, CLIENTS, 0);
 	assert_int_equal(stream_limits_count(limits, NULL), 0);
 	assert_true(loops_counters(loops).waits > 0);
+	for (uint32_t i = 0; i < CORES; i++) {
+		struct stream_counters one;
+
+		/* All on one side has odds 2^-15. */
+		stream_counters_read(loops[i].streams, &one);
+		assert_true(one.accepts > 0);
+	}
+	if (queues == 1)
+		assert_true(rig_tcp_shared_handed() > ROUNDS / 4);
 	loops_stop(loops);
 	stream_limits_destroy(limits);
+}
+
+static void
+echoes_from_two_cores_with_shared_limits(void **state)
+{
+	(void)state;
+	echo_from_two_cores(CORES);
+}
+
+static void
+hands_frames_over_where_a_device_has_one_queue(void **state)
+{
+	(void)state;
+	if (!rig_is_tcp)
+		skip();
+	echo_from_two_cores(1);
 }
 
 static void
@@ -221,7 +261,7 @@ does_nothing_at_all_while_idle(void **state)
 
 	(void)state;
 
-	const uint16_t port = loops_start(loops, NULL);
+	const uint16_t port = loops_start(loops, NULL, CORES);
 
 	for (uint32_t i = 0; i < CLIENTS; i++)
 		clients[i] = client_open(port);
@@ -245,6 +285,8 @@ main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(echoes_from_two_cores_with_shared_limits),
+		cmocka_unit_test(
+			hands_frames_over_where_a_device_has_one_queue),
 		cmocka_unit_test(does_nothing_at_all_while_idle),
 	};
 
