@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "base/time.h"
+#include "base/utf8.h"
 
 struct log_record {
 	uint64_t event; /* enum log_event */
@@ -120,33 +121,6 @@ line_add_time(struct line *line, uint64_t now_ns)
 		 utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour,
 		 utc.tm_min, utc.tm_sec,
 		 (unsigned)(now_ns % NS_PER_S / NS_PER_MS));
-}
-
-/* Bytes of the UTF-8 sequence at `at`; 0 when it is not one (RFC 3629). */
-static size_t
-utf8_sequence_bytes(const unsigned char *at, size_t left)
-{
-	static const uint32_t lowest[] = {0, 0, 0x80, 0x800, 0x10000};
-	const unsigned char first = at[0];
-	const size_t bytes = first >= 0xf8   ? 0
-			     : first >= 0xf0 ? 4
-			     : first >= 0xe0 ? 3
-			     : first >= 0xc0 ? 2
-					     : 0;
-
-	if (bytes == 0 || bytes > left)
-		return 0;
-	uint32_t code = first & (0x7fu >> bytes);
-
-	for (size_t i = 1; i < bytes; i++) {
-		if ((at[i] & 0xc0) != 0x80)
-			return 0;
-		code = code << 6 | (at[i] & 0x3fu);
-	}
-	if (code < lowest[bytes] || code > 0x10ffff ||
-	    (code >= 0xd800 && code <= 0xdfff))
-		return 0;
-	return bytes;
 }
 
 static void

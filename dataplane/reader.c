@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 
+#include "znode/read.h"
+
 #define EVENTS_MAX                              \
 	(sizeof(((struct reader *)0)->events) / \
 	 sizeof(((struct reader *)0)->events[0]))
@@ -367,6 +369,45 @@ reader_reset_conns(struct reader *reader, uint32_t *cursor, uint32_t budget)
 
 	while ((conn = conn_next(reader, cursor, &budget)) != NULL)
 		conn_reset_stats(conn);
+}
+
+bool
+reader_permits_all(const struct reader *reader, const struct auth_ids *ids)
+{
+	struct tree *tree = reader->parts.tree;
+	const struct znode *root;
+
+	if (reader->is_parked)
+		return false;
+	root = tree_lookup(tree, tree_path_of(tree, "/", 1), reader->S);
+	for (int32_t perm = 1; perm <= PERM_ADMIN; perm <<= 1)
+		if (root == NULL ||
+		    !read_permits(tree, root, reader->S, ids, perm))
+			return false;
+	return true;
+}
+
+uint32_t
+reader_shed(struct reader *reader, uint32_t *cursor, uint32_t budget,
+	    uint32_t percentage, bool must_close)
+{
+	uint32_t place = *cursor, count = 0;
+	struct conn *conn;
+
+	while ((conn = conn_next(reader, &place, &budget)) != NULL) {
+		const uint32_t at = conn->index;
+
+		/* Of places 0 .. n-1 it is n * percentage / 100. */
+		if (conn->session_id == 0 ||
+		    (at + 1) * percentage / 100 == at * percentage / 100)
+			continue;
+		count++;
+		if (must_close)
+			conn_close(reader, conn);
+	}
+	if (must_close)
+		*cursor = place;
+	return count;
 }
 
 bool

@@ -213,6 +213,18 @@ struct reader_top_row {
 bool reader_top_next(struct reader *, uint32_t *cursor,
 		     struct reader_top_row *out);
 
+/* Whether `ids` may do everything to the root; false while the tree may not be
+ * looked at. */
+bool reader_permits_all(const struct reader *, const struct auth_ids *ids);
+/*
+ * Of the next `budget` places' connections that have a session, how many
+ * `percentage` per cent are: spread evenly, by place.
+ *
+ * must_close  closes them and moves the cursor (as above); false: only tells
+ */
+uint32_t reader_shed(struct reader *, uint32_t *cursor, uint32_t budget,
+		     uint32_t percentage, bool must_close);
+
 struct watch_table;
 /* For wchs and the counters of mntr. */
 const struct watch_table *reader_watches(const struct reader *);

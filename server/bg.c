@@ -43,6 +43,10 @@ struct bg {
 	struct snapshot_job *job;
 	uint64_t job_start_ns;
 	_Atomic uint64_t snapshot_count;
+	_Atomic uint64_t begun; /* snapshots; the ZAB core counts */
+	/* BG tells, others look: rare, and no poll core's. */
+	pthread_mutex_t end_lock;
+	struct bg_snapshot_end end;
 
 	uint64_t grace_ns; /* of the last grace period */
 	uint64_t purge_ns; /* when to purge next */
@@ -134,12 +138,30 @@ job_begin(struct bg *bg)
 }
 
 static void
+note_end(struct bg *bg, int err, uint64_t ms)
+{
+	pthread_mutex_lock(&bg->end_lock);
+	bg->end = (struct bg_snapshot_end){
+		.number =
+			atomic_load_explicit(&bg->begun, memory_order_relaxed),
+		.err = err,
+		.zxid = (uint64_t)bg->asked.zxid,
+		.wall_ms = clock_wall_ms(),
+		.took_ms = ms,
+		.nodes = bg->job == NULL ? 0 : snapshot_job_nodes(bg->job),
+	};
+	pthread_mutex_unlock(&bg->end_lock);
+	lcore_doorbell(&bg->server->ctl_lcore);
+}
+
+static void
 job_end(struct bg *bg, int err)
 {
 	const uint64_t ms = time_ns_to_ms(clock_now_ns() - bg->job_start_ns);
 
 	stats_summary_record(server_bg_stats(bg->server), SUMMARY_SNAPSHOT_TIME,
 			     ms);
+	note_end(bg, err, ms);
 	if (err == FAL_OK) {
 		atomic_fetch_add_explicit(&bg->snapshot_count, 1,
 					  memory_order_relaxed);
@@ -251,6 +273,7 @@ bg_snapshot(void *arg, const struct zab_snapshot *snapshot)
 	if (get_state(bg) != SNAPSHOT_IDLE || bg->is_lent)
 		return false;
 	bg->asked = *snapshot;
+	atomic_fetch_add_explicit(&bg->begun, 1, memory_order_relaxed);
 	set_state(bg, SNAPSHOT_ASKED);
 	lcore_doorbell(&bg->lcore);
 	return true;
@@ -302,6 +325,27 @@ uint64_t
 bg_snapshot_count(const struct bg *bg)
 {
 	return atomic_load_explicit(&bg->snapshot_count, memory_order_relaxed);
+}
+
+void
+bg_snapshot_last(struct bg *bg, struct bg_snapshot_end *out)
+{
+	pthread_mutex_lock(&bg->end_lock);
+	*out = bg->end;
+	pthread_mutex_unlock(&bg->end_lock);
+}
+
+/* The next one to begin; should that happen between the two lines, it began
+ * after the call as well. */
+uint64_t
+bg_snapshot_ask(struct bg *bg)
+{
+	const uint64_t next =
+		atomic_load_explicit(&bg->begun, memory_order_acquire) + 1;
+
+	atomic_store_explicit(&bg->wants_snapshot, true, memory_order_release);
+	lcore_doorbell(zab_lcore(bg));
+	return next;
 }
 
 /* ---- the rest
@@ -408,6 +452,7 @@ bg_create(struct server *server, struct bg **out)
 	if (bg == NULL)
 		return FAL_ENOMEM;
 	bg->server = server;
+	pthread_mutex_init(&bg->end_lock, NULL);
 	atomic_store_explicit(&bg->wants_snapshot, server->must_snapshot,
 			      memory_order_relaxed);
 
@@ -447,6 +492,7 @@ void
 bg_destroy(struct bg *bg)
 {
 	lcore_free(&bg->lcore);
+	pthread_mutex_destroy(&bg->end_lock);
 	free(bg->sessions);
 	free(bg->asked.sessions);
 	free(bg);

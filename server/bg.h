@@ -39,4 +39,19 @@ void bg_drop_snapshot(void *bg);
 /* Snapshots written since the start; any thread. */
 uint64_t bg_snapshot_count(const struct bg *);
 
+/* How the last snapshot ended; any thread. */
+struct bg_snapshot_end {
+	uint64_t number; /* of snapshots begun; 0: none has ended yet */
+	int err;         /* 0: it is on disk */
+	uint64_t zxid;
+	int64_t wall_ms;
+	uint64_t took_ms;
+	uint64_t nodes;
+};
+void bg_snapshot_last(struct bg *, struct bg_snapshot_end *);
+/* Asks for a snapshot that begins after this call; it is the one whose number
+ * is returned, or a later one. Rings ctl_lcore when one has ended. Any thread.
+ */
+uint64_t bg_snapshot_ask(struct bg *);
+
 #endif

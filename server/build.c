@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "drivers/clock.h"
+#include "server/admin.h"
 #include "server/audit.h"
 #include "server/bg.h"
 #include "server/member.h"
@@ -363,10 +364,14 @@ server_build(struct server *server, const struct config *config,
 		return explain(error, FAL_ENOMEM,
 			       "out of memory or descriptors");
 
-	int err = make_tree(server, error);
+	int err = admin_start(server, error);
 
 	if (err == FAL_OK)
+		err = make_tree(server, error);
+	admin_set_phase(server->admin, "recovering the data");
+	if (err == FAL_OK)
 		err = recovery_run(server, error);
+	admin_set_phase(server->admin, "data recovered, starting");
 	if (err == FAL_OK)
 		err = make_log(server, error);
 	if (err == FAL_OK)
@@ -397,6 +402,7 @@ free_core(struct server_core *core)
 void
 server_free(struct server *server)
 {
+	admin_destroy(server->admin);
 	member_destroy(server);
 	zab_destroy(server->zab);
 	store_jobs_destroy(server->store);

@@ -522,10 +522,6 @@ missing_part(const struct config *config)
 		 "localSessionsEnabled=true: needs local sessions"},
 		{config->client_port == 0, "clientPort: is not set, and there "
 					   "is no other port for clients"},
-		{config->admin_enabled,
-		 "admin.enableServer=true: needs the admin HTTP server"},
-		{config->metrics_enabled,
-		 "metricsProvider.className: needs metrics over HTTP"},
 		{config->enforce_auth_enabled &&
 			 has_strange_scheme(config->enforce_auth_schemes),
 		 "enforce.auth.schemes: needs a provider for a scheme other "
@@ -604,4 +600,14 @@ config_word_allowed(const struct config *config, const char *word)
 		if (memcmp(config->word[i], word, 4) == 0)
 			return true;
 	return false;
+}
+
+bool
+config_is_written(const struct config *config, const char *key)
+{
+	char prefixed[128];
+
+	snprintf(prefixed, sizeof(prefixed), "zookeeper.%s", key);
+	return properties_find(&config->properties, key) != NULL ||
+	       properties_find(&config->properties, prefixed) != NULL;
 }

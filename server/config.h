@@ -309,6 +309,13 @@ void config_free(struct config *config);
  * read-only mode, else what the whitelist says. */
 bool config_word_allowed(const struct config *config, const char *word);
 
+/* Whether the file has a line for this key, with or without zookeeper. in
+ * front. */
+bool config_is_written(const struct config *config, const char *key);
+
+/* Whether ZooKeeper reads the key itself, so that it is no system property. */
+bool config_is_direct_key(const char *key);
+
 /*
  * Writes the ensemble as /zookeeper/config shows it: server lines by id, group
  * and weight lines, version=<hex> without a newline behind it; empty for a

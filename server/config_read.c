@@ -535,3 +535,11 @@ config_read_key(const struct config_reading *reading)
 		return config_warn(reading, "unknown key, ignored");
 	return read_by_kind(reading, key);
 }
+
+bool
+config_is_direct_key(const char *name)
+{
+	const struct config_key *key = find_key(name);
+
+	return key != NULL && key->scope == SCOPE_DIRECT;
+}

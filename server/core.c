@@ -94,12 +94,16 @@ reader_options_of(const struct server *server)
 	};
 }
 
-/* wchc and wchp list paths; only then they are worth their memory. */
+/* wchc and wchp list paths, and the admin commands watches and
+ * watches_by_path; only where somebody has asked for one of them they are worth
+ * their memory. */
 bool
 core_keeps_watch_paths(const struct config *config)
 {
 	return config_word_allowed(config, "wchc") ||
-	       config_word_allowed(config, "wchp");
+	       config_word_allowed(config, "wchp") ||
+	       (config->admin_enabled &&
+		config_is_written(config, "admin.enableServer"));
 }
 
 static bool

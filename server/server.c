@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/time.h"
+#include "server/admin.h"
 #include "server/audit.h"
 #include "server/bg.h"
 #include "server/core.h"
@@ -65,19 +66,30 @@ say_refusals(struct server *server)
 	server->refused_seen = refused;
 }
 
+static bool
+serve_once(struct server *server)
+{
+	bool did_work = audit_drain(server->audit);
+
+	did_work |= words_serve(server->words);
+	did_work |= admin_serve(server->admin);
+	return did_work;
+}
+
 void
 server_run(struct server *server)
 {
+	admin_set_serving(server->admin);
 	while (!atomic_load_explicit(&server->is_stopping,
 				     memory_order_acquire)) {
 		log_drain();
 		member_say(server);
 		say_refusals(server);
 		net_watch(server);
-		if (audit_drain(server->audit) | words_serve(server->words))
+		if (serve_once(server))
 			continue;
 		lcore_sleep_begin(&server->ctl_lcore);
-		if (!words_serve(server->words) &&
+		if (!serve_once(server) &&
 		    !atomic_load_explicit(&server->is_stopping,
 					  memory_order_acquire))
 			lcore_wait(&server->ctl_lcore, DRAIN_INTERVAL_NS);
@@ -95,6 +107,7 @@ server_stop_async(struct server *server)
 void
 server_stop(struct server *server)
 {
+	admin_stop(server->admin);
 	for (uint32_t i = 0; i < server->core_count; i++)
 		core_stop(&server->core[i]);
 	if (server->log_lcore.is_started)

@@ -34,6 +34,7 @@ struct job {
 	struct reader_word word;
 	enum stage stage;
 	struct words_plan plan;
+	const void *pass_arg; /* borrowed until the job is done */
 	/* STAGE_COLLECT */
 	uint32_t step; /* the next one; steps are the readers, then the zab */
 	uint32_t port; /* who collects now, */
@@ -46,6 +47,10 @@ struct job {
 	uint32_t text_bytes, sent_bytes;
 	uint64_t progress_ns; /* when the client last took some; 0: not yet */
 	bool is_blocked;      /* the last attempt sent nothing */
+	/* Collected for somebody who is no word's connection; then there is no
+	 * STAGE_SEND. */
+	words_gathered_fn gathered;
+	void *gathered_arg;
 	struct job *next;
 };
 
@@ -69,12 +74,15 @@ struct words {
 	uint64_t job_bytes; /* rows and texts of all jobs */
 	uint32_t port_count;
 	struct words_port *ports;
+	struct job gathers[WORDS_GATHERS_MAX];
+	struct job *free_gather;
 };
 
 static int
 port_init(struct words_port *port, struct words *words)
 {
-	const uint32_t jobs = JOBS_PER_CORE * words->port_count;
+	const uint32_t jobs =
+		JOBS_PER_CORE * words->port_count + WORDS_GATHERS_MAX;
 
 	port->words = words;
 	if (ring_init(&port->to_ctl, "to_ctl", jobs) != 0 ||
@@ -104,6 +112,10 @@ words_create(struct server *server, struct words **out)
 			return FAL_ENOMEM;
 		}
 	}
+	for (uint32_t i = 0; i < WORDS_GATHERS_MAX; i++) {
+		words->gathers[i].next = words->free_gather;
+		words->free_gather = &words->gathers[i];
+	}
 	server->trace_mask = WORDS_TRACE_MASK_DEFAULT;
 	*out = words;
 	return FAL_OK;
@@ -124,6 +136,13 @@ words_destroy(struct words *words)
 			free(port->jobs[i].text);
 			words_rows_free(&port->jobs[i].rows);
 		}
+	}
+	for (uint32_t i = 0; i < WORDS_GATHERS_MAX; i++) {
+		struct job *job = &words->gathers[i];
+
+		if (job->gathered != NULL) /* so that its owner frees arg */
+			job->gathered(job->gathered_arg, NULL);
+		words_rows_free(&job->rows);
 	}
 	free(words->ports);
 	free(words);
@@ -315,10 +334,33 @@ free_rows(struct words *words, struct job *job)
 	words_rows_free(&job->rows);
 }
 
+/* The job is free before the rows are looked at, so that its owner may ask for
+ * more; the rows are the owner's for the call. */
+static void
+give_rows(struct words *words, struct job *job, bool is_complete)
+{
+	const words_gathered_fn gathered = job->gathered;
+	struct words_rows rows = job->rows;
+
+	words->job_bytes -= rows.bytes;
+	job->rows = (struct words_rows){0};
+	job->gathered = NULL;
+	job->stage = STAGE_IDLE;
+	job->next = words->free_gather;
+	words->free_gather = job;
+	gathered(job->gathered_arg, is_complete ? &rows : NULL);
+	words_rows_free(&rows);
+}
+
 /* Rows or not, the connection gets its answer or is closed. */
 static void
 answer(struct words *words, struct job *job, bool is_complete)
 {
+	if (job->gathered != NULL) {
+		give_rows(words, job, is_complete);
+		return;
+	}
+
 	const struct words_ask ask = {.server = words->server,
 				      .rows = &job->rows,
 				      .argument = job->word.argument};
@@ -368,7 +410,7 @@ collect_next(struct words *words, struct job *job)
 		job->step++;
 		if (job->pass == WORDS_PASS_NONE)
 			continue;
-		job->cursor = (struct words_cursor){0};
+		job->cursor = (struct words_cursor){.arg = job->pass_arg};
 		job->stage = STAGE_COLLECT;
 		push_to_core(words, job->port, job);
 		return true;
@@ -426,4 +468,34 @@ words_serve(struct words *words)
 		}
 	}
 	return did_work;
+}
+
+bool
+words_gather(struct words *words, const struct words_plan *plan,
+	     const void *pass_arg, words_gathered_fn gathered, void *arg)
+{
+	struct job *job = words->free_gather;
+
+	if (job == NULL)
+		return false;
+	words->free_gather = job->next;
+	*job = (struct job){
+		.plan = *plan,
+		.pass_arg = pass_arg,
+		.gathered = gathered,
+		.gathered_arg = arg,
+	};
+	if (!collect_next(words, job))
+		answer(words, job, true);
+	return true;
+}
+
+uint32_t
+words_gather_core(const struct words *words, const void *arg)
+{
+	for (uint32_t i = 0; i < WORDS_GATHERS_MAX; i++)
+		if (words->gathers[i].gathered != NULL &&
+		    words->gathers[i].gathered_arg == arg)
+			return words->gathers[i].port;
+	return UINT32_MAX;
 }

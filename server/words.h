@@ -26,6 +26,7 @@
 
 #include "dataplane/reader.h"
 #include "server/server.h"
+#include "server/words_collect.h"
 
 struct words;
 struct words_port;
@@ -43,6 +44,24 @@ bool words_port_has_work(const void *port);
 /* What the port works for; before the loop starts. Either role may be NULL. */
 void words_port_attach(struct words_port *, struct reader *, struct zab *,
 		       struct lcore *);
+
+/*
+ * The same collection for somebody else: the admin server.
+ *
+ * plan      which passes; an empty one is done at once
+ * pass_arg  for passes that have one; borrowed until gathered() is called
+ * gathered  called in words_serve(), or at once, by the control thread; rows
+ *           are lent for the call, NULL: more than the bound, or no memory
+ *
+ * Returns false when WORDS_GATHERS_MAX are under way.
+ */
+#define WORDS_GATHERS_MAX 32u
+typedef void (*words_gathered_fn)(void *arg, const struct words_rows *rows);
+FAL_MUST_CHECK bool words_gather(struct words *, const struct words_plan *plan,
+				 const void *pass_arg,
+				 words_gathered_fn gathered, void *arg);
+/* Which core the gathering with that arg waits for; UINT32_MAX: none. */
+uint32_t words_gather_core(const struct words *, const void *arg);
 
 /* Answers what came in; true if there was any. */
 bool words_serve(struct words *);

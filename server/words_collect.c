@@ -156,6 +156,68 @@ collect_digests(struct zab *zab, struct words_cursor *cursor,
 	return WORDS_END;
 }
 
+static uint64_t
+milli_rate(uint64_t weight, uint64_t window_ms)
+{
+	return weight * 1000u * 1000u / window_ms;
+}
+
+/* At most 2 * TOP_PLACES of them: one slice. */
+static enum words_progress
+collect_top(struct reader *reader, struct words_cursor *cursor,
+	    struct words_rows *rows)
+{
+	uint32_t before = cursor->place;
+	struct reader_top_row top;
+
+	for (; reader_top_next(reader, &cursor->place, &top);
+	     before = cursor->place) {
+		const struct words_row row = {
+			.kind = top.is_client ? WORDS_ROW_TOP_CLIENT
+					      : WORDS_ROW_TOP_PATH,
+			.bytes = top.place->bytes,
+			.id = (int64_t)milli_rate(top.place->excess,
+						  top.window_ms),
+			.value = milli_rate(top.place->weight, top.window_ms),
+		};
+
+		if (!words_rows_put(rows, &row, top.place->name)) {
+			cursor->place = before;
+			return WORDS_FULL;
+		}
+	}
+	return WORDS_END;
+}
+
+static enum words_progress
+collect_permitted(struct reader *reader, const struct words_cursor *cursor,
+		  struct words_rows *rows)
+{
+	const struct words_row row = {
+		.kind = WORDS_ROW_PERMITTED,
+		.value = reader_permits_all(reader, cursor->arg),
+	};
+
+	return words_rows_put(rows, &row, NULL) ? WORDS_END : WORDS_FULL;
+}
+
+/* The row first: when it is there, nothing can go wrong any more. */
+static enum words_progress
+shed(struct reader *reader, struct words_cursor *cursor,
+     struct words_rows *rows)
+{
+	const int *percentage = cursor->arg;
+	struct words_row row = {.kind = WORDS_ROW_SHED};
+
+	row.value = reader_shed(reader, &cursor->place, SLICE_PLACES,
+				(uint32_t)*percentage, false);
+	if (!words_rows_put(rows, &row, NULL))
+		return WORDS_FULL;
+	reader_shed(reader, &cursor->place, SLICE_PLACES, (uint32_t)*percentage,
+		    true);
+	return progress_of(cursor->place);
+}
+
 enum words_progress
 words_collect(enum words_pass pass, struct reader *reader, struct zab *zab,
 	      struct words_cursor *cursor, struct words_rows *rows)
@@ -172,6 +234,14 @@ words_collect(enum words_pass pass, struct reader *reader, struct zab *zab,
 	case WORDS_PASS_RESET_CONNS:
 		reader_reset_conns(reader, &cursor->place, SLICE_PLACES);
 		return progress_of(cursor->place);
+	case WORDS_PASS_PING:
+		return WORDS_END;
+	case WORDS_PASS_TOP:
+		return collect_top(reader, cursor, rows);
+	case WORDS_PASS_ROOT_ACL:
+		return collect_permitted(reader, cursor, rows);
+	case WORDS_PASS_SHED:
+		return shed(reader, cursor, rows);
 	case WORDS_PASS_SESSIONS:
 		return collect_sessions(zab, cursor, rows);
 	default:

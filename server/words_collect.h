@@ -25,12 +25,26 @@ enum words_pass {
 	/* the zab: */
 	WORDS_PASS_SESSIONS, /* with their ephemerals */
 	WORDS_PASS_DIGESTS,
+	/* either: */
+	WORDS_PASS_PING, /* no rows: shows that the core polls */
+	/* a reader, for the admin server: */
+	WORDS_PASS_TOP,      /* paths and clients that ask most */
+	WORDS_PASS_ROOT_ACL, /* value 1: arg, a struct auth_ids, may do all */
+	WORDS_PASS_SHED,     /* value: connections closed of arg, an int's,
+				per cent */
+};
+
+/* What is to be collected before a word can be answered. */
+struct words_plan {
+	enum words_pass reader_pass; /* by each reader */
+	enum words_pass zab_pass;
 };
 
 /* How far a pass has come; zeroed before the first slice. */
 struct words_cursor {
 	uint32_t place;
 	bool has_counts; /* this row is there already */
+	const void *arg; /* of the pass; borrowed */
 	uint64_t position;
 	struct zab_session_cursor sessions;
 };

@@ -1,87 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * words_lists - answers that are made of collected rows: dump, the watch lists
- * and hash. Rows come core by core and in no order; here they are sorted into
- * the groups that the texts show.
+ * and hash. Rows come core by core and in no order; words_sorted.h puts them
+ * into the groups that the texts show.
  */
 #include "server/words_text.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "base/time.h"
 #include "drivers/clock.h"
-#include "znode/watch.h"
-
-/* Sorted rows of a kind; row NULL and count 0 when there is no memory. */
-struct sorted {
-	const struct words_row **row;
-	size_t count;
-};
-
-typedef int (*compare_fn)(const void *, const void *);
-
-static struct sorted
-sorted_rows(const struct words_ask *ask, enum words_row_kind kind,
-	    compare_fn compare)
-{
-	struct sorted sorted = {.count = 0};
-
-	sorted.row = words_rows_array(ask->rows, kind, &sorted.count);
-	if (sorted.count > 1)
-		qsort(sorted.row, sorted.count, sizeof(struct words_row *),
-		      compare);
-	return sorted;
-}
-
-static const struct words_row *
-row_of(const void *element)
-{
-	return *(const struct words_row *const *)element;
-}
-
-static int
-compare_numbers(uint64_t a, uint64_t b)
-{
-	return a < b ? -1 : a > b;
-}
-
-static int
-compare_paths(const struct words_row *a, const struct words_row *b)
-{
-	const uint32_t common = a->bytes < b->bytes ? a->bytes : b->bytes;
-	const int order =
-		memcmp(words_row_payload(a), words_row_payload(b), common);
-
-	return order != 0 ? order : compare_numbers(a->bytes, b->bytes);
-}
-
-static int
-by_value(const void *a, const void *b)
-{
-	return compare_numbers(row_of(a)->value, row_of(b)->value);
-}
-
-static int
-by_session_and_path(const void *a, const void *b)
-{
-	const int order = compare_numbers((uint64_t)row_of(a)->id,
-					  (uint64_t)row_of(b)->id);
-
-	return order != 0 ? order : compare_paths(row_of(a), row_of(b));
-}
-
-static int
-by_path_and_session(const void *a, const void *b)
-{
-	const int order = compare_paths(row_of(a), row_of(b));
-
-	return order != 0 ? order
-			  : compare_numbers((uint64_t)row_of(a)->id,
-					    (uint64_t)row_of(b)->id);
-}
+#include "server/words_sorted.h"
 
 static void
 put_path(FILE *out, const struct words_row *row)
@@ -106,24 +37,13 @@ put_date(FILE *out, uint64_t monotonic_ms)
 	fputs(text, out);
 }
 
-/* The size of the group that starts at `at`: rows with one value. */
-static size_t
-group_size(const struct sorted *sorted, size_t at)
-{
-	size_t end = at + 1;
-
-	while (end < sorted->count &&
-	       sorted->row[end]->value == sorted->row[at]->value)
-		end++;
-	return end - at;
-}
-
 static void
-put_sets_head(FILE *out, const char *name, const struct sorted *sorted)
+put_sets_head(FILE *out, const char *name, const struct words_sorted *sorted)
 {
 	size_t groups = 0;
 
-	for (size_t i = 0; i < sorted->count; i += group_size(sorted, i))
+	for (size_t i = 0; i < sorted->count;
+	     i += words_sorted_same_values(sorted, i))
 		groups++;
 	fprintf(out, "%s Sets (%zu)/(%zu):\n", name, groups, sorted->count);
 }
@@ -139,13 +59,13 @@ put_set_head(FILE *out, size_t count, uint64_t expires_ms)
 static void
 put_sessions(FILE *out, const struct words_ask *ask)
 {
-	const struct sorted sessions =
-		sorted_rows(ask, WORDS_ROW_SESSION, by_value);
+	const struct words_sorted sessions =
+		words_sorted_by_value(ask->rows, WORDS_ROW_SESSION);
 
 	fputs("SessionTracker dump:\n", out);
 	put_sets_head(out, "Session", &sessions);
 	for (size_t i = 0, size; i < sessions.count; i += size) {
-		size = group_size(&sessions, i);
+		size = words_sorted_same_values(&sessions, i);
 		put_set_head(out, size, sessions.row[i]->value);
 		for (size_t k = 0; k < size; k++)
 			fprintf(out, "\t0x%" PRIx64 "\n",
@@ -154,33 +74,19 @@ put_sessions(FILE *out, const struct words_ask *ask)
 	free(sessions.row);
 }
 
-/* The session of sorted row i, or its path, differs from that of the row
- * before: a new group. */
-static bool
-is_new_session(const struct sorted *sorted, size_t i)
-{
-	return i == 0 || sorted->row[i]->id != sorted->row[i - 1]->id;
-}
-
-static bool
-is_new_path(const struct sorted *sorted, size_t i)
-{
-	return i == 0 || compare_paths(sorted->row[i], sorted->row[i - 1]) != 0;
-}
-
 static void
 put_ephemerals(FILE *out, const struct words_ask *ask)
 {
-	const struct sorted nodes =
-		sorted_rows(ask, WORDS_ROW_EPHEMERAL, by_session_and_path);
+	const struct words_sorted nodes =
+		words_sorted_by_session(ask->rows, WORDS_ROW_EPHEMERAL);
 	size_t sessions = 0;
 
 	for (size_t i = 0; i < nodes.count; i++)
-		sessions += is_new_session(&nodes, i);
+		sessions += words_sorted_is_new_session(&nodes, i);
 	fprintf(out, "ephemeral nodes dump:\nSessions with Ephemerals (%zu):\n",
 		sessions);
 	for (size_t i = 0; i < nodes.count; i++) {
-		if (is_new_session(&nodes, i))
+		if (words_sorted_is_new_session(&nodes, i))
 			fprintf(out, "0x%" PRIx64 ":\n",
 				(uint64_t)nodes.row[i]->id);
 		fputc('\t', out);
@@ -204,14 +110,18 @@ tick_of(const struct words_ask *ask, const struct words_row *row)
 static int
 by_expiry(const void *a, const void *b)
 {
-	const struct reader_conn_row *one = words_row_payload(row_of(a));
-	const struct reader_conn_row *other = words_row_payload(row_of(b));
+	const struct reader_conn_row *one =
+		words_row_payload(words_sorted_row(a));
+	const struct reader_conn_row *other =
+		words_row_payload(words_sorted_row(b));
 
-	return compare_numbers(one->expires_ms, other->expires_ms);
+	return one->expires_ms < other->expires_ms
+		       ? -1
+		       : one->expires_ms > other->expires_ms;
 }
 
 static size_t
-conn_group_size(const struct words_ask *ask, const struct sorted *conns,
+conn_group_size(const struct words_ask *ask, const struct words_sorted *conns,
 		size_t at)
 {
 	const uint64_t tick = tick_of(ask, conns->row[at]);
@@ -225,7 +135,8 @@ conn_group_size(const struct words_ask *ask, const struct sorted *conns,
 static void
 put_conns(FILE *out, const struct words_ask *ask)
 {
-	const struct sorted conns = sorted_rows(ask, WORDS_ROW_CONN, by_expiry);
+	const struct words_sorted conns =
+		words_sorted_with(ask->rows, WORDS_ROW_CONN, by_expiry);
 	char address[STREAM_ADDRESS_TEXT_MAX];
 	size_t groups = 0;
 
@@ -260,51 +171,26 @@ words_put_dump(FILE *out, const struct words_ask *ask)
 /* ---- watches --------------------------------------------------------------
  */
 
-/* Distinct hashes: a path that several cores watch counts once. */
-static uint64_t
-count_paths(const struct words_ask *ask)
-{
-	const struct sorted hashes =
-		sorted_rows(ask, WORDS_ROW_WATCH_PATH, by_value);
-	uint64_t count = 0;
-
-	for (size_t i = 0; i < hashes.count; i += group_size(&hashes, i))
-		count++;
-	free(hashes.row);
-	return count;
-}
-
 void
 words_put_wchs(FILE *out, const struct words_ask *ask)
 {
-	struct words_rows_at at = {0};
-	const struct words_row *row;
-	uint64_t conns = 0, paths = 0, watches = 0;
+	const struct watch_counts sum =
+		words_watch_summary(ask->rows, ask->server->reader_count);
 
-	while ((row = words_rows_next(ask->rows, &at,
-				      WORDS_ROW_WATCH_COUNTS)) != NULL) {
-		const struct watch_counts *counts = words_row_payload(row);
-
-		conns += counts->data_conns;
-		paths += counts->data_paths;
-		watches += counts->data_watches;
-	}
-	if (ask->server->reader_count > 1)
-		paths = count_paths(ask);
 	fprintf(out,
 		"%" PRIu64 " connections watching %" PRIu64
 		" paths\nTotal watches:%" PRIu64 "\n",
-		conns, paths, watches);
+		sum.data_conns, sum.data_paths, sum.data_watches);
 }
 
 void
 words_put_wchc(FILE *out, const struct words_ask *ask)
 {
-	const struct sorted watches =
-		sorted_rows(ask, WORDS_ROW_WATCH, by_session_and_path);
+	const struct words_sorted watches =
+		words_sorted_by_session(ask->rows, WORDS_ROW_WATCH);
 
 	for (size_t i = 0; i < watches.count; i++) {
-		if (is_new_session(&watches, i))
+		if (words_sorted_is_new_session(&watches, i))
 			fprintf(out, "0x%" PRIx64 "\n",
 				(uint64_t)watches.row[i]->id);
 		fputc('\t', out);
@@ -318,11 +204,11 @@ words_put_wchc(FILE *out, const struct words_ask *ask)
 void
 words_put_wchp(FILE *out, const struct words_ask *ask)
 {
-	const struct sorted watches =
-		sorted_rows(ask, WORDS_ROW_WATCH, by_path_and_session);
+	const struct words_sorted watches =
+		words_sorted_by_path(ask->rows, WORDS_ROW_WATCH);
 
 	for (size_t i = 0; i < watches.count; i++) {
-		if (is_new_path(&watches, i)) {
+		if (words_sorted_is_new_path(&watches, i)) {
 			put_path(out, watches.row[i]);
 			fputc('\n', out);
 		}

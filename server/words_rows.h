@@ -26,6 +26,11 @@ enum words_row_kind {
 	WORDS_ROW_SESSION,      /* id: session; value: monotonic ms of expiry */
 	WORDS_ROW_EPHEMERAL,    /* id: session; payload: path */
 	WORDS_ROW_DIGEST,       /* id: zxid; value: digest of the tree */
+	WORDS_ROW_TOP_PATH,     /* value: thousandths of requests a second; */
+	WORDS_ROW_TOP_CLIENT,   /* id: of these perhaps others'; payload: path,
+				   or struct stream_address */
+	WORDS_ROW_PERMITTED,    /* value: 0 or 1 */
+	WORDS_ROW_SHED,         /* value: connections closed */
 };
 
 struct words_row {

@@ -142,8 +142,8 @@ put_stat(FILE *out, const struct words_ask *ask)
 }
 
 /* The names cons gives to the last operation. */
-static const char *
-operation_name(int32_t op)
+const char *
+words_operation_name(int32_t op)
 {
 	switch (op) {
 	case OP_CREATE_SESSION:
@@ -215,7 +215,8 @@ put_cons(FILE *out, const struct words_ask *ask)
 		}
 		fprintf(out,
 			",sid=0x%" PRIx64 ",lop=%s,est=%" PRId64 ",to=%" PRId32,
-			(uint64_t)row->session_id, operation_name(row->last_op),
+			(uint64_t)row->session_id,
+			words_operation_name(row->last_op),
 			row->established_wall_ms, row->timeout_ms);
 		if (row->last_cxid >= 0)
 			fprintf(out, ",lcxid=0x%" PRIx32,

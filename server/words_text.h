@@ -16,12 +16,6 @@
 
 #define WORDS_TRACE_MASK_DEFAULT 306
 
-/* What is to be collected before a word can be answered. */
-struct words_plan {
-	enum words_pass reader_pass; /* by each reader */
-	enum words_pass zab_pass;
-};
-
 /* What an answer is made of. */
 struct words_ask {
 	struct server *server;
@@ -40,6 +34,9 @@ struct words_plan words_plan_of(const struct server *, uint32_t word);
  * Returns malloc'ed text, given to the caller; NULL with *bytes 0.
  */
 char *words_text(const struct words_ask *, uint32_t word, uint32_t *bytes);
+
+/* The name cons gives to an operation: GETD, CREA, ...; NA. */
+const char *words_operation_name(int32_t op);
 
 /* words_envi.c */
 void words_put_envi(FILE *out);

@@ -81,8 +81,10 @@ def known_names(root):
                                re.M)),
         'words': set(re.findall(r'\{\s*\.name = "(\w{4})"',
                                 read(root, 'server', 'words_text.c'))),
-        'metrics': set(re.findall(r'^STAT\w*\([^"]*"([^"]+)"\)', stats,
-                                  re.M)),
+        'admin': set(re.findall(r'^\s*\{"(\w+)",',
+                                read(root, 'server', 'admin_commands.c'),
+                                re.M)),
+        'metrics': set(re.findall(r'^STAT\w*\([^"]*"([^"]+)"', stats, re.M)),
     }
 
 

@@ -18,7 +18,6 @@ KEYS = 'server/config_keys.def'
 ROW = re.compile(r'^(INT|SIZE|REAL|BOOL|YESNO|ENUM|TEXT|PATH)\('
                  r'\w+,\s*"([^"]+)",\s*(\w+)', re.M)
 
-HTTP = 'admin.enableServer and the Prometheus provider are refused'
 HARMLESS = {
     'election_algorithm': 'there is only one, 3',
     'peer_type': 'the own server line decides, as config.c has checked',
@@ -36,10 +35,6 @@ HARMLESS = {
     'leader_nodelay': 'TCP_NODELAY is always set',
     'follower_nodelay': 'TCP_NODELAY is always set',
     'eager_acl_check': 'the leader checks; this only says no earlier',
-    **dict.fromkeys((
-        'admin_address', 'admin_port', 'admin_url', 'admin_idle_ms',
-        'admin_rate_interval_ms', 'admin_snapshot_enabled',
-        'admin_restore_enabled', 'metrics_host', 'metrics_port'), HTTP),
 }
 
 

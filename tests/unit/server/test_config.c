@@ -408,10 +408,9 @@ what_is_not_built_is_refused_by_name(void **state)
 		{"sessionRequireClientSASLAuth=true", "needs SASL"},
 		{"quorum.auth.enableSasl=true", "needs SASL between servers"},
 		{"oraclePath=/x", ": oraclePath: needs an oracle"},
-		{"admin.enableServer=true", "admin.enableServer=true: needs"},
-		{"metricsProvider.className=org.apache.zookeeper.metrics."
-		 "prometheus.PrometheusMetricsProvider",
-		 "metricsProvider.className: needs"},
+		{"metricsProvider.httpsPort=7443",
+		 "metricsProvider.httpsPort: needs TLS for metrics"},
+		{"admin.forceHttps=true", "admin.forceHttps: needs TLS"},
 		{"enforce.auth.enabled=true\nenforce.auth.schemes=digest,x509",
 		 "enforce.auth.schemes: needs"},
 		{"db.autocreate=false", "db.autocreate=false: needs"},

@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * admin_commands - the table of /commands and the commands that need no rows
+ * of poll cores. Names, keys and their order are ZooKeeper's
+ * (client-protocol.md 11.2); a recording is in tests/golden/admin/.
+ */
+#include "server/admin_int.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "base/time.h"
+#include "drivers/clock.h"
+#include "server/metrics.h"
+#include "server/version.h"
+#include "server/words_mntr.h"
+#include "server/words_text.h"
+
+/* ---- configuration ------------------------------------------------------- */
+
+static void
+put_configuration(struct admin_answer *answer)
+{
+	const struct server *server = answer->server;
+	const struct config *config = server->config;
+	struct json *json = answer->json;
+
+	json_int(json, "client_port", config->client_port);
+	json_text(json, "data_dir", server->data_dir.snap_dir);
+	json_text(json, "data_log_dir", server->data_dir.log_dir);
+	json_int(json, "tick_time", config->tick_ms);
+	json_int(json, "max_client_cnxns", config->client_connections_max);
+	json_int(json, "min_session_timeout", config->session_timeout_min_ms);
+	json_int(json, "max_session_timeout", config->session_timeout_max_ms);
+	json_int(json, "server_id", config->myid < 0 ? 0 : config->myid);
+	json_int(json, "client_port_listen_backlog", config->client_backlog);
+}
+
+/* Values that nobody may read over the network: passwords and what digests
+ * are made of. */
+static bool
+is_secret(const char *key)
+{
+	static const char *const parts[] = {"password", "superdigest", "secret",
+					    "passwd"};
+	char lower[256];
+	size_t i = 0;
+
+	for (; key[i] != 0 && i < sizeof(lower) - 1; i++)
+		lower[i] = (char)tolower((unsigned char)key[i]);
+	lower[i] = 0;
+	for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		if (strstr(lower, parts[i]) != NULL)
+			return true;
+	return false;
+}
+
+static const char *
+shown_value(const struct property *property)
+{
+	return is_secret(property->key) ? "*****" : property->value;
+}
+
+/* The lines as they were understood; comments stay at home. */
+static void
+put_initial_configuration(struct admin_answer *answer)
+{
+	const struct properties *properties =
+		&answer->server->config->properties;
+	struct admin_text text;
+
+	if (!admin_text_begin(&text)) {
+		answer->error = "out of memory";
+		return;
+	}
+	for (uint32_t i = 0; i < properties->count; i++)
+		fprintf(text.out, "%s=%s\n", properties->property[i].key,
+			shown_value(&properties->property[i]));
+	if (fclose(text.out) == 0)
+		json_bytes(answer->json, "initial_configuration", text.text,
+			   text.bytes);
+	free(text.text);
+}
+
+static void
+put_system_properties(struct admin_answer *answer)
+{
+	const struct properties *properties =
+		&answer->server->config->properties;
+	const struct passwd *user = getpwuid(geteuid());
+	char key[300];
+	char *dir = getcwd(NULL, 0);
+
+	json_text(answer->json, "user.dir", dir == NULL ? "?" : dir);
+	json_text(answer->json, "user.home", user == NULL ? "?" : user->pw_dir);
+	json_text(answer->json, "user.name",
+		  user == NULL ? "?" : user->pw_name);
+	free(dir);
+	for (uint32_t i = 0; i < properties->count; i++) {
+		const struct property *property = &properties->property[i];
+
+		if (config_is_direct_key(property->key))
+			continue;
+		snprintf(key, sizeof(key), "%s%s",
+			 strncmp(property->key, "zookeeper.", 10) == 0
+				 ? ""
+				 : "zookeeper.",
+			 property->key);
+		json_text(answer->json, key, shown_value(property));
+	}
+}
+
+/* The lines of envi. */
+static void
+put_environment(struct admin_answer *answer)
+{
+	struct admin_text text;
+	char *line, *rest = NULL;
+
+	if (!admin_text_begin(&text)) {
+		answer->error = "out of memory";
+		return;
+	}
+	words_put_envi(text.out);
+	if (fclose(text.out) != 0)
+		return;
+	for (line = strtok_r(text.text, "\n", &rest); line != NULL;
+	     line = strtok_r(NULL, "\n", &rest)) {
+		char *equals = strchr(line, '=');
+
+		if (equals == NULL)
+			continue; /* the heading */
+		*equals = 0;
+		json_text(answer->json, line, equals + 1);
+	}
+	free(text.text);
+}
+
+static void
+put_dirs(struct admin_answer *answer)
+{
+	const struct server *server = answer->server;
+
+	json_uint(answer->json, "datadir_size",
+		  words_dir_bytes(server, server->data_dir.snap_dir));
+	json_uint(answer->json, "logdir_size",
+		  words_dir_bytes(server, server->data_dir.log_dir));
+}
+
+/* ---- state --------------------------------------------------------------- */
+
+static void
+put_nothing(struct admin_answer *answer)
+{
+	(void)answer;
+}
+
+static void
+put_is_read_only(struct admin_answer *answer)
+{
+	json_bool(answer->json, "read_only", false);
+}
+
+static void
+put_leader(struct admin_answer *answer)
+{
+	answer->error = "server is not initialized";
+}
+
+static void
+put_observers(struct admin_answer *answer)
+{
+	json_uint(answer->json, "synced_observers", 0);
+	json_array_begin(answer->json, "observers");
+	json_array_end(answer->json);
+}
+
+static void
+put_voting_view(struct admin_answer *answer)
+{
+	json_object_begin(answer->json, "current_config");
+	json_object_end(answer->json);
+}
+
+static void
+put_zabstate(struct admin_answer *answer)
+{
+	json_bool(answer->json, "voting", false);
+	json_text(answer->json, "zabstate", "");
+}
+
+static void
+put_trace_mask(struct admin_answer *answer)
+{
+	json_int(answer->json, "tracemask", answer->server->trace_mask);
+}
+
+static void
+put_set_trace_mask(struct admin_answer *answer)
+{
+	const char *text = answer->request->trace_mask;
+	char *end = NULL;
+	const long long mask = strtoll(text, &end, 10);
+
+	if (text[0] == 0) {
+		answer->error = "setTraceMask requires long traceMask argument";
+		return;
+	}
+	if (*end != 0) {
+		answer->error = "traceMask is not a number";
+		return;
+	}
+	answer->server->trace_mask = mask;
+	put_trace_mask(answer);
+}
+
+static void
+put_stat_reset(struct admin_answer *answer)
+{
+	stats_reset(&answer->server->stats);
+}
+
+/* ---- numbers ------------------------------------------------------------- */
+
+static void
+put_metric(void *arg, const char *name, const char *text)
+{
+	json_raw(arg, name, text);
+}
+
+static void
+put_monitor(struct admin_answer *answer)
+{
+	json_text(answer->json, "version", VERSION_TEXT);
+	json_text(answer->json, "server_state",
+		  words_server_state(answer->server));
+	metrics_visit_flat(answer->server, put_metric, answer->json);
+}
+
+/* -1 while there was none, as ZooKeeper has it. */
+static void
+put_buffer_sizes(struct admin_answer *answer, const char *key)
+{
+	const struct stats *stats = &answer->server->stats;
+	struct summary size = {0};
+	struct json *json = answer->json;
+	bool is_empty;
+
+	stats_summary_gather(stats, SUMMARY_RESPONSE_SIZE, &size);
+	is_empty = summary_count(&size) == 0;
+	json_object_begin(json, key);
+	json_int(json, "last_buffer_size",
+		 is_empty ? -1 : (int64_t)stats_sum(stats, STAT_RESPONSE_LAST));
+	json_int(json, "min_buffer_size",
+		 is_empty ? -1 : (int64_t)summary_lowest(&size));
+	json_int(json, "max_buffer_size",
+		 is_empty ? -1 : (int64_t)summary_highest(&size));
+	json_object_end(json);
+}
+
+static void
+put_latencies(struct admin_answer *answer)
+{
+	struct summary latency = {0};
+	char text[WORDS_AVERAGE_BYTES];
+
+	stats_summary_gather(&answer->server->stats, SUMMARY_REQUEST_LATENCY,
+			     &latency);
+	words_average_text(text, summary_mean(&latency));
+	json_raw(answer->json, "avg_latency", text);
+	json_uint(answer->json, "max_latency", summary_highest(&latency));
+	json_uint(answer->json, "min_latency", summary_lowest(&latency));
+}
+
+static void
+put_server_stats(struct admin_answer *answer)
+{
+	const struct server *server = answer->server;
+	const struct stats *stats = &server->stats;
+	struct json *json = answer->json;
+
+	json_text(json, "version", VERSION_TEXT);
+	json_bool(json, "read_only", false);
+	json_object_begin(json, "server_stats");
+	json_uint(json, "packets_sent", stats_sum(stats, STAT_PACKETS_SENT));
+	json_uint(json, "packets_received",
+		  stats_sum(stats, STAT_PACKETS_RECEIVED));
+	json_uint(json, "fsync_threshold_exceed_count",
+		  stats_sum(stats, STAT_FSYNC_SLOW));
+	put_buffer_sizes(answer, "client_response_stats");
+	json_uint(json, "data_dir_size",
+		  words_dir_bytes(server, server->data_dir.snap_dir));
+	json_uint(json, "log_dir_size",
+		  words_dir_bytes(server, server->data_dir.log_dir));
+	json_bool(json, "provider_null", false);
+	json_text(json, "server_state", words_server_state(server));
+	json_uint(json, "last_processed_zxid",
+		  atomic_load_explicit(delta_published(server->deltas),
+				       memory_order_acquire));
+	json_uint(json, "outstanding_requests",
+		  stats_sum(stats, STAT_OUTSTANDING));
+	put_latencies(answer);
+	json_uint(json, "num_alive_client_connections",
+		  stats_sum(stats, STAT_CONNECTIONS));
+	json_uint(json, "uptime",
+		  time_ns_to_ms(clock_now_ns() - server->start_ns));
+	json_uint(json, "auth_failed_count",
+		  stats_sum(stats, STAT_AUTH_FAILED));
+	json_uint(json, "non_mtlsremote_conn_count", 0);
+	json_uint(json, "non_mtlslocal_conn_count", 0);
+	json_object_end(json);
+	put_buffer_sizes(answer, "client_response");
+	json_uint(json, "node_count", words_node_count(server));
+}
+
+static void
+put_stats(struct admin_answer *answer)
+{
+	put_server_stats(answer);
+	admin_put_stats_connections(answer);
+}
+
+/* ---- shedding ------------------------------------------------------------ */
+
+static void
+put_shed(struct admin_request *request, const struct words_rows *rows)
+{
+	struct words_rows_at at = {0};
+	const struct words_row *row;
+	struct admin_text text;
+	struct json json;
+	uint64_t count = 0;
+
+	while ((row = words_rows_next(rows, &at, WORDS_ROW_SHED)) != NULL)
+		count += row->value;
+	if (!admin_text_begin(&text)) {
+		admin_finish_error(request, ADMIN_ERROR, "out of memory");
+		return;
+	}
+	json = json_to(text.out);
+	json_object_begin(&json, NULL);
+	json_uint(&json, "connections_shed", count);
+	json_int(&json, "percentage_requested", request->percentage);
+	json_text(&json, "command", request->command->name);
+	json_null(&json, "error");
+	json_object_end(&json);
+	admin_text_finish(&text, request, ADMIN_OK, "application/json");
+}
+
+/* {"percentage": 0..100}, and no more than that. */
+static bool
+parse_percentage(const char *body, int *percentage)
+{
+	int end = 0;
+
+	return sscanf(body, " { \"percentage\" : %d } %n", percentage, &end) ==
+		       1 &&
+	       end > 0 && body[end] == 0 && *percentage >= 0 &&
+	       *percentage <= 100;
+}
+
+static void
+start_shed(struct admin_request *request)
+{
+	const struct words_plan plan = {.reader_pass = WORDS_PASS_SHED};
+
+	if (request->is_body_cut ||
+	    !parse_percentage(request->body, &request->percentage))
+		admin_finish_error(request, ADMIN_BAD_REQUEST,
+				   "the body must be {\"percentage\": n} with "
+				   "n of 0 to 100");
+	else
+		admin_gather(request, &plan, &request->percentage, put_shed);
+}
+
+/* The tree of a running server is not replaced yet; what does it meanwhile is
+ * in docs/admin.md. */
+static void
+start_restore(struct admin_request *request)
+{
+	const struct config *config = admin_server(request->admin)->config;
+
+	if (config->admin_restore_enabled)
+		admin_finish_error(request, ADMIN_NOT_BUILT,
+				   "Restore of a running server is not there "
+				   "yet: stop it, put the snapshot into an "
+				   "empty dataDir/version-2, and start it");
+	else
+		admin_finish_error(request, ADMIN_UNAVAILABLE,
+				   "Restore command is disabled");
+}
+
+/* ---- the table ----------------------------------------------------------- */
+
+#define READERS(pass) .plan = {.reader_pass = WORDS_PASS_##pass}
+
+static const struct admin_command commands[] = {
+	{"configuration", {"conf", "config"}, .put = put_configuration},
+	{"connection_stat_reset",
+	 {"crst"},
+	 READERS(RESET_CONNS),
+	 .put = put_nothing,
+	 .word = "crst"},
+	{"connections", {"cons"}, READERS(CONNS), .put = admin_put_connections},
+	{"dirs", {NULL}, .put = put_dirs},
+	{"dump",
+	 {NULL},
+	 .plan = {.zab_pass = WORDS_PASS_SESSIONS},
+	 .put = admin_put_dump},
+	{"environment", {"env", "envi"}, .put = put_environment},
+	{"get_trace_mask", {"gtmk"}, .put = put_trace_mask},
+	{"hash",
+	 {NULL},
+	 .plan = {.zab_pass = WORDS_PASS_DIGESTS},
+	 .put = admin_put_hash},
+	{"initial_configuration", {"icfg"}, .put = put_initial_configuration},
+	{"is_read_only", {"isro"}, .put = put_is_read_only},
+	{"last_snapshot", {"lsnp"}, .put = admin_put_last_snapshot},
+	{"leader", {"lead"}, .put = put_leader},
+	{"monitor", {"mntr"}, .put = put_monitor},
+	{"observer_connection_stat_reset",
+	 {"orst"},
+	 .put = put_nothing,
+	 .word = "crst"},
+	{"observers", {"obsr"}, .put = put_observers},
+	{"restore",
+	 {"rest"},
+	 .start = start_restore,
+	 .needs_auth = true,
+	 .is_post = true},
+	{"ruok", {NULL}, .put = put_nothing},
+	{"server_stats", {"srvr"}, .put = put_server_stats},
+	{"set_trace_mask", {"stmk"}, .put = put_set_trace_mask, .word = "stmk"},
+	{"shed_connections",
+	 {"shed"},
+	 .start = start_shed,
+	 .needs_auth = true,
+	 .is_post = true},
+	{"snapshot",
+	 {"snap"},
+	 .put = put_nothing,
+	 .start = admin_start_snapshot,
+	 .needs_auth = true},
+	{"stat_reset", {"srst"}, .put = put_stat_reset, .word = "srst"},
+	{"stats", {"stat"}, READERS(CONNS), .put = put_stats},
+	{"system_properties", {"sysp"}, .put = put_system_properties},
+	{"voting_view", {NULL}, .put = put_voting_view},
+	{"watch_summary",
+	 {"wchs"},
+	 READERS(WATCH_HASHES),
+	 .put = admin_put_watch_summary},
+	{"watches", {"wchc"}, READERS(WATCHES), .put = admin_put_watches},
+	{"watches_by_path",
+	 {"wchp"},
+	 READERS(WATCHES),
+	 .put = admin_put_watches_by_path},
+	{"zabstate", {NULL}, .put = put_zabstate},
+};
+
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+const struct admin_command *
+admin_command_find(const char *name)
+{
+	for (size_t i = 0; i < COMMANDS; i++) {
+		const struct admin_command *command = &commands[i];
+
+		if (strcmp(command->name, name) == 0)
+			return command;
+		for (size_t k = 0; k < 2 && command->alias[k] != NULL; k++)
+			if (strcmp(command->alias[k], name) == 0)
+				return command;
+	}
+	return NULL;
+}
+
+void
+admin_put_command_list(FILE *out, const char *url)
+{
+	for (size_t i = 0; i < COMMANDS; i++)
+		fprintf(out, "<a href=\"%s/%s\">%s</a>\n<br/>\n", url,
+			commands[i].name, commands[i].name);
+}
+
+void
+admin_run_command(struct admin_request *request, const struct words_rows *rows)
+{
+	struct admin_text text;
+	struct json json;
+	struct admin_answer answer = {
+		.server = (struct server *)(uintptr_t)admin_server(
+			request->admin),
+		.request = request,
+		.rows = rows,
+		.json = &json,
+	};
+
+	if (!admin_text_begin(&text)) {
+		admin_finish_error(request, ADMIN_ERROR, "out of memory");
+		return;
+	}
+	json = json_to(text.out);
+	json_object_begin(&json, NULL);
+	request->command->put(&answer);
+	json_text(&json, "command", request->command->name);
+	if (answer.error == NULL)
+		json_null(&json, "error");
+	else
+		json_text(&json, "error", answer.error);
+	json_object_end(&json);
+	admin_text_finish(&text, request, ADMIN_OK, "application/json");
+}
