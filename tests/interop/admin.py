@@ -492,6 +492,9 @@ def metrics(port, path='/metrics'):
 def _(options):
     falconer_only(options)
     with admin_server() as server, scene(server):
+        # A round is counted when its replies have left.
+        harness.wait_until('the last request is counted', lambda: metrics(
+            server.admin)[0]['op_count_exists_total'] == 1)
         values, types = metrics(server.admin)
         mntr = dict(line.split('\t') for line in
                     server.four_letter('mntr').decode().splitlines())
