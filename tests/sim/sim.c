@@ -135,6 +135,13 @@ draw_crashes(struct sim *sim)
 	limits->crash_packet = (int32_t)packets[sim_random_below(
 		random, sizeof(packets) / sizeof(packets[0]))];
 	limits->crash_odds = (uint32_t)sim_random_scale(random, 2, 64);
+	limits->break_packet = (int32_t)packets[sim_random_below(
+		random, sizeof(packets) / sizeof(packets[0]))];
+	limits->break_odds =
+		(sim->options.faults & 1u << SIM_FAULT_BREAK) &&
+				sim_random_once_in(random, 2)
+			? (uint32_t)sim_random_scale(random, 8, 256)
+			: 0;
 	if (!(sim->options.faults & 1u << SIM_FAULT_CRASH) ||
 	    sim_random_once_in(random, 2))
 		limits->crash_odds = 0;
@@ -358,6 +365,9 @@ happen(struct sim *sim, const struct sim_due *due)
 		break;
 	case SIM_DUE_HEAL:
 		sim_fault_heal(sim, due->serial);
+		break;
+	case SIM_DUE_FORGET:
+		sim_fault_forget(sim);
 		break;
 	case SIM_DUE_CLIENT:
 		if (!sim->are_clients_done)

@@ -83,6 +83,7 @@ enum sim_kind {
 	SIM_DUE_START,
 	SIM_DUE_FAULT,
 	SIM_DUE_HEAL,
+	SIM_DUE_FORGET,
 	SIM_DUE_CLIENT,
 	SIM_DUE_OP,
 	SIM_DUE_REPLY,
@@ -151,6 +152,7 @@ struct sim_disk {
 	uint64_t busy_until_us;
 	uint64_t slow_until_us; /* everything takes far longer */
 	bool is_failing;        /* the next flush is an error */
+	uint64_t slowness;      /* its delays are so many times longer */
 };
 
 /* -------------------------------------------------------------- server --- */
@@ -284,6 +286,9 @@ struct sim_limits {
 	/* Dies before this action (packet if it is a SEND) once in so many. */
 	uint32_t crash_type, crash_odds; /* odds 0: never */
 	int32_t crash_packet;
+	/* A connection breaks behind this packet once in so many; 0: never. */
+	int32_t break_packet;
+	uint32_t break_odds;
 	/* Whoever is about to do the n-th action of all servers dies, n in
 	 * ascending order; 0: no more. Also without faults. */
 	uint64_t crash_at[4];
@@ -448,6 +453,8 @@ void sim_net_pump_all(struct sim *sim);
 void sim_net_close(struct sim *sim, struct sim_server *server, uint32_t slot);
 /* The connection breaks; both ends learn it, each in its time. */
 void sim_net_break(struct sim *sim, uint32_t conn);
+/* Only the learner learns it. */
+void sim_net_break_unheard(struct sim *sim, uint32_t conn);
 /* A leader with a bug: one PROPOSAL or COMMIT is left out of that connection,
  * or of the next one that has some. */
 void sim_net_skip(struct sim *sim, uint32_t first);
@@ -467,6 +474,9 @@ void sim_net_clear(struct sim *sim);
 void sim_fault_next(struct sim *sim);
 void sim_fault_happen(struct sim *sim);
 void sim_fault_heal(struct sim *sim, uint32_t serial);
+/* What OUTDATE prepared: one that promised to the new leader forgets it and
+ * comes to the old one. */
+void sim_fault_forget(struct sim *sim);
 /* All faults end; everybody is started. */
 void sim_fault_end(struct sim *sim);
 const char *sim_fault_name(uint32_t fault);

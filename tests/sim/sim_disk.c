@@ -23,10 +23,12 @@ void
 sim_disk_init(struct sim_disk *disk)
 {
 	struct sim_log log = disk->log;
+	const uint64_t slowness = disk->slowness;
 
 	sim_log_init(&log, 0, 0);
 	memset(disk, 0, sizeof(*disk));
 	disk->log = log;
+	disk->slowness = slowness;
 }
 
 void
@@ -44,6 +46,8 @@ sim_disk_delay_us(struct sim *sim, struct sim_server *server)
 	uint64_t delay =
 		sim_random_in(random, limits->disk_us_min, limits->disk_us_max);
 
+	if (sim->has_faults && server->disk.slowness)
+		delay *= server->disk.slowness;
 	if (server->disk.slow_until_us > sim->now_us)
 		delay *= sim_random_scale(random, 8, 1000);
 	else if (sim->has_faults &&

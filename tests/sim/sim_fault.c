@@ -260,6 +260,67 @@ wipe(struct sim *sim, struct sim_server *server)
 		server->incarnation, 0);
 }
 
+/* The leader is cut off and does not notice; the others do at once. */
+static void
+outdate(struct sim *sim)
+{
+	const uint64_t tick_us = 1000ull * sim->core_options.tick_ms;
+	uint32_t old = 0;
+
+	while (old < sim->count && (!sim->server[old].is_serving ||
+				    sim->server[old].view.role != FLE_LEADING))
+		old++;
+	if (old == sim->count)
+		return;
+	sim_trace_note(sim, sim->server[old].index, "is cut off", 0);
+	for (uint32_t i = 0; i < sim->count; i++) {
+		cut(sim, i, old);
+		cut(sim, old, i);
+	}
+	for (uint32_t slot = 0; slot < ZAB_CONNS_MAX; slot++)
+		if (sim->server[old].conn[slot])
+			sim_net_break_unheard(sim,
+					      sim->server[old].conn[slot] - 1);
+	heal_later(sim);
+	sim_put(sim,
+		sim_random_scale(&sim->random[SIM_STREAM_FAULT], tick_us / 2,
+				 4 * tick_us),
+		SIM_DUE_FORGET, 0, 0, 0, 0);
+}
+
+void
+sim_fault_forget(struct sim *sim)
+{
+	const uint32_t old = outdated_leader(sim);
+	uint32_t one = (uint32_t)sim_random_below(
+		&sim->random[SIM_STREAM_FAULT], sim->count);
+
+	/* Only if there is another leader, and one that follows it. */
+	if (!sim->has_faults || !(sim->options.faults & 1u << SIM_FAULT_WIPE) ||
+	    !sim->server[old].is_serving)
+		return;
+	for (uint32_t i = 0; i < sim->count; i++, one++) {
+		struct sim_server *server = &sim->server[one % sim->count];
+
+		if (!server->is_up || server->view.role != FLE_FOLLOWING ||
+		    server->view.epoch <= sim->server[old].view.epoch ||
+		    !may_lose_promises(sim, server->index))
+			continue;
+		wipe(sim, server);
+		server->incarnation++;
+		for (uint32_t j = 0; j < sim->count; j++) {
+			cut(sim, server->index, j);
+			cut(sim, j, server->index);
+		}
+		sim->is_cut[server->index][old] = false;
+		sim->is_cut[old][server->index] = false;
+		heal_later(sim);
+		sim_server_start(sim, server);
+		lie(sim);
+		return;
+	}
+}
+
 /* A record that was synced is damaged; the next start finds it. */
 static void
 rot(struct sim *sim, struct sim_server *server)
@@ -387,6 +448,9 @@ sim_fault_happen(struct sim *sim)
 		break;
 	case SIM_FAULT_LIE:
 		lie(sim);
+		break;
+	case SIM_FAULT_OUTDATE:
+		outdate(sim);
 		break;
 	case SIM_FAULT_SKIP:
 		sim_net_skip(sim,

@@ -183,6 +183,19 @@ sim_net_break(struct sim *sim, uint32_t index)
 }
 
 void
+sim_net_break_unheard(struct sim *sim, uint32_t index)
+{
+	struct sim_conn *conn = &sim->conn[index];
+
+	if (!conn->is_used || conn->is_broken)
+		return;
+	conn->is_broken = true;
+	drop_messages(sim, conn, 1, 0);
+	if (conn->is_open[0])
+		end_queue(sim, index, 0);
+}
+
+void
 sim_net_lose_end(struct sim *sim, uint32_t index, uint32_t end, bool is_silent)
 {
 	struct sim_conn *conn = &sim->conn[index];
@@ -324,6 +337,20 @@ is_ready(struct sim *sim, uint32_t index, uint32_t end)
 	return true;
 }
 
+static void
+break_behind(struct sim *sim, uint32_t index, uint32_t serial,
+	     const struct sim_message *message)
+{
+	const struct sim_limits *limits = &sim->limits;
+
+	if (sim->has_faults && limits->break_odds &&
+	    message->type == limits->break_packet &&
+	    sim_random_once_in(&sim->random[SIM_STREAM_FAULT],
+			       limits->break_odds) &&
+	    sim->conn[index].serial == serial)
+		sim_net_break(sim, index);
+}
+
 void
 sim_net_pump(struct sim *sim, uint32_t index, uint32_t end)
 {
@@ -349,6 +376,7 @@ sim_net_pump(struct sim *sim, uint32_t index, uint32_t end)
 			if (message.type != SIM_MSG_SNAPSHOT ||
 			    server->is_installing)
 				deliver(sim, server, slot, &message);
+			break_behind(sim, index, serial, &message);
 			continue;
 		}
 		close_end(sim, index, end);

@@ -177,6 +177,13 @@ sim_server_init(struct sim *sim, uint32_t index)
 		server->options.beacon_lost_ms = 0;
 	}
 	sim_java_init(sim, server);
+	server->disk.slowness =
+		(sim->options.faults & 1u << SIM_FAULT_SLOW) &&
+				sim_random_once_in(
+					&sim->random[SIM_STREAM_LIMITS], 4)
+			? sim_random_scale(&sim->random[SIM_STREAM_LIMITS], 2,
+					   32)
+			: 1;
 	server->rate_ppm = 1000000;
 	server->base_ms =
 		sim_random_below(&sim->random[SIM_STREAM_CLOCK], 1000000);
