@@ -236,6 +236,7 @@ keep(void *arg, int64_t zxid, const uint8_t *entry, uint32_t entry_bytes)
 	struct ensemble *ensemble = arg;
 
 	entry_ring_put(ensemble->recent, zxid, entry, entry_bytes);
+	stats_add(ensemble->parts.stats, STAT_PROPOSALS, 1);
 	stats_set(ensemble->parts.stats, STAT_PROPOSAL_LAST, entry_bytes);
 }
 
@@ -402,6 +403,7 @@ ensemble_start(struct ensemble *ensemble, const struct zab_disk_state *disk,
 
 	ensemble->now_ms = now_ms;
 	ensemble->looking_since_ms = now_ms;
+	ensemble->lost_ms = now_ms;
 	ensemble->durable_told = disk->history->last_zxid;
 	ensemble->append_to = disk->history->last_zxid;
 	ensemble_config_init(ensemble, disk, text, next_text);

@@ -67,6 +67,9 @@ struct ensemble_hooks {
 	/* What is active changed: names, ports, roles. */
 	void (*on_config)(void *arg, const struct quorum *, const char *text,
 			  uint32_t bytes);
+	/* The data was loaded anew; the tree may be patched. NULL: nobody
+	 * cares. */
+	void (*on_restored)(void *arg);
 	/* Transaction zxid leaves our tree different from the leader's. Stops
 	 * the process in a way that makes the next start fetch a snapshot;
 	 * never returns. */
@@ -129,7 +132,7 @@ struct ensemble_status {
 	uint64_t looking_since_ms;  /* the last election's begin */
 	uint64_t election_ms;       /* how long it took */
 	uint64_t elections;         /* that ended */
-	uint32_t voters, observers; /* of the active configuration */
+	struct quorum members;      /* the active configuration */
 	uint32_t learner_count;
 	struct ensemble_learner learner[ZAB_CONNS_MAX];
 	uint32_t serving; /* SERVING_... */

@@ -58,7 +58,18 @@ note_times(struct ensemble *ensemble, const struct zab_action *state)
 	if (state->role != FLE_LOOKING && ensemble->role == FLE_LOOKING) {
 		ensemble->election_ms = now_ms - ensemble->looking_since_ms;
 		ensemble->elections++;
+		stats_summary_record(ensemble->parts.stats,
+				     SUMMARY_ELECTION_TIME,
+				     ensemble->election_ms);
 	}
+	if (state->role == FLE_LOOKING)
+		stats_add(ensemble->parts.stats, STAT_LOOKING, 1);
+	if (!state->is_serving && ensemble->is_serving)
+		ensemble->lost_ms = now_ms;
+	if (state->is_serving && !ensemble->is_serving)
+		stats_summary_record(ensemble->parts.stats,
+				     SUMMARY_UNAVAILABLE_TIME,
+				     now_ms - ensemble->lost_ms);
 }
 
 static void
@@ -183,6 +194,7 @@ act_on_history(struct ensemble *ensemble, const struct zab_action *action)
 	case ZAB_DO_COMMIT:
 		if (action->zxid > ensemble->committed)
 			ensemble->committed = action->zxid;
+		stats_add(ensemble->parts.stats, STAT_COMMITS, 1);
 		zab_member_commit(ensemble->parts.zab, action->zxid);
 		break;
 	case ZAB_DO_SYNC_DONE:

@@ -89,6 +89,7 @@ struct ensemble {
 	bool must_serve; /* as soon as what is held is applied */
 	int64_t epoch;
 	uint64_t since_ms, looking_since_ms, election_ms, elections;
+	uint64_t lost_ms; /* when it stopped to serve */
 
 	int64_t durable_told;  /* as stepped */
 	int64_t committed;     /* by COMMIT of this reign */

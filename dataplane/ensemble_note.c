@@ -86,21 +86,6 @@ collect_learners(struct ensemble *ensemble, struct ensemble_status *status)
 }
 
 static void
-count_members(struct ensemble *ensemble, struct ensemble_status *status)
-{
-	const struct quorum *quorum = zab_config(ensemble->core);
-
-	status->voters = 0;
-	status->observers = 0;
-	for (uint32_t i = 0; i < quorum->member_count; i++) {
-		if (quorum->member[i].is_voter)
-			status->voters++;
-		else
-			status->observers++;
-	}
-}
-
-static void
 store_words(struct ensemble *ensemble)
 {
 	uint64_t words[STATUS_WORDS] = {0};
@@ -132,7 +117,7 @@ ensemble_tell_status(struct ensemble *ensemble)
 	status->election_ms = ensemble->election_ms;
 	status->elections = ensemble->elections;
 	status->serving = zab_member_serving(ensemble->parts.zab);
-	count_members(ensemble, status);
+	status->members = *zab_config(ensemble->core);
 	collect_learners(ensemble, status);
 	store_words(ensemble);
 }

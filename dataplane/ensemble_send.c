@@ -309,6 +309,7 @@ ensemble_stream_history(struct ensemble *ensemble,
 {
 	const struct store_port *store = &ensemble->parts.store;
 
+	stats_add(ensemble->parts.stats, STAT_DIFFS, 1);
 	send_stream(ensemble, slot_of(action),
 		    store->open_history(store->store, action->zxid,
 					action->zxid_last));
@@ -326,6 +327,7 @@ ensemble_stream_snapshot(struct ensemble *ensemble,
 
 	if (action->zxid > zab_member_published(ensemble->parts.zab))
 		zab_member_expose(ensemble->parts.zab, action->zxid);
+	stats_add(ensemble->parts.stats, STAT_SNAPS, 1);
 	stream = store->open_snapshot(store->store, &zxid);
 	FAL_ASSERT(stream == NULL || zxid >= action->zxid);
 	send_stream(ensemble, slot_of(action), stream);

@@ -35,6 +35,7 @@
 #define LIMP_STILL_MS    2000u
 #define LIMP_LAG_MS      1000u
 #define LIMP_FOR_MS      3000u
+#define CONFIG_NODE      "/zookeeper/config"
 #define READ_ONLY_MIN_MS 2000u
 
 static int FAL_PRINTF(3, 4)
@@ -99,10 +100,10 @@ on_diverged(void *arg, int64_t zxid)
 {
 	const struct member *member = arg;
 
-	LOG_ERROR("transaction 0x%llx leaves our tree different from the "
-		  "leader's (digest): the server stops, and fetches the "
-		  "leader's snapshot when it is started again. Keep %s if "
-		  "you want to find out why",
+	LOG_ERROR("digest mismatch: transaction 0x%llx leaves our tree "
+		  "different from the leader's; the server stops, and fetches "
+		  "the leader's snapshot when it is started again. Keep %s "
+		  "if you want to find out why",
 		  (unsigned long long)zxid, member->server->data_dir.data_dir);
 	if (vote_mark_write(
 		    member->server->disk, member->server->data_dir.snap_dir,
@@ -111,6 +112,30 @@ on_diverged(void *arg, int64_t zxid)
 			  "the next start",
 			  member->server->data_dir.data_dir);
 	_Exit(EXIT_FAILURE);
+}
+
+/* Without dynamic reconfiguration /zookeeper/config is what the own file says,
+ * whatever a snapshot brought (ZOOKEEPER-2819). */
+static void
+write_config_node(void *arg)
+{
+	const struct member *member = arg;
+	struct server *server = member->server;
+	struct znode *node =
+		tree_find(server->tree, tree_path_of(server->tree, CONFIG_NODE,
+						     sizeof(CONFIG_NODE) - 1));
+	struct tree_stat stat;
+
+	if (node == NULL)
+		return;
+	tree_spec_stat(server->tree, node, &stat);
+	stat.mzxid = member->active.version;
+	stat.mtime = clock_wall_ms();
+	stat.version = -1;
+	if (tree_patch(server->tree, node,
+		       jute_slice_of(member->text, strlen(member->text)),
+		       &stat) != FAL_OK)
+		on_fatal(arg, "out of memory");
 }
 
 /* ---- options
@@ -252,6 +277,7 @@ make_ensemble(struct member *member, const struct config_server *own,
 		.arg = member,
 		.addresses = addresses,
 		.resolve = resolve,
+		.on_restored = write_config_node,
 		.on_fatal = on_fatal,
 		.on_diverged = on_diverged,
 	};
@@ -289,6 +315,7 @@ member_create(struct server *server, struct server_error *error)
 			       "quorum can be made of",
 			       config->path);
 	config_membership_text(config, member->text);
+	write_config_node(member);
 
 	const int err = resolver_create(resolve_host, &member->resolver);
 

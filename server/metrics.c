@@ -14,6 +14,7 @@
 #include "drivers/clock.h"
 #include "drivers/disk.h"
 #include "server/audit.h"
+#include "server/metrics_member.h"
 #include "server/net.h"
 #include "server/words_mntr.h"
 
@@ -270,6 +271,7 @@ metrics_visit(const struct server *server, const struct metrics_sink *sink)
 	visit_log(server, sink);
 	visit_streams(server, sink);
 	net_visit(server, take_net, &own);
+	metrics_visit_member(server, sink);
 	visit_stats(server, sink);
 	visit_hists(server, sink);
 }

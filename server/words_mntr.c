@@ -10,6 +10,7 @@
 #include "drivers/disk.h"
 #include "server/member.h"
 #include "server/metrics.h"
+#include "server/metrics_member.h"
 #include "server/version.h"
 
 struct dir_sum {
@@ -93,5 +94,7 @@ words_put_mntr(FILE *out, const struct server *server)
 {
 	fprintf(out, "zk_version\t%s\nzk_server_state\t%s\n", VERSION_TEXT,
 		words_server_state(server));
+	if (metrics_peer_state(server) != NULL)
+		fprintf(out, "zk_peer_state\t%s\n", metrics_peer_state(server));
 	metrics_visit_flat(server, put_line, out);
 }

@@ -19,6 +19,8 @@ import zkwire
 from harness import expect, ok, wait_until
 from zkwire import EPHEMERAL
 
+NOTREADONLY = -119
+
 suite = harness.Suite('live')
 
 
@@ -64,6 +66,7 @@ def kill_the_leader(options):
             ok(c.set('/a', b'from a follower'))
         read_everywhere(e, '/a', b'from a follower')
         e.same_data()
+        numbers(e, leader)
         leader.kill()
         second = e.settle()
         assert second is not leader
@@ -101,6 +104,31 @@ def session_moves(options):
         with other.client() as c:
             ok(c.sync('/'))
             expect(c.exists('/eph').err, zkwire.NONODE, '/eph when closed')
+
+
+def numbers(e, leader):
+    """mntr, conf and /zookeeper/config tell what there is."""
+    told = dict(line.split('\t', 1) for line in
+                leader.four_letter('mntr').decode().splitlines())
+    expect(told['zk_server_state'], 'leader')
+    expect(told['zk_peer_state'], 'leading - broadcast')
+    expect(told['zk_synced_followers'], '2')
+    expect(told['zk_learners'], '2')
+    expect(told['zk_quorum_size'], '3')
+    assert int(told['zk_proposal_count']) > 50
+    assert int(told['zk_cnt_election_time']) > 0
+    lines = ['server.%d=127.0.0.1:%d:%d:participant' % (
+        i + 1, quorum, election) for i, (quorum, election)
+        in enumerate(e.ports)]
+    for member in e.members:
+        conf = member.four_letter('conf').decode()
+        expect([x for x in lines if x not in conf], [], 'lines in conf')
+        expect(member.four_letter('isro'), b'rw')
+        with member.client() as c:
+            data, stat = ok(c.get('/zookeeper/config')).value
+            expect(data.decode().split('\n'), lines + ['version=0'],
+                   'config node')
+            expect(stat.version, -1, 'its version')
 
 
 def try_client(member, session, password):
@@ -161,6 +189,63 @@ def says_not_serving(member):
     return b'not currently serving requests' in text
 
 
+@suite.case('an observer follows, forwards, and votes for nobody')
+def observer(options):
+    with members.Ensemble(['falconer'] * 4, observers=(4,)) as e:
+        e.start()
+        leader = e.settle()
+        expect(e[4].mode(), 'observer')
+        with e[4].client() as c:
+            write_some(c, '/seen', 30)
+            ok(c.create('/eph', flags=EPHEMERAL))
+            read_everywhere(e, '/seen', b'')
+        e.same_data()
+        others = [m for m in e.members[:3] if m is not leader]
+        others[0].kill()
+        with e[4].client() as c:
+            ok(c.set('/seen', b'two voters'))
+        others[1].kill()
+        wait_until('nobody serves without a quorum',
+                   lambda: e[4].mode() is None and leader.mode() is None)
+        others[1].start()
+        e.settle()
+        read_everywhere(e, '/seen', b'two voters')
+        e.same_data()
+
+
+@suite.case('read-only servers when the quorum is gone')
+def read_only(options):
+    with three(['falconer'] * 3, options,
+               {'readonlymode.enabled': 'true'}) as e:
+        e.start()
+        leader = e.settle()
+        with leader.client() as c:
+            ok(c.create('/r', b'kept'))
+        one = follower_of(e)
+        with one.client() as c:
+            ok(c.sync('/'))
+        for member in e.members:
+            if member is not one:
+                member.kill()
+        wait_until('a read-only server', lambda: one.mode() == 'read-only')
+        expect(one.four_letter('isro'), b'ro')
+        try:
+            one.client(timeout=2.0)
+            raise AssertionError('a client that wants to write is served')
+        except (OSError, zkwire.Closed):
+            pass
+        with one.client(read_only=True) as c:
+            expect(c.read_only, True, 'the answer says so')
+            expect(ok(c.get('/r')).value[0], b'kept')
+            expect(c.set('/r', b'no').err, NOTREADONLY)
+            expect(c.create('/x').err, NOTREADONLY)
+            c.ping()
+        [m for m in e.members if m is not one][0].start()
+        e.settle()
+        with one.client() as c:
+            ok(c.set('/r', b'again'))
+
+
 # -- beside Java ------------------------------------------------------------------
 
 @suite.case('a Falconer joins two Javas by SNAP, by DIFF, and leads them')
@@ -216,6 +301,33 @@ def one_java(options):
             write_some(c, '/after', 50)
         e.same_data()
         expect(e.mismatches(), 0, 'digest mismatches')
+
+
+@suite.case('observers of the other kind', quick=False)
+def mixed_observers(options):
+    if not harness.available('java'):
+        raise harness.Skip('no Java ZooKeeper here')
+    for kinds in (['falconer', 'falconer', 'java'],
+                  ['java', 'java', 'falconer']):
+        with members.Ensemble(kinds, observers=(3,)) as e:
+            e.start(1, 2)
+            with e[1].client() as c:
+                write_some(c, '/before', 40)
+            e.start(3)
+            expect(e[3].mode(), 'observer')
+            with e[3].client() as c:
+                write_some(c, '/through', 40)
+                ok(c.create('/eph', flags=EPHEMERAL))
+                ok(c.sync('/'))
+            e.same_data()
+            e.leader().stop()
+            e.running()[0].mode()
+            [m for m in e.members if not m.alive()][0].start()
+            e.settle()
+            with e[3].client() as c:
+                write_some(c, '/after', 10)
+            e.same_data()
+            expect(e.mismatches(), 0, 'digest mismatches')
 
 
 def main():
