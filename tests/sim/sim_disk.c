@@ -46,14 +46,14 @@ sim_disk_delay_us(struct sim *sim, struct sim_server *server)
 	uint64_t delay =
 		sim_random_in(random, limits->disk_us_min, limits->disk_us_max);
 
-	if (sim->has_faults && server->disk.slowness)
-		delay *= server->disk.slowness;
 	if (server->disk.slow_until_us > sim->now_us)
 		delay *= sim_random_scale(random, 8, 1000);
 	else if (sim->has_faults &&
 		 (sim->options.faults & 1u << SIM_FAULT_SLOW) &&
 		 sim_random_once_in(random, limits->disk_spike))
 		delay *= sim_random_scale(random, 2, 200);
+	else if (sim->has_faults && server->disk.slowness)
+		delay *= server->disk.slowness;
 	return delay;
 }
 
