@@ -84,6 +84,9 @@ class Ensemble:
         self.leader = None
         serving = 0
         for server in self.servers:
+            if not server.alive():
+                raise harness.ServerError('%s ended: %s' % (
+                    server.kind, server.stderr()[-200:].strip()))
             try:
                 text = server.four_letter('srvr')
             except OSError:
