@@ -90,7 +90,6 @@ bool
 conn_write_frame_part(struct reader *reader, struct conn *conn,
 		      const void *data, uint32_t bytes)
 {
-	FAL_ASSERT(conn->held != NULL || conn->head == NULL);
 	if (conn->held != NULL)
 		conn->held->is_mid_frame = true;
 	if (stream_write(reader->parts.streams, conn->stream, data, bytes) ==

@@ -68,6 +68,7 @@ struct req {
 	uint8_t kind;        /* enum req_kind */
 	uint8_t state;       /* enum req_state, reader only */
 	bool is_password_ok; /* RESUME */
+	bool is_long;        /* LOCAL: nothing was let in behind it */
 	int32_t xid;
 	int32_t op;
 	int32_t timeout_ms; /* CONNECT, RESUME: negotiated */

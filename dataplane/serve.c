@@ -357,10 +357,12 @@ serve_watch_op(struct reader *reader, struct conn *conn,
 static void
 serve_local(struct reader *reader, struct conn *conn, struct local_op *op)
 {
-	/* Behind a request that may be long nothing was let in. */
-	const bool may_be_long = conn->is_long || conn->head == NULL;
+	/* Behind a request that may be long nothing was let in; others may have
+	 * writes behind them, and have to be answered at once. */
+	const bool may_be_long = op->req == NULL || op->req->is_long;
 
-	conn->is_long = false;
+	if (may_be_long)
+		conn->is_long = false;
 	op->children_max = may_be_long ? LISTING_DIRECT_MAX : UINT32_MAX;
 	switch (op->op) {
 	case OP_ADD_WATCH:
@@ -641,7 +643,8 @@ serve_read(struct reader *reader, struct conn *conn, struct local_op *op)
 	}
 	if (!queue_req(reader, conn, REQ_LOCAL, op))
 		return false;
-	conn->is_long = may_be_long(reader, op);
+	conn->tail->is_long = may_be_long(reader, op);
+	conn->is_long = conn->tail->is_long;
 	return true;
 }
 

@@ -32,15 +32,18 @@ import time
 
 import harness
 import zkwire
-from zkwire import (ADDWATCH, AUTH, CHECK, CLOSESESSION, CREATE, CREATE2,
+from zkwire import (ADDWATCH, AUTH, CHECK, CHECKWATCHES, CLOSESESSION, CREATE, CREATE2,
                     CREATECONTAINER, CREATETTL, DELETE, EXISTS, GETACL,
                     GETALLCHILDRENNUMBER, GETCHILDREN, GETCHILDREN2, GETDATA,
-                    GETEPHEMERALS, MULTI, MULTIREAD, PING, REMOVEWATCHES,
+                    GETEPHEMERALS, MULTI, MULTIREAD, PING, RECONFIG,
+                    REMOVEWATCHES,
                     SETACL, SETDATA, SETWATCHES, SETWATCHES2, SYNC,
                     WHOAMI, OPEN, Event, Reply, Stat)
 
 WRITES = (CREATE, CREATE2, CREATECONTAINER, CREATETTL, DELETE, SETDATA,
           SETACL, MULTI)
+# Directories with so many children are answered in slices by Falconer.
+BULK = 400
 CLIENTS = 5
 LINE_MAX = 700
 SUPER = 'super:D/InIHSb7yEEbrWz8b9l71RjZJU='
@@ -117,7 +120,9 @@ class Script:
     def quota_data(self):
         return self.random.choice([
             b'count=5,bytes=100', b'count=-1,bytes=-1',
-            b'count=3,bytes=10=;byteHardLimit=50;countHardLimit=5'])
+            b'count=3,bytes=10=;byteHardLimit=50;countHardLimit=5',
+            b'count=4,bytes=40=;byteHardLimit=-1;countHardLimit=20',
+            b'count=-1,bytes=-1=;byteHardLimit=200;countHardLimit=-1'])
 
     def acl(self):
         r = self.random
@@ -142,6 +147,7 @@ class Script:
             [(31, 'world', None)], [(31, 'nosuch', 'x')],
             [(31, 'digest', 'a:')], [(31, 'super', '')],
             [(31, 'digest', None)], [(31, 'ip', '')],
+            [(31, 'x509', 'CN=a')], [(31, 'sasl', 'bob')],
         ])
 
     def version(self):
@@ -242,6 +248,34 @@ class Script:
             for op in [r.choice([GETDATA, GETCHILDREN])
                        for _ in range(r.randrange(5))]),)
 
+    def bulk(self, client):
+        """What is large: a directory, its lists, hundreds of reads."""
+        r = self.random
+        top = r.choice(['/b0', '/b1'])
+        names = ['%s/n%03d' % (top, i) for i in range(BULK)]
+        k = r.random()
+        if k < 0.2:
+            return MULTI, (tuple([(CREATE, zkwire.w_create(top))] + [
+                (CREATE, zkwire.w_create(n, b'%d' % i))
+                for i, n in enumerate(names)]),)
+        if k < 0.3:
+            return MULTI, (tuple([
+                (DELETE, zkwire.w_path_version(n))
+                for n in names + [top]]),)
+        if k < 0.4:
+            return MULTI, (tuple([
+                (SETDATA, zkwire.w_setdata(n, self.data()))
+                for n in r.sample(names, 100)]),)
+        if k < 0.8:
+            return (r.choice([GETCHILDREN, GETCHILDREN2]),
+                    (top, client < 3 and r.random() < 0.5))
+        if k < 0.9:
+            return GETALLCHILDRENNUMBER, (top,)
+        return MULTIREAD, (tuple(
+            (r.choice([GETDATA, GETDATA, GETCHILDREN]),
+             zkwire.w_path_watch(r.choice(names + [top])))
+            for _ in range(400)),)
+
     def read(self, client):
         r = self.random
         watch = client < 3 and r.random() < 0.4
@@ -254,7 +288,7 @@ class Script:
             (GETALLCHILDRENNUMBER, (self.path(),)),
             (GETEPHEMERALS, (r.choice([None, '', '/', '/d1', '/d', ' ']),)),
             (WHOAMI, ()), (SYNC, (self.path(),)), (SYNC, (None,)),
-            (PING, ())])
+            (RECONFIG, (None, '3', None)), (PING, ())])
 
     def watch_op(self, client):
         r = self.random
@@ -265,7 +299,8 @@ class Script:
         if client == 4:
             return ADDWATCH, (self.path(), r.choice([1, 1, 1, 2, -1, 7])
                               if r.random() < 0.3 else 1)
-        return REMOVEWATCHES, (self.path(), r.choice([1, 2, 3, 3, 0, 9]))
+        return r.choice([CHECKWATCHES, REMOVEWATCHES]), (
+            self.path(), r.choice([1, 2, 3, 3, 0, 9]))
 
     def request(self, client):
         k = self.random.random()
@@ -308,6 +343,10 @@ class Script:
         r = self.random
         client = r.randrange(CLIENTS)
         k = r.random()
+        if k < 0.01:
+            return ('requests', client,
+                    [self.bulk(client) for _ in range(r.choice([1, 1, 4]))],
+                    [])
         if k < 0.80:
             return 'requests', client, [self.request(client)], None
         if k < 0.90:
@@ -327,6 +366,10 @@ class Script:
                 lists[4] = []
             if client == 4:
                 lists[3] = []
+            if client < 3 and r.random() < 0.2:
+                # Thousands of bytes: by slices.
+                names = ['/b0/n%03d' % i for i in range(0, 2 * BULK, 2)]
+                lists[r.randrange(3)] += r.sample(names, 300)
             return 'resume', client, lists, r.random() < 0.5
         if k < 0.95:
             return 'close', client, r.random() < 0.5
@@ -340,7 +383,8 @@ class Script:
             return ('requests', client,
                     [(AUTH, r.choice([('foo', b'x'), (None, b'x'),
                                       ('digest', None), ('world', b''),
-                                      ('sasl', b'x')]))], 'ends')
+                                      ('sasl', b'x'), ('x509', b''),
+                                      ('ensemble', b'x')]))], 'ends')
         return 'requests', client, [self.write()], None
 
 
@@ -542,7 +586,7 @@ class Run:
                 new.err == zkwire.NOAUTH):
             self.used['exists without READ'] += 1
             return True
-        if (old.op == REMOVEWATCHES and old.err == 0 and
+        if (old.op in (CHECKWATCHES, REMOVEWATCHES) and old.err == 0 and
                 new.err == zkwire.NOWATCHER):
             self.used['watch of somebody else'] += 1
             return True
@@ -713,8 +757,10 @@ class Run:
         return len(left)
 
 
-def run_script(kinds, seed, count, restart=True, wrong=None):
+def run_script(kinds, seed, count, restart=True, wrong=None, conf=None):
     """Runs count requests; returns the Run with what was found.
+
+    conf   settings of both servers
 
     wrong holds settings for the second server that make it behave
     differently, to see it noticed.
@@ -722,8 +768,10 @@ def run_script(kinds, seed, count, restart=True, wrong=None):
     servers = []
     try:
         for kind in kinds:
-            conf = dict(CONF, **(wrong or {})) if servers else CONF
-            server = harness.Server(kind, conf)
+            all_conf = dict(CONF, **(conf or {}))
+            if servers:
+                all_conf.update(wrong or {})
+            server = harness.Server(kind, all_conf)
             servers.append(server)
             server.start()
         run = Run(*servers)
@@ -776,10 +824,15 @@ def main():
     limit = 60 + count // 50
     suite = harness.Suite('differential')
 
-    def compare(kinds):
-        report(run_script(kinds, options.seed, count), options.seed)
+    def compare(kinds, count=count, conf=None):
+        report(run_script(kinds, options.seed, count, conf=conf),
+               options.seed)
     suite.attempt('%s beside Java, %d requests' % (options.server, count),
                   compare, (options.server, 'java'), seconds=limit)
+    if not options.quick:
+        suite.attempt('with quotas enforced', compare,
+                      (options.server, 'java'), 4000,
+                      {'enforceQuota': 'true'}, seconds=limit)
     if options.server != 'java' and not options.quick:
         suite.attempt('Java beside Java, the self-check', compare,
                       ('java', 'java'), seconds=limit)

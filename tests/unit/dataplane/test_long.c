@@ -255,6 +255,40 @@ writes_around_a_long_list_keep_their_places(void **state)
 	assert_int_equal(rig_expect(&a, second, ZK_OK), zxid + 1);
 }
 
+/* The read between the two writes is answered while the list still waits: that
+ * must not let the third write in. */
+static void
+nothing_gets_behind_a_list_that_waits(void **state)
+{
+	struct rig_client a = rig_client(&rig);
+
+	(void)state;
+	make_large_directory(&a, CHILDREN);
+	rig.is_slow = true;
+
+	const int32_t first = rig_set_data(&a, "/d", "1");
+	const int32_t read = rig_get_data(&a, "/d", false);
+
+	rig_run(&rig);
+	const int64_t durable = rig.written;
+	const int32_t second = rig_set_data(&a, "/d", "2");
+	const int32_t list = get_children(&a, OP_GET_CHILDREN, false);
+
+	rig_run(&rig);
+	rig.durable = durable;
+	const int32_t third = rig_set_data(&a, "/d", "3");
+
+	rig_run(&rig);
+	rig_expect(&a, first, ZK_OK);
+	rig_expect_data(&a, read, "1");
+	for (int i = 0; i < 40; i++)
+		rig_sync(&rig);
+	const int64_t zxid = rig_expect(&a, second, ZK_OK);
+
+	assert_int_equal(rig_expect(&a, list, ZK_OK), zxid);
+	assert_int_equal(rig_expect(&a, third, ZK_OK), zxid + 1);
+}
+
 static void
 a_client_that_leaves_in_the_middle_of_its_list_costs_nothing(void **state)
 {
@@ -469,6 +503,7 @@ main(void)
 		TEST(a_long_list_is_one_state_and_its_events_come_behind_it),
 		TEST(a_heartbeat_never_comes_into_the_middle_of_a_frame),
 		TEST(writes_around_a_long_list_keep_their_places),
+		TEST(nothing_gets_behind_a_list_that_waits),
 		TEST(a_client_that_leaves_in_the_middle_of_its_list_costs_nothing),
 		TEST(a_long_multi_read_is_made_in_slices),
 		TEST(a_long_multi_read_that_breaks_off_is_refused_whole),
