@@ -233,8 +233,9 @@ tcp_data_in(struct tcp_core *core, struct tcp_conn *conn,
 		tcp_set(conn, TCP_ACK_NOW);
 		tcp_conn_out(core, conn);
 	} else if (conn->ack_deadline == 0) {
+		/* The turn in tcp_flush() arms it, unless a reply goes out. */
 		conn->ack_deadline = tcp_timer_in(core, TCP_ACK_DELAY_NS);
-		tcp_timer_arm(core, conn);
+		tcp_conn_out(core, conn);
 	}
 }
 

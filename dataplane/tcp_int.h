@@ -430,6 +430,7 @@ void ip6_in(struct tcp_core *core, struct ip_frame *frame);
 
 /* ip_out.c: checksums, headers, frames into the tx queue */
 uint32_t ip_sum(uint32_t sum, const void *data, uint32_t bytes);
+uint32_t ip_sum_header(const uint8_t *at);
 uint16_t ip_fold(uint32_t sum);
 uint16_t ip_checksum(const struct tcp_address *source,
 		     const struct tcp_address *destination, uint32_t protocol,

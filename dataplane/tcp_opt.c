@@ -75,7 +75,21 @@ tcp_opt_parse(const uint8_t *at, uint32_t bytes, struct tcp_options *options)
 	uint32_t i = 0;
 
 	FAL_ASSERT(bytes <= TCP_OPTIONS_MAX);
-	memset(options, 0, sizeof(*options));
+	options->mss = 0;
+	options->window_shift = 0;
+	options->sack_count = 0;
+	options->has_window_shift = false;
+	options->has_timestamps = false;
+	options->sack_permitted = false;
+	/* Nearly all segments: two times padding, then timestamps. */
+	if (bytes == 12 && be_load32(at) == 0x0101080au) {
+		options->ts_value = be_load32(at + 4);
+		options->ts_echo = be_load32(at + 8);
+		options->has_timestamps = true;
+		return true;
+	}
+	options->ts_value = 0;
+	options->ts_echo = 0;
 	while (i < bytes && at[i] != OPT_END) {
 		uint32_t length;
 

@@ -61,12 +61,13 @@ void
 tcp_timer_arm(struct tcp_core *core, struct tcp_conn *conn)
 {
 	uint32_t first = tcp_timer_earliest(conn);
-	uint32_t index = tcp_index(core, conn);
 	uint32_t ahead = first - core->tick;
-	uint32_t *slot;
+	uint32_t index, *slot;
 
-	if (first == 0)
+	if (first == 0 || ((conn->lists & TCP_IN_WHEEL) != 0 &&
+			   tcp_seq_le(conn->wheel_tick, first)))
 		return;
+	index = tcp_index(core, conn);
 	if (tcp_seq_le(first, core->tick))
 		ahead = 1;
 	else if (ahead > TCP_WHEEL_SLOTS - 1)

@@ -30,9 +30,9 @@ packet_eal_pool_of(uint32_t mbufs, uint32_t room)
 	for (uint32_t i = 0; i < sizeof(args) / sizeof(args[0]); i++)
 		argv[i] = args[i];
 	if (rte_eal_init(sizeof(args) / sizeof(args[0]), argv) >= 0)
-		pool = rte_pktmbuf_pool_create("packets", mbufs, 0,
-					       TCP_POOL_PRIVATE_BYTES,
-					       (uint16_t)room, SOCKET_ID_ANY);
+		pool = rte_pktmbuf_pool_create(
+			"packets", mbufs, mbufs > 1023 ? 256 : 0,
+			TCP_POOL_PRIVATE_BYTES, (uint16_t)room, SOCKET_ID_ANY);
 	if (pool == NULL) {
 		fprintf(stderr, "no pool of mbufs\n");
 		exit(1);

@@ -169,13 +169,41 @@ rig_apply(const struct rig_segment *segment, uint8_t *frame, uint32_t ip,
 	}
 }
 
+static void
+rig_exact_free(void *buffer, void *shared)
+{
+	free(buffer);
+	free(shared);
+}
+
+/* A frame in a buffer of the allocator that ends where the frame ends, so that
+ * AddressSanitizer sees a read behind it. */
+static void
+rig_exact(struct rte_mbuf *mbuf, uint32_t bytes)
+{
+	struct rte_mbuf_ext_shared_info *shared = malloc(sizeof(*shared));
+	void *buffer = malloc(bytes == 0 ? 1 : bytes);
+
+	FAL_ASSERT(shared != NULL);
+	FAL_ASSERT(buffer != NULL);
+	shared->free_cb = rig_exact_free;
+	shared->fcb_opaque = shared;
+	rte_mbuf_ext_refcnt_set(shared, 1);
+	rte_pktmbuf_attach_extbuf(mbuf, buffer, 0, (uint16_t)bytes, shared);
+	mbuf->data_off = 0;
+}
+
 void
 rig_receive_raw(struct rig *rig, const uint8_t *data, uint32_t bytes,
 		bool judged)
 {
 	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(rig->pool);
-	uint8_t *at = (uint8_t *)rte_pktmbuf_append(mbuf, (uint16_t)bytes);
+	uint8_t *at;
 
+	FAL_ASSERT(mbuf != NULL);
+	if (rig->is_exact)
+		rig_exact(mbuf, bytes);
+	at = (uint8_t *)rte_pktmbuf_append(mbuf, (uint16_t)bytes);
 	FAL_ASSERT(at != NULL);
 	memcpy(at, data, bytes);
 	if (judged)
