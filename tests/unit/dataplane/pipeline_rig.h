@@ -43,6 +43,10 @@ struct rig {
 	bool has_no_space;
 	uint32_t commits, kicks, rolls;
 
+	/* A member of an ensemble; zab_member_join() is the test's. */
+	bool is_member;
+	struct serving serving;
+
 	uint32_t words_asked;
 	struct reader_word word;
 };
@@ -61,6 +65,8 @@ void rig_start_capped(struct rig *, uint64_t tree_bytes_max);
 /* The same with limits of the reader: those fields of the options that
  * dataplane/reader.h calls limits, and ensemble_names. */
 void rig_start_limited(struct rig *, const struct reader_options *limits);
+/* The same as a member of an ensemble. */
+void rig_start_member(struct rig *);
 void rig_stop(struct rig *);
 /* A new ZAB role over the same data, as after a restart. */
 void rig_restart_zab(struct rig *);

@@ -605,10 +605,41 @@ readers_on_other_threads_see_exactly_what_is_published(void **state)
 	delta_ring_destroy(stress.ring);
 }
 
+/* Who waited is told otherwise; what it did is still told to all. */
+static void
+disowned_records_answer_nobody(void **state)
+{
+	struct delta_ring *ring;
+	struct delta_cursor *cursor;
+	const struct delta *seen;
+	struct delta record = {.zxid = 1, .origin_core = 0};
+
+	(void)state;
+	assert_int_equal(delta_ring_create(8, 64, 1, &ring), 0);
+	cursor = delta_cursor_open(ring, 0);
+	assert_int_equal(delta_append(ring, &record, NULL, NULL), 0);
+	delta_publish(ring, 1);
+	record.zxid = 2;
+	assert_int_equal(delta_append(ring, &record, NULL, NULL), 0);
+	delta_disown(ring);
+	delta_publish(ring, 2);
+	seen = delta_next(cursor, 2);
+	assert_non_null(seen);
+	assert_int_equal(seen->origin_core, 0);
+	seen = delta_next(cursor, 2);
+	assert_non_null(seen);
+	assert_int_equal(seen->zxid, 2);
+	assert_int_equal(seen->origin_core, UINT16_MAX);
+	delta_cursor_advance(cursor);
+	delta_cursor_close(cursor);
+	delta_ring_destroy(ring);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(disowned_records_answer_nobody),
 		cmocka_unit_test(refuses_sizes_that_are_not_powers_of_two),
 		cmocka_unit_test(shows_a_record_only_after_it_is_published),
 		cmocka_unit_test(
