@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "drivers/clock.h"
+#include "server/member.h"
 #include "server/metrics.h"
 
 #define SWEEP_NS NS_PER_SECOND
@@ -327,6 +328,9 @@ answer_command(struct admin_request *request, const char *name)
 	} else if (command->is_post != (request->method == ADMIN_POST)) {
 		admin_finish_error(request, ADMIN_BAD_METHOD,
 				   command->is_post ? "use POST" : "use GET");
+	} else if (!command->is_always &&
+		   member_mode(request->admin->server) == NULL) {
+		admin_finish_error(request, ADMIN_OK, ADMIN_NOT_SERVING);
 	} else if (is_free_for_all(request)) {
 		run_command(request);
 	} else {

@@ -17,6 +17,7 @@
 #include "base/time.h"
 #include "drivers/clock.h"
 #include "server/metrics.h"
+#include "server/metrics_member.h"
 #include "server/version.h"
 #include "server/words_mntr.h"
 #include "server/words_text.h"
@@ -161,40 +162,6 @@ put_nothing(struct admin_answer *answer)
 }
 
 static void
-put_is_read_only(struct admin_answer *answer)
-{
-	json_bool(answer->json, "read_only", false);
-}
-
-static void
-put_leader(struct admin_answer *answer)
-{
-	answer->error = "server is not initialized";
-}
-
-static void
-put_observers(struct admin_answer *answer)
-{
-	json_uint(answer->json, "synced_observers", 0);
-	json_array_begin(answer->json, "observers");
-	json_array_end(answer->json);
-}
-
-static void
-put_voting_view(struct admin_answer *answer)
-{
-	json_object_begin(answer->json, "current_config");
-	json_object_end(answer->json);
-}
-
-static void
-put_zabstate(struct admin_answer *answer)
-{
-	json_bool(answer->json, "voting", false);
-	json_text(answer->json, "zabstate", "");
-}
-
-static void
 put_trace_mask(struct admin_answer *answer)
 {
 	json_int(answer->json, "tracemask", answer->server->trace_mask);
@@ -239,6 +206,9 @@ put_monitor(struct admin_answer *answer)
 	json_text(answer->json, "version", VERSION_TEXT);
 	json_text(answer->json, "server_state",
 		  words_server_state(answer->server));
+	if (metrics_peer_state(answer->server) != NULL)
+		json_text(answer->json, "peer_state",
+			  metrics_peer_state(answer->server));
 	metrics_visit_flat(answer->server, put_metric, answer->json);
 }
 
@@ -285,7 +255,7 @@ put_server_stats(struct admin_answer *answer)
 	struct json *json = answer->json;
 
 	json_text(json, "version", VERSION_TEXT);
-	json_bool(json, "read_only", false);
+	admin_put_is_read_only(answer);
 	json_object_begin(json, "server_stats");
 	json_uint(json, "packets_sent", stats_sum(stats, STAT_PACKETS_SENT));
 	json_uint(json, "packets_received",
@@ -412,22 +382,25 @@ static const struct admin_command commands[] = {
 	 {NULL},
 	 .plan = {.zab_pass = WORDS_PASS_SESSIONS},
 	 .put = admin_put_dump},
-	{"environment", {"env", "envi"}, .put = put_environment},
-	{"get_trace_mask", {"gtmk"}, .put = put_trace_mask},
+	{"environment",
+	 {"env", "envi"},
+	 .put = put_environment,
+	 .is_always = true},
+	{"get_trace_mask", {"gtmk"}, .put = put_trace_mask, .is_always = true},
 	{"hash",
 	 {NULL},
 	 .plan = {.zab_pass = WORDS_PASS_DIGESTS},
 	 .put = admin_put_hash},
 	{"initial_configuration", {"icfg"}, .put = put_initial_configuration},
-	{"is_read_only", {"isro"}, .put = put_is_read_only},
+	{"is_read_only", {"isro"}, .put = admin_put_is_read_only},
 	{"last_snapshot", {"lsnp"}, .put = admin_put_last_snapshot},
-	{"leader", {"lead"}, .put = put_leader},
+	{"leader", {"lead"}, .put = admin_put_leader},
 	{"monitor", {"mntr"}, .put = put_monitor},
 	{"observer_connection_stat_reset",
 	 {"orst"},
 	 .put = put_nothing,
 	 .word = "crst"},
-	{"observers", {"obsr"}, .put = put_observers},
+	{"observers", {"obsr"}, .put = admin_put_observers},
 	{"restore",
 	 {"rest"},
 	 .start = start_restore,
@@ -448,8 +421,14 @@ static const struct admin_command commands[] = {
 	 .needs_auth = true},
 	{"stat_reset", {"srst"}, .put = put_stat_reset, .word = "srst"},
 	{"stats", {"stat"}, READERS(CONNS), .put = put_stats},
-	{"system_properties", {"sysp"}, .put = put_system_properties},
-	{"voting_view", {NULL}, .put = put_voting_view},
+	{"system_properties",
+	 {"sysp"},
+	 .put = put_system_properties,
+	 .is_always = true},
+	{"voting_view",
+	 {NULL},
+	 .put = admin_put_voting_view,
+	 .is_always = true},
 	{"watch_summary",
 	 {"wchs"},
 	 READERS(WATCH_HASHES),
@@ -459,7 +438,7 @@ static const struct admin_command commands[] = {
 	 {"wchp"},
 	 READERS(WATCHES),
 	 .put = admin_put_watches_by_path},
-	{"zabstate", {NULL}, .put = put_zabstate},
+	{"zabstate", {NULL}, .put = admin_put_zabstate, .is_always = true},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -18,6 +18,7 @@
 
 #include "base/time.h"
 #include "drivers/clock.h"
+#include "server/member.h"
 
 /* A core that has not answered for so long is stuck. */
 #define STUCK_NS (5 * NS_PER_SECOND)
@@ -155,14 +156,31 @@ check_tree(const struct server *server, struct health_check *check)
 		 left >> 20, max >> 20);
 }
 
+static void
+check_serving(const struct server *server, struct health_check *check)
+{
+	const char *mode = member_mode(server);
+
+	if (atomic_load_explicit(&server->is_stopping, memory_order_relaxed))
+		set_check(check, "serving", "the server stops", NULL);
+	else if (mode == NULL)
+		set_check(check, "serving",
+			  "there is no leader with a quorum behind it; look "
+			  "at the other servers and the network between them",
+			  NULL);
+	else if (strcmp(mode, "read-only") == 0)
+		set_check(check, "serving",
+			  "no quorum: only reads are served, see "
+			  "readonlymode.enabled",
+			  NULL);
+	else
+		set_check(check, "serving", NULL, mode);
+}
+
 uint32_t
 health_checks(const struct server *server, struct health_check *checks)
 {
-	const bool stops = atomic_load_explicit(&server->is_stopping,
-						memory_order_relaxed);
-
-	set_check(&checks[0], "serving", stops ? "the server stops" : NULL,
-		  "clients are served");
+	check_serving(server, &checks[0]);
 	check_log(server, &checks[1]);
 	check_tree(server, &checks[2]);
 	return 3;

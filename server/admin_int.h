@@ -9,6 +9,7 @@
  *   admin_http.c      the HTTP thread: libmicrohttpd, limits, answers
  *   admin_commands.c  the table of /commands and those that need no rows
  *   admin_lists.c     commands made of collected rows
+ *   admin_member.c    commands about the ensemble
  *   admin_auth.c      who may run a command that changes something
  *   admin_snapshot.c  the command snapshot
  *   admin_health.c    livez, readyz, startupz
@@ -169,6 +170,7 @@ struct admin_command {
 	void (*start)(struct admin_request *);
 	bool needs_auth;
 	bool is_post;
+	bool is_always; /* also when the server does not serve */
 	/* Without auth only where this four-letter word is allowed. */
 	const char *word;
 };
@@ -187,6 +189,13 @@ void admin_put_watches(struct admin_answer *);
 void admin_put_watches_by_path(struct admin_answer *);
 void admin_put_watch_summary(struct admin_answer *);
 void admin_put_hash(struct admin_answer *);
+
+/* ---- admin_member.c ---- */
+void admin_put_is_read_only(struct admin_answer *);
+void admin_put_leader(struct admin_answer *);
+void admin_put_observers(struct admin_answer *);
+void admin_put_voting_view(struct admin_answer *);
+void admin_put_zabstate(struct admin_answer *);
 
 /* ---- admin_auth.c ---- */
 /* Checks the header, then the root's ACL; answers, or calls go_on(). */

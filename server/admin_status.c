@@ -114,7 +114,12 @@ put_identity(struct json *json, const struct server *server)
 		 atomic_load_explicit(delta_published(server->deltas),
 				      memory_order_acquire));
 	json_text(json, "version", VERSION_TEXT);
-	json_text(json, "state", words_server_state(server));
+	json_text(json, "state",
+		  words_server_state(server)[0] == 0
+			  ? "looking for a leader"
+			  : words_server_state(server));
+	json_int(json, "myid",
+		 server->peer == NULL ? -1 : server->config->myid);
 	json_text(json, "address", address);
 	json_text(json, "zxid", zxid);
 	json_int(json, "wall_ms", clock_wall_ms());

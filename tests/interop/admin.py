@@ -22,6 +22,7 @@ import sys
 import time
 
 import harness
+import members
 import zkwire
 from harness import Skip, Suite, expect, ok
 
@@ -671,6 +672,63 @@ def _(options):
         expect('[-]tree failed: ' in answer.text, True, answer.text)
         expect('falconer.tree.maxBytes' in answer.text, True, answer.text)
         expect(ask(server.admin, '/livez').status, 200, 'still alive')
+
+
+@SUITE.case('members of an ensemble: who leads, who belongs, who is ready')
+def _(options):
+    ensemble = members.Ensemble([options.server] * 3, conf={
+        'admin.enableServer': 'true', 'admin.serverAddress': '127.0.0.1'})
+    for member in ensemble.members:
+        member.admin = harness.free_port()
+        member.conf['admin.serverPort'] = member.admin
+    if options.server == 'java':
+        admin_server('java').close()  # jars
+    try:
+        ensemble.start()
+        modes = {m.sid: m.mode() for m in ensemble.members}
+        leader = [sid for sid in modes if modes[sid] == 'leader'][0]
+        for member in ensemble.members:
+            told = command(member, 'leader').json
+            expect(told, {'is_leader': member.sid == leader,
+                          'leader_id': leader, 'leader_ip': '127.0.0.1',
+                          'command': 'leader', 'error': None})
+            view = command(member, 'voting_view').json['current_config']
+            expect(sorted(view), ['1', '2', '3'])
+            quorum, election = ensemble.ports[0]
+            expect({k: view['1'][k] for k in (
+                'server_addresses', 'election_addresses', 'learner_type')},
+                   {'server_addresses': ['127.0.0.1:%d' % quorum],
+                    'election_addresses': ['127.0.0.1:%d' % election],
+                    'learner_type': 'participant'})
+            state = command(member, 'zabstate').json
+            expect((state['myid'], state['is_leader'], state['voting'],
+                    state['zabstate']),
+                   (member.sid, member.sid == leader, True, 'broadcast'))
+            monitor = command(member, 'monitor').json
+            expect(monitor['server_state'], modes[member.sid])
+            expect(list(monitor)[:3],
+                   ['version', 'server_state', 'peer_state'])
+            if options.server == 'falconer':
+                expect(ask(member.admin, '/readyz').status, 200)
+        for sid in modes:
+            if sid != 1:
+                ensemble[sid].kill()
+        harness.wait_until('it notices', lambda: command(
+            ensemble[1], 'server_stats').json == {
+                'command': 'server_stats',
+                'error': 'This ZooKeeper instance is not currently serving '
+                'requests'})
+        expect('user.dir' in command(ensemble[1], 'sysp').json, True)
+        if options.server == 'falconer':
+            answer = ask(ensemble[1].admin, '/readyz')
+            expect((answer.status, '[-]serving failed' in answer.text),
+                   (503, True), answer.text)
+            expect(ask(ensemble[1].admin, '/livez').status, 200)
+            expect(ask(ensemble[1].admin, '/status.json').json['state'],
+                   'looking for a leader')
+    finally:
+        for member in ensemble.members:
+            member.close()
 
 
 @SUITE.case('a port that is taken: a warning, or the end of the start')
