@@ -81,7 +81,7 @@ def known_names(root):
                                re.M)),
         'words': set(re.findall(r'\{\s*\.name = "(\w{4})"',
                                 read(root, 'server', 'words_text.c'))),
-        'admin': set(re.findall(r'^\s*\{"(\w+)",',
+        'admin': set(re.findall(r'^\s*\{"(\w+)",\s*\{',
                                 read(root, 'server', 'admin_commands.c'),
                                 re.M)),
         'metrics': set(re.findall(r'^STAT\w*\([^"]*"([^"]+)"', stats, re.M)),
