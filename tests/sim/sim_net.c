@@ -221,8 +221,11 @@ skip_one(struct sim *sim, struct sim_conn *conn)
 		at = &(*at)->next;
 	struct sim_message *message = *at;
 
-	/* Behind it the gap must show. */
-	if (!message || !message->next)
+	/* Behind it the gap must show, and a COMMIT's before a sync is answered
+	 * by what it should have published. */
+	if (!message || !message->next ||
+	    (message->type == QUORUM_COMMIT &&
+	     message->next->type != QUORUM_COMMIT))
 		return false;
 	*at = message->next;
 	message->next = sim->free_message;
