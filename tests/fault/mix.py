@@ -119,6 +119,14 @@ class Run:
 
     def clear(self):
         """The next load begins in an empty tree."""
+        for _ in range(20):
+            try:
+                return self.clear_once()
+            except (OSError, harness.zkwire.Closed, harness.zkwire.Refused):
+                self.ensemble.wait_serving()
+        raise AssertionError('the tree cannot be emptied')
+
+    def clear_once(self):
         with harness.zkwire.Client(self.leader().address, 30000,
                                    timeout=20) as c:
             for base in workload.BASES + ('/inside',):
@@ -345,33 +353,32 @@ def slow_disk_of_the_leader(run):
     run.hold()
 
 
-def ends_or_is_ended(run, member):
+def fails(run, member, how):
     """A server whose log cannot be written may not go on as if nothing were;
     what it does instead is its matter.  It gets a new process."""
+    member.may_end = True
+    how(run.disks[member.index])
     run.hold()
+    if not member.is_running():
+        run.totals['servers that ended for their disk'] += 1
     run.disks[member.index].heal()
     run.crash(member)
+    member.may_end = False
 
 
 @fault(1, disk=True)
 def full_disk(run):
-    follower = run.follower()
-    run.disks[follower.index].full()
-    ends_or_is_ended(run, follower)
+    fails(run, run.follower(), disk_shim.Disk.full)
 
 
 @fault(1, disk=True)
 def broken_disk(run):
-    follower = run.follower()
-    run.disks[follower.index].broken()
-    ends_or_is_ended(run, follower)
+    fails(run, run.follower(), disk_shim.Disk.broken)
 
 
 @fault(1, disk=True)
 def broken_disk_of_the_leader(run):
-    leader = run.leader()
-    run.disks[leader.index].broken()
-    ends_or_is_ended(run, leader)
+    fails(run, run.leader(), disk_shim.Disk.broken)
 
 
 def report(run, seconds):

@@ -145,13 +145,13 @@ def a_follower_that_missed_much_joins(group):
 def the_leader_dies_and_comes_back(group):
     group.start()
     write(group[1], names('a', 20))
-    for _ in range(2):
+    for turn in range(2):
         leader = group.wait_leader()
         leader.kill()
         group.wait_leader()
         others = [m for m in group.members if m != leader]
         group.wait_serving(others)
-        write(others[0], names('b%d-' % leader.starts, 20))
+        write(others[0], names('b%d-' % turn, 20))
         start(group, leader.sid)
     expect_equal(group)
 
