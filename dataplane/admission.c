@@ -69,8 +69,7 @@ admission_has_room(struct reader *reader, struct conn *conn)
 		conn_pause(reader, conn);
 		return false;
 	}
-	/* Asked again in the next round. */
-	return reader->pool.free_count > reader->pool.count / REQ_RESERVE_SHARE;
+	return true;
 }
 
 /* ---- the throttle ----------------------------------------------------------
@@ -90,6 +89,8 @@ admission_of_request(struct reader *reader, struct conn *conn, int32_t op)
 	const struct reader_options *options = &reader->options;
 	struct stats_core *stats = reader->parts.stats;
 
+	if (reader->pool.free_count <= reader->pool.count / REQ_RESERVE_SHARE)
+		return ADMISSION_WAIT; /* asked again in the next round */
 	if (is_full(reader)) {
 		if (conn->throttled_ms == 0) {
 			conn->throttled_ms = reader->now_ms;

@@ -261,7 +261,7 @@ take_some(struct snap_form *form, const uint8_t *data, uint32_t bytes)
 		for (uint32_t i = 0; i < some; i++)
 			form->number = form->number << 8 | data[i];
 	else if (form->state == FORM_SIGNATURE &&
-		 memcmp(data, QUORUM_SNAP_SIGNATURE + form->have, some) != 0)
+		 memcmp(data, &QUORUM_SNAP_SIGNATURE[form->have], some) != 0)
 		refuse(form);
 	form->have += some;
 	return some;

@@ -3,6 +3,8 @@
 
 Run by cases.py; numbers are those of the protocol's section 15.
 """
+import base64
+import hashlib
 import threading
 import time
 
@@ -243,6 +245,44 @@ def permissions_one_by_one(server):
                    'check')
             expect_err(c.set_acl(path, [(perms, 'world', 'anyone')]),
                        can(16), 'setACL')
+
+
+@numbered(73, conf={'DigestAuthenticationProvider.digestAlg': 'SHA-256'})
+def another_digest(server):
+    """digestAlg hashes passwords with the algorithm it names"""
+    digest = base64.b64encode(hashlib.sha256(b'bob:pw').digest()).decode()
+    with server.client() as c:
+        ok(c.auth('digest', b'bob:pw'))
+        ok(c.create('/a73', b'', CREATOR))
+        expect(ok(c.get_acl('/a73')).value[0],
+               [(31, 'digest', 'bob:' + digest)], 'ACL')
+        with server.client() as d:
+            expect_err(d.get('/a73'), zkwire.NOAUTH)
+            ok(d.auth('digest', b'bob:pw'))
+            ok(d.get('/a73'))
+            ok(d.delete('/a73'))
+
+
+@numbered(73, conf={'DigestAuthenticationProvider.enabled': 'false'})
+def no_digest(server):
+    """without its provider digest is neither identity nor ACL"""
+    with server.client() as c:
+        expect_err(c.create('/a73', b'', [(31, 'digest', 'a:b')]),
+                   zkwire.INVALIDACL)
+        expect_err(c.auth('digest', b'bob:pw'), zkwire.AUTHFAILED)
+        expect_closed(c)
+
+
+@numbered(74, conf={'skipACL': 'yes'})
+def no_acl_at_all(server):
+    """skipACL=yes: lists are checked for form and then ignored"""
+    with server.client() as c:
+        ok(c.create('/a74', b'', [(0, 'world', 'anyone')]))
+        ok(c.get('/a74'))
+        ok(c.set('/a74', b'x'))
+        ok(c.create('/a74/k', b'', [(31, 'digest', 'a:b')]))
+        ok(c.delete('/a74/k'))
+        ok(c.delete('/a74'))
 
 
 @numbered(75, conf={'DigestAuthenticationProvider.superDigest':
