@@ -128,11 +128,11 @@ struct ensemble_learner {
 
 struct ensemble_status {
 	struct zab_view view;
-	uint64_t since_ms;          /* monotonic: this role and phase */
-	uint64_t looking_since_ms;  /* the last election's begin */
-	uint64_t election_ms;       /* how long it took */
-	uint64_t elections;         /* that ended */
-	struct quorum members;      /* the active configuration */
+	uint64_t since_ms;         /* monotonic: this role and phase */
+	uint64_t looking_since_ms; /* the last election's begin */
+	uint64_t election_ms;      /* how long it took */
+	uint64_t elections;        /* that ended */
+	struct quorum members;     /* the active configuration */
 	uint32_t learner_count;
 	struct ensemble_learner learner[ZAB_CONNS_MAX];
 	uint32_t serving; /* SERVING_... */

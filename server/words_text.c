@@ -22,8 +22,7 @@
 #define NOT_IN_WHITELIST \
 	" is not executed because it is not in the whitelist.\n"
 
-#define NOT_SERVING \
-	"This ZooKeeper instance is not currently serving requests\n"
+#define NOT_SERVING "This ZooKeeper instance is not currently serving requests"
 
 typedef void (*word_fn)(FILE *out, const struct words_ask *);
 
@@ -398,7 +397,9 @@ words_text(const struct words_ask *ask, uint32_t word, uint32_t *bytes)
 	if (!config_word_allowed(ask->server->config, name))
 		fprintf(out, "%s%s", name, NOT_IN_WHITELIST);
 	else if (!found->is_always && member_mode(ask->server) == NULL)
-		fputs(NOT_SERVING, out);
+		/* hash alone ends without a newline, as ZooKeeper's does. */
+		fprintf(out, NOT_SERVING "%s",
+			strcmp(name, "hash") == 0 ? "" : "\n");
 	else
 		found->put(out, ask);
 
