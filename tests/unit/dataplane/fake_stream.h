@@ -9,7 +9,9 @@
 
 #include "drivers/stream.h"
 
+#ifndef FAKE_STREAMS
 #define FAKE_STREAMS 192u
+#endif
 #ifndef FAKE_BUFFER_MAX
 #define FAKE_BUFFER_MAX (4u << 20)
 #endif
