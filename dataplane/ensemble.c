@@ -45,6 +45,7 @@ ensemble_step(struct ensemble *ensemble, struct zab_event *event)
 	for (uint32_t i = 0; i < ensemble->actions.count; i++)
 		ensemble_act(ensemble, event, &ensemble->actions.action[i]);
 	ensemble->is_stepping = false;
+	ensemble_serve_if_ready(ensemble);
 }
 
 void
@@ -138,6 +139,7 @@ serve_reads(struct ensemble *ensemble)
 {
 	if (!ensemble->options.is_read_only_enabled ||
 	    ensemble->role != FLE_LOOKING || ensemble->lend != LEND_NOTHING ||
+	    ensemble->must_patch ||
 	    ensemble->now_ms < ensemble->looking_since_ms +
 				       ensemble->options.read_only_after_ms)
 		return;
@@ -158,6 +160,7 @@ poll_round(void *arg, uint64_t now_ms, int64_t wall_ms)
 	did_work |= step_durable(ensemble);
 	did_work |= ensemble_take_store(ensemble);
 	did_work |= ensemble_poll_lend(ensemble);
+	did_work |= ensemble_poll_patch(ensemble);
 	did_work |= ensemble_apply_held(ensemble);
 	did_work |= step_tick(ensemble);
 	did_work |= ensemble_run_learners(ensemble);
@@ -201,7 +204,8 @@ next_timer_ms(const void *arg)
 	if (ensemble->nets_ms < next)
 		next = ensemble->nets_ms;
 	/* What waits for others is looked at again soon. */
-	if ((ensemble->lend != LEND_NOTHING || ensemble->held_first != NULL ||
+	if ((ensemble->lend != LEND_NOTHING || ensemble->must_patch ||
+	     ensemble->held_first != NULL ||
 	     ensemble_learners_have_work(ensemble)) &&
 	    ensemble->now_ms + 2 < next)
 		next = ensemble->now_ms + 2;
@@ -234,7 +238,12 @@ static void
 keep(void *arg, int64_t zxid, const uint8_t *entry, uint32_t entry_bytes)
 {
 	struct ensemble *ensemble = arg;
+	struct txn_entry made;
 
+	if (FAL_UNLIKELY(ensemble->proposing != NULL))
+		ensemble->is_reconfig_kept =
+			txn_get_entry(entry, entry_bytes, &made) == 0 &&
+			made.header.type == OP_RECONFIG;
 	entry_ring_put(ensemble->recent, zxid, entry, entry_bytes);
 	stats_add(ensemble->parts.stats, STAT_PROPOSALS, 1);
 	stats_set(ensemble->parts.stats, STAT_PROPOSAL_LAST, entry_bytes);
@@ -244,8 +253,14 @@ static void
 proposed(void *arg, int64_t zxid)
 {
 	struct ensemble *ensemble = arg;
-	struct zab_event event = {.type = ZAB_EV_PROPOSE, .zxid = zxid};
+	struct zab_event event = {.type = ZAB_EV_PROPOSE,
+				  .zxid = zxid,
+				  .config = ensemble->proposing};
 
+	/* Refused after all: then it is an error transaction. */
+	if (ensemble->proposing != NULL && !ensemble->is_reconfig_kept)
+		event.config = NULL;
+	ensemble->proposing = NULL;
 	ensemble_step(ensemble, &event);
 }
 
@@ -273,6 +288,7 @@ quorum_of(struct ensemble *ensemble)
 		.next_zxid = next_zxid,
 		.keep = keep,
 		.proposed = proposed,
+		.reconfigure = ensemble_reconfigure,
 		.forward = ensemble_forward,
 		.sync = sync_of_client,
 		.revalidate = ensemble_revalidate,

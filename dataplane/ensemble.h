@@ -64,11 +64,17 @@ struct ensemble_hooks {
 	 * configurations of others are ignored (reconfigEnabled=false). */
 	bool (*parse_config)(void *arg, struct jute_slice text,
 			     struct quorum *out);
+	/* The configuration that a reconfig's body asks for, in place of the
+	 * one whose text is `active`. 0, or the code of the reply
+	 * (BADARGUMENTS); text has ENSEMBLE_CONFIG_BYTES_MAX. */
+	int32_t (*compose_config)(void *arg, struct jute_slice active,
+				  const uint8_t *body, uint32_t body_bytes,
+				  int64_t version, char *text);
 	/* What is active changed: names, ports, roles. */
 	void (*on_config)(void *arg, const struct quorum *, const char *text,
 			  uint32_t bytes);
-	/* The data was loaded anew; the tree may be patched. NULL: nobody
-	 * cares. */
+	/* The data was loaded anew, or the first configuration with a version
+	 * is active: the tree may be patched. NULL: nobody cares. */
 	void (*on_restored)(void *arg);
 	/* Transaction zxid leaves our tree different from the leader's. Stops
 	 * the process in a way that makes the next start fetch a snapshot;

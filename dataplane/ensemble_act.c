@@ -96,7 +96,8 @@ serve(struct ensemble *ensemble)
 void
 ensemble_serve_if_ready(struct ensemble *ensemble)
 {
-	if (ensemble->must_serve && !ensemble_is_behind(ensemble))
+	if (ensemble->must_serve && !ensemble_is_behind(ensemble) &&
+	    !ensemble->must_patch)
 		serve(ensemble);
 }
 
@@ -119,8 +120,7 @@ change_state(struct ensemble *ensemble, const struct zab_action *state)
 		zab_member_set_mode(ensemble->parts.zab, ZAB_CLOSED,
 				    SERVING_CLOSED);
 	} else if (!was_serving) {
-		ensemble->must_serve = true;
-		ensemble_serve_if_ready(ensemble);
+		ensemble->must_serve = true; /* behind this step's actions */
 	}
 }
 

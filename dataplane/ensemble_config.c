@@ -149,12 +149,74 @@ ensemble_config_activate(struct ensemble *ensemble, int64_t version)
 	ensemble->text[TEXT_NEXT].version = -1;
 	store->activate_config(store->store, version, active->text,
 			       active->bytes);
+	/* A reconfig's transaction has written the config node; the static
+	 * configuration gets its version without one. */
+	ensemble->must_patch |=
+		ensemble->hooks.on_restored != NULL &&
+		zab_member_mode(ensemble->parts.zab) == ZAB_CLOSED;
 	follow_members(ensemble, &ensemble->members, now);
 	ensemble->members = *now;
 	ensemble->is_status_old = true;
 	if (ensemble->hooks.on_config != NULL)
 		ensemble->hooks.on_config(ensemble->hooks.arg, now,
 					  active->text, active->bytes);
+}
+
+bool
+ensemble_poll_patch(struct ensemble *ensemble)
+{
+	if (FAL_LIKELY(!ensemble->must_patch) || ensemble->lend != LEND_NOTHING)
+		return false;
+	if (zab_member_mode(ensemble->parts.zab) != ZAB_CLOSED) {
+		/* Serves already: the next start writes it. */
+		ensemble->must_patch = false;
+		return false;
+	}
+	zab_member_park(ensemble->parts.zab);
+	if (!zab_member_is_alone(ensemble->parts.zab))
+		return false;
+	ensemble->must_patch = false;
+	ensemble->hooks.on_restored(ensemble->hooks.arg);
+	zab_member_unpark(ensemble->parts.zab);
+	ensemble_serve_if_ready(ensemble);
+	return true;
+}
+
+/* Everything that can be wrong with it but the right to ask for it, in
+ * ZooKeeper's order. */
+int32_t
+ensemble_reconfigure(void *arg, const uint8_t *body, uint32_t body_bytes,
+		     struct jute_slice *config)
+{
+	struct ensemble *ensemble = arg;
+	struct jute_reader reader = jute_reader_of(body, body_bytes);
+	const struct config_text *active = &ensemble->text[TEXT_ACTIVE];
+	const int64_t zxid = zab_next_zxid(ensemble->core, NULL);
+	struct proto_reconfig_request asked;
+	int32_t err;
+
+	ensemble->proposing = NULL;
+	*config = (struct jute_slice){.bytes = -1};
+	if (ensemble->hooks.compose_config == NULL)
+		return ZK_UNIMPLEMENTED;
+	if (zab_next_config(ensemble->core) != NULL)
+		return ZK_RECONFIGINPROGRESS;
+	if (proto_get_reconfig(&reader, &asked) != 0)
+		return ZK_MARSHALLINGERROR;
+	if (asked.cur_config_id != -1 && asked.cur_config_id != active->version)
+		return ZK_BADVERSION;
+	err = ensemble->hooks.compose_config(
+		ensemble->hooks.arg, jute_slice_of(active->text, active->bytes),
+		body, body_bytes, zxid, ensemble->derived);
+	if (err != ZK_OK)
+		return err;
+	*config = jute_slice_of(ensemble->derived, strlen(ensemble->derived));
+	ensemble->proposing = ensemble_config_seen(ensemble, *config);
+	if (ensemble->proposing == NULL)
+		return ZK_BADARGUMENTS;
+	if (zab_next_zxid(ensemble->core, ensemble->proposing) == 0)
+		return ZK_NEWCONFIGNOQUORUM;
+	return ZK_OK;
 }
 
 struct jute_slice

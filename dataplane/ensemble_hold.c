@@ -132,7 +132,7 @@ ensemble_apply_held(struct ensemble *ensemble)
 		take_first(ensemble);
 		did_work = true;
 	}
-	if (did_work)
+	if (did_work && !ensemble->is_stepping)
 		ensemble_serve_if_ready(ensemble);
 	return did_work;
 }

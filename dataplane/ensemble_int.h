@@ -125,6 +125,9 @@ struct ensemble {
 	struct quorum seen;
 	struct quorum members; /* active, as last told to fle_net */
 	char *derived;
+	const struct quorum *proposing; /* of the reconfig to be proposed */
+	bool is_reconfig_kept;          /* the entry just made is it */
+	bool must_patch; /* the config node, as soon as readers are gone */
 
 	uint8_t *scratch;
 	size_t scratch_bytes;
@@ -213,6 +216,11 @@ const struct quorum *ensemble_config_of_entry(struct ensemble *,
 					      struct jute_slice entry);
 void ensemble_config_persist(struct ensemble *, int64_t version);
 void ensemble_config_activate(struct ensemble *, int64_t version);
+/* zab_quorum.reconfigure. */
+int32_t ensemble_reconfigure(void *ensemble, const uint8_t *body,
+			     uint32_t body_bytes, struct jute_slice *config);
+/* Goes on with patching the config node; false: nothing is to be done. */
+bool ensemble_poll_patch(struct ensemble *);
 /* The text of that version, or of the newest one known. */
 struct jute_slice ensemble_config_text(struct ensemble *, int64_t version);
 struct jute_slice ensemble_config_active(const struct ensemble *);

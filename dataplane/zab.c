@@ -267,10 +267,16 @@ propose(struct zab *zab, const struct prep_request *request, struct req *req)
 	struct jute_writer entry = jute_writer_of(at, room);
 	const int64_t zxid = next_zxid(zab, 0);
 
-	FAL_ASSERT(zxid > zab->appended);
+	struct prep_request made = *request;
 
-	const int err = prep_request(zab->parts.prep, request, zxid,
-				     zab->wall_ms, &entry, &zab->result);
+	FAL_ASSERT(zxid > zab->appended);
+	if (FAL_UNLIKELY(made.type == OP_RECONFIG) && zab->mode == ZAB_LEADS)
+		made.config_err =
+			zab->quorum.reconfigure(zab->quorum.arg, made.body,
+						made.body_bytes, &made.config);
+
+	const int err = prep_request(zab->parts.prep, &made, zxid, zab->wall_ms,
+				     &entry, &zab->result);
 
 	if (err == FAL_OK)
 		take_made(zab, request, req, at);

@@ -88,6 +88,10 @@ struct zab_quorum {
 		     uint32_t entry_bytes);
 	/* LEADS: it is in the window. */
 	void (*proposed)(void *arg, int64_t zxid);
+	/* LEADS: what a reconfig asks for, as text; or the code of its reply.
+	 * The next transaction proposed is it. */
+	int32_t (*reconfigure)(void *arg, const uint8_t *body,
+			       uint32_t body_bytes, struct jute_slice *config);
 	/* LEARNS: sends a write to the leader; false: no room. */
 	bool (*forward)(void *arg, const struct req *);
 	/* LEADS, LEARNS: one more sync; false: no room. */

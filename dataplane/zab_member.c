@@ -599,6 +599,28 @@ zab_member_lend(struct zab *zab)
 }
 
 bool
+zab_member_is_alone(const struct zab *zab)
+{
+	return !zab->is_lent && is_parked(zab) && !zab->is_pinned &&
+	       zab_is_idle(zab);
+}
+
+void
+zab_member_unpark(struct zab *zab)
+{
+	FAL_ASSERT(!zab->is_lent);
+	zab->park_word = 0;
+	serving_set(zab->parts.serving, SERVING_CLOSED);
+	ring_readers(zab);
+}
+
+enum zab_mode
+zab_member_mode(const struct zab *zab)
+{
+	return zab->mode;
+}
+
+bool
 zab_member_is_lent(const struct zab *zab)
 {
 	return zab->is_lent;

@@ -105,6 +105,11 @@ void zab_member_park(struct zab *);
 /* They have, and nothing waits in the log: BG may have it all. Says so once. */
 bool zab_member_lend(struct zab *);
 bool zab_member_is_lent(const struct zab *);
+/* Parked, nothing unpublished, nothing held: the tree may be patched. */
+bool zab_member_is_alone(const struct zab *);
+/* Readers may come back; nothing was lent. */
+void zab_member_unpark(struct zab *);
+enum zab_mode zab_member_mode(const struct zab *);
 /* All is back, in the state of last_zxid; committed: what is known to be. */
 void zab_member_restore(struct zab *, int64_t last_zxid, int64_t committed);
 

@@ -514,8 +514,6 @@ missing_part(const struct config *config)
 		bool is_wanted;
 		const char *what;
 	} parts[] = {
-		{!config->is_standalone && config->reconfig_enabled,
-		 "reconfigEnabled=true: needs dynamic reconfiguration"},
 		{!config->is_standalone && config->observer_master_port != 0,
 		 "observerMasterPort: needs observer masters"},
 		{!config->is_standalone && config->local_sessions_enabled,

@@ -66,8 +66,7 @@ addresses(void *arg, int64_t sid, bool is_election,
 	  struct stream_address out[PEER_ADDRESSES_MAX])
 {
 	const struct member *member = arg;
-	const struct config_server *server =
-		find_server(member->server->config, sid);
+	const struct config_server *server = member_find(member, sid);
 
 	if (server == NULL)
 		return 0;
@@ -129,6 +128,10 @@ write_config_node(void *arg)
 	if (node == NULL)
 		return;
 	tree_spec_stat(server->tree, node, &stat);
+	/* With it, a newer one came with the data. */
+	if (server->config->reconfig_enabled &&
+	    stat.mzxid > member->active.version)
+		return;
 	stat.mzxid = member->active.version;
 	stat.mtime = clock_wall_ms();
 	stat.version = -1;
@@ -166,7 +169,7 @@ core_options(const struct config *config)
 		.beacon_lost_ms = config->beacon_ms == 0
 					  ? 0
 					  : (uint32_t)config->beacon_lost_ms,
-		.is_reconfig_enabled = false,
+		.is_reconfig_enabled = config->reconfig_enabled,
 		.is_sync_confirmed = true,
 	};
 }
@@ -273,10 +276,14 @@ make_ensemble(struct member *member, const struct config_server *own,
 		.acl = &server->acl,
 		.stats = &server->stats.core[server->core_count - 1],
 	};
+	const bool is_reconfig = server->config->reconfig_enabled;
 	const struct ensemble_hooks hooks = {
 		.arg = member,
 		.addresses = addresses,
 		.resolve = resolve,
+		.parse_config = is_reconfig ? member_parse_config : NULL,
+		.compose_config = is_reconfig ? member_compose_config : NULL,
+		.on_config = member_on_config,
 		.on_restored = write_config_node,
 		.on_fatal = on_fatal,
 		.on_diverged = on_diverged,
@@ -315,6 +322,7 @@ member_create(struct server *server, struct server_error *error)
 			       "quorum can be made of",
 			       config->path);
 	config_membership_text(config, member->text);
+	member_remember(member, config);
 	write_config_node(member);
 
 	const int err = resolver_create(resolve_host, &member->resolver);
@@ -414,11 +422,21 @@ void
 member_start(struct server *server)
 {
 	struct member *member = server->peer;
+	const struct recovery_member *found = server->member;
+	const struct config *config = server->config;
 	struct zab_disk_state disk;
+
 	memset(&disk, 0, sizeof(disk));
 	recovery_disk_state(server, &disk);
 	disk.active = &member->active;
-	ensemble_start(member->ensemble, &disk, member->text, NULL,
+	if (config->reconfig_enabled && found->has_next &&
+	    member_parse_config(
+		    member,
+		    jute_slice_of(found->next_text, strlen(found->next_text)),
+		    &member->next) &&
+	    member->next.version > member->active.version)
+		disk.next = &member->next;
+	ensemble_start(member->ensemble, &disk, member->text, found->next_text,
 		       time_ns_to_ms(clock_now_ns()));
 }
 

@@ -9,6 +9,7 @@
  *
  *   member.c         from configuration to driver
  *   member_quorum.c  configurations as the core knows them, from server lines
+ *   member_reconfig.c configurations that come as text
  *   member_say.c     lines of the log
  *
  * Context    the main thread, but for the hooks of the driver.
@@ -17,6 +18,8 @@
 #include "consensus/quorum.h"
 #include "dataplane/ensemble.h"
 #include "server/server.h"
+
+#define MEMBER_KNOWN_MAX 64u
 
 struct resolver;
 
@@ -35,7 +38,9 @@ struct member {
 	struct ensemble *ensemble;
 	struct quorum active, next;
 	char text[CONFIG_TEXT_BYTES]; /* of the active configuration */
-	int64_t role_told; /* epoch and role of the last line, to say changes */
+	/* By id, as the newest text that names it says. */
+	struct config_server known[MEMBER_KNOWN_MAX];
+	uint32_t known_count;
 };
 
 /* Makes server->peer; the stores and the zab are there. */
@@ -53,6 +58,20 @@ void member_say(struct server *);
 
 /* The members as the core wants them. FAL_EINVAL: it would refuse them. */
 FAL_MUST_CHECK int member_quorum_of(const struct config *, struct quorum *out);
+
+/* ---- member_reconfig.c; the ZAB core, or before it runs ---- */
+
+void member_remember(struct member *, const struct config *);
+/* NULL: no text named it. */
+const struct config_server *member_find(const struct member *, int64_t sid);
+/* Hooks of the driver. */
+bool member_parse_config(void *member, struct jute_slice text,
+			 struct quorum *out);
+int32_t member_compose_config(void *member, struct jute_slice active,
+			      const uint8_t *body, uint32_t body_bytes,
+			      int64_t version, char *text);
+void member_on_config(void *member, const struct quorum *active,
+		      const char *text, uint32_t bytes);
 
 /* What srvr, mntr and the admin server call the role: "leader", "follower",
  * "observer", "read-only", "standalone"; NULL: it does not serve. */

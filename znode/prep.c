@@ -213,15 +213,49 @@ mark_closing(const struct run *run)
 		session->is_closing = true;
 }
 
-/* Standalone: there is no quorum to change. */
+#define CONFIG_NODE "/zookeeper/config"
+
+/* The new text becomes the data of the config node; its data version is always
+ * -1. A standalone server has no quorum to change. */
 static int32_t
-run_reconfig(const struct prep *prep, const struct prep_asker *asker)
+set_config(struct run *run, const struct prep_asker *asker)
 {
-	if (!prep->options.is_reconfig_enabled)
+	struct apply *apply = &run->prep->apply;
+	const struct jute_slice path =
+		jute_slice_of(CONFIG_NODE, sizeof(CONFIG_NODE) - 1);
+	const struct tree_path at =
+		tree_path_of(apply->tree, CONFIG_NODE, sizeof(CONFIG_NODE) - 1);
+	struct znode *node = tree_find(apply->tree, at);
+	struct tree_stat stat;
+
+	if (node == NULL)
+		return ZK_NONODE;
+	tree_spec_stat(apply->tree, node, &stat);
+	if (!prep_may(run->prep, asker, stat.acl, PERM_WRITE))
+		return ZK_NOAUTH;
+	apply_set_data(apply, node, at, run->request->config, -1);
+	txn_put_record(run->entry,
+		       &(struct txn_record){.type = OP_RECONFIG,
+					    .path = path,
+					    .data = run->request->config,
+					    .version = -1});
+	if (apply->fail == 0)
+		apply_reply(apply, OP_RECONFIG, path, node);
+	return ZK_OK;
+}
+
+static int32_t
+run_reconfig(struct run *run, const struct prep_asker *asker)
+{
+	if (!run->prep->options.is_reconfig_enabled)
 		return ZK_RECONFIGDISABLED;
 	if (asker->session_err != ZK_OK)
 		return asker->session_err;
-	return ZK_UNIMPLEMENTED;
+	if (run->request->config_err != ZK_OK)
+		return run->request->config_err;
+	if (run->request->config.data == NULL)
+		return ZK_UNIMPLEMENTED;
+	return set_config(run, asker);
 }
 
 static int32_t
@@ -246,7 +280,7 @@ run_by_type(struct run *run, const struct prep_asker *asker)
 		run_close_session(run);
 		return ZK_OK;
 	case OP_RECONFIG:
-		return run_reconfig(run->prep, asker);
+		return run_reconfig(run, asker);
 	case OP_MULTI:
 		return prep_run_multi(run->prep, asker, run->request,
 				      run->entry);

@@ -79,9 +79,12 @@ struct prep_request {
 	int32_t timeout_ms;         /* OP_CREATE_SESSION */
 	bool is_local_session; /* known to the asking server only: not looked
 				  up here, no ephemerals (-120) */
-	bool is_forwarded;     /* by a learner, which waits for a transaction:
-				  what would be dropped or answered without one
-				  is an error transaction */
+	/* OP_RECONFIG at a leader: what it was understood as, or why not. */
+	int32_t config_err;
+	struct jute_slice config; /* text; null: there is no quorum here */
+	bool is_forwarded; /* by a learner, which waits for a transaction:
+			      what would be dropped or answered without one
+			      is an error transaction */
 };
 
 FAL_MUST_CHECK int prep_create(const struct prep_options *, struct tree *,

@@ -20,6 +20,7 @@ from harness import expect, ok, wait_until
 from zkwire import EPHEMERAL
 
 NOTREADONLY = -119
+BADARGUMENTS, NEWCONFIGNOQUORUM = -8, -13
 
 suite = harness.Suite('live')
 
@@ -246,6 +247,101 @@ def read_only(options):
             ok(c.set('/r', b'again'))
 
 
+RECONFIG = {'reconfigEnabled': 'true', 'skipACL': 'yes'}
+
+
+def version_of(data):
+    return int(data.decode().rsplit('version=', 1)[1], 16)
+
+
+def config_everywhere(ensemble):
+    """The configuration that all running members show."""
+    def check():
+        seen = set()
+        for member in ensemble.running():
+            with member.client() as c:
+                ok(c.sync('/'))
+                seen.add(ok(c.get('/zookeeper/config')).value[0])
+        return seen.pop() if len(seen) == 1 else None
+    return wait_until('one configuration', check)
+
+
+@suite.case('reconfig: a server joins, the leader leaves, roles change')
+def reconfig(options):
+    reconfig_with(['falconer'] * 4)
+
+
+def reconfig_with(kinds):
+    with members.Ensemble(kinds, RECONFIG, first=3, with_clients=True) as e:
+        e.start(1, 2, 3)
+        leader = e.settle()
+        with e[1].client() as c:
+            write_some(c, '/before', 30)
+            version = version_of(config_everywhere(e))
+            assert version > 0
+            stale = c.call(zkwire.RECONFIG, joining=e.line(4), config=5)
+            expect(stale.err, zkwire.BADVERSION)
+            expect(c.call(zkwire.RECONFIG, joining='server.4=x').err,
+                   BADARGUMENTS)
+            expect(c.call(zkwire.RECONFIG, members=','.join(
+                e.line(s) for s in (1, 4, 5) if s < 5)).err, NEWCONFIGNOQUORUM)
+        e.start(4)
+        with e[1].client() as c:
+            reply = ok(c.call(zkwire.RECONFIG, joining=e.line(4),
+                              config=version))
+            expect(version_of(reply.value[0]), reply.zxid)
+        config = config_everywhere(e)
+        assert b'server.4=' in config
+        expect(version_of(config), reply.zxid)
+        with e[4].client() as c:
+            write_some(c, '/joined', 10)
+        # Three of four are the quorum now.
+        others = [m for m in e.members if m is not leader]
+        others[0].kill()
+        e.settle()
+        with leader.client() as c:
+            write_some(c, '/three', 10)
+        others[0].start()
+        e.settle()
+        leader = e.leader()
+        with leader.client() as c:
+            c.post(zkwire.RECONFIG, leaving=str(leader.sid))
+            try:
+                ok(c.take())
+            except (OSError, zkwire.Closed):
+                pass  # it leaves with its answer
+        gone = b'server.%d=' % leader.sid
+        wait_until('a configuration without it', lambda: gone not in (
+            try_config(others) or gone))
+        leader.stop()
+        second = e.settle()
+        with second.client() as c:
+            write_some(c, '/left', 10)
+            ok(c.call(zkwire.RECONFIG, joining=e.line(
+                others[0].sid if others[0] is not second else others[1].sid,
+                'observer')))
+        wait_until('a role changed', lambda: 'observer' in [
+            m.mode() for m in e.running()])
+        e.same_data()
+        for member in e.running():
+            member.stop()
+        e.start(*[m.sid for m in others])
+        e.settle()
+        with others[0].client() as c:
+            ok(c.set('/left', b'after all were down'))
+        assert b':observer' in config_everywhere(e)
+
+
+def try_config(servers):
+    for member in servers:
+        try:
+            with member.client() as c:
+                return ok(c.get('/zookeeper/config')).value[0]
+        except (OSError, zkwire.Closed):
+            pass
+    return None
+
+
 # -- beside Java ------------------------------------------------------------------
 
 @suite.case('a Falconer joins two Javas by SNAP, by DIFF, and leads them')
@@ -283,6 +379,13 @@ def beside_java(options):
         e.settle()
         e.same_data()
         expect(e.mismatches(), 0, 'digest mismatches')
+
+
+@suite.case('reconfig with a Java among Falconers', quick=False)
+def mixed_reconfig(options):
+    if not harness.available('java'):
+        raise harness.Skip('no Java ZooKeeper here')
+    reconfig_with(['java', 'falconer', 'falconer', 'falconer'])
 
 
 @suite.case('one Java among two Falconers', quick=False)

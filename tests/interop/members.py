@@ -28,8 +28,17 @@ class Member(harness.Server):
         settings.update(conf or {})
         super().__init__(kind, settings)
         self.sid = sid
+        self.written = None
         with open(os.path.join(self.data, 'myid'), 'w') as f:
             f.write('%d\n' % sid)
+
+    def write_config(self):
+        """A server that may rewrite its file finds it again."""
+        if self.conf.get('reconfigEnabled') != 'true':
+            return super().write_config()
+        if self.written is None:
+            self.written = super().write_config()
+        return self.written
 
     def mode(self):
         """leader, follower, ..., or None when it does not serve."""
@@ -55,7 +64,10 @@ class Member(harness.Server):
 class Ensemble:
     """Members 1..n of the given kinds; none is started yet."""
 
-    def __init__(self, kinds, conf=None, observers=()):
+    def __init__(self, kinds, conf=None, observers=(), first=0,
+                 with_clients=False):
+        """first: so many are in the server lines, the others join later
+        with_clients: the lines name the client ports, as reconfig wants"""
         ports = [(harness.free_port(), harness.free_port()) for _ in kinds]
         lines = {}
         for i, (quorum, election) in enumerate(ports):
@@ -63,11 +75,35 @@ class Ensemble:
                 quorum, election,
                 'observer' if i + 1 in observers else 'participant')
         self.ports = ports
-        self.members = [Member(kind, i + 1, lines, conf)
-                        for i, kind in enumerate(kinds)]
+        self.members = []
+        for i, kind in enumerate(kinds):
+            own = {key: value for key, value in lines.items()
+                   if not first or int(key[7:]) <= first or
+                   int(key[7:]) == i + 1}
+            member = Member(kind, i + 1, own, conf)
+            self.members.append(member)
+        if with_clients:
+            self.name_client_ports(first)
         for member in self.members:
             if member.sid in observers:
                 member.conf['peerType'] = 'observer'
+
+    def name_client_ports(self, first):
+        for member in self.members:
+            for key in [k for k in member.conf if k.startswith('server.')]:
+                member.conf[key] += ';127.0.0.1:%d' % self[int(key[7:])].port
+            # The server line says it.
+            member.conf['clientPort'] = None
+            member.conf['clientPortAddress'] = None
+            if first and member.sid > first:
+                own = 'server.%d' % member.sid
+                member.conf[own] = member.conf[own].replace(
+                    ':participant', ':observer')
+
+    def line(self, sid, role='participant'):
+        """The server line that a reconfig names."""
+        return 'server.%d=127.0.0.1:%d:%d:%s;127.0.0.1:%d' % (
+            (sid,) + self.ports[sid - 1] + (role, self[sid].port))
 
     def __getitem__(self, sid):
         return self.members[sid - 1]
