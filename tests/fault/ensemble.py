@@ -163,6 +163,10 @@ class Member:
         shutil.rmtree(self.data)
         os.makedirs(self.data)
 
+    def initialize(self):
+        """The operator's word that an empty server may vote."""
+        open(os.path.join(self.data, 'initialize'), 'w').close()
+
     def srvr(self, timeout=1.0):
         """The answer to srvr as text, '' if there is none."""
         if self.is_paused or not self.is_running():
