@@ -48,8 +48,9 @@ def rss_bytes(pid):
 
 
 def open_sessions(server, count):
-    """Connections with a session each; some hundred at a time."""
-    conns = []
+    """Connections with a session each; some hundred at a time, the earlier
+    ones kept alive meanwhile."""
+    conns, beaten = [], time.monotonic()
     request = zkwire.connect_request(timeout=TIMEOUT_MS)
     while len(conns) < count:
         batch = [server.conn() for _ in range(min(250, count - len(conns)))]
@@ -59,6 +60,10 @@ def open_sessions(server, count):
             r = zkwire.Reader(c.recv_frame(30))
             r.int()
             harness.expect(r.int(), TIMEOUT_MS, 'timeout')
+        if time.monotonic() - beaten > PING_SECONDS / 2:
+            for c in conns:
+                c.send(PING)
+            beaten = time.monotonic()
         conns += batch
     return conns
 
@@ -73,7 +78,7 @@ def heartbeats(conns, seconds):
         c.sock.setblocking(False)
         by_fd[c.sock.fileno()] = c
         poll.register(c.sock, select.EPOLLIN)
-        due.append((now + PING_SECONDS * i / len(conns), i))
+        due.append((now + PING_SECONDS / 2 * i / len(conns), i))
     heapq.heapify(due)
     ends, answered = now + seconds, 0
     while now < ends:
