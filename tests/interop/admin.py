@@ -657,6 +657,57 @@ def _(options):
                            ask(server.admin, '/livez').text)
 
 
+@SUITE.case('while the data is recovered startupz says so')
+def _(options):
+    falconer_only(options)
+    server = admin_server()
+    version = os.path.join(server.data, 'version-2')
+    os.mkdir(version)
+    # A snapshot that nobody writes yet: the start waits for its bytes.
+    pipe = os.path.join(version, 'snapshot.5')
+    os.mkfifo(pipe)
+    try:
+        server.spawn()
+
+        def phase():
+            try:
+                return ask(server.admin, '/startupz')
+            except (OSError, http.client.HTTPException):
+                return None
+        answer = harness.wait_until('the HTTP server answers', phase)
+        expect((answer.status, answer.text),
+               (503, '[-]not serving: recovering the data\n'))
+        expect(ask(server.admin, '/readyz').status, 503)
+        expect(ask(server.admin, '/livez').status, 200)
+        expect(ask(server.admin, '/metrics').status, 503)
+        expect(ask(server.admin, '/').status, 200)
+        expect(command(server, 'ruok').json, {
+            'command': 'ruok', 'error': 'This ZooKeeper instance is not '
+            'currently serving requests'})
+        with open(pipe, 'wb'):
+            pass
+        expect(server.wait_exit() != 0, True, 'an empty snapshot is refused')
+    finally:
+        server.close()
+
+
+@SUITE.case('log lines as JSON, one object each')
+def _(options):
+    falconer_only(options)
+    with admin_server(conf={'falconer.log.format': 'json',
+                            'no.such\\ "key"': 'x'}) as server:
+        command(server, 'snapshot', headers=AUTH)
+        server.stop()
+        lines = [json.loads(line) for line in server.stderr().splitlines()
+                 if not line.startswith('falconer serves')]
+    for line in lines:
+        expect(sorted(line), ['level', 'text', 'time'], line)
+        expect(bool(re.fullmatch(r'\d{4}-\d\d-\d\dT[\d:]{8}\.\d{3}Z',
+                                 line['time'])), True, line)
+    expect([x['level'] for x in lines if '"key"' in x['text']], ['warn'])
+    expect(any('asks for a snapshot' in x['text'] for x in lines), True)
+
+
 @SUITE.case('readyz: a full tree refuses writes, and it says so')
 def _(options):
     falconer_only(options)
