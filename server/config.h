@@ -268,6 +268,9 @@ struct config {
 	enum log_level log_level;
 	enum log_format log_format;
 	uint32_t window_mb;
+	/* Of an operator, for one start; see store/recover.h. */
+	bool recover_accepts_loss, recover_ignores_digest;
+	uint64_t recover_until;        /* zxid; 0: no end */
 	uint64_t tree_bytes_max;       /* 3/4 of the machine's when not given */
 	uint32_t core_connections_max; /* per reader core */
 	uint32_t output_bytes_max;     /* unread replies of one connection */

@@ -229,6 +229,22 @@ read_cpus(const struct config_reading *reading)
 			   CONFIG_CPUS_MAX, CPU_NUMBERS - 1);
 }
 
+/* A zxid as messages write it: 0x.., or without the prefix. */
+static int
+read_recover_until(const struct config_reading *reading)
+{
+	const char *text = reading->property->value;
+	char *end = NULL;
+
+	errno = 0;
+	reading->config->recover_until = strtoull(text, &end, 16);
+	if (errno == 0 && end != text && *end == '\0' && text[0] != '-' &&
+	    reading->config->recover_until <= INT64_MAX)
+		return FAL_OK;
+	return config_fail(reading, "allowed: a hexadecimal zxid like "
+				    "0x10000002a");
+}
+
 /* The place of a field whose type the key's kind can write. */
 #define FIELD_(field) ((struct config *)0)->field
 #define OFFSET(type, field) \

@@ -170,7 +170,8 @@ start_member_empty(struct server *server, struct server_error *error)
 	int err = find_initialize(server, path, &is_there);
 
 	if (err == FAL_OK && found->outcome.is_empty && !found->is_nonvoting) {
-		if (is_there || server->config->db_autocreate)
+		if (is_there || server->config->db_autocreate ||
+		    server->config->recover_accepts_loss)
 			err = start_empty(server, error);
 		else
 			err = mark(server, EMPTY_REASON);
@@ -194,7 +195,8 @@ check_dirty(struct server *server)
 
 	if (err == FAL_OK)
 		err = vote_dirty_check(server->disk, dir, boot_id, &is_lost);
-	if (err == FAL_OK && is_lost && !server->member->found.is_nonvoting)
+	if (err == FAL_OK && is_lost && !server->member->found.is_nonvoting &&
+	    !server->config->recover_accepts_loss)
 		err = mark(server, DIRTY_REASON);
 	if (err == FAL_OK)
 		err = server->config->fsync_enabled
@@ -266,8 +268,17 @@ recover(struct server *server, struct server_error *error)
 	struct restore restore = recovery_restore(server);
 	struct restore_result *found = &server->member->found;
 	const struct recover_outcome *outcome = &found->outcome;
-	const int err = restore_run(&restore, found);
+	int err;
 
+	restore.accepts_loss = server->config->recover_accepts_loss;
+	restore.ignores_digest = server->config->recover_ignores_digest;
+	restore.until_zxid = server->config->recover_until;
+	err = restore_run(&restore, found);
+	if (restore.accepts_loss || restore.ignores_digest ||
+	    restore.until_zxid != 0)
+		LOG_WARN("falconer.recover.* is set: take it out of %s again, "
+			 "it is meant for one start",
+			 server->config->path);
 	if (err != FAL_OK)
 		return explain(error, err, outcome->message);
 	say_outcome(server, outcome,

@@ -101,8 +101,9 @@ recover(struct restore *restore, bool accepts, struct recover_outcome *outcome)
 		.snap_dir = restore->snap_dir,
 		.log_dir = restore->log_dir,
 		.is_member = restore->is_member,
-		.accepts_loss = accepts,
-		.ignores_digest = accepts,
+		.accepts_loss = accepts || restore->accepts_loss,
+		.ignores_digest = accepts || restore->ignores_digest,
+		.until_zxid = restore->until_zxid,
 		.trusts_no_snapshot = restore->trusts_no_snapshot,
 		.is_digest_on = restore->is_digest_on,
 		.session = take_session,
@@ -156,7 +157,11 @@ run_member(struct restore *restore, struct restore_result *result)
 	err = log_history_read(restore->disk, &history, &result->history);
 	if (err != FAL_OK)
 		return err;
-	err = vote_mark_read(restore->disk, restore->snap_dir, result->reason);
+	if (restore->accepts_loss)
+		err = vote_mark_remove(restore->disk, restore->snap_dir);
+	if (err == FAL_OK)
+		err = vote_mark_read(restore->disk, restore->snap_dir,
+				     result->reason);
 	result->is_nonvoting = err == FAL_OK;
 	return err == FAL_ENOENT ? FAL_OK : err;
 }

@@ -31,6 +31,10 @@ struct restore {
 	struct prep *prep;
 	bool is_member;
 	bool is_digest_on, trusts_no_snapshot;
+	/* An operator's word, for a start only; see store/recover.h. Who
+	 * accepts the loss lets a member vote, too. */
+	bool accepts_loss, ignores_digest;
+	uint64_t until_zxid;
 	uint32_t applied; /* kept here */
 };
 

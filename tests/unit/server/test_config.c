@@ -152,6 +152,9 @@ own_defaults_suit_a_small_machine(void **state)
 	assert_int_equal(config.core_connections_max, 10000);
 	assert_int_equal(config.output_bytes_max, 64 << 20);
 	assert_int_equal(config.connection_outstanding_max, 64);
+	assert_false(config.recover_accepts_loss);
+	assert_false(config.recover_ignores_digest);
+	assert_int_equal(config.recover_until, 0);
 	assert_int_equal(config.beacon_ms, 20);
 	assert_int_equal(config.beacon_lost_ms, 100);
 	assert_true(config.tree_bytes_max >= 64 << 20);

@@ -167,6 +167,55 @@ no_failure_of_a_start_loses_the_mark(void **arg)
 }
 
 static void
+an_operator_accepts_the_loss(void **arg)
+{
+	struct restore_result found;
+	struct restore restore;
+	struct rt rt;
+
+	(void)arg;
+	rt_begin(&rt);
+	rt_put_dir(&rt, FULL_DIR);
+	damage(&rt, RT_DIR "/log.100000071", 400);
+	assert_int_equal(start(&rt, &found), 0);
+	assert_true(found.is_nonvoting);
+	restore = rig_restore(&rt);
+	restore.accepts_loss = true;
+	assert_int_equal(restore_run(&restore, &found), 0);
+	assert_false(found.is_nonvoting);
+	assert_int_equal(start(&rt, &found), 0);
+	assert_false(found.is_nonvoting);
+	/* A lone server, which refuses otherwise. */
+	damage(&rt, RT_DIR "/log.100000071", 100);
+	restore.is_member = false;
+	restore.accepts_loss = false;
+	assert_int_equal(restore_run(&restore, &found), FAL_ECORRUPT);
+	restore.accepts_loss = true;
+	assert_int_equal(restore_run(&restore, &found), 0);
+	rt_end(&rt);
+}
+
+static void
+an_operator_ends_the_history(void **arg)
+{
+	struct restore_result found;
+	struct restore restore;
+	struct rt rt;
+
+	(void)arg;
+	rt_begin(&rt);
+	rt_put_dir(&rt, FULL_DIR);
+	restore = rig_restore(&rt);
+	restore.until_zxid = 0x100000075;
+	assert_int_equal(restore_run(&restore, &found), 0);
+	assert_int_equal(found.outcome.last_zxid, 0x100000075);
+	assert_int_equal(found.history.last_zxid, 0x100000075);
+	assert_int_equal(start(&rt, &found), 0);
+	assert_int_equal(found.outcome.last_zxid, 0x100000075);
+	rt_end(&rt);
+}
+
+static void
 an_unsynced_stop_of_the_machine_is_seen(void **arg)
 {
 	struct disk *disk;
@@ -202,6 +251,8 @@ main(void)
 		cmocka_unit_test(logs_without_a_snapshot_go_aside),
 		cmocka_unit_test(a_stale_suffix_does_not_vote),
 		cmocka_unit_test(no_failure_of_a_start_loses_the_mark),
+		cmocka_unit_test(an_operator_accepts_the_loss),
+		cmocka_unit_test(an_operator_ends_the_history),
 		cmocka_unit_test(an_unsynced_stop_of_the_machine_is_seen),
 	};
 
