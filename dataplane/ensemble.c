@@ -117,6 +117,20 @@ step_tick(struct ensemble *ensemble)
 	return true;
 }
 
+static void
+step_yield(struct ensemble *ensemble)
+{
+	struct zab_event event = {.type = ZAB_EV_YIELD};
+
+	/* pairs with release in ensemble_yield() */
+	if (FAL_LIKELY(!atomic_load_explicit(&ensemble->must_yield,
+					     memory_order_acquire)))
+		return;
+	atomic_store_explicit(&ensemble->must_yield, false,
+			      memory_order_relaxed);
+	ensemble_step(ensemble, &event);
+}
+
 static bool
 take_streams(struct ensemble *ensemble)
 {
@@ -163,6 +177,7 @@ poll_round(void *arg, uint64_t now_ms, int64_t wall_ms)
 	did_work |= ensemble_poll_patch(ensemble);
 	did_work |= ensemble_apply_held(ensemble);
 	did_work |= step_tick(ensemble);
+	step_yield(ensemble);
 	did_work |= ensemble_run_learners(ensemble);
 	serve_reads(ensemble);
 	return did_work;
@@ -188,6 +203,8 @@ has_work(const void *arg)
 	int err = FAL_OK;
 
 	return ensemble->broken_slots != 0 ||
+	       atomic_load_explicit(&ensemble->must_yield,
+				    memory_order_relaxed) ||
 	       ensemble->parts.store.has_event(ensemble->parts.store.store) ||
 	       (!zab_member_is_lent(ensemble->parts.zab) &&
 		(zab_member_durable(ensemble->parts.zab, &err) >
@@ -446,7 +463,7 @@ ensemble_on_event(void *arg, const struct stream_event *event, uint64_t now_ms)
 void
 ensemble_yield(struct ensemble *ensemble)
 {
-	struct zab_event event = {.type = ZAB_EV_YIELD};
-
-	ensemble_step(ensemble, &event);
+	/* pairs with acquire in step_yield() */
+	atomic_store_explicit(&ensemble->must_yield, true,
+			      memory_order_release);
 }

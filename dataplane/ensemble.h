@@ -120,7 +120,8 @@ void ensemble_start(struct ensemble *, const struct zab_disk_state *disk,
 void ensemble_on_event(void *ensemble, const struct stream_event *,
 		       uint64_t now_ms);
 
-/* Hands leadership over, if this server has it and others are ready. */
+/* Hands leadership over in the next round, if this server has it and others
+ * are ready: no write is left uncertain. Any thread. */
 void ensemble_yield(struct ensemble *);
 
 /* ---- for operators ---- */

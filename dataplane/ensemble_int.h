@@ -91,12 +91,13 @@ struct ensemble {
 	uint64_t since_ms, looking_since_ms, election_ms, elections;
 	uint64_t lost_ms; /* when it stopped to serve */
 
-	int64_t durable_told;  /* as stepped */
-	int64_t committed;     /* by COMMIT of this reign */
-	uint64_t closed_slots; /* CLOSE since the mask was emptied */
-	uint64_t broken_slots; /* CONN_DOWN is to be stepped */
-	uint64_t leader_ms;    /* when the leader's slot was last heard of
-				  while it is not read */
+	_Atomic bool must_yield; /* somebody asked for it */
+	int64_t durable_told;    /* as stepped */
+	int64_t committed;       /* by COMMIT of this reign */
+	uint64_t closed_slots;   /* CLOSE since the mask was emptied */
+	uint64_t broken_slots;   /* CONN_DOWN is to be stepped */
+	uint64_t leader_ms;      /* when the leader's slot was last heard of
+				    while it is not read */
 
 	/* The packet of this step, borrowed; NULL: of no packet. */
 	const struct quorum_packet *packet;

@@ -32,6 +32,8 @@
 #define RETRY_MIN_MS 100u
 #define RETRY_MAX_MS 2000u
 /* A limping disk, see consensus/zab.h. */
+/* A stop waits no longer for the others to take over. */
+#define HAND_OVER_NS     NS_PER_SECOND
 #define LIMP_STILL_MS    2000u
 #define LIMP_LAG_MS      1000u
 #define LIMP_FOR_MS      3000u
@@ -438,6 +440,26 @@ member_start(struct server *server)
 		disk.next = &member->next;
 	ensemble_start(member->ensemble, &disk, member->text, found->next_text,
 		       time_ns_to_ms(clock_now_ns()));
+}
+
+void
+member_hand_over(struct server *server)
+{
+	const uint64_t until_ns = clock_now_ns() + HAND_OVER_NS;
+	struct ensemble_status status;
+
+	if (server->peer == NULL || server->peer->ensemble == NULL)
+		return;
+	ensemble_status(server->peer->ensemble, &status);
+	if (status.view.role != FLE_LEADING || !status.view.is_serving)
+		return;
+	ensemble_yield(server->peer->ensemble);
+	lcore_doorbell(&server->core[server->core_count - 1].lcore);
+	while (status.view.role == FLE_LEADING && clock_now_ns() < until_ns) {
+		usleep(1000);
+		ensemble_status(server->peer->ensemble, &status);
+	}
+	member_say(server);
 }
 
 void

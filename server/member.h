@@ -49,6 +49,9 @@ FAL_MUST_CHECK int member_create(struct server *, struct server_error *);
 FAL_MUST_CHECK int member_listen(struct server *, struct server_error *);
 /* START; before the poll cores run. */
 void member_start(struct server *);
+/* Before the poll cores end: a leader hands over, as far as others are ready.
+ * Waits a moment. */
+void member_hand_over(struct server *);
 void member_destroy(struct server *);
 
 /* Lines for what happened since the last call. */

@@ -107,6 +107,7 @@ server_stop_async(struct server *server)
 void
 server_stop(struct server *server)
 {
+	member_hand_over(server);
 	admin_stop(server->admin);
 	for (uint32_t i = 0; i < server->core_count; i++)
 		core_stop(&server->core[i]);

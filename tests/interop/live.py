@@ -166,6 +166,20 @@ def sessions_expire(options):
             kept.close()
 
 
+@suite.case('a leader that is stopped hands over; nothing stays uncertain')
+def hand_over(options):
+    with three(['falconer'] * 3, options) as e:
+        e.start()
+        leader = e.settle()
+        with follower_of(e).client() as c:
+            write_some(c, '/h', 20)
+        leader.stop()
+        assert 'asked to hand over' in leader.stderr(), leader.stderr()
+        second = e.settle()
+        assert second is not leader
+        read_everywhere(e, '/h', b'')
+
+
 @suite.case('one server alone serves nobody; the second makes a quorum')
 def no_quorum(options):
     with three(['falconer'] * 3, options) as e:

@@ -23,7 +23,10 @@ class Member(harness.Server):
 
     def __init__(self, kind, sid, lines, conf=None):
         settings = {'tickTime': 500, 'initLimit': 20, 'syncLimit': 6,
-                    'maxSessionTimeout': 40000}
+                    'maxSessionTimeout': 40000,
+                    # A busy machine must not look like a dead server.
+                    'falconer.failover.beaconMs': 100,
+                    'falconer.failover.lostMs': 2000}
         settings.update(lines)
         settings.update(conf or {})
         super().__init__(kind, settings)
