@@ -5,7 +5,7 @@
  */
 #include "drivers/port_dpdk.h"
 
-#include <errno.h>
+#include <net/if.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -47,16 +47,121 @@ port_dpdk_name(const struct port_dpdk *device)
 	return device->name;
 }
 
-void
-port_dpdk_watch(struct port_dpdk *device)
-{
-	struct rte_eth_link link;
-	bool is_up;
+/* ---- the device comes and goes ---- */
 
-	/* For virtio-user this call is also what reconnects it. */
-	if (rte_eth_link_get_nowait(device->port_id, &link) != 0)
+/* Passes that a core must make after the gate has closed: the first may have
+ * begun before, the second looked at it before our store was seen. */
+#define PASSES 3u
+
+/* Cores pass every round; a longer pause is a stall, looked at again later. */
+#define PASS_WAIT_US 1000000u
+
+/* Looks in a row that must miss the device: one may fall between its end and
+ * its replacement. */
+#define MISSED_MAX 2u
+
+/* Closes the gate and waits until no core touches the device. */
+static bool
+shut_out(struct port_dpdk *device)
+{
+	uint64_t passes[PORT_STEER_CORES_MAX];
+	uint32_t waited_us = 0;
+
+	atomic_store_explicit(&device->is_open, false, memory_order_seq_cst);
+	for (uint32_t i = 0; i < device->options.core_count; i++) {
+		passes[i] = atomic_load_explicit(&device->cores[i].gate_passes,
+						 memory_order_acquire);
+		if (device->cores[i].doorbell != NULL)
+			lcore_wake(device->cores[i].doorbell);
+	}
+	for (uint32_t i = 0; i < device->options.core_count;) {
+		const uint64_t now = atomic_load_explicit(
+			&device->cores[i].gate_passes, memory_order_acquire);
+
+		if (now - passes[i] >= PASSES) {
+			i++;
+			continue;
+		}
+		if (waited_us >= PASS_WAIT_US)
+			return false;
+		/* It may have gone to sleep again. */
+		if (device->cores[i].doorbell != NULL)
+			lcore_wake(device->cores[i].doorbell);
+		usleep(100);
+		waited_us += 100;
+	}
+	return true;
+}
+
+static void
+lose(struct port_dpdk *device)
+{
+	LOG_WARN("port %s: the device is gone; clients are served again when "
+		 "it is back",
+		 device->name);
+	device->losses++;
+	atomic_store_explicit(&device->is_up, false, memory_order_relaxed);
+	if (!shut_out(device)) {
+		LOG_WARN("port %s: a core does not let go of it", device->name);
+		device->missed = 0;
+		atomic_store_explicit(&device->is_open, true,
+				      memory_order_release);
 		return;
-	is_up = link.link_status == RTE_ETH_LINK_UP;
+	}
+	port_dpdk_close(device);
+	device->is_gone = true;
+}
+
+/* Whether it is worth asking the driver, which says so loudly if not. */
+static bool
+may_be_back(struct port_dpdk *device)
+{
+	char netdev[IF_NAMESIZE];
+
+	if (device->kind == PORT_DPDK_XDP || device->kind == PORT_DPDK_PACKET)
+		return port_dpdk_argument(device->options.device, "iface",
+					  netdev, sizeof(netdev)) &&
+		       if_nametoindex(netdev) != 0;
+	/* A process on the other side: every five looks. */
+	return device->kind == PORT_DPDK_TAP || ++device->missed % 5 == 0;
+}
+
+static void
+find_again(struct port_dpdk *device)
+{
+	struct port_error error;
+
+	if (!may_be_back(device) || port_dpdk_open(device, &error) != 0)
+		return;
+	device->is_gone = false;
+	device->missed = 0;
+	if (device->options.on_return != NULL)
+		device->options.on_return(device->options.arg);
+	atomic_store_explicit(&device->is_open, true, memory_order_release);
+	LOG_INFO("port %s: the device is back", device->name);
+}
+
+/* Whether what stands behind the device has gone for good: the netdev was
+ * deleted, or the process on the other side of a virtio-user that only
+ * connects once. */
+static bool
+is_lost(const struct port_dpdk *device, bool is_up)
+{
+	char text[IF_NAMESIZE];
+
+	if (device->kind == PORT_DPDK_TAP || device->kind == PORT_DPDK_XDP ||
+	    device->kind == PORT_DPDK_PACKET)
+		return port_dpdk_argument(device->options.device, "iface", text,
+					  sizeof(text)) &&
+		       if_nametoindex(text) == 0;
+	return !is_up && strncmp(device->name, "net_virtio_user", 15) == 0 &&
+	       !port_dpdk_argument(device->options.device, "server", text,
+				   sizeof(text));
+}
+
+static void
+note_link(struct port_dpdk *device, bool is_up)
+{
 	if (is_up == atomic_load_explicit(&device->is_up, memory_order_relaxed))
 		return;
 	atomic_store_explicit(&device->is_up, is_up, memory_order_relaxed);
@@ -65,8 +170,30 @@ port_dpdk_watch(struct port_dpdk *device)
 		LOG_INFO("port %s: the link is up", device->name);
 	else
 		LOG_WARN("port %s: the link is down; clients are served again "
-			 "when it is back",
+			 "when it is up",
 			 device->name);
+}
+
+void
+port_dpdk_watch(struct port_dpdk *device)
+{
+	struct rte_eth_link link = {0};
+	bool is_up;
+
+	if (device->is_gone) {
+		find_again(device);
+		return;
+	}
+	/* For virtio-user with server=1 this call is what reconnects it. */
+	is_up = rte_eth_link_get_nowait(device->port_id, &link) == 0 &&
+		link.link_status == RTE_ETH_LINK_UP;
+	if (!is_lost(device, is_up)) {
+		device->missed = 0;
+		note_link(device, is_up);
+		return;
+	}
+	if (++device->missed >= MISSED_MAX)
+		lose(device);
 }
 
 void

@@ -46,6 +46,9 @@ struct port_dpdk_options {
 	uint32_t mbufs;      /* per core */
 	uint16_t mbuf_private_bytes;
 	bool may_sleep; /* cores block when idle: arm interrupts */
+	/* The device is back and its netdev a new one; NULL: nobody cares. */
+	void (*on_return)(void *arg);
+	void *arg;
 };
 
 /* X(name, what it counts), per core; 64 bits each, they only grow. */

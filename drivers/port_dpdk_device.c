@@ -4,7 +4,8 @@
  * what is done before and after because of what drivers need:
  *
  *   net_tap        as many rx as tx queues; frames are announced by a signal
- *   net_vhost      the socket of a process that was killed is in the way
+ *   net_vhost      the socket of a process that was killed is in the way; one
+ *                  queue unless queues= says that the other side has more
  *   net_virtio_user  with server=1 likewise
  *   net_af_packet  queues by qpairs=; the descriptor is found by search
  *   net_af_xdp     by queue_count=; without busy polling, which would be a
@@ -72,9 +73,9 @@ kind_of(const char *device)
 	return PORT_DPDK_OTHER;
 }
 
-/* Writes the value of "key=value" among the device's arguments. */
-static bool
-argument_of(const char *device, const char *key, char *value, size_t room)
+bool
+port_dpdk_argument(const char *device, const char *key, char *value,
+		   size_t room)
 {
 	const size_t key_bytes = strlen(key);
 	const char *at = strchr(device, ',');
@@ -128,12 +129,12 @@ prepare(struct port_dpdk *device, struct port_error *error)
 	char path[108], server[8];
 
 	if (strncmp(text, "net_vhost", 9) == 0 &&
-	    argument_of(text, "iface", path, sizeof(path)) &&
-	    !argument_of(text, "client", server, sizeof(server)))
+	    port_dpdk_argument(text, "iface", path, sizeof(path)) &&
+	    !port_dpdk_argument(text, "client", server, sizeof(server)))
 		return clear_socket(path, error);
 	if (strncmp(text, "net_virtio_user", 15) == 0 &&
-	    argument_of(text, "path", path, sizeof(path)) &&
-	    argument_of(text, "server", server, sizeof(server)))
+	    port_dpdk_argument(text, "path", path, sizeof(path)) &&
+	    port_dpdk_argument(text, "server", server, sizeof(server)))
 		return clear_socket(path, error);
 	return 0;
 }
@@ -143,18 +144,17 @@ static void
 arguments_complete(const struct port_dpdk *device, char *text, size_t room)
 {
 	const char *given = device->options.device;
-	const unsigned queues = device->options.queues_max;
+	const unsigned queues = device->options.queues_max != 0
+					? device->options.queues_max
+					: device->options.core_count;
 	char value[16];
 
 	snprintf(text, room, "%s", given);
 	if (device->kind == PORT_DPDK_PACKET && queues > 1 &&
-	    !argument_of(given, "qpairs", value, sizeof(value)))
+	    !port_dpdk_argument(given, "qpairs", value, sizeof(value)))
 		snprintf(text, room, "%s,qpairs=%u", given, queues);
-	if (strncmp(given, "net_vhost", 9) == 0 && queues > 1 &&
-	    !argument_of(given, "queues", value, sizeof(value)))
-		snprintf(text, room, "%s,queues=%u", given, queues);
 	if (device->kind == PORT_DPDK_XDP &&
-	    !argument_of(given, "busy_budget", value, sizeof(value)))
+	    !port_dpdk_argument(given, "busy_budget", value, sizeof(value)))
 		snprintf(text, room, "%s,busy_budget=0", given);
 }
 
@@ -262,7 +262,16 @@ share_queues(struct port_dpdk *device)
 {
 	struct rte_ether_addr mac;
 
-	rte_eth_macaddr_get(device->port_id, &mac);
+	/* Who comes back keeps its name: others know it by that. */
+	if (device->has_mac) {
+		memcpy(mac.addr_bytes, device->cores[0].port.mac,
+		       PORT_MAC_BYTES);
+		device->has_mac = rte_eth_dev_default_mac_addr_set(
+					  device->port_id, &mac) == 0;
+	}
+	if (!device->has_mac)
+		rte_eth_macaddr_get(device->port_id, &mac);
+	device->has_mac = true;
 	for (uint16_t i = 0; i < device->options.core_count; i++) {
 		struct port_dpdk_core *core = &device->cores[i];
 

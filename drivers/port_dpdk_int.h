@@ -66,7 +66,9 @@ struct port_dpdk {
 	uint16_t queue_count;
 	bool has_rss;
 	bool has_interrupts;
-	bool is_gone; /* looked for again by port_dpdk_watch() */
+	bool is_gone;    /* closed; looked for again by port_dpdk_watch() */
+	bool has_mac;    /* of the first start; kept when the device returns */
+	uint32_t missed; /* looks in a row at a device that is not there */
 	_Atomic bool is_open;
 	_Atomic bool is_up;
 	uint64_t link_changes, losses;
@@ -112,6 +114,10 @@ extern const struct port_ops port_dpdk_ops;
 void port_dpdk_drop(struct port_dpdk_core *core);
 
 /* ---- port_dpdk_device.c: probing, queues, link ---- */
+
+/* Writes the value of "key=value" among a device's arguments. */
+bool port_dpdk_argument(const char *device, const char *key, char *value,
+			size_t room);
 
 /* Finds or makes the device and starts its queues. */
 FAL_MUST_CHECK int port_dpdk_open(struct port_dpdk *device,

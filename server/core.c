@@ -13,6 +13,7 @@
 #include "drivers/clock.h"
 #include "server/audit.h"
 #include "server/bg.h"
+#include "server/machine.h"
 #include "server/member.h"
 #include "server/net.h"
 #include "server/words.h"
@@ -199,7 +200,9 @@ idle_policy_of(const struct server *server)
 	enum idle_policy policy = IDLE_POLICY_SLEEP;
 
 	if (idle_policy_parse(text[server->config->idle], server->core_count,
-			      false, &policy) != FAL_OK)
+			      machine_is_isolated("", server->config->cpu,
+						  server->config->cpu_count),
+			      &policy) != FAL_OK)
 		return IDLE_POLICY_SLEEP;
 	return policy;
 }

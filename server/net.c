@@ -20,6 +20,7 @@
 #include "drivers/clock.h"
 #include "drivers/port_dpdk.h"
 #include "drivers/port_kernel_end.h"
+#include "server/machine.h"
 #include "server/net_address.h"
 
 #define READ_HEAD_BYTES 4u
@@ -144,33 +145,6 @@ start_env(struct server *server, struct server_error *error)
 	return FAL_OK;
 }
 
-static int
-start_device(struct server *server, struct server_error *error)
-{
-	const struct config *config = server->config;
-	const struct port_dpdk_options options = {
-		.device = config->dpdk_port,
-		.core_count = port_count(server),
-		.queues_max = (uint16_t)config->dpdk_queues,
-		.mtu = (uint16_t)config->dpdk_mtu,
-		.mbufs = config->dpdk_mbufs,
-		.mbuf_private_bytes = TCP_POOL_PRIVATE_BYTES,
-		.may_sleep = config->idle == CONFIG_IDLE_AUTO ||
-			     config->idle == CONFIG_IDLE_SLEEP,
-	};
-	struct net *net = server->net;
-	struct port_error why;
-	const int err = port_dpdk_start(&options, &net->device, &why);
-
-	if (err != FAL_OK) {
-		net->device = NULL;
-		return explain(error, err, "%s", why.text);
-	}
-	for (uint32_t i = 0; i < options.core_count; i++)
-		port_dpdk_doorbell(net->device, i, &server->core[i].lcore);
-	return FAL_OK;
-}
-
 /* The netdev of a tap device, from "net_tap0,iface=fal0". */
 static bool
 netdev_of(const char *device, char *netdev, size_t room)
@@ -210,6 +184,67 @@ set_kernel_end(const struct server *server, struct server_error *error)
 	return err == FAL_OK ? FAL_OK : explain(error, err, "%s", why.text);
 }
 
+/* The tap device is a new one, and so is its netdev. */
+static void
+kernel_end_again(void *arg)
+{
+	struct server_error error;
+
+	if (set_kernel_end(arg, &error) != FAL_OK)
+		LOG_WARN("%s", error.text);
+}
+
+static int
+start_device(struct server *server, struct server_error *error)
+{
+	const struct config *config = server->config;
+	const struct port_dpdk_options options = {
+		.device = config->dpdk_port,
+		.core_count = port_count(server),
+		.queues_max = (uint16_t)config->dpdk_queues,
+		.mtu = (uint16_t)config->dpdk_mtu,
+		.mbufs = config->dpdk_mbufs,
+		.mbuf_private_bytes = TCP_POOL_PRIVATE_BYTES,
+		.may_sleep = config->idle == CONFIG_IDLE_AUTO ||
+			     config->idle == CONFIG_IDLE_SLEEP,
+		.on_return = kernel_end_again,
+		.arg = server,
+	};
+	struct net *net = server->net;
+	struct port_error why;
+	const int err = port_dpdk_start(&options, &net->device, &why);
+
+	if (err != FAL_OK) {
+		net->device = NULL;
+		return explain(error, err, "%s", why.text);
+	}
+	for (uint32_t i = 0; i < options.core_count; i++)
+		port_dpdk_doorbell(net->device, i, &server->core[i].lcore);
+	return FAL_OK;
+}
+
+/* Says what about the machine costs latency, and what would help. */
+static void
+say_machine(const struct server *server)
+{
+	const struct config *config = server->config;
+	const struct machine_question question = {
+		.cpu = config->cpu,
+		.cpu_count = config->cpu_count,
+		.loop_count = server->core_count,
+		.is_spinning = config->idle == CONFIG_IDLE_SPIN,
+		.pci = strncmp(config->dpdk_port, "net_", 4) == 0
+			       ? NULL
+			       : config->dpdk_port,
+	};
+	struct machine_findings findings;
+
+	machine_check("", &question, &findings);
+	for (uint32_t i = 0; i < findings.count; i++)
+		log_write(LOG_LEVEL_WARN, NULL, "not ideal: %s",
+			  findings.line[i]);
+}
+
 int
 net_start(struct server *server, struct server_error *error)
 {
@@ -226,6 +261,7 @@ net_start(struct server *server, struct server_error *error)
 	server->net = calloc(1, sizeof(*server->net));
 	if (server->net == NULL)
 		return explain(error, FAL_ENOMEM, "out of memory");
+	say_machine(server);
 	err = read_addresses(config, server->net, error);
 	if (err == FAL_OK &&
 	    getrandom(server->net->tcp.secret, sizeof(server->net->tcp.secret),

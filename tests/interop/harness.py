@@ -121,7 +121,9 @@ class Server:
         # A server on a port of its own has an address of its own (ports.py).
         self.host = os.environ.get(
             'JAVA_HOST' if kind == 'java' else 'FALCONER_HOST', '127.0.0.1')
-        self.port = free_port()
+        self.port = int(os.environ.get('FALCONER_PORT', 0)) \
+            if kind == 'falconer' else 0
+        self.port = self.port or free_port()
         self.err_path = os.path.join(self.home, 'stderr')
         os.makedirs(self.data, exist_ok=True)
 
@@ -142,7 +144,9 @@ class Server:
         conf = {
             'dataDir': self.data,
             'clientPort': self.port,
-            'clientPortAddress': self.host,
+            # Behind a relay the server has an address of its own.
+            'clientPortAddress': os.environ.get('FALCONER_BIND', self.host)
+            if not self.is_java else self.host,
             'tickTime': 2000,
             'maxClientCnxns': 0,
             'extendedTypesEnabled': 'true',

@@ -4,7 +4,7 @@
 Goal: kazoo, the C client, zkCli, the recorded run and the comparison with
 ZooKeeper find no difference when the server is reached through a tap device,
 or through af_packet or af_xdp on a veth pair: Linux's TCP on one side, ours on
-the other.
+the other; or through vhost, with our TCP on both.
 
 Method: each suite runs in a network namespace of its own, so devices and
 addresses are nobody else's and go with it.  Needs root (or user namespaces)
@@ -21,6 +21,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 
 import harness
 from harness import Suite, Skip
@@ -43,18 +44,24 @@ PORTS = {
     'af_packet': ('net_af_packet0,iface=fal1', None),
     'af_xdp': ('net_af_xdp0,iface=fal1', None),
     'af_xdp_cores': ('net_af_xdp0,iface=fal1', 'falconer.cores=2'),
+    'vhost': ('net_vhost0,iface=%s,client=1', None),
+    'vhost_cores': ('net_vhost0,iface=%s,client=1', 'falconer.cores=2'),
+    'vhost_alone': ('', None),
 }
 
-# What runs over which port; the first three are what every client does.
-EVERYTHING = ('replay.py', 'recipes.py', 'zkcli.py', 'c_client.py',
-              'counts.py', 'interleaved.py', 'differential.py --count 400')
+# What runs over which port.
+COMPARE = 'differential.py --count 400 --only falconer.beside'
 PLAN = (
-    ('tap', EVERYTHING),
+    ('tap', ('replay.py', 'recipes.py', 'zkcli.py', 'c_client.py', COMPARE,
+             'port_loss.py')),
     ('tap_ipv6', ('recipes.py',)),
-    ('tap_cores', ('recipes.py', 'interleaved.py')),
+    ('tap_cores', ('interleaved.py',)),
     ('af_packet', ('replay.py', 'recipes.py', 'c_client.py')),
     ('af_xdp', ('replay.py', 'recipes.py', 'c_client.py')),
-    ('af_xdp_cores', ('recipes.py',)),
+    ('af_xdp_cores', ('interleaved.py',)),
+    ('vhost', ('replay.py', 'recipes.py', 'c_client.py', COMPARE)),
+    ('vhost_cores', ('c_client.py',)),
+    ('vhost_alone', ('port_loss.py',)),
 )
 
 
@@ -103,13 +110,43 @@ def settings(kind):
     return text + (';' + more if more else '')
 
 
+def run_behind_relay(kind, program):
+    """Clients reach the server through a relay, which is what a program
+    with virtio-user of its own is: no root, no huge pages, no kernel between.
+    The relay owns the socket, so that the server may come and go."""
+    path = os.path.join(tempfile.mkdtemp(prefix='ports-'), 'socket')
+    port = harness.free_port()
+    relay = subprocess.Popen(
+        [os.path.join(harness.ROOT, 'build', 'tests', 'net', 'relay'),
+         'net_virtio_user0,path=%s,server=1' % path,
+         KERNEL + '/24', OURS, str(port)], stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL)
+    try:
+        # It waits for the server, and the suite waits for both.
+        env = dict(os.environ, FALCONER_CONF=settings(kind) % path,
+                   FALCONER_PORT=str(port), FALCONER_BIND=OURS,
+                   CLIENT_HOST=KERNEL, JAVA_HOST=KERNEL)
+        sys.exit(subprocess.run(
+            ['/usr/bin/python3', os.path.join(HERE, program[0])]
+            + list(program[1:]), env=env).returncode)
+    finally:
+        relay.kill()
+        relay.wait()
+        shutil.rmtree(os.path.dirname(path), ignore_errors=True)
+
+
 def inside(kind, program):
     ip('link', 'set', 'lo', 'up')
-    if not kind.startswith('tap'):
+    if kind.startswith('af_'):
         make_veth()
     else:
         # Java binds to the address of the kernel's end before there is one.
         ip('addr', 'add', KERNEL + '/32', 'dev', 'lo')
+    if kind == 'vhost_alone':
+        os.execv('/usr/bin/python3', ['/usr/bin/python3', os.path.join(
+            HERE, program[0])] + list(program[1:]))
+    if kind.startswith('vhost'):
+        run_behind_relay(kind, program)
     is_6 = kind.endswith('ipv6')
     env = dict(os.environ, FALCONER_CONF=settings(kind),
                FALCONER_HOST=OURS6 if is_6 else OURS,
