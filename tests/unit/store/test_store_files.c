@@ -11,6 +11,7 @@
 
 #include "store/data_dir.h"
 #include "store/epoch_file.h"
+#include "store/genesis_file.h"
 #include "store/log_reader.h"
 #include "store/purge.h"
 #include "store/recover.h"
@@ -243,6 +244,51 @@ epochs_at_the_start_follow_the_table(void **arg)
 		assert_int_equal(value, pair.accepted);
 		disk_mem_destroy(mem);
 	}
+}
+
+static void
+a_genesis_register_comes_back_or_is_damaged(void **arg)
+{
+	struct disk_mem *mem = new_disk();
+	struct disk *disk = disk_mem_disk(mem);
+	struct genesis_state state = {.promised = 7,
+				      .accepted_ballot = 5,
+				      .id = {1, 2, 3},
+				      .is_joining = 1};
+	struct genesis_state found;
+	uint8_t good[GENESIS_FILE_BYTES];
+	size_t bytes = 0;
+
+	(void)arg;
+	assert_int_equal(genesis_file_read(disk, DIR_PATH, &found), FAL_ENOENT);
+	assert_int_equal(genesis_file_write(disk, DIR_PATH, &state), 0);
+	disk_mem_crash(mem, DISK_MEM_LOSE_ALL);
+	assert_int_equal(genesis_file_read(disk, DIR_PATH, &found), 0);
+	assert_memory_equal(&found, &state, sizeof(state));
+	memcpy(good,
+	       disk_mem_bytes(mem, DIR_PATH "/" GENESIS_FILE_NAME, &bytes),
+	       GENESIS_FILE_BYTES);
+	assert_int_equal(bytes, GENESIS_FILE_BYTES);
+	for (size_t i = 0; i < GENESIS_FILE_BYTES; i++) {
+		uint8_t bad[GENESIS_FILE_BYTES];
+
+		memcpy(bad, good, sizeof(bad));
+		bad[i] ^= 0x10;
+		assert_int_equal(disk_mem_put(mem,
+					      DIR_PATH "/" GENESIS_FILE_NAME,
+					      bad, sizeof(bad)),
+				 0);
+		assert_int_equal(genesis_file_read(disk, DIR_PATH, &found),
+				 FAL_ECORRUPT);
+		/* And cut short. */
+		assert_int_equal(disk_mem_put(mem,
+					      DIR_PATH "/" GENESIS_FILE_NAME,
+					      good, i),
+				 0);
+		assert_int_equal(genesis_file_read(disk, DIR_PATH, &found),
+				 FAL_ECORRUPT);
+	}
+	disk_mem_destroy(mem);
 }
 
 /* ---- retention
@@ -502,6 +548,7 @@ main(void)
 		cmocka_unit_test(numbers_are_parsed_strictly),
 		cmocka_unit_test(a_replaced_file_is_old_or_new_after_a_crash),
 		cmocka_unit_test(epochs_at_the_start_follow_the_table),
+		cmocka_unit_test(a_genesis_register_comes_back_or_is_damaged),
 		cmocka_unit_test(three_snapshots_and_their_logs_stay),
 		cmocka_unit_test(
 			without_enough_complete_snapshots_the_oldest_complete_one_counts),
