@@ -13,7 +13,7 @@
  * again is what was sent; no mbuf is left.
  *
  * Input: settings (bit 0 IPv6, 1 VLAN, 2 a small window, 3 few half-open, 4 few
- * blocks), steps.
+ * blocks, 5 and 6 how many connections are open at the beginning), steps.
  */
 
 #include "fuzz.h"
@@ -69,8 +69,9 @@ take_near(struct fuzz *fuzz, uint32_t right, uint32_t edge)
 	switch (take(fuzz, 1) & 7) {
 	case 0:
 	case 1:
-	case 2:
 		return right;
+	case 2: /* some segments earlier */
+		return right - 268u * (take(fuzz, 1) & 15);
 	case 3:
 		return right + take(fuzz, 1);
 	case 4:
@@ -106,6 +107,23 @@ check_counters(const struct fuzz *fuzz)
 	FAL_ASSERT(c->conns <= FUZZ_CONNS);
 }
 
+/* By its port; the last one is anybody else. */
+static struct peer *
+peer_of(struct fuzz *fuzz, uint32_t port)
+{
+	if (port >= FUZZ_FIRST_PORT && port < FUZZ_FIRST_PORT + FUZZ_PEERS - 1)
+		return &fuzz->peers[port - FUZZ_FIRST_PORT];
+	return &fuzz->peers[FUZZ_PEERS - 1];
+}
+
+static struct tcp_address
+peer_address(const struct fuzz *fuzz)
+{
+	if (fuzz->rig.options.is_ipv6)
+		return (struct tcp_address){{0xfd000000u, 0, 0, 1}};
+	return tcp_address_ipv4(RIG_PEER);
+}
+
 static void
 check_segment(struct fuzz *fuzz, const uint8_t *tcp, uint32_t bytes)
 {
@@ -113,13 +131,12 @@ check_segment(struct fuzz *fuzz, const uint8_t *tcp, uint32_t bytes)
 	uint32_t header = (uint32_t)(tcp[12] >> 4) * 4;
 	uint32_t seq = be_load32(tcp + 4), ack = be_load32(tcp + 8);
 	struct tcp_options options;
-	struct peer *peer = &fuzz->peers[FUZZ_PEERS - 1];
+	struct peer *peer = peer_of(fuzz, port);
 
 	FAL_ASSERT(header >= 20 && header <= bytes);
 	FAL_ASSERT(tcp_opt_parse(tcp + 20, header - 20, &options));
-	if (port >= FUZZ_FIRST_PORT && port < FUZZ_FIRST_PORT + FUZZ_PEERS - 1)
-		peer = &fuzz->peers[port - FUZZ_FIRST_PORT];
-	else if (port != 2888)
+	/* Patched ports make connections that nobody follows. */
+	if (peer == &fuzz->peers[FUZZ_PEERS - 1] && port != 2888)
 		return;
 	if ((tcp[13] & TCP_RST) != 0)
 		return;
@@ -130,7 +147,8 @@ check_segment(struct fuzz *fuzz, const uint8_t *tcp, uint32_t bytes)
 		peer->local_port = be_load16(tcp);
 		return;
 	}
-	if (!peer->is_known)
+	/* Of several connections of ours to the peer the last is followed. */
+	if (!peer->is_known || peer->local_port != be_load16(tcp))
 		return;
 	peer->ts = options.ts_value;
 	peer->acked = ack - RIG_PEER_ISN;
@@ -146,6 +164,7 @@ static void
 check_sent(struct fuzz *fuzz)
 {
 	struct rig *rig = &fuzz->rig;
+	struct tcp_address peer = peer_address(fuzz);
 	struct rig_segment segment;
 
 	for (uint32_t i = rig->sent_at; i < rig->sent_count; i++) {
@@ -175,12 +194,25 @@ check_sent(struct fuzz *fuzz)
 		if (ip[type == 0x86dd ? 6 : 9] != 6)
 			continue;
 		FAL_ASSERT(ip_checksum(&from, &to, 6, ip + header, bytes) == 0);
-		check_segment(fuzz, ip + header, bytes);
+		if (tcp_address_equal(&to, &peer))
+			check_segment(fuzz, ip + header, bytes);
 	}
 	/* Answers ARP and ND; what that sends is looked at next time. */
 	rig->has_isn = true;
 	if (rig_next(rig, &segment))
 		rig_forget(rig);
+}
+
+/* The SYN-ACK that was seen last may have been another cookie. */
+static void
+peer_opened(struct fuzz *fuzz, const struct tcp_conn *conn)
+{
+	struct peer *peer = peer_of(fuzz, conn->remote_port);
+	struct tcp_address address = peer_address(fuzz);
+
+	if (tcp_address_equal(&conn->remote, &address) &&
+	    conn->local_port == peer->local_port)
+		peer->isn = conn->snd_una - 1;
 }
 
 /* The user's side of what has happened. */
@@ -194,8 +226,11 @@ settle(struct fuzz *fuzz)
 	while ((conn = tcp_next_news(rig->core, &news)) != NULL) {
 		struct user *user = &fuzz->users[tcp_index(rig->core, conn)];
 
-		if ((news & TCP_NEWS_OPENED) != 0 && user->conn != conn)
-			*user = (struct user){.conn = conn};
+		if ((news & TCP_NEWS_OPENED) != 0) {
+			if (user->conn != conn)
+				*user = (struct user){.conn = conn};
+			peer_opened(fuzz, conn);
+		}
 		FAL_ASSERT(user->conn == conn);
 		if ((news & TCP_NEWS_FAILED) != 0)
 			user->is_failed = true;
@@ -240,9 +275,12 @@ static void
 step_user(struct fuzz *fuzz)
 {
 	struct tcp_core *core = fuzz->rig.core;
-	struct user *user = &fuzz->users[take(fuzz, 1) % FUZZ_CONNS];
+	uint32_t first = take(fuzz, 1);
+	struct user *user = &fuzz->users[first % FUZZ_CONNS];
 	uint32_t what = take(fuzz, 1) % 8, how = take(fuzz, 2);
 
+	for (uint32_t i = 1; user->conn == NULL && i < FUZZ_CONNS; i++)
+		user = &fuzz->users[(first + i) % FUZZ_CONNS];
 	if (user->conn == NULL)
 		return;
 	if (what < 2) {
@@ -268,11 +306,9 @@ step_user(struct fuzz *fuzz)
 static void
 step_connect(struct fuzz *fuzz)
 {
-	struct tcp_address to = tcp_address_ipv4(RIG_PEER);
+	struct tcp_address to = peer_address(fuzz);
 	struct tcp_conn *conn;
 
-	if (fuzz->rig.options.is_ipv6)
-		to = (struct tcp_address){{0xfd000000u, 0, 0, 1}};
 	if (tcp_connect(fuzz->rig.core, &to, 2888, 0, &conn) != 0)
 		return;
 	fuzz->users[tcp_index(fuzz->rig.core, conn)] =
@@ -469,6 +505,33 @@ run(struct fuzz *fuzz)
 	}
 }
 
+/* Handshakes of the first peers. */
+static void
+begin(struct fuzz *fuzz, uint32_t conns)
+{
+	for (uint32_t i = 0; i < conns; i++) {
+		struct rig_segment segment = {.flags = TCP_SYN,
+					      .window = 64000};
+		struct tcp_options *options = &segment.options;
+
+		options->mss = i == 1 ? 536 : 1460;
+		options->sack_permitted = i != 1;
+		options->has_window_shift = i == 2;
+		options->has_timestamps = i == 2;
+		options->ts_value = 1000000;
+		fuzz->rig.peer_port = (uint16_t)(FUZZ_FIRST_PORT + i);
+		rig_receive(&fuzz->rig, &segment);
+		settle(fuzz);
+		segment.flags = TCP_ACK;
+		segment.seq = 1;
+		segment.ack = 1;
+		fuzz->rig.isn = fuzz->peers[i].isn;
+		options->ts_echo = fuzz->peers[i].ts;
+		rig_receive(&fuzz->rig, &segment);
+		settle(fuzz);
+	}
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
@@ -491,7 +554,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	fuzz.bytes = bytes - 1;
 	rig_start(&fuzz.rig, pool, &options);
 	fuzz.rig.is_exact = true;
+	fuzz.rig.is_left_alone = true;
 	fuzz.rig.has_isn = true;
+	begin(&fuzz, settings >> 5 & 3);
 	run(&fuzz);
 	rig_stop(&fuzz.rig);
 	FAL_ASSERT(rte_mempool_in_use_count(pool) == 0);

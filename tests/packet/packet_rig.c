@@ -115,6 +115,8 @@ rig_settle(struct rig *rig)
 	struct tcp_conn *conn;
 	uint32_t news;
 
+	if (rig->is_left_alone)
+		return;
 	while ((conn = tcp_next_news(rig->core, &news)) != NULL) {
 		rig->conn = conn;
 		rig->news |= news;

@@ -69,8 +69,9 @@ struct rig {
 	uint32_t news; /* all so far */
 	uint32_t isn;  /* ours, raw */
 	bool has_isn;
-	bool is_exact;    /* frames end where their buffer ends */
-	uint32_t ts_echo; /* the timestamp we sent last */
+	bool is_exact;      /* frames end where their buffer ends */
+	bool is_left_alone; /* news and flushing are the test's    */
+	uint32_t ts_echo;   /* the timestamp we sent last */
 	uint32_t consumed;
 	uint16_t peer_port, local_port;
 	struct rte_mbuf *sent[RIG_FRAMES];
