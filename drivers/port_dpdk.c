@@ -6,6 +6,7 @@
 #include "drivers/port_dpdk.h"
 
 #include <net/if.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -60,14 +61,14 @@ port_dpdk_name(const struct port_dpdk *device)
  * its replacement. */
 #define MISSED_MAX 2u
 
-/* Closes the gate and waits until no core touches the device. */
+/* Waits until each core has passed the gate, so that it does nothing any more
+ * that it began before. */
 static bool
-shut_out(struct port_dpdk *device)
+wait_passes(struct port_dpdk *device)
 {
 	uint64_t passes[PORT_STEER_CORES_MAX];
 	uint32_t waited_us = 0;
 
-	atomic_store_explicit(&device->is_open, false, memory_order_seq_cst);
 	for (uint32_t i = 0; i < device->options.core_count; i++) {
 		passes[i] = atomic_load_explicit(&device->cores[i].gate_passes,
 						 memory_order_acquire);
@@ -91,6 +92,14 @@ shut_out(struct port_dpdk *device)
 		waited_us += 100;
 	}
 	return true;
+}
+
+/* Closes the gate and waits until no core touches the device. */
+static bool
+shut_out(struct port_dpdk *device)
+{
+	atomic_store_explicit(&device->is_open, false, memory_order_seq_cst);
+	return wait_passes(device);
 }
 
 static void
@@ -174,12 +183,80 @@ note_link(struct port_dpdk *device, bool is_up)
 			 device->name);
 }
 
+/* ---- captures ---- */
+
+static void
+capture_end(struct port_dpdk *device)
+{
+	struct port_capture *capture = atomic_exchange_explicit(
+		&device->capture, NULL, memory_order_seq_cst);
+	uint64_t written, lost;
+
+	if (capture == NULL)
+		return;
+	/* A core that stalls may hold it still: then it is never freed. */
+	if (!wait_passes(device))
+		return;
+	if (port_capture_drain(capture) != 0)
+		LOG_WARN("port %s: the capture could not be written",
+			 device->name);
+	port_capture_counts(capture, &written, &lost);
+	port_capture_stop(capture);
+	LOG_INFO("port %s: the capture ended, %llu frames, %llu found no room",
+		 device->name, (unsigned long long)written,
+		 (unsigned long long)lost);
+}
+
+/* order  "FILE[,FILTER]", changed */
+static void
+capture_begin(struct port_dpdk *device, char *order)
+{
+	char *comma = strchr(order, ',');
+	struct port_capture *capture;
+	int err;
+
+	if (comma != NULL)
+		*comma = '\0';
+	err = port_capture_start(order, comma != NULL ? comma + 1 : NULL,
+				 device->options.core_count, &capture);
+	if (err != 0) {
+		LOG_WARN("port %s: no capture into %.200s: %s", device->name,
+			 order, fal_err_str(err));
+		return;
+	}
+	/* Pairs with the acquire in show(). */
+	atomic_store_explicit(&device->capture, capture, memory_order_release);
+	LOG_INFO("port %s: captures into %.200s", device->name, order);
+}
+
+static void
+capture_serve(struct port_dpdk *device)
+{
+	struct port_capture *capture =
+		atomic_load_explicit(&device->capture, memory_order_relaxed);
+	/* Pairs with the exchange in port_telemetry.c. */
+	char *order = atomic_exchange_explicit(&device->order, NULL,
+					       memory_order_acq_rel);
+
+	if (order != NULL) {
+		capture_end(device);
+		if (order[0] != '\0')
+			capture_begin(device, order);
+		free(order);
+	} else if (capture != NULL && port_capture_drain(capture) != 0) {
+		LOG_WARN("port %s: the capture cannot be written",
+			 device->name);
+		capture_end(device);
+	}
+}
+
 void
 port_dpdk_watch(struct port_dpdk *device)
 {
 	struct rte_eth_link link = {0};
 	bool is_up;
 
+	capture_serve(device);
 	if (device->is_gone) {
 		find_again(device);
 		return;

@@ -463,6 +463,7 @@ port_dpdk_start(const struct port_dpdk_options *options, struct port_dpdk **out,
 		return err;
 	}
 	atomic_store_explicit(&device->is_open, true, memory_order_release);
+	port_dpdk_telemetry(device);
 	*out = device;
 	return 0;
 }
@@ -470,6 +471,14 @@ port_dpdk_start(const struct port_dpdk_options *options, struct port_dpdk **out,
 void
 port_dpdk_stop(struct port_dpdk *device)
 {
+	struct port_capture *capture = atomic_exchange_explicit(
+		&device->capture, NULL, memory_order_acq_rel);
+
+	port_dpdk_telemetry(NULL);
+	if (capture != NULL)
+		port_capture_stop(capture);
+	free(atomic_exchange_explicit(&device->order, NULL,
+				      memory_order_acq_rel));
 	if (!device->is_gone)
 		port_dpdk_close(device);
 	free_cores(device);

@@ -16,6 +16,7 @@
 
 #include <rte_ring.h>
 
+#include "drivers/port_capture.h"
 #include "drivers/port_dpdk.h"
 
 #define PORT_DPDK_NONE UINT16_MAX
@@ -72,6 +73,11 @@ struct port_dpdk {
 	_Atomic bool is_open;
 	_Atomic bool is_up;
 	uint64_t link_changes, losses;
+	/* What the cores note frames in; NULL: nothing. */
+	struct port_capture *_Atomic capture;
+	/* "FILE[,FILTER]" or "" (stop), left by telemetry, freed by who takes
+	 * it. */
+	char *_Atomic order;
 	struct port_steer steer;
 	struct port_dpdk_core cores[PORT_STEER_CORES_MAX];
 };
@@ -112,6 +118,11 @@ extern const struct port_ops port_dpdk_ops;
 
 /* Frees what a core holds in rings and stash. */
 void port_dpdk_drop(struct port_dpdk_core *core);
+
+/* ---- port_telemetry.c: dpdk-telemetry.py ---- */
+
+/* Answers for this device from now on; NULL: for none. */
+void port_dpdk_telemetry(struct port_dpdk *device);
 
 /* ---- port_dpdk_device.c: probing, queues, link ---- */
 

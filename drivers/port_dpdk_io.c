@@ -164,6 +164,19 @@ bytes_of(struct rte_mbuf **frames, uint16_t count)
 	return bytes;
 }
 
+/* Shows frames to whoever captures. */
+static void
+show(struct port_dpdk_core *core, struct rte_mbuf *const *frames,
+     uint16_t count)
+{
+	/* Pairs with the release in capture_begin(). */
+	struct port_capture *capture = atomic_load_explicit(
+		&core->device->capture, memory_order_acquire);
+
+	if (FAL_UNLIKELY(capture != NULL))
+		port_capture_frames(capture, core->index, frames, count);
+}
+
 /* Sends the first k frames through the core's queue; returns k. */
 static uint16_t
 send_burst(struct port_dpdk_core *core, struct rte_mbuf **frames,
@@ -171,6 +184,10 @@ send_burst(struct port_dpdk_core *core, struct rte_mbuf **frames,
 {
 	/* Counted before: the driver frees what it takes. */
 	uint64_t bytes = bytes_of(frames, count);
+
+	/* Shown before for the same reason, and again if sent again. */
+	show(core, frames, count);
+
 	const uint16_t taken = rte_eth_tx_burst(core->device->port_id,
 						core->queue, frames, count);
 
@@ -249,6 +266,7 @@ receive(struct port_dpdk_core *core, struct rte_mbuf **frames, uint16_t count)
 		return 0;
 	port_dpdk_count(&core->counters.rx_frames, received);
 	port_dpdk_count(&core->counters.rx_bytes, bytes_of(frames, received));
+	show(core, frames, received);
 	return received;
 }
 

@@ -46,6 +46,8 @@ PORTS = {
     'af_xdp_cores': ('net_af_xdp0,iface=fal1', 'falconer.cores=2'),
     'vhost': ('net_vhost0,iface=%s,client=1', None),
     'vhost_cores': ('net_vhost0,iface=%s,client=1', 'falconer.cores=2'),
+    'vhost_spin': ('net_vhost0,iface=%s,client=1',
+                   'falconer.idle=spin;falconer.hugepages=no'),
     'vhost_alone': ('', None),
 }
 
@@ -53,7 +55,7 @@ PORTS = {
 COMPARE = 'differential.py --count 400 --only falconer.beside'
 PLAN = (
     ('tap', ('replay.py', 'recipes.py', 'zkcli.py', 'c_client.py', COMPARE,
-             'port_loss.py')),
+             'port_loss.py', 'port_inside.py')),
     ('tap_ipv6', ('recipes.py',)),
     ('tap_cores', ('interleaved.py',)),
     ('af_packet', ('replay.py', 'recipes.py', 'c_client.py')),
@@ -61,6 +63,7 @@ PLAN = (
     ('af_xdp_cores', ('interleaved.py',)),
     ('vhost', ('replay.py', 'recipes.py', 'c_client.py', COMPARE)),
     ('vhost_cores', ('c_client.py',)),
+    ('vhost_spin', ('port_inside.py',)),
     ('vhost_alone', ('port_loss.py',)),
 )
 
@@ -119,7 +122,8 @@ def run_behind_relay(kind, program):
     relay = subprocess.Popen(
         [os.path.join(harness.ROOT, 'build', 'tests', 'net', 'relay'),
          'net_virtio_user0,path=%s,server=1' % path,
-         KERNEL + '/24', OURS, str(port)], stdout=subprocess.DEVNULL,
+         KERNEL + '/24', OURS, str(port)]
+        + (['awake'] if kind == 'vhost_spin' else []), stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL)
     try:
         # It waits for the server, and the suite waits for both.

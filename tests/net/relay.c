@@ -3,13 +3,14 @@
  * relay - lets programs that know sockets only reach a server through a device
  * of DPDK: connections to a port of the loopback go on over our own TCP.
  *
- *   relay DEVICE ADDRESS/BITS SERVER PORT
+ *   relay DEVICE ADDRESS/BITS SERVER PORT [awake]
  *
  * DEVICE as in falconer.dpdk.port, for example "net_virtio_user0,path=/tmp/s,
  * server=1" towards a server on net_vhost. Listens on 127.0.0.1:PORT and
- * connects to SERVER:PORT. Prints "relays" when it does. So every suite that
- * drives the server with other people's clients can do it over virtio, as a
- * program with the client library on such a device would.
+ * connects to SERVER:PORT. Prints "relays" when it does. With "awake" it never
+ * asks the other side to be woken, which would be a system call there. So every
+ * suite that drives the server with other people's clients can do it over
+ * virtio, as a program with the client library on such a device would.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -112,7 +113,8 @@ serve(struct relay *relay, enum side side)
 }
 
 static void
-make_far(struct relay *relay, const char *device, const char *address)
+make_far(struct relay *relay, const char *device, const char *address,
+	 bool may_sleep)
 {
 	const struct port_env_options env = {.memory_mb = 80};
 	const struct port_dpdk_options options = {
@@ -121,7 +123,7 @@ make_far(struct relay *relay, const char *device, const char *address)
 		.mtu = 1500,
 		.mbufs = 8191,
 		.mbuf_private_bytes = TCP_POOL_PRIVATE_BYTES,
-		.may_sleep = true,
+		.may_sleep = may_sleep,
 	};
 	const struct stream_config config = {.stream_limit = PAIRS_MAX,
 					     .doorbell_fd = -1};
@@ -167,14 +169,14 @@ main(int argc, char **argv)
 	static struct relay relay;
 	uint64_t watch_ns = 0;
 
-	if (argc != 5)
-		die("usage: relay DEVICE ADDRESS/BITS SERVER PORT");
+	if (argc != 5 && (argc != 6 || strcmp(argv[5], "awake") != 0))
+		die("usage: relay DEVICE ADDRESS/BITS SERVER PORT [awake]");
 	signal(SIGTERM, on_signal);
 	clock_init();
 	if (stream_address_parse(argv[3], (uint16_t)atoi(argv[4]),
 				 &relay.server.address) != 0)
 		die("SERVER: a numeric address");
-	make_far(&relay, argv[1], argv[2]);
+	make_far(&relay, argv[1], argv[2], argc == 5);
 	make_near(&relay, relay.server.address.port);
 	printf("relays\n");
 	fflush(stdout);
