@@ -371,7 +371,9 @@ run_purge(struct bg *bg, uint64_t now_ns)
 		&result);
 
 	if (err != FAL_OK)
-		LOG_WARN("purging old files in %s: %s",
+		LOG_WARN("purging old files in %s: %s; it is tried again "
+			 "after autopurge.purgeInterval, make room by hand "
+			 "until then",
 			 server->data_dir.data_dir, fal_err_str(err));
 	else if (result.snapshots + result.logs > 0)
 		LOG_INFO("purged %u snapshots and %u logs", result.snapshots,
