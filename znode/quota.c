@@ -29,9 +29,11 @@ struct quota {
 	size_t depth_max;
 };
 
-/* A limits or stats node's numbers; -1: not there. */
+/* A limits or stats node's numbers; -1: no limit. A hard one that is there is
+ * written back, also as -1. */
 struct track {
 	int64_t count, bytes, count_hard, bytes_hard;
+	bool has_count_hard, has_bytes_hard;
 };
 
 int
@@ -96,21 +98,25 @@ parse_pair(const uint8_t *at, const uint8_t *end, struct track *out)
 	const int64_t value =
 		parse_number(equals + 1, stop == NULL ? end : stop);
 
-	if (jute_slice_equal(key, jute_slice_of("count", 5)))
+	if (jute_slice_equal(key, jute_slice_of("count", 5))) {
 		out->count = value;
-	else if (jute_slice_equal(key, jute_slice_of("bytes", 5)))
+	} else if (jute_slice_equal(key, jute_slice_of("bytes", 5))) {
 		out->bytes = value;
-	else if (jute_slice_equal(key, jute_slice_of("countHardLimit", 14)))
+	} else if (jute_slice_equal(key, jute_slice_of("countHardLimit", 14))) {
 		out->count_hard = value;
-	else if (jute_slice_equal(key, jute_slice_of("byteHardLimit", 13)))
+		out->has_count_hard = true;
+	} else if (jute_slice_equal(key, jute_slice_of("byteHardLimit", 13))) {
 		out->bytes_hard = value;
+		out->has_bytes_hard = true;
+	}
 }
 
 /* Pairs divided by runs of ',' and ';'. */
 static struct track
 parse_track(struct jute_slice text)
 {
-	struct track track = {-1, -1, -1, -1};
+	struct track track = {
+		.count = -1, .bytes = -1, .count_hard = -1, .bytes_hard = -1};
 
 	if (text.bytes <= 0)
 		return track;
@@ -136,12 +142,12 @@ put_track(struct quota *quota, struct znode *node, const struct track *track)
 		snprintf(text, sizeof(text), "count=%" PRId64 ",bytes=%" PRId64,
 			 track->count, track->bytes);
 
-	if (track->bytes_hard != -1 || track->count_hard != -1)
+	if (track->has_bytes_hard || track->has_count_hard)
 		text[bytes++] = '=';
-	if (track->bytes_hard != -1)
+	if (track->has_bytes_hard)
 		bytes += snprintf(text + bytes, sizeof(text) - (size_t)bytes,
 				  ";byteHardLimit=%" PRId64, track->bytes_hard);
-	if (track->count_hard != -1)
+	if (track->has_count_hard)
 		bytes +=
 			snprintf(text + bytes, sizeof(text) - (size_t)bytes,
 				 ";countHardLimit=%" PRId64, track->count_hard);

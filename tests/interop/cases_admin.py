@@ -67,6 +67,27 @@ def quota_counts(server):
                "a client's own setData")
 
 
+@numbered(79)
+def quota_text_is_kept(server):
+    """hard limits in a stats node are written back, also those of -1"""
+    stats = '/zookeeper/quota/q79t/zookeeper_stats'
+    with server.client() as c:
+        ok(c.create('/q79t'))
+        ok(c.create('/zookeeper/quota/q79t'))
+        ok(c.create('/zookeeper/quota/q79t/zookeeper_limits', b'count=9'))
+        ok(c.create(stats))
+        for text, after in (
+                (b'count=4,bytes=40=;byteHardLimit=-1;countHardLimit=20',
+                 b'count=5,bytes=42=;byteHardLimit=-1;countHardLimit=20'),
+                (b'count=4,bytes=40=;countHardLimit=-1',
+                 b'count=5,bytes=42=;countHardLimit=-1'),
+                (b'count=4,bytes=40', b'count=5,bytes=42')):
+            ok(c.set(stats, text))
+            ok(c.create('/q79t/k', b'12'))
+            expect(ok(c.get(stats)).value[0], after, 'stats')
+            ok(c.delete('/q79t/k'))
+
+
 @numbered(79, conf={'enforceQuota': 'true'})
 def quota_enforced(server):
     """hard limits refuse with -125, soft ones do not"""
