@@ -235,6 +235,19 @@ is_held_by_sync(const struct learner *learner)
 	return learner->syncs > 0 && learner->first->op != OP_SYNC;
 }
 
+/* Must it wait until its session is known to all? */
+static bool
+is_held_by_session(const struct ensemble *ensemble, struct learner *learner)
+{
+	if (FAL_LIKELY(learner->creating == 0) ||
+	    learner->first->session_id != learner->creating)
+		return false;
+	if (!zab_member_has_session(ensemble->parts.zab, learner->creating))
+		return true;
+	learner->creating = 0;
+	return false;
+}
+
 /* The first request of a learner; false: it has to wait. */
 static bool
 run_first(struct ensemble *ensemble, uint32_t slot)
@@ -242,7 +255,7 @@ run_first(struct ensemble *ensemble, uint32_t slot)
 	struct learner *learner = &ensemble->learner[slot];
 	struct learner_request *request = learner->first;
 
-	if (is_held_by_sync(learner))
+	if (is_held_by_sync(learner) || is_held_by_session(ensemble, learner))
 		return false;
 	if (request->op != OP_SYNC &&
 	    propose(ensemble, slot, request) == FAL_EAGAIN)
@@ -252,6 +265,9 @@ run_first(struct ensemble *ensemble, uint32_t slot)
 		return false;
 	learner->first = request->next;
 	learner->queued_bytes -= sizeof(*request) + request->body_bytes;
+	if (request->op == OP_CREATE_SESSION &&
+	    ensemble->options.is_local_sessions)
+		learner->creating = request->session_id;
 	if (request->op == OP_SYNC)
 		sync_of_learner(ensemble, slot);
 	request_free(request);

@@ -512,6 +512,12 @@ serve_write(struct reader *reader, struct conn *conn,
 {
 	if (prep_check_syntax(op->op, op->body, op->body_bytes) != 0)
 		return answer_ready(reader, conn, header, ZK_MARSHALLINGERROR);
+	/* A local session ends without a transaction: behind all writes. */
+	if (op->op == OP_CLOSE_SESSION && reader->options.is_member &&
+	    conn->head != NULL) {
+		conn_pause(reader, conn);
+		return false;
+	}
 	if (!queue_req(reader, conn, REQ_WRITE, op))
 		return false;
 	if (op->op == OP_CLOSE_SESSION)

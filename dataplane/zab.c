@@ -49,7 +49,9 @@ zab_create(const struct zab_options *options, const struct zab_parts *parts,
 	zab->random_state = options->random_seed | 1u;
 	zab->pending = calloc(ZAB_PENDING_MAX, sizeof(*zab->pending));
 	zab->path_text = malloc(ZAB_PATH_TEXT_BYTES);
-	if (zab->pending == NULL || zab->path_text == NULL) {
+	if (zab->pending == NULL || zab->path_text == NULL ||
+	    (options->has_local_sessions &&
+	     session_table_create(options->tick_ms, &zab->locals) != FAL_OK)) {
 		zab_destroy(zab);
 		return FAL_ENOMEM;
 	}
@@ -65,6 +67,8 @@ zab_destroy(struct zab *zab)
 	if (zab == NULL)
 		return;
 	txn_result_free(&zab->result);
+	if (zab->locals != NULL)
+		session_table_destroy(zab->locals);
 	free(zab->pending);
 	free(zab->path_text);
 	free(zab);
@@ -305,7 +309,7 @@ zab_propose_error(struct zab *zab, const struct prep_request *request,
 }
 
 static struct prep_request
-request_of(const struct req *req)
+request_of(const struct zab *zab, const struct req *req)
 {
 	return (struct prep_request){
 		.session_id = req->session_id,
@@ -316,6 +320,8 @@ request_of(const struct req *req)
 		.ids = req->ids == NULL ? NULL : req->ids->list,
 		.owner = req->owner,
 		.timeout_ms = req->timeout_ms,
+		.is_local_session =
+			zab_local_find(zab, req->session_id) != NULL,
 	};
 }
 
@@ -374,7 +380,7 @@ refuse_write(struct zab *zab, struct req *req)
 bool
 zab_handle_write(struct zab *zab, struct req *req)
 {
-	const struct prep_request request = request_of(req);
+	const struct prep_request request = request_of(zab, req);
 
 	if (FAL_UNLIKELY(zab_is_tree_full(zab)) && is_growing(zab, req)) {
 		refuse_write(zab, req);
@@ -558,6 +564,7 @@ publish_session(struct zab *zab, const struct pending *pending)
 
 		FAL_ASSERT(session != NULL);
 		session->owner = pending->owner;
+		zab_local_upgraded(zab, session);
 	}
 	stats_set(zab->parts.stats, STAT_GLOBAL_SESSIONS,
 		  session_count(zab->parts.sessions));
@@ -625,8 +632,10 @@ run_timers(struct zab *zab)
 {
 	bool did_work = false;
 
+	if (zab->mode == ZAB_LEADS || zab->mode == ZAB_LEARNS)
+		did_work |= zab_local_expire(zab);
 	if (zab->mode != ZAB_ALONE && zab->mode != ZAB_LEADS)
-		return false;
+		return did_work;
 	did_work |= zab_close_orphans(zab);
 	did_work |= zab_expire_sessions(zab);
 	did_work |= zab_reap_nodes(zab);

@@ -110,6 +110,8 @@ struct zab_options {
 	int64_t reap_never_used_ms;
 	uint64_t tree_bytes_max; /* for the operator's line */
 	uint8_t server_id;       /* top byte of session ids */
+	/* Members: localSessionsEnabled, localSessionsUpgradingEnabled. */
+	bool has_local_sessions, may_upgrade_sessions;
 	uint64_t random_seed;
 };
 

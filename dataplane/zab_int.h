@@ -9,6 +9,7 @@
  *   zab_timers.c expiry, orphans, containers and TTL nodes
  *   zab_lists.c  what is listed on request: ephemerals, sessions, digests
  *   zab_snapshot.c when a snapshot is due
+ *   zab_local.c  local sessions
  *   zab_member.c what is different in an ensemble
  *
  * Context    the ZAB core.
@@ -75,6 +76,7 @@ struct zab {
 	struct list waiting; /* reqs that were not answered, oldest first */
 	struct list syncs;   /* of them: the syncs */
 	struct list match[ZAB_MATCH_LISTS]; /* those sent to the leader */
+	struct session_table *locals; /* zab_local.c; NULL: there are none */
 	bool is_lent; /* tree, sessions, prep and log are BG's */
 	uint32_t park_word;
 	uint64_t touches_ms; /* when the leader was last told who was heard */
@@ -134,6 +136,8 @@ bool zab_is_tree_full(const struct zab *);
 /* A request at a member; false: has to wait. */
 bool zab_member_take(struct zab *, struct req *);
 void zab_member_init(struct zab *);
+/* Is a request of this session with the leader? */
+bool zab_member_has_waiting(struct zab *, int64_t session_id);
 
 /* ---- zab_snapshot.c ---- */
 
@@ -145,6 +149,25 @@ bool zab_trigger_snapshot(struct zab *);
 bool zab_expire_sessions(struct zab *);
 bool zab_close_orphans(struct zab *);
 bool zab_reap_nodes(struct zab *);
+
+/* ---- zab_local.c ---- */
+
+enum zab_local {
+	ZAB_LOCAL_NOT,   /* goes the way of all others */
+	ZAB_LOCAL_DONE,  /* is answered */
+	ZAB_LOCAL_WAITS, /* later again */
+};
+
+/* What of a request concerns local sessions. */
+enum zab_local zab_local_take(struct zab *, struct req *);
+void zab_local_detach(struct zab *, const struct req *);
+/* NULL: not a local one. */
+struct session *zab_local_find(const struct zab *, int64_t session_id);
+/* A session was published: a local one is so no more. */
+void zab_local_upgraded(struct zab *, struct session *);
+/* The role ended: nobody is connected, nothing is on its way. */
+void zab_local_restart(struct zab *);
+bool zab_local_expire(struct zab *);
 
 /* ---- zab_lists.c ---- */
 

@@ -83,6 +83,18 @@ first_of(struct zab *zab, int64_t session_id, bool is_resume)
 	return NULL;
 }
 
+bool
+zab_member_has_waiting(struct zab *zab, int64_t session_id)
+{
+	struct list *link;
+
+	list_for_each (link, &zab->waiting)
+		if (list_entry(link, struct req, waiting_link)->session_id ==
+		    session_id)
+			return true;
+	return false;
+}
+
 /* Who waits for this entry; it is out of the list then. */
 static struct req *
 take_match(struct zab *zab, const struct txn_header *header)
@@ -91,7 +103,8 @@ take_match(struct zab *zab, const struct txn_header *header)
 
 	if (req == NULL || req->xid != header->cxid ||
 	    (req->kind == REQ_CONNECT && header->type != OP_CREATE_SESSION &&
-	     header->type != OP_ERROR))
+	     header->type != OP_ERROR) ||
+	    (req->kind != REQ_CONNECT && header->type == OP_CREATE_SESSION))
 		return NULL;
 	list_del(&req->match_link);
 	return req;
@@ -127,6 +140,8 @@ zab_member_set_mode(struct zab *zab, enum zab_mode mode, uint32_t serving)
 		    mode == ZAB_CLOSED ? SERVING_CLOSED : serving);
 	zab->mode = mode;
 	zab->touches_ms = zab->now_ms;
+	if (mode == ZAB_CLOSED)
+		zab_local_restart(zab);
 	if (!list_empty(&zab->waiting))
 		send_all_back(zab);
 	ring_readers(zab);
@@ -257,11 +272,18 @@ bool
 zab_member_take(struct zab *zab, struct req *req)
 {
 	if (req->kind == REQ_DETACH) {
+		zab_local_detach(zab, req);
 		if (zab->is_lent)
 			zab_close_req(zab, req);
 		else
 			zab_handle_detach(zab, req);
 		return true;
+	}
+	if (zab->mode == ZAB_LEADS || zab->mode == ZAB_LEARNS) {
+		const enum zab_local local = zab_local_take(zab, req);
+
+		if (local != ZAB_LOCAL_NOT)
+			return local == ZAB_LOCAL_DONE;
 	}
 	switch (zab->mode) {
 	case ZAB_LEADS:
@@ -545,6 +567,7 @@ zab_member_each_touched(struct zab *zab,
 				&heard->session_id, memory_order_relaxed);
 
 			if (session_id == 0 ||
+			    zab_local_find(zab, session_id) != NULL ||
 			    atomic_load_explicit(&heard->ms,
 						 memory_order_relaxed) <
 				    zab->touches_ms)

@@ -138,10 +138,19 @@ zab_reap_nodes(struct zab *zab)
 uint64_t
 zab_next_timer_ms(const struct zab *zab)
 {
-	if (zab->mode != ZAB_ALONE && zab->mode != ZAB_LEADS)
-		return zab->quorum.next_timer_ms(zab->quorum.arg);
+	const uint64_t locals = zab->locals == NULL
+					? UINT64_MAX
+					: session_next_due(zab->locals);
+	uint64_t next;
 
-	uint64_t next = session_next_due(zab->parts.sessions);
+	if (zab->mode != ZAB_ALONE && zab->mode != ZAB_LEADS) {
+		next = zab->quorum.next_timer_ms(zab->quorum.arg);
+		return zab->mode == ZAB_LEARNS && locals < next ? locals : next;
+	}
+	next = session_next_due(zab->parts.sessions);
+	if (locals < next)
+		next = locals;
+
 	const uint64_t reap =
 		zab->is_reaping ? zab->reap_next_ms : zab->reap_check_ms;
 	const uint64_t quorum =

@@ -308,6 +308,9 @@ make_zab(struct server *server, struct server_error *error)
 		.tree_bytes_max = config->tree_bytes_max,
 		/* What Java's standalone server has in its session ids. */
 		.server_id = config->is_standalone ? 1 : (uint8_t)config->myid,
+		.has_local_sessions = !config->is_standalone &&
+				      config->local_sessions_enabled,
+		.may_upgrade_sessions = config->local_sessions_upgrading,
 		.random_seed = (uint64_t)server->start_wall_ms,
 	};
 

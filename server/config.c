@@ -516,8 +516,6 @@ missing_part(const struct config *config)
 	} parts[] = {
 		{!config->is_standalone && config->observer_master_port != 0,
 		 "observerMasterPort: needs observer masters"},
-		{!config->is_standalone && config->local_sessions_enabled,
-		 "localSessionsEnabled=true: needs local sessions"},
 		{config->client_port == 0, "clientPort: is not set, and there "
 					   "is no other port for clients"},
 		{config->enforce_auth_enabled &&

@@ -115,12 +115,11 @@ visit_process(const struct server *server, const struct metrics_sink *sink)
 }
 
 /* Names that dashboards ask for and that have one true value here: there are
- * no local sessions, no TLS and no watch cleaner. */
+ * no TLS and no watch cleaner. */
 static void
 visit_constants(const struct metrics_sink *sink)
 {
 	static const char *const gauges[] = {
-		"local_sessions",
 		"outstanding_tls_handshake",
 		"non_mtls_remote_conn_count",
 		"non_mtls_local_conn_count",

@@ -95,9 +95,19 @@ put_proposals(FILE *out, const struct server *server)
 }
 
 static void
+put_head(FILE *out, const struct server *server)
+{
+	const char *mode = member_mode(server);
+
+	put_version(out);
+	if (mode != NULL && strcmp(mode, "read-only") == 0)
+		fputs("READ-ONLY mode; serving only read-only clients\n", out);
+}
+
+static void
 put_srvr(FILE *out, const struct words_ask *ask)
 {
-	put_version(out);
+	put_head(out, ask->server);
 	put_server_lines(out, ask->server);
 	put_proposals(out, ask->server);
 }
@@ -129,7 +139,7 @@ put_stat(FILE *out, const struct words_ask *ask)
 	const struct reader_conn_row *row;
 	struct words_rows_at at = {0};
 
-	put_version(out);
+	put_head(out, ask->server);
 	fputs("Clients:\n", out);
 	while ((row = next_conn(ask, &at)) != NULL) {
 		put_row_begin(out, row);

@@ -353,7 +353,8 @@ prep_request(struct prep *prep, const struct prep_request *request,
 	struct prep_asker asker = {.ids = request->ids,
 				   .session_id = request->session_id,
 				   .is_local_session =
-					   request->is_local_session};
+					   request->is_local_session,
+				   .is_forwarded = request->is_forwarded};
 
 	if (decode(request, &run.op) != 0)
 		return request->is_forwarded
@@ -511,4 +512,29 @@ prep_check_syntax(int32_t type, const void *body, uint32_t bytes)
 	struct prep_op op;
 
 	return decode(&request, &op) == 0 ? 0 : FAL_EPROTO;
+}
+
+static bool
+is_ephemeral_op(const struct prep_op *op)
+{
+	return (op->type == OP_CREATE || op->type == OP_CREATE2) &&
+	       (op->flags == CREATE_EPHEMERAL ||
+		op->flags == CREATE_EPHEMERAL_SEQUENTIAL);
+}
+
+bool
+prep_is_ephemeral(int32_t type, const void *body, uint32_t bytes)
+{
+	struct jute_reader reader = jute_reader_of(body, bytes);
+	struct prep_op op;
+
+	if (type == OP_CREATE || type == OP_CREATE2)
+		return prep_get_op(&reader, type, &op) == 0 &&
+		       is_ephemeral_op(&op);
+	if (type != OP_MULTI)
+		return false;
+	while (prep_get_multi_op(&reader, &op) == 1)
+		if (is_ephemeral_op(&op))
+			return true;
+	return false;
 }

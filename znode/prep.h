@@ -143,6 +143,10 @@ void prep_publish_session(struct prep *, int32_t type, int64_t session_id,
 FAL_MUST_CHECK int prep_check_syntax(int32_t type, const void *body,
 				     uint32_t bytes);
 
+/* Would this write make an ephemeral node? Of a body that does not decode: no.
+ * Any thread. */
+bool prep_is_ephemeral(int32_t type, const void *body, uint32_t bytes);
+
 /* Path rules of client-protocol.md section 10. */
 bool prep_path_is_valid(const uint8_t *text, uint32_t bytes);
 

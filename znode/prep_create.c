@@ -57,8 +57,11 @@ check_mode(const struct prep *prep, const struct prep_asker *asker,
 	} else if (op->type == OP_CREATE_TTL) {
 		return ZK_BADARGUMENTS;
 	}
+	/* Of a learner's session the leader only knows that it is not
+	 * everybody's; the learner would have told the client better. */
 	if (is_ephemeral(op->flags) && asker->is_local_session)
-		return ZK_EPHEMERALONLOCALSESSION;
+		return asker->is_forwarded ? ZK_SESSIONEXPIRED
+					   : ZK_EPHEMERALONLOCALSESSION;
 	return asker->session_err;
 }
 

@@ -43,6 +43,7 @@ struct prep_asker {
 	int64_t session_id;
 	int32_t session_err; /* ZK_OK, or what its writes are refused with */
 	bool is_local_session;
+	bool is_forwarded;
 };
 
 /* Decodes the body of a create of any kind, delete, setData, setACL or check

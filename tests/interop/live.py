@@ -214,7 +214,8 @@ def observer(options):
             write_some(c, '/seen', 30)
             ok(c.create('/eph', flags=EPHEMERAL))
             read_everywhere(e, '/seen', b'')
-        e.same_data()
+            e.same_data()
+            c.close()
         others = [m for m in e.members[:3] if m is not leader]
         others[0].kill()
         with e[4].client() as c:
@@ -370,6 +371,8 @@ def beside_java(options):
         with e[3].client() as c:
             write_some(c, '/through', 50)
             ok(c.create('/eph', flags=EPHEMERAL))
+            e.same_data()
+            c.close()
         e[3].stop()
         with e[1].client() as c:
             write_some(c, '/meanwhile', 30)
@@ -393,6 +396,33 @@ def beside_java(options):
         e.settle()
         e.same_data()
         expect(e.mismatches(), 0, 'digest mismatches')
+
+
+@suite.case('local sessions beside Java, whoever leads', quick=False)
+def mixed_local_sessions(options):
+    if not harness.available('java'):
+        raise harness.Skip('no Java ZooKeeper here')
+    conf = {'localSessionsEnabled': 'true',
+            'localSessionsUpgradingEnabled': 'true'}
+    for kinds in (['java', 'java', 'falconer'],
+                  ['falconer', 'falconer', 'java']):
+        with members.Ensemble(kinds, conf) as e:
+            e.start()
+            e.settle()
+            for member in e.members:
+                with member.client() as c:
+                    path = '/l%d' % member.sid
+                    before = ok(c.create(path)).zxid
+                    with member.client() as other:
+                        expect(ok(other.exists(path)).zxid, before,
+                               'a session costs no transaction')
+                    ok(c.create(path + '/eph', flags=EPHEMERAL))
+                    ok(c.multi((zkwire.CREATE, zkwire.w_create(
+                        path + '/m', flags=EPHEMERAL))))
+                    e.same_data()
+                    c.close()
+            e.same_data()
+            expect(e.mismatches(), 0, 'digest mismatches')
 
 
 @suite.case('reconfig with a Java among Falconers', quick=False)
@@ -436,7 +466,8 @@ def mixed_observers(options):
                 write_some(c, '/through', 40)
                 ok(c.create('/eph', flags=EPHEMERAL))
                 ok(c.sync('/'))
-            e.same_data()
+                e.same_data()
+                c.close()
             e.leader().stop()
             e.running()[0].mode()
             [m for m in e.members if not m.alive()][0].start()

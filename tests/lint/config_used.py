@@ -22,7 +22,6 @@ HARMLESS = {
     'election_algorithm': 'there is only one, 3',
     'peer_type': 'the own server line decides, as config.c has checked',
     'dynamic_file': 'config.c reads it',
-    'local_sessions_upgrading': 'local sessions are refused',
     'sync_enabled': 'an observer always writes its log: more than asked',
     'observer_sync_enabled': 'the same key by its other name',
     'reachability_check': 'all addresses of a server are dialed at once',
