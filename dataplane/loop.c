@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/time.h"
+#include "dataplane/stage.h"
 #include "drivers/clock.h"
 
 /* A stopping core gives clients' last answers this long. */
@@ -21,12 +22,17 @@ poll_roles(struct loop *loop, uint64_t now_ns)
 {
 	const int64_t wall_ms = clock_wall_ms();
 	bool did_work = false;
+	uint64_t began_ns = stage_begin(loop->stats);
 
-	if (loop->reader != NULL)
+	if (loop->reader != NULL) {
 		did_work |= reader_poll(loop->reader, now_ns, wall_ms);
+		began_ns =
+			stage_end(loop->stats, STAT_STAGE_READER_NS, began_ns);
+	}
 	if (loop->zab != NULL) {
 		zab_note_time(loop->zab, now_ns);
 		did_work |= zab_poll(loop->zab, time_ns_to_ms(now_ns), wall_ms);
+		stage_end(loop->stats, STAT_STAGE_ZAB_NS, began_ns);
 	}
 	if (loop->hook.poll != NULL)
 		did_work |= loop->hook.poll(loop->hook.arg, now_ns);
@@ -94,6 +100,8 @@ static void
 note_round(struct loop *loop, uint64_t took_ns, bool did_work)
 {
 	stats_add(loop->stats, STAT_LOOP_ITERATIONS, 1);
+	stats_add(loop->stats, did_work ? STAT_LOOP_BUSY_NS : STAT_LOOP_IDLE_NS,
+		  took_ns);
 	if (did_work)
 		stats_hist_record(loop->stats, HIST_LOOP_TIME, took_ns);
 	if (took_ns <= STALL_NS)
@@ -133,6 +141,8 @@ loop_run(struct loop *loop)
 		if (step == IDLE_BLOCK) {
 			block(loop, now_ns);
 			now_ns = clock_now_ns();
+			stats_add(loop->stats, STAT_LOOP_SLEEP_NS,
+				  now_ns - after_ns);
 		} else {
 			idle_relax(step);
 		}

@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#include "dataplane/stage.h"
 #include "znode/read.h"
 
 #define EVENTS_MAX                              \
@@ -166,10 +167,12 @@ reader_next_timer_ms(const struct reader *reader)
 static bool
 take_input(struct reader *reader)
 {
+	const uint64_t began_ns = stage_begin(reader->parts.stats);
 	const uint32_t count =
 		stream_poll(reader->parts.streams, reader->now_ns,
 			    reader->events, EVENTS_MAX);
 
+	stage_end(reader->parts.stats, STAT_STAGE_RECEIVE_NS, began_ns);
 	for (uint32_t i = 0; i < count; i++) {
 		const struct stream_event *event = &reader->events[i];
 
@@ -231,6 +234,7 @@ bool
 reader_poll(struct reader *reader, uint64_t now_ns, int64_t wall_ms)
 {
 	bool did_work = false;
+	uint64_t began_ns;
 
 	reader->now_ns = now_ns;
 	reader->now_ms = time_ns_to_ms(now_ns);
@@ -248,7 +252,9 @@ reader_poll(struct reader *reader, uint64_t now_ns, int64_t wall_ms)
 	conn_touch_parked(reader);
 	did_work |= expire_newcomers(reader);
 	did_work |= conn_send_detaches(reader);
+	began_ns = stage_begin(reader->parts.stats);
 	stream_flush(reader->parts.streams);
+	stage_end(reader->parts.stats, STAT_STAGE_SEND_NS, began_ns);
 	stats_set(reader->parts.stats, STAT_OUTSTANDING,
 		  reader->pool.count - reader->pool.free_count);
 	events_tell_gauges(reader);
