@@ -439,6 +439,7 @@ ensemble_start(struct ensemble *ensemble, const struct zab_disk_state *disk,
 	ensemble->lost_ms = now_ms;
 	ensemble->durable_told = disk->history->last_zxid;
 	ensemble->append_to = disk->history->last_zxid;
+	ensemble->exact_from = INT64_MAX;
 	ensemble_config_init(ensemble, disk, text, next_text);
 	zab_member_join(ensemble->parts.zab, &quorum, disk->committed_zxid);
 	ensemble_step(ensemble, &event);

@@ -115,6 +115,8 @@ change_state(struct ensemble *ensemble, const struct zab_action *state)
 	ensemble->is_serving = state->is_serving;
 	ensemble->is_status_old = true;
 	ensemble_note(ensemble, &note);
+	if (state->role == FLE_LOOKING)
+		ensemble->exact_from = INT64_MAX;
 	if (!state->is_serving) {
 		ensemble->must_serve = false;
 		zab_member_set_mode(ensemble->parts.zab, ZAB_CLOSED,

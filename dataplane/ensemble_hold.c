@@ -3,6 +3,11 @@
  * ensemble_hold - entries of a leader until they are applied: because the core
  * holds them until their COMMIT, or because log or delta ring have no room.
  *
+ * Digests. A leader's snapshot may hold effects of transactions above its zxid,
+ * which follow it; all of them come before NEWLEADER. So digests are compared
+ * for what is applied behind that. Nothing is lost by it: a digest is of the
+ * whole tree, and one that went wrong before stays wrong.
+ *
  * One queue in zxid order. Up to append_to its entries may be applied, the rest
  * is held for the core. In broadcast the queue is empty and an entry goes
  * straight from the packet to the log. When the queue grows above
@@ -75,7 +80,8 @@ static bool
 apply(struct ensemble *ensemble, int64_t zxid, const uint8_t *entry,
       uint32_t bytes)
 {
-	switch (zab_member_apply(ensemble->parts.zab, entry, bytes)) {
+	switch (zab_member_apply(ensemble->parts.zab, entry, bytes,
+				 zxid > ensemble->exact_from)) {
 	case FAL_OK:
 		return true;
 	case FAL_EAGAIN:

@@ -209,6 +209,8 @@ on_packet(void *arg, uint32_t slot, const struct quorum_packet *packet,
 	ensemble->closed_slots = 0;
 	ensemble->packet = packet;
 	ensemble_step(ensemble, &event);
+	if (packet->type == QUORUM_NEWLEADER)
+		ensemble->exact_from = ensemble->append_to;
 	ensemble->packet = NULL;
 	ensemble->entry = (struct jute_slice){.bytes = -1};
 	if (ensemble->closed_slots & 1ull << slot)

@@ -109,7 +109,8 @@ struct ensemble {
 	/* ensemble_hold.c */
 	struct held_entry *held_first, *held_last;
 	uint64_t held_bytes;
-	int64_t append_to; /* up to here they may be applied */
+	int64_t append_to;  /* up to here they may be applied */
+	int64_t exact_from; /* digests above are compared */
 	bool is_leader_paused;
 
 	/* ensemble_lend.c */

@@ -386,7 +386,8 @@ note_entry(struct zab *zab, const struct txn_entry *entry)
 }
 
 int
-zab_member_apply(struct zab *zab, const void *data, uint32_t bytes)
+zab_member_apply(struct zab *zab, const void *data, uint32_t bytes,
+		 bool checks_digest)
 {
 	struct txn_entry entry;
 	bool digest_matches = true;
@@ -409,7 +410,7 @@ zab_member_apply(struct zab *zab, const void *data, uint32_t bytes)
 
 	if (err != FAL_OK)
 		return err;
-	if (!digest_matches) {
+	if (checks_digest && !digest_matches) {
 		tree_undo_after(zab->parts.tree, zab->appended);
 		return FAL_ECORRUPT;
 	}

@@ -41,6 +41,9 @@ void zab_member_mark(struct zab *, int64_t mark);
 /*
  * Applies an entry that the leader made, and hands it to the log.
  *
+ * checks_digest  the tree is the leader's of the transaction before: then it
+ *                must be so after this one, too
+ *
  * Returns 0
  *         FAL_EAGAIN    no room in log or delta ring: later again
  *         FAL_ENOMEM    the tree is full: this server cannot go on
@@ -48,7 +51,7 @@ void zab_member_mark(struct zab *, int64_t mark);
  *                       leader's; nothing is logged
  */
 FAL_MUST_CHECK int zab_member_apply(struct zab *, const void *entry,
-				    uint32_t bytes);
+				    uint32_t bytes, bool checks_digest);
 
 /* Everything up to zxid is committed; published as far as it is appended, the
  * rest when it comes. */
