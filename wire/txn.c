@@ -24,6 +24,9 @@
 
 #include "wire/txn.h"
 
+/* An error code. */
+#define ERROR_BYTES 4
+
 static bool
 txn_is_tail_bytes(size_t left)
 {
@@ -235,6 +238,13 @@ txn_get_multi_op(struct jute_reader *ops, struct txn_record *out)
 
 	if (!jute_reader_ok(ops) || body.bytes < 0 || !txn_is_multi_op(type))
 		return FAL_EPROTO;
+	/* ZooKeeper marks the good operations in front of the one that failed
+	 * as errors when it applies the multi, in the object that it then
+	 * sends to learners: the record of the operation stays inside. */
+	if (type == OP_ERROR && body.bytes > ERROR_BYTES) {
+		txn_record_init(out, type);
+		return FAL_OK;
+	}
 	reader = jute_reader_of(body.data, (size_t)body.bytes);
 	return txn_get_record(&reader, type, out);
 }
