@@ -52,7 +52,7 @@ PORTS = {
 }
 
 # What runs over which port.
-COMPARE = 'differential.py --count 400 --only falconer.beside'
+COMPARE = 'differential.py --count 150 --only falconer.beside'
 PLAN = (
     ('tap', ('replay.py', 'recipes.py', 'zkcli.py', 'c_client.py', COMPARE,
              'port_loss.py', 'port_inside.py')),
