@@ -18,6 +18,8 @@
 #define SESSION_TICK    500u
 #define SESSION_TIMEOUT 10000
 
+uint32_t nodes_count = 100000;
+
 static const uint8_t data[NODES_DATA_BYTES];
 
 static const uint8_t open_acl[] = {

@@ -17,7 +17,7 @@
 static void *
 writes_setup(void)
 {
-	return nodes_open(NODES_COUNT);
+	return nodes_open(nodes_count);
 }
 
 static void
@@ -34,7 +34,7 @@ set_data(void *state, uint64_t count)
 
 	for (uint64_t i = 0; i < count; i++) {
 		const size_t bytes =
-			nodes_put_set(nodes, nodes_random(nodes, NODES_COUNT));
+			nodes_put_set(nodes, nodes_random(nodes, nodes_count));
 
 		right += nodes_run(nodes, OP_SET_DATA, bytes);
 	}

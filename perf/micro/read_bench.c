@@ -30,10 +30,10 @@ reads_setup(void)
 	struct reads *reads = calloc(1, sizeof(*reads));
 
 	BENCH_MUST(reads != NULL);
-	reads->nodes = nodes_open(NODES_COUNT);
+	reads->nodes = nodes_open(nodes_count);
 	for (uint32_t i = 0; i < PATHS; i++)
 		reads->path[i] =
-			nodes_path_of(nodes_random(reads->nodes, NODES_COUNT));
+			nodes_path_of(nodes_random(reads->nodes, nodes_count));
 	nodes_read(reads->nodes);
 	reads->state = (uint64_t)reads->nodes->zxid;
 	return reads;

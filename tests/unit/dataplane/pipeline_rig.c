@@ -91,7 +91,9 @@ no_snapshot(void *arg, const struct zab_snapshot *snapshot)
 static void
 make_data(struct rig *rig)
 {
-	const struct tree_options tree = {.bytes_max = rig->tree_bytes_max,
+	/* valgrind grants no 64 GiB */
+	const struct tree_options tree = {.region_bytes = 1ull << 30,
+					  .bytes_max = rig->tree_bytes_max,
 					  .is_digest_on = true,
 					  .has_extended_types = true};
 	const struct prep_options prep = {.acl = &rig->acl,
