@@ -377,6 +377,37 @@ an_emptied_and_a_stale_server_are_no_quorum(void **state)
 	sim_check_end(&sim);
 }
 
+/*
+ * The server with the highest sid has the epoch of the others and a shorter
+ * log: it is not elected, not even to be sent away by those who know more.
+ */
+static void
+the_longest_log_is_elected(void **state)
+{
+	const uint32_t shorter = 2, leader = 1;
+
+	(void)state;
+	begin_exact(3);
+	stop(shorter);
+	sim_turn_until(&sim, sim.now_us + sim_bound_us(&sim));
+	assert_int_equal(leader_of(), leader);
+	sim_server_start(&sim, &sim.server[shorter]);
+	sim_turn_until(&sim, sim.now_us + sim_bound_us(&sim));
+	assert_true(sim.server[shorter].is_serving);
+	stop(shorter);
+	assert_true(delays_of_a_write_at(leader) > 0);
+	for (uint32_t i = 0; i < shorter; i++)
+		stop(i);
+	for (uint32_t i = 0; i < 3; i++)
+		sim_server_start(&sim, &sim.server[i]);
+	while (leader_of() == SIM_NOBODY) {
+		sim_turn(&sim);
+		assert_int_not_equal(sim.server[shorter].view.role,
+				     FLE_LEADING);
+	}
+	assert_int_equal(leader_of(), leader);
+}
+
 /* Loses power and comes back at once, with or without its disk. */
 static void
 restart_silently(uint32_t index, bool is_emptied)
@@ -794,6 +825,7 @@ main(void)
 			a_leader_is_replaced_soon_after_it_died_or_froze),
 		cmocka_unit_test(an_emptied_and_a_stale_server_are_no_quorum),
 		cmocka_unit_test(a_promise_is_given_once),
+		cmocka_unit_test(the_longest_log_is_elected),
 		cmocka_unit_test(
 			an_emptied_server_does_not_help_an_outdated_leader),
 		cmocka_unit_test(a_stable_leader_comes_for_each_of_64_masks),
