@@ -23,11 +23,11 @@ has_caught_up(struct reader *reader)
 	       !events_have_work(reader) && list_empty(&reader->jobs);
 }
 
+/* Says that it has left; again when it is asked again before it came back. */
 static void
-park(struct reader *reader, uint32_t word)
+acknowledge(struct reader *reader, uint32_t word)
 {
-	tree_reader_offline(reader->tree_reader);
-	reader->is_parked = true;
+	FAL_ASSERT(reader->is_parked);
 	reader->serving_word = word;
 	/* pairs with acquire in zab_member_is_parked() */
 	atomic_store_explicit(&reader->parts.channel->parked, word,
@@ -36,11 +36,22 @@ park(struct reader *reader, uint32_t word)
 }
 
 static void
+park(struct reader *reader, uint32_t word)
+{
+	tree_reader_offline(reader->tree_reader);
+	reader->is_parked = true;
+	acknowledge(reader, word);
+}
+
+static void
 come_back(struct reader *reader)
 {
 	/* All that was published here before was walked; the state that is
 	 * there now may be an older one. */
 	reader->S = tree_reader_online(reader->tree_reader, reader->published);
+	/* What was published meanwhile concerns nobody here. */
+	delta_cursor_skip(reader->cursor, reader->S);
+	delta_cursor_advance(reader->cursor);
 	reader->is_parked = false;
 }
 
@@ -55,15 +66,17 @@ attend_follow(struct reader *reader)
 	if (FAL_LIKELY(word == reader->serving_word))
 		return !reader->is_parked;
 	conn_close_clients(reader);
+	if ((word & SERVING_PARKED) && reader->is_parked) {
+		acknowledge(reader, word);
+		return false;
+	}
 	if (word & SERVING_PARKED) {
 		/* No new clients while the rest of the old is walked. */
 		reader->serving_word =
 			(reader->serving_word &
 			 ~(SERVING_STATE_MASK | SERVING_PARKED)) |
 			SERVING_CLOSED;
-		if (!reader->is_parked && !has_caught_up(reader))
-			return false;
-		if (!reader->is_parked)
+		if (has_caught_up(reader))
 			park(reader, word);
 		return false;
 	}

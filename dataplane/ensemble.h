@@ -143,6 +143,7 @@ struct ensemble_status {
 	uint32_t learner_count;
 	struct ensemble_learner learner[ZAB_CONNS_MAX];
 	uint32_t serving; /* SERVING_... */
+	bool is_open;     /* takes requests, as leader or learner */
 };
 
 /* A copy, at most a round or so old. Any thread. */

@@ -117,6 +117,8 @@ ensemble_tell_status(struct ensemble *ensemble)
 	status->election_ms = ensemble->election_ms;
 	status->elections = ensemble->elections;
 	status->serving = zab_member_serving(ensemble->parts.zab);
+	status->is_open = zab_member_mode(ensemble->parts.zab) == ZAB_LEADS ||
+			  zab_member_mode(ensemble->parts.zab) == ZAB_LEARNS;
 	status->members = *zab_config(ensemble->core);
 	collect_learners(ensemble, status);
 	store_words(ensemble);

@@ -279,6 +279,8 @@ ensemble_send(struct ensemble *ensemble, const struct zab_action *action)
 		send_syncs(ensemble, action);
 		break;
 	default:
+		/* UPTODATE: a learner more is synchronized. */
+		ensemble->is_status_old |= action->packet == QUORUM_UPTODATE;
 		send_bare(ensemble, action);
 	}
 }

@@ -55,7 +55,10 @@ reader_create(const struct reader_options *options,
 	reader->serving_word = parts->serving == NULL
 				       ? SERVING_ALL
 				       : serving_load(parts->serving);
-	FAL_ASSERT(!(reader->serving_word & SERVING_PARKED));
+	/* Asked to park before it was there: the first round does. Nobody
+	 * touches the tree before this reader, too, has said that it left. */
+	if (reader->serving_word & SERVING_PARKED)
+		reader->serving_word &= ~(SERVING_STATE_MASK | SERVING_PARKED);
 	account_init(&reader->account);
 	sample_init(&reader->sampler);
 	connect_throttle_init(&reader->connects, &options->connects, 0,

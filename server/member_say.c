@@ -119,7 +119,7 @@ member_mode(const struct server *server)
 	ensemble_status(server->peer->ensemble, &status);
 	if (status.serving == SERVING_READS)
 		return "read-only";
-	if (!status.view.is_serving)
+	if (!status.is_open)
 		return NULL;
 	switch ((enum fle_state)status.view.role) {
 	case FLE_LEADING:

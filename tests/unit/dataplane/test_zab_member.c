@@ -676,6 +676,12 @@ what_is_lent_comes_back_as_it_is_then(void **state)
 	rig.durable = EPOCH_MARK + 2;
 	zab_member_restore(rig.zab, EPOCH_MARK + 2, EPOCH_MARK + 2);
 	assert_false(zab_member_is_lent(rig.zab));
+	/* Asked again before the reader came back. */
+	zab_member_park(rig.zab);
+	assert_false(zab_member_is_alone(rig.zab));
+	rig_run(&rig);
+	assert_true(zab_member_is_alone(rig.zab));
+	zab_member_unpark(rig.zab);
 	rig_run(&rig);
 	assert_int_equal(zab_member_appended(rig.zab), EPOCH_MARK + 2);
 	assert_int_equal(zab_member_published(rig.zab), EPOCH_MARK + 2);
