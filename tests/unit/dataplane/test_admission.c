@@ -61,7 +61,7 @@ beyond_the_global_limit_each_has_one_request_under_way(void **state)
 	const int64_t before = rig.written;
 
 	for (int c = 0; c < 3; c++) {
-		char path[16];
+		char path[32];
 
 		for (int i = 0; i < 8; i++) {
 			snprintf(path, sizeof(path), "/n%d-%d", c, i);

@@ -170,7 +170,10 @@ texts_and_lists_are_put_together(void **state)
 	struct stream_address out[PEER_ADDRESSES_MAX];
 
 	(void)state;
-	assert_int_equal(resolver_get_all(resolver, list, 3, out), 1);
+	/* The thread may have answered between the first and the third. */
+	const uint32_t early = resolver_get_all(resolver, list, 3, out);
+
+	assert_true(early == 1 || early == 3);
 	resolver_wait(resolver, 10000);
 	assert_int_equal(resolver_get_all(resolver, list, 3, out), 4);
 	assert_int_equal(out[1].port, 1);
