@@ -200,27 +200,36 @@ def newest_snapshot(server):
     return os.path.join(folder, newest)
 
 
+def snapshot_of_all(context, table):
+    """The file of a snapshot that was begun when all znodes were there."""
+    server, _ = context.full(table['server'], table['nodes'], {'snapCount': 2})
+    fill_end = server.server.zxid()
+
+    def is_there():
+        context.tools.load(server, '--mix set', 0.1)
+        path = newest_snapshot(server)
+        return int(path.rpartition('.')[2], 16) > fill_end and path
+    return server, harness.wait_until('a snapshot of all', is_there, 60)
+
+
 def load_snapshot(context, table, seconds, histogram=None):
     """Seconds that recovery says it took, with a snapshot and nothing else."""
-    server, _ = context.full(table['server'], table['nodes'])
-    server.server.stop()
+    server, path = snapshot_of_all(context, table)
     with tempfile.TemporaryDirectory(prefix='perf-snap-',
                                      dir=context.folder) as home:
         folder = os.path.join(home, 'version-2')
         os.mkdir(folder)
-        shutil.copy(newest_snapshot(server), folder)
+        shutil.copy(path, folder)
         copy = servers.ZooKeeper(table['server'], data=home)
         text = copy.server.stderr()
         copy.close()
-    server.server.start(servers.PATIENCE)
     return int(re.search(r'recovered .* (\d+) ms', text).group(1)) / 1000
 
 
 def read_snapshot(context, table, seconds, histogram=None):
     """Reading the file, from the page cache, and Adler-32 over it, as zlib
     does it."""
-    server, _ = context.full(table['server'], table['nodes'])
-    path = newest_snapshot(server)
+    _, path = snapshot_of_all(context, table)
     best = None
     for _ in range(3):
         began = time.monotonic()
