@@ -127,7 +127,7 @@ set title "%s"
 set xlabel "%s"
 set ylabel "%s"
 set grid
-set key left top
+set key outside right center
 set border 3
 set tics nomirror
 '''
@@ -170,7 +170,7 @@ def plot_latency(name, title, series):
         return gnuplot(
             HEAD % (os.path.join(DOCS, 'perf', name + '.svg'), title,
                     'latency, us', 'share of requests that took longer') +
-            'set logscale xy\nset key right top\nplot ' + ', '.join(parts))
+            'set logscale xy\nplot ' + ', '.join(parts))
 
 
 def plot_lines(name, title, x_label, y_label, series, logs='x'):
