@@ -340,15 +340,15 @@ a_chroot_is_a_world_of_its_own(void)
 	struct zc *inner = NULL;
 	char text[512];
 
-	EXPECT(DO(f, zc_create(zc, "/root", "", 0, NULL, zc_future_done, &f)) ==
+	EXPECT(DO(f, zc_create(zc, "/jail", "", 0, NULL, zc_future_done, &f)) ==
 	       ZC_OK);
-	snprintf(text, sizeof(text), "%s/root", servers);
+	snprintf(text, sizeof(text), "%s/jail", servers);
 	EXPECT(zc_open(loop, text, NULL, &inner) == 0);
 	EXPECT(DO(f, zc_create(inner, "/x", "", 0, NULL, zc_future_done, &f)) ==
 	       ZC_OK);
 	EXPECT(is_text(f.reply.path, "/x"));
 	EXPECT(DO(f, zc_get(inner, "/x", &watch, zc_future_done, &f)) == ZC_OK);
-	EXPECT(DO(f, zc_set(zc, "/root/x", "1", 1, -1, zc_future_done, &f)) ==
+	EXPECT(DO(f, zc_set(zc, "/jail/x", "1", 1, -1, zc_future_done, &f)) ==
 	       ZC_OK);
 	wait_told(&told, 1);
 	EXPECT(strcmp(told.text, "3/x ") == 0);
