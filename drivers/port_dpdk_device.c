@@ -27,6 +27,7 @@
 #include <rte_ethdev.h>
 
 #include "base/log.h"
+#include "drivers/port_pool.h"
 #include "drivers/port_wait.h"
 
 #define RX_DESCRIPTORS 1024u
@@ -365,10 +366,16 @@ make_pool(const struct port_dpdk *device, uint32_t core)
 	if (frame + RTE_PKTMBUF_HEADROOM > room)
 		room = (frame + RTE_PKTMBUF_HEADROOM + 63u) & ~63u;
 	snprintf(name, sizeof(name), "frames-%u-%u", device->serial, core);
-	return rte_pktmbuf_pool_create(name, device->options.mbufs,
-				       RTE_MEMPOOL_CACHE_MAX_SIZE,
-				       device->options.mbuf_private_bytes,
-				       (uint16_t)room, SOCKET_ID_ANY);
+
+	const struct port_pool_options options = {
+		.name = name,
+		.count = device->options.mbufs,
+		.private_bytes = device->options.mbuf_private_bytes,
+		.room_bytes = (uint16_t)room,
+		.is_packed = device->kind == PORT_DPDK_XDP,
+	};
+
+	return port_pool_make(&options);
 }
 
 static struct rte_ring *

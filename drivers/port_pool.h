@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FALCONER_DRIVERS_PORT_POOL_H
+#define FALCONER_DRIVERS_PORT_POOL_H
+
+/*
+ * port_pool - mbufs for a port.
+ *
+ * A usual pool leaves a gap where an mbuf would cross the end of a page, since
+ * a card needs each in one piece of physical memory. Without huge pages that
+ * is one mbuf in each 4 KiB. The af_xdp driver of DPDK gives the kernel an area
+ * of count x size bytes as if there were no gaps, and the kernel refuses, or
+ * drops, what lies behind its end. Its pool therefore is packed: the kernel
+ * copies there, and physical addresses do not matter.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rte_mempool.h>
+
+struct port_pool_options {
+	const char *name;       /* of the DPDK object, unique in the process */
+	uint32_t count;         /* mbufs */
+	uint16_t private_bytes; /* of each mbuf, for its user */
+	uint16_t room_bytes;    /* for a frame, headroom included */
+	bool is_packed;         /* back to back: af_xdp */
+};
+
+/* Makes a pool. Any thread after port_env_start(). The caller owns it and ends
+ * it by rte_mempool_free(). NULL: no memory. */
+struct rte_mempool *port_pool_make(const struct port_pool_options *options);
+
+/* Bytes from the start of the first mbuf's object to the end of the last one's:
+ * what a driver must cover. */
+uint64_t port_pool_span(struct rte_mempool *pool);
+
+#endif

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Goal    no mbuf of a packed pool lies outside of the area that the af_xdp
+ *         driver shows to the kernel: count x object size from the first page.
+ * Method  pools are made without huge pages, where each page that an object
+ *         may not cross leaves a gap; the span of the usual pool shows that
+ *         the gaps are real here.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <rte_mbuf.h>
+
+#include "drivers/port_pool.h"
+#include "tests/packet/packet_eal.h"
+
+#define COUNT 1023u
+
+static uint64_t
+covered_by_driver(const struct rte_mempool *pool)
+{
+	return (uint64_t)pool->size *
+	       (pool->header_size + pool->elt_size + pool->trailer_size);
+}
+
+static struct rte_mempool *
+make(const char *name, bool is_packed)
+{
+	const struct port_pool_options options = {
+		.name = name,
+		.count = COUNT,
+		.private_bytes = 64,
+		.room_bytes = RTE_MBUF_DEFAULT_BUF_SIZE,
+		.is_packed = is_packed,
+	};
+	struct rte_mempool *pool = port_pool_make(&options);
+
+	assert_non_null(pool);
+	return pool;
+}
+
+static void
+test_packed_pool_has_no_gap(void **state)
+{
+	struct rte_mempool *pool = make("packed", true);
+
+	(void)state;
+	assert_int_equal(port_pool_span(pool), covered_by_driver(pool));
+	rte_mempool_free(pool);
+}
+
+static void
+test_usual_pool_has_gaps(void **state)
+{
+	struct rte_mempool *pool = make("usual", false);
+
+	(void)state;
+	assert_true(port_pool_span(pool) > covered_by_driver(pool));
+	rte_mempool_free(pool);
+}
+
+static void
+test_mbufs_are_those_of_a_pktmbuf_pool(void **state)
+{
+	struct rte_mempool *pool = make("mbufs", true);
+	struct rte_mbuf *mbufs[COUNT];
+
+	(void)state;
+	assert_int_equal(rte_pktmbuf_alloc_bulk(pool, mbufs, COUNT), 0);
+	assert_null(rte_pktmbuf_alloc(pool));
+	for (uint32_t i = 0; i < COUNT; i++) {
+		assert_ptr_equal(mbufs[i]->pool, pool);
+		assert_int_equal(rte_pktmbuf_priv_size(pool), 64);
+		assert_int_equal(rte_pktmbuf_headroom(mbufs[i]),
+				 RTE_PKTMBUF_HEADROOM);
+		assert_int_equal(rte_pktmbuf_tailroom(mbufs[i]),
+				 RTE_MBUF_DEFAULT_DATAROOM);
+		rte_pktmbuf_free(mbufs[i]);
+	}
+	assert_int_equal(rte_mempool_avail_count(pool), COUNT);
+	rte_mempool_free(pool);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_packed_pool_has_no_gap),
+		cmocka_unit_test(test_usual_pool_has_gaps),
+		cmocka_unit_test(test_mbufs_are_those_of_a_pktmbuf_pool),
+	};
+
+	packet_eal_pool(63);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
