@@ -110,21 +110,30 @@ refuse(const char *netdev, int reason, struct port_error *error)
 			    netdev, strerror(reason));
 }
 
-/* On a link of two stations nobody else can have the address; looking for
- * others (RFC 4862 5.4) would make it useless for more than a second. */
 static void
-skip_detection(const char *netdev)
+set_ipv6_option(const char *netdev, const char *option, const char *value)
 {
 	char path[96];
 	FILE *out;
 
-	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/dad_transmits",
-		 netdev);
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/%s", netdev,
+		 option);
 	out = fopen(path, "we");
 	if (out == NULL)
 		return; /* a kernel without IPv6 */
-	fputs("0", out);
+	fputs(value, out);
 	fclose(out);
+}
+
+/* On a link of two stations nobody else can have the address; looking for
+ * others (RFC 4862 5.4) would make it useless for more than a second, in which
+ * programs connect from ::1 instead and never get an answer. Without probes
+ * alone the address stays tentative for a random time. */
+static void
+skip_detection(const char *netdev)
+{
+	set_ipv6_option(netdev, "accept_dad", "0");
+	set_ipv6_option(netdev, "dad_transmits", "0");
 }
 
 /* Down first: the kernel makes a link-local address of the MAC when it goes
