@@ -655,13 +655,14 @@ zab_poll(struct zab *zab, uint64_t now_ms, int64_t wall_ms)
 		did_work |= zab->quorum.poll(zab->quorum.arg, now_ms, wall_ms);
 	did_work |= take_requests(zab);
 	did_work |= run_timers(zab);
+	/* Proposals first: the others write theirs while we wake our LOG. */
+	if (zab->mode != ZAB_ALONE)
+		zab->quorum.flush(zab->quorum.arg, now_ms);
 	if (zab->has_committed && !zab->is_lent) {
 		zab->has_committed = false;
 		zab->parts.log.kick(zab->parts.log.log);
 		did_work |= zab_trigger_snapshot(zab);
 	}
-	if (zab->mode != ZAB_ALONE)
-		zab->quorum.flush(zab->quorum.arg, now_ms);
 	ring_doorbells(zab);
 	if (!zab->is_lent)
 		tree_reclaim(zab->parts.tree, RECLAIM_BURST);

@@ -5,7 +5,9 @@
  * Log files are opened O_DIRECT|O_DSYNC. A file system without O_DIRECT says
  * EINVAL at open (some only at the first write); then the file is opened
  * buffered and fdatasync() follows each write. Reads and everything else go
- * through the page cache: a log file is read when nobody writes it.
+ * through the page cache: a log file is read when nobody writes it. So do the
+ * writes of a log that need not be durable (forceSync=no): waiting for the
+ * device, which O_DIRECT does, is what they are to be spared.
  */
 
 #include "drivers/disk_posix.h"
@@ -79,16 +81,16 @@ posix_open(struct disk *disk, const char *path, uint32_t flags,
 	const bool is_durable = is_log && (flags & DISK_NOSYNC) == 0;
 	const int plain = open_flags_of(flags);
 	const int sync = is_durable ? O_DSYNC : 0;
+	const bool wants_direct = is_durable || (flags & DISK_DIRECT) != 0;
 	struct disk_posix_file *file = calloc(1, sizeof(*file));
 	int fd = -1;
 
 	if (file == NULL)
 		return FAL_ENOMEM;
-	if (flags & (DISK_LOG | DISK_DIRECT))
+	if (wants_direct)
 		fd = open(path, plain | O_DIRECT | sync, FILE_MODE);
 	file->is_direct = fd >= 0;
-	if (fd < 0 && (file->is_direct || errno == EINVAL ||
-		       (flags & (DISK_LOG | DISK_DIRECT)) == 0)) {
+	if (fd < 0 && (!wants_direct || errno == EINVAL)) {
 		fd = open(path, plain, FILE_MODE);
 		file->needs_fdsync = is_durable;
 	}

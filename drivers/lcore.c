@@ -22,15 +22,19 @@
 #include "base/time.h"
 
 /* How long the ladder's steps last; reasons in lcore.h. */
-#define SPIN_NS        (50 * NS_PER_US)
+#define PAUSE_NS       (2 * NS_PER_US)
+#define SPIN_NS        (50 * NS_PER_US) /* of policy YIELD */
 #define YIELD_UNTIL_NS (200 * NS_PER_US)
-#define GAP_SHORT_NS   (80 * NS_PER_US)
+#define GAP_SHORT_NS   (250 * NS_PER_US)
+/* A round without work takes 1 or 2 us; one that takes longer gave the CPU to
+ * somebody. */
+#define YIELDED_NS (10 * NS_PER_US)
 
 /* Weight of the newest gap in the moving average: 1/8. */
 #define GAP_SHIFT 3
 
 /* A pause of hours must not need minutes of short gaps to be forgotten. */
-#define GAP_MAX_NS (16 * GAP_SHORT_NS)
+#define GAP_MAX_NS (8 * GAP_SHORT_NS)
 
 int
 lcore_init(struct lcore *lcore)
@@ -254,13 +258,14 @@ gap_note(struct idle *idle, uint64_t now_ns)
 	idle->worked_ns = now_ns;
 }
 
-/* What SLEEP does after `idle_ns` without work. */
+/* What SLEEP does after `idle_ns` without work; the round took `round_ns`. */
 static enum idle_step
-sleep_ladder(const struct idle *idle, uint64_t idle_ns)
+sleep_ladder(const struct idle *idle, uint64_t idle_ns, uint64_t round_ns)
 {
-	if (idle_ns < SPIN_NS)
+	if (idle_ns < PAUSE_NS)
 		return IDLE_PAUSE;
-	if (idle->gap_ns < GAP_SHORT_NS && idle_ns < YIELD_UNTIL_NS)
+	if (idle->gap_ns < GAP_SHORT_NS && idle_ns < YIELD_UNTIL_NS &&
+	    round_ns < YIELDED_NS)
 		return IDLE_YIELD;
 	return IDLE_BLOCK;
 }
@@ -278,10 +283,15 @@ idle_step(struct idle *idle, bool has_worked, uint64_t now_ns)
 		idle->idle_ns = now_ns;
 	if (idle->empty_count < UINT32_MAX)
 		idle->empty_count++;
-	if (idle->empty_count == 1)
+	if (idle->empty_count == 1) {
+		idle->round_ns = now_ns;
 		return IDLE_SPIN;
+	}
 
 	const uint64_t idle_ns = now_ns - idle->idle_ns;
+	const uint64_t round_ns = now_ns - idle->round_ns;
+
+	idle->round_ns = now_ns;
 
 	switch (idle->policy) {
 	case IDLE_POLICY_SPIN:
@@ -290,7 +300,7 @@ idle_step(struct idle *idle, bool has_worked, uint64_t now_ns)
 		return idle_ns < SPIN_NS ? IDLE_PAUSE : IDLE_YIELD;
 	case IDLE_POLICY_SLEEP:
 	default:
-		return sleep_ladder(idle, idle_ns);
+		return sleep_ladder(idle, idle_ns, round_ns);
 	}
 }
 

@@ -176,6 +176,7 @@ struct idle {
 	uint32_t empty_count; /* empty polls since the last work           */
 	uint64_t idle_ns;     /* when the first of them was; 0: not idle   */
 	uint64_t worked_ns;   /* when work was last seen                   */
+	uint64_t round_ns;    /* when the last empty poll was              */
 	uint64_t gap_ns;      /* moving average of time between work       */
 };
 
@@ -201,9 +202,12 @@ void idle_init(struct idle *idle, enum idle_policy policy, uint64_t now_ns);
  *
  * has_worked  this iteration found something to do
  *
- * SLEEP: spins 50 us; then yields up to 200 us if work has been coming more
- * often than every 80 us (four times what a wake costs), since a sleep would
- * pay the wake each time; then blocks.
+ * SLEEP: spins 2 us; then yields up to 200 us if work has been coming more
+ * often than every 250 us, since a sleep would pay the wake each time; then
+ * blocks. A yield that comes back late gave the CPU to somebody, and then it
+ * blocks at once: with three servers on two CPUs, spinning 50 us instead was
+ * most of a write's CPU time and more than half of its latency, since whoever
+ * was waited for found no CPU.
  */
 enum idle_step idle_step(struct idle *idle, bool has_worked, uint64_t now_ns);
 

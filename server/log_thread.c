@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * log_thread - the LOG role: writes what gathered in the window, one write at
- * a time. It spins for a moment after work, because the next batch usually
- * comes at once and waking a thread costs more than a write; then it sleeps.
+ * a time. While batches come one after the other it lets others run and looks
+ * again, because waking a thread costs more than a write; else it sleeps (the
+ * ladder of drivers/lcore.h).
  */
 #include "server/server.h"
 
@@ -12,7 +13,6 @@
 #include "server/bg.h"
 #include "server/store_jobs.h"
 
-#define SPIN_NS (50 * NS_PER_US)
 /* Longest sleep: a refused append retries, a clock is no doorbell. */
 #define SLEEP_NS (100 * NS_PER_MS)
 
@@ -68,13 +68,16 @@ static void *
 log_main(void *arg)
 {
 	struct server *server = arg;
-	uint64_t worked_ns = clock_now_ns();
+	struct idle idle;
 
+	idle_init(&idle, IDLE_POLICY_SLEEP, clock_now_ns());
 	for (;;) {
-		if (write_gathered(server)) {
-			worked_ns = clock_now_ns();
+		const bool has_worked = write_gathered(server);
+		const enum idle_step step =
+			idle_step(&idle, has_worked, clock_now_ns());
+
+		if (has_worked)
 			continue;
-		}
 		if (atomic_load_explicit(&server->log_must_stop,
 					 memory_order_acquire))
 			return NULL;
@@ -82,8 +85,7 @@ log_main(void *arg)
 					 memory_order_relaxed) &&
 		    !txlog_is_writing(server->txlog))
 			stand_still(server);
-		if (txlog_is_writing(server->txlog) ||
-		    clock_now_ns() - worked_ns < SPIN_NS) {
+		if (txlog_is_writing(server->txlog) || step != IDLE_BLOCK) {
 			idle_relax(IDLE_YIELD);
 			continue;
 		}

@@ -4,10 +4,16 @@
 Goal: a burst of pipelined reads is one receive and one send; a burst of
 pipelined writes is few writes of the log.  Counted, not timed, by the figures
 of mntr before and after.
+
+With three servers a write of one client is 8 segments: the request, two
+proposals, two acknowledgements, two commits, the reply; and one write of the
+log for each server.  What is sent without a cause (a ping or so) is kept rare
+by long ticks, and has its own small allowance.
 """
 import sys
 
 import harness
+import members
 import zkwire
 from harness import Suite, Skip, expect, ok
 
@@ -78,6 +84,86 @@ def _(server, client):
           % (used, over), flush=True)
     if not 0 < over <= 200:
         raise AssertionError('%.0f bytes over name and data' % over)
+
+
+ENSEMBLE_WRITES = 200
+# Segments that belong to no write: pings, words.
+ALLOWANCE = ENSEMBLE_WRITES // 4
+
+
+def write(client, data):
+    return ok(client.call(zkwire.SETDATA, '/q', data))
+
+
+def growth(ensemble, client, work):
+    """What work() and one more write made grow, for each member."""
+    def settled():
+        # All were there before the first record, so their logs are equal
+        # when they have come to the end, whoever was behind.
+        zxid = write(client, b'').zxid
+
+        def logged():
+            found = [figures(m) for m in ensemble.members]
+            if len({f['zk_falconer_log_records'] for f in found}) == 1:
+                return found
+        harness.wait_until('all have it', lambda: all(
+            m.zxid() >= zxid for m in ensemble.members))
+        return harness.wait_until('all logged it', logged)
+    before = settled()
+    work()
+    return [{key: now[key] - then.get(key, 0) for key in now}
+            for now, then in zip(settled(), before)]
+
+
+def segments_at_depth_one(ensemble, leader, client):
+    def work():
+        for _ in range(ENSEMBLE_WRITES - 1):
+            write(client, b'x' * 100)
+    for member, grown in zip(ensemble.members,
+                             growth(ensemble, client, work)):
+        # Leader: two proposals, two commits, the reply.  Who is behind may
+        # take several at once: nobody waits for the slowest.
+        is_leader = member is leader
+        most = ENSEMBLE_WRITES * (5 if is_leader else 1)
+        sent = grown['zk_falconer_net_send_calls']
+        if not (most if is_leader else 1) <= sent <= most + ALLOWANCE:
+            raise AssertionError('server %d sent %d segments, not %d' % (
+                member.sid, sent, most))
+        expect(grown['zk_falconer_log_records'], ENSEMBLE_WRITES,
+               'log records of server %d' % member.sid)
+        writes = grown['zk_falconer_log_writes']
+        if not 1 <= writes <= ENSEMBLE_WRITES:
+            raise AssertionError('server %d wrote its log %d times, not %d' % (
+                member.sid, writes, ENSEMBLE_WRITES))
+
+
+def log_writes_of_a_burst(ensemble, client):
+    def work():
+        burst(client, zkwire.SETDATA, '/q', b'y')
+    for member, grown in zip(ensemble.members,
+                             growth(ensemble, client, work)):
+        expect(grown['zk_falconer_log_records'], BURST + 1, 'records')
+        writes = grown['zk_falconer_log_writes']
+        if not 2 <= writes <= 6:
+            raise AssertionError('server %d: %d log writes for a burst of %d '
+                                 'and one more' % (member.sid, writes, BURST))
+
+
+@SUITE.case('of three servers a write is 8 segments and a log write each, '
+            'a burst shares them')
+def _(server, client):
+    conf = {'tickTime': 5000, 'falconer.failover.beaconMs': 0,
+            'maxSessionTimeout': 100000}
+    ensemble = members.Ensemble(['falconer'] * 3, conf)
+    try:
+        ensemble.start()
+        leader = ensemble.leader()
+        with leader.client() as client:
+            ok(client.create('/q', b''))
+            segments_at_depth_one(ensemble, leader, client)
+            log_writes_of_a_burst(ensemble, client)
+    finally:
+        ensemble.close()
 
 
 def main():

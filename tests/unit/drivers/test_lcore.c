@@ -354,7 +354,7 @@ first_us(struct idle *idle, uint64_t now_ns, enum idle_step step,
 }
 
 static void
-ladder_of_sleep_goes_down_after_50_us(void **state)
+ladder_of_sleep_goes_down_after_2_us(void **state)
 {
 	struct idle idle;
 
@@ -363,12 +363,12 @@ ladder_of_sleep_goes_down_after_50_us(void **state)
 	assert_int_equal(idle_step(&idle, true, NS_PER_S), IDLE_SPIN);
 	assert_int_equal(idle_step(&idle, false, NS_PER_S + 1), IDLE_SPIN);
 	assert_int_equal(idle_step(&idle, false, NS_PER_S + 2), IDLE_PAUSE);
-	assert_int_equal(first_us(&idle, NS_PER_S + 2, IDLE_BLOCK, 1000), 50);
+	assert_int_equal(first_us(&idle, NS_PER_S + 2, IDLE_BLOCK, 1000), 2);
 	/* Waking without work is not a reason to spin again ... */
 	assert_int_equal(idle_step(&idle, false, 2 * NS_PER_S), IDLE_BLOCK);
 	/* ... work is. */
 	assert_int_equal(idle_step(&idle, true, 2 * NS_PER_S), IDLE_SPIN);
-	assert_int_equal(first_us(&idle, 2 * NS_PER_S, IDLE_BLOCK, 1000), 50);
+	assert_int_equal(first_us(&idle, 2 * NS_PER_S, IDLE_BLOCK, 1000), 2);
 }
 
 static void
@@ -381,8 +381,15 @@ ladder_of_sleep_yields_first_when_work_is_frequent(void **state)
 	idle_init(&idle, IDLE_POLICY_SLEEP, now_ns);
 	for (uint32_t i = 0; i < 100; i++, now_ns += 30 * NS_PER_US)
 		idle_step(&idle, true, now_ns);
-	assert_int_equal(first_us(&idle, now_ns, IDLE_YIELD, 1000), 50);
+	assert_int_equal(first_us(&idle, now_ns, IDLE_YIELD, 1000), 2);
 	assert_int_equal(first_us(&idle, now_ns, IDLE_BLOCK, 1000), 200);
+	/* A yield that came back late gave the CPU to who wanted it. */
+	idle_step(&idle, true, now_ns);
+	assert_int_equal(first_us(&idle, now_ns, IDLE_YIELD, 1000), 2);
+	assert_int_equal(idle_step(&idle, false, now_ns + 3 * NS_PER_US),
+			 IDLE_YIELD);
+	assert_int_equal(idle_step(&idle, false, now_ns + 14 * NS_PER_US),
+			 IDLE_BLOCK);
 	/* Rare work is believed after some of it. */
 	for (uint32_t i = 0; i < 100; i++, now_ns += NS_PER_MS)
 		idle_step(&idle, true, now_ns);
@@ -446,7 +453,7 @@ main(void)
 		cmocka_unit_test(loses_no_doorbell_in_io_uring),
 		cmocka_unit_test(writes_only_to_who_sleeps_and_only_once),
 		cmocka_unit_test(waits_no_longer_than_told),
-		cmocka_unit_test(ladder_of_sleep_goes_down_after_50_us),
+		cmocka_unit_test(ladder_of_sleep_goes_down_after_2_us),
 		cmocka_unit_test(
 			ladder_of_sleep_yields_first_when_work_is_frequent),
 		cmocka_unit_test(ladders_of_spin_and_yield_never_block),
