@@ -118,6 +118,9 @@ bool fle_box_confirms(const struct fle_box *box, int64_t self, int64_t round,
 
 /* That candidate, maybe this server, failed: no votes for it for a while. */
 void fle_shun(struct fle *fle, int64_t sid, uint64_t now_ms);
+/* A try that began then ended without a leader: what is held against others
+ * lasts as much longer, or it would be over before each was tried once. */
+void fle_prolong(struct fle *fle, uint64_t began_ms, uint64_t now_ms);
 /* There is a leader that works: nothing is held against anybody. */
 void fle_forgive(struct fle *fle);
 /* Until when no vote for it is taken; 0: nothing is held against it. */

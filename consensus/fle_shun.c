@@ -14,8 +14,10 @@
  *
  * The time doubles with each failure, three times, and is spread by sid and
  * round, so among several candidates that block each other one after the other
- * gets its chance alone. A reign that begins voids it all. Peers of any kind
- * see nothing but votes.
+ * gets its chance alone. It passes during elections only: a try that fails may
+ * last longer than all of it, and whoever sees all others would else go round
+ * among them for ever and never stand itself. A reign that begins voids it all.
+ * Peers of any kind see nothing but votes.
  */
 #include "consensus/fle.h"
 
@@ -59,6 +61,14 @@ fle_shun(struct fle *fle, int64_t sid, uint64_t now_ms)
 	if (grudge->failures < FAILURES_MAX)
 		grudge->failures++;
 	grudge->until_ms = now_ms + span + spread(fle, span);
+}
+
+void
+fle_prolong(struct fle *fle, uint64_t began_ms, uint64_t now_ms)
+{
+	for (uint32_t i = 0; i < fle->grudge_count; i++)
+		if (fle->grudge[i].until_ms > began_ms)
+			fle->grudge[i].until_ms += now_ms - began_ms;
 }
 
 void

@@ -213,6 +213,11 @@ zab_look(struct zab_core *core, enum zab_reason why, struct zab_actions *out)
 		zab_out(out, ZAB_DO_RELOAD);
 		core->busy = ZAB_RELOADING;
 	}
+	if (core->role != FLE_LOOKING)
+		fle_prolong(&core->fle,
+			    core->role == FLE_LEADING ? core->lead.began_ms
+						      : core->follow.began_ms,
+			    core->now_ms);
 	if (why == ZAB_WHY_BEACONS_LOST)
 		miss_leader(core);
 	else
@@ -223,7 +228,7 @@ zab_look(struct zab_core *core, enum zab_reason why, struct zab_actions *out)
 	core->phase = ZAB_ELECTION;
 	core->is_serving = false;
 	core->leader = ZAB_NO_SID;
-	zab_reconfig_drop_lost(core);
+	zab_reconfig_drop_lost(core, out);
 	zab_tell_state(core, why, out);
 	settle(core, out);
 }
@@ -457,6 +462,7 @@ on_history(struct zab_core *core, const struct zab_event *event,
 		zab_history_init(&core->history, event->zxid);
 		core->durable_zxid = event->zxid;
 		core->snapshot_epoch = 0;
+		zab_reconfig_note_snapshot(core, event->config, out);
 		take_next(core, event->config);
 		break;
 	default:
@@ -469,7 +475,7 @@ on_history(struct zab_core *core, const struct zab_event *event,
 	core->busy_zxid = 0;
 	zab_beacon_heard(core, &core->follow.beacon); /* nothing was read */
 	FAL_ASSERT(core->committed_zxid <= core->history.last_zxid);
-	zab_reconfig_drop_lost(core);
+	zab_reconfig_drop_lost(core, out);
 	settle(core, out);
 }
 

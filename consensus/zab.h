@@ -135,7 +135,9 @@ struct zab_disk_state {
 	/* active: START only. next: the newest configuration above the active
 	 * one that `.dynamic.next`, the snapshot or the log holds, NULL if none
 	 * does; its zxid is its version. A log that is durable before the file
-	 * is as good as the file, and must not be without it. */
+	 * is as good as the file, and must not be without it; a file of a
+	 * version that the snapshot's zxid covers, and that the snapshot does
+	 * not hold, is of no use: that transaction was cut off. */
 	const struct quorum *active, *next;
 	/* START only: promises may have been lost (emptied disk, dirty marker,
 	 * damage, genesis undecided). Shows zxid -1, is counted by nobody, and

@@ -150,7 +150,8 @@ struct zab_follow {
 	int64_t held_first, held_last; /* first > last: nothing is held */
 	int64_t held_committed; /* commits seen for what is held; 0: none */
 	int64_t acked_zxid;     /* ACK was sent up to here, in this epoch */
-	uint64_t dial_ms;       /* next DIAL */
+	uint64_t began_ms;
+	uint64_t dial_ms; /* next DIAL */
 	struct zab_beacon beacon;
 	uint64_t deadline_ms;
 };
@@ -346,7 +347,11 @@ bool zab_is_observer(const struct zab_core *core);
 void zab_reconfig_begin(struct zab_core *core, const struct quorum *config,
 			int64_t zxid, struct zab_actions *out);
 /* A next configuration that is not in the own log is forgotten. */
-void zab_reconfig_drop_lost(struct zab_core *core);
+void zab_reconfig_drop_lost(struct zab_core *core, struct zab_actions *out);
+/* The leader's snapshot is the log now; config: what it holds, or NULL. */
+void zab_reconfig_note_snapshot(struct zab_core *core,
+				const struct quorum *config,
+				struct zab_actions *out);
 /* Leader: the next configuration is committed. Returns false if this server
  * no longer leads. */
 bool zab_reconfig_commit_lead(struct zab_core *core, struct zab_actions *out);

@@ -44,6 +44,7 @@ zab_follow_begin(struct zab_core *core, int64_t leader, struct zab_actions *out)
 	follow->held_first = 1;
 	follow->held_last = 0;
 	follow->config_version = -1;
+	follow->began_ms = core->now_ms;
 	follow->deadline_ms = core->now_ms + zab_init_ms(core);
 	zab_tell_state(core, ZAB_WHY_ELECTED, out);
 	dial(core, out);

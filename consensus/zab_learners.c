@@ -248,16 +248,17 @@ on_ack_epoch(struct zab_core *core, const struct zab_event *event,
 	struct zab_lead *lead = &core->lead;
 	struct zab_learner *learner = &core->learner[event->slot];
 
-	if (learner->station != ZAB_ST_EPOCH || event->epoch < -1 ||
-	    (zab_epoch(event->zxid) == lead->epoch &&
-	     event->zxid > core->history.last_zxid)) {
+	if (learner->station != ZAB_ST_EPOCH || event->epoch < -1) {
 		zab_learner_close(core, event->slot, ZAB_WHY_PEER_PROTOCOL,
 				  out);
 		return;
 	}
-	/* During this epoch a follower may come back with its transactions. */
-	if (lead->step < ZAB_LEAD_SYNC &&
-	    is_ahead(core, event->epoch, event->zxid)) {
+	/* During this epoch a follower may come back with its transactions, but
+	 * with none that another leader gave it who chose the same epoch. */
+	if ((zab_epoch(event->zxid) == lead->epoch &&
+	     event->zxid > core->history.last_zxid) ||
+	    (lead->step < ZAB_LEAD_SYNC &&
+	     is_ahead(core, event->epoch, event->zxid))) {
 		zab_learner_close(core, event->slot, ZAB_WHY_PEER_AHEAD, out);
 		return;
 	}

@@ -47,12 +47,42 @@ zab_reconfig_begin(struct zab_core *core, const struct quorum *config,
 	}
 }
 
-void
-zab_reconfig_drop_lost(struct zab_core *core)
+/* The file goes, too, or a start would find it again when the log has long
+ * gone on. The first configuration, whose counter is 0, is no transaction. */
+static void
+lose_next(struct zab_core *core, struct zab_actions *out)
 {
-	if (core->pair.has_next &&
-	    core->pair.next.version > core->history.last_zxid)
-		forget_next(core);
+	const int64_t version = core->pair.next.version;
+
+	forget_next(core);
+	if (zab_counter(version) != 0)
+		zab_out_zxid(out, ZAB_DO_PERSIST_CONFIG, 0);
+}
+
+void
+zab_reconfig_drop_lost(struct zab_core *core, struct zab_actions *out)
+{
+	const struct zab_history *history = &core->history;
+	const int64_t version = core->pair.next.version;
+
+	if (!core->pair.has_next)
+		return;
+	/* A log that went on without it says so as far back as it reaches. */
+	if (version > history->last_zxid ||
+	    (version > history->floor_zxid && zab_counter(version) != 0 &&
+	     !zab_history_has(history, version)))
+		lose_next(core, out);
+}
+
+void
+zab_reconfig_note_snapshot(struct zab_core *core, const struct quorum *config,
+			   struct zab_actions *out)
+{
+	const struct quorum_pair *pair = &core->pair;
+
+	if (pair->has_next && pair->next.version <= core->history.floor_zxid &&
+	    (!config || config->version != pair->next.version))
+		lose_next(core, out);
 }
 
 /* ------------------------------------------------------------- leader --- */

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The simulator can fail: breaks the core in named ways and must notice.
 
-Each mutation replaces one piece of text of one source file. The simulator is
-built with that file in the place of the right one and runs seed after seed
+Each mutation replaces a piece of text of a source file, some do in two. The
+simulator is built with these in the place of the right ones and runs seed after seed
 until it fails. What survives them must fall in one of the arranged scenarios
 of test_sim.c. What survives those, too, is a hole in the checks, and so is a
 text that is no longer there: both end with status 1. Production code knows
@@ -23,10 +23,10 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-FLAGS = ['-std=gnu11', '-O1', '-g', '-D_GNU_SOURCE', '-DFAL_SLOW_ASSERTS=1',
+FLAGS = ['-std=gnu11', '-O2', '-g', '-D_GNU_SOURCE', '-DFAL_SLOW_ASSERTS=1',
          '-w', '-I' + ROOT, '-I' + HERE]
 
-# name, file, right text, wrong text
+# name, file, right text, wrong text; or name, list of these three
 MUTATIONS = [
     ('ack_before_durable', 'consensus/zab_apply.c',
      'int64_t zxid = core->durable_zxid;',
@@ -86,6 +86,8 @@ MUTATIONS = [
      '\t\treturn a->peer_epoch > b->peer_epoch;', ''),
     ('votes_by_sid_only', 'consensus/fle_votes.c',
      'if (a->zxid != b->zxid)\n\t\treturn a->zxid > b->zxid;', ''),
+    ('candidates_are_tried_in_a_circle', 'consensus/fle_shun.c',
+     'fle->grudge[i].until_ms += now_ms - began_ms;', ';'),
     ('diff_from_the_wrong_zxid', 'consensus/zab_sync.c',
      'if (learner_zxid <= to && zab_history_has(history, learner_zxid))\n'
      '\t\treturn plan_diff(history, learner_zxid, to);',
@@ -98,6 +100,16 @@ MUTATIONS = [
     ('trunc_leaves_the_log', 'tests/sim/sim_disk.c',
      'sim_log_cut(&disk->log, sim_log_count_to(&disk->log, zxid));\n'
      '\tdisk->durable_count', '\tdisk->durable_count'),
+    ('trunc_leaves_a_newer_snapshot', [
+        ('tests/sim/sim_disk.c',
+         'while (disk->snapshot_count > 0 && disk->snapshot[0].zxid > zxid) {',
+         'while (false) {'),
+        ('tests/sim/sim_driver.c',
+         'server->next_snapshot.zxid = server->published_zxid;\n'
+         '\tserver->next_snapshot.node = server->published_node;',
+         'server->next_snapshot.zxid = sim_log_last(&server->log);\n'
+         '\tserver->next_snapshot.node ='
+         ' sim_log_node(&server->log, server->log.count);')]),
     ('acks_outlive_their_connection', 'consensus/zab_acks.c',
      'acks->active[seat.active] = 0;',
      'acks->active[seat.active] += 0;'),
@@ -106,6 +118,12 @@ MUTATIONS = [
      'return core->now_ms < core->abstain_until_ms;'),
     ('emptied_disk_promises', 'consensus/zab_learners.c',
      'if (event->zxid < 0) {', 'if (false) {'),
+    ('emptied_disk_is_taken_for_a_new_one', 'tests/sim/sim_disk.c',
+     'sim_disk_init(disk);\n\tdisk->is_nonvoting = true;',
+     'sim_disk_init(disk);'),
+    ('damage_is_taken_for_a_torn_tail', 'tests/sim/sim_fault.c',
+     'disk->durable_count = at;\n\tdisk->is_nonvoting = true;',
+     'disk->durable_count = at;'),
     ('emptied_disk_counts_at_once', 'consensus/zab_learners.c',
      'if (core->lead.round_done < learner->confirm_round)\n'
      '\t\treturn false;', ''),
@@ -134,6 +152,11 @@ MUTATIONS = [
     ('reconfig_counts_only_the_old_quorum', 'consensus/zab_acks.c',
      'if (!pair->has_next || mark < acks->next_zxid || mark == old)',
      'if (true)'),
+    ('lost_configuration_stays_on_the_disk', 'consensus/zab_reconfig.c',
+     'if (zab_counter(version) != 0)\n'
+     '\t\tzab_out_zxid(out, ZAB_DO_PERSIST_CONFIG, 0);\n}\n\nvoid\n'
+     'zab_reconfig_drop_lost',
+     '(void)version; (void)out;\n}\n\nvoid\nzab_reconfig_drop_lost'),
     ('election_counts_only_the_old_quorum', 'consensus/quorum.c',
      '(!pair->has_next || quorum_has(&pair->next, votes.next))', 'true'),
     ('configuration_of_the_log_is_forgotten', 'consensus/zab.c',
@@ -193,20 +216,26 @@ def link(cc, program, objects, without):
         sys.exit(linked.stderr)
 
 
+def changes_of(mutation):
+    return mutation[1] if len(mutation) == 2 else [mutation[1:]]
+
+
 def build_wrong(cc, folder, objects, mutation):
     """Returns the simulator and its test with the mutation, or None."""
-    name, source, right, wrong = mutation
-    with open(os.path.join(ROOT, source), encoding='utf-8') as file:
-        text = file.read()
-    if text.count(right) != 1:
-        return None
-    path = os.path.join(folder, name + '.c')
-    with open(path, 'w', encoding='utf-8') as file:
-        file.write(text.replace(right, wrong))
-    compile_one(cc, source, path, path + '.o')
+    name = mutation[0]
     program = os.path.join(folder, name)
     mutated = dict(objects)
-    mutated[source] = path + '.o'
+    for source, right, wrong in changes_of(mutation):
+        with open(os.path.join(ROOT, source), encoding='utf-8') as file:
+            text = file.read()
+        if text.count(right) != 1:
+            return None
+        path = os.path.join(
+            folder, name + '_' + source.replace('/', '_'))
+        with open(path, 'w', encoding='utf-8') as file:
+            file.write(text.replace(right, wrong))
+        compile_one(cc, source, path, path + '.o')
+        mutated[source] = path + '.o'
     link(cc, program, mutated, 'tests/sim/test_sim.c')
     link(cc, program + '.test', mutated, 'tests/sim/sim_main.c')
     return program
@@ -217,7 +246,8 @@ def judge(cc, folder, objects, mutation, options):
     name = mutation[0]
     program = build_wrong(cc, folder, objects, mutation)
     if program is None:
-        return False, f'{name}: {mutation[1]} does not hold the text once'
+        files = ', '.join(change[0] for change in changes_of(mutation))
+        return False, f'{name}: {files} does not hold the text once'
     seeds = seeds_for(name, options)
     result = run([program, '--seeds', str(seeds),
                   '--steps', str(options.steps)])

@@ -181,6 +181,8 @@ sim_init(struct sim *sim, const struct sim_options *options)
 	sim->are_clients_done = false;
 	sim->needs_both_ways = false;
 	sim->is_mixed = false;
+	sim->was_skipped = false;
+	sim->flap_serial = 0;
 	sim->action_count = 0;
 	memset(&sim->limits, 0, sizeof(sim->limits));
 	sim->crashes_done = 0;
@@ -214,6 +216,12 @@ finish_history(struct sim *sim, struct sim_server *server)
 	struct zab_event event = {.type = server->busy_event,
 				  .zxid = server->busy_zxid};
 
+	if (server->busy_event != ZAB_EV_RELOADED &&
+	    sim_disk_is_full(sim, server)) {
+		sim_server_step(sim, server,
+				&(struct zab_event){.type = ZAB_EV_LOG_FAILED});
+		return;
+	}
 	server->is_busy = false;
 	switch (server->busy_event) {
 	case ZAB_EV_TRUNCATED:
@@ -224,7 +232,7 @@ finish_history(struct sim *sim, struct sim_server *server)
 		sim_disk_install(server, server->busy_zxid, server->busy_node);
 		sim_log_init(&server->log, server->busy_zxid,
 			     server->busy_node);
-		event.config = sim_config_next(sim, server);
+		event.config = sim_config_of_snapshot(sim, server);
 		break;
 	default:
 		sim_disk_load(server, &history, &state.committed_zxid);
@@ -234,6 +242,7 @@ finish_history(struct sim *sim, struct sim_server *server)
 		event.disk = &state;
 		break;
 	}
+	sim_check_history(sim, server);
 	sim_check_durable(sim);
 	sim_server_step(sim, server, &event);
 	sim_net_pump_server(sim, server);
@@ -246,6 +255,8 @@ finish_snapshot(struct sim *sim, struct sim_server *server)
 	uint32_t count;
 
 	server->is_snapshotting = false;
+	if (sim_disk_is_full(sim, server))
+		return;
 	sim_disk_keep_snapshot(disk, server->next_snapshot);
 	if (disk->snapshot_count < SIM_SNAPSHOTS_MAX || server->is_busy ||
 	    sim_net_feeds_observer(sim, server))
@@ -269,6 +280,11 @@ finish_epoch(struct sim *sim, struct sim_server *server,
 {
 	const bool is_current = due->what != 0;
 
+	if (sim_disk_is_full(sim, server)) {
+		sim_server_step(sim, server,
+				&(struct zab_event){.type = ZAB_EV_LOG_FAILED});
+		return;
+	}
 	if (is_current) {
 		server->disk.current_epoch = due->number;
 		server->disk.current_writing = 0;
@@ -365,6 +381,9 @@ happen(struct sim *sim, const struct sim_due *due)
 		break;
 	case SIM_DUE_HEAL:
 		sim_fault_heal(sim, due->serial);
+		break;
+	case SIM_DUE_FLAP:
+		sim_fault_flap(sim, due->serial);
 		break;
 	case SIM_DUE_FORGET:
 		sim_fault_forget(sim);

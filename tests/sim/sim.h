@@ -45,6 +45,7 @@
 #define SIM_TRACE_MAX     512u
 #define SIM_NEVER         UINT64_MAX
 #define SIM_NOBODY        UINT32_MAX
+#define SIM_LIE_EPOCH     (1 << 20) /* of votes that nobody cast */
 
 struct sim;
 
@@ -83,6 +84,7 @@ enum sim_kind {
 	SIM_DUE_START,
 	SIM_DUE_FAULT,
 	SIM_DUE_HEAL,
+	SIM_DUE_FLAP,
 	SIM_DUE_FORGET,
 	SIM_DUE_CLIENT,
 	SIM_DUE_OP,
@@ -152,6 +154,7 @@ struct sim_disk {
 	uint64_t busy_until_us;
 	uint64_t slow_until_us; /* everything takes far longer */
 	bool is_failing;        /* the next flush is an error */
+	uint64_t full_until_us; /* nothing can be written */
 	uint64_t slowness;      /* its delays are so many times longer */
 };
 
@@ -252,6 +255,9 @@ struct sim_client {
 	uint64_t last_us;
 	uint32_t session, number;
 	uint32_t outstanding, pipeline;
+	/* Of ten requests so many; the others are writes. */
+	uint32_t reads, syncs;
+	uint64_t heard_us;   /* its last answer is due; they come in order */
 	uint32_t last_write; /* 1 + operation, of this session; 0: none */
 	uint32_t seen_depth;
 	uint32_t committed_session, committed_number;
@@ -315,8 +321,15 @@ struct sim {
 	/* Notifications need both directions, as a new TCP connection does;
 	 * else an old connection carries them through a one-way cut. */
 	bool needs_both_ways;
-	bool is_mixed; /* some servers are as ZooKeeper's */
+	bool is_mixed;    /* some servers are as ZooKeeper's */
+	bool was_skipped; /* a leader was made to break the protocol */
 	uint32_t heal_serial;
+	/* The flapping link: both ways, or only from the first to the second.
+	 */
+	uint32_t flap[2];
+	bool flaps_both_ways;
+	uint64_t flap_until_us;
+	uint32_t flap_serial;
 	struct sim_client client[SIM_CLIENTS_MAX];
 	uint32_t client_count;
 	struct sim_op *op;
@@ -408,6 +421,8 @@ uint64_t sim_disk_delay_us(struct sim *sim, struct sim_server *server);
 /* Writes what memory has and the file has not. */
 void sim_disk_flush(struct sim *sim, struct sim_server *server);
 void sim_disk_flushed(struct sim *sim, struct sim_server *server);
+/* Can nothing be written now? Such a server ends. */
+bool sim_disk_is_full(const struct sim *sim, const struct sim_server *server);
 /* What a start finds: memory from disk. */
 void sim_disk_load(struct sim_server *server, struct zab_history *history,
 		   int64_t *committed_zxid);
@@ -432,6 +447,9 @@ void sim_config_activate(struct sim *sim, struct sim_server *server);
 /* What the file, the log or the snapshot says comes next; NULL: nothing. */
 const struct quorum *sim_config_next(struct sim *sim,
 				     const struct sim_server *server);
+/* What the snapshot holds that a leader sent, if it is news; else NULL. */
+const struct quorum *sim_config_of_snapshot(const struct sim *sim,
+					    const struct sim_server *server);
 void sim_config_crash(struct sim *sim, struct sim_disk *disk);
 /* Is that set of servers a quorum of what is committed? */
 bool sim_config_decides(const struct sim *sim, uint32_t servers);
@@ -474,6 +492,7 @@ void sim_net_clear(struct sim *sim);
 void sim_fault_next(struct sim *sim);
 void sim_fault_happen(struct sim *sim);
 void sim_fault_heal(struct sim *sim, uint32_t serial);
+void sim_fault_flap(struct sim *sim, uint32_t serial);
 /* What OUTDATE prepared: one that promised to the new leader forgets it and
  * comes to the old one. */
 void sim_fault_forget(struct sim *sim);
@@ -508,6 +527,14 @@ void sim_check_publish(struct sim *sim, struct sim_server *server,
 		       uint32_t node);
 void sim_check_propose(struct sim *sim, const struct sim_server *server,
 		       int64_t zxid);
+/* A notification goes out. */
+void sim_check_vote(struct sim *sim, const struct sim_server *server,
+		    const struct zab_notification *vote);
+/* A connection or a role ends. */
+void sim_check_end_of(struct sim *sim, const struct sim_server *server,
+		      uint32_t why);
+/* TRUNCATE or INSTALL_SNAPSHOT is done. */
+void sim_check_history(struct sim *sim, const struct sim_server *server);
 void sim_check_state(struct sim *sim, struct sim_server *server,
 		     const struct zab_action *action);
 /* The disk of a server has changed in another way than by appending. */

@@ -68,6 +68,17 @@ sim_check_step(struct sim *sim, struct sim_server *server)
 			 server->index, view->epoch);
 }
 
+/* How much was committed by leaders of lower epochs. */
+static uint32_t
+committed_before(const struct sim *sim, int64_t epoch)
+{
+	uint32_t count = sim->committed_count;
+
+	while (count > 0 && sim->committed_epoch[count - 1] >= epoch)
+		count--;
+	return count;
+}
+
 /* ------------------------------------------------------- durability --- */
 
 void
@@ -99,6 +110,17 @@ commit_node(struct sim *sim, const struct sim_server *server, uint32_t node)
 	const struct sim_node *one = &sim->chain.node[node];
 
 	FAL_ASSERT(one->depth == sim->committed_count + 1);
+	if (sim->committed_count > 0) {
+		const int64_t last = sim->chain.node[one->parent].zxid;
+
+		if (one->zxid != last + 1 &&
+		    (zab_epoch(one->zxid) <= zab_epoch(last) ||
+		     zab_counter(one->zxid) != 1))
+			sim_fail(sim, "GlobalPrimaryOrder",
+				 "s%u: %" PRIx64 " behind %" PRIx64,
+				 server->index, (uint64_t)one->zxid,
+				 (uint64_t)last);
+	}
 	if (sim->committed_count == sim->committed_capacity) {
 		sim->committed_capacity = sim->committed_capacity
 						  ? sim->committed_capacity * 2
@@ -233,6 +255,52 @@ sim_check_send(struct sim *sim, struct sim_server *server,
 			 server->index);
 }
 
+/* ----------------------------------------------------------- electing --- */
+
+/*
+ * Nobody votes for less than it knows, and what it knows is on its disk; so
+ * whoever is elected has the best log of those who voted for it. A server that
+ * stays out of elections shows -1.
+ */
+void
+sim_check_vote(struct sim *sim, const struct sim_server *server,
+	       const struct zab_notification *vote)
+{
+	const int64_t epoch = server->disk.current_epoch;
+	const int64_t zxid = sim_disk_zxid(&server->disk);
+
+	const struct quorum *next = zab_next_config(server->core);
+
+	if (vote->state != FLE_LOOKING || vote->zxid < 0)
+		return;
+	/* An observer only tells what it heard. */
+	if (!quorum_is_voter(zab_config(server->core), server->sid) &&
+	    !(next && quorum_is_voter(next, server->sid)))
+		return;
+	if (server->disk.is_nonvoting)
+		sim_fail(sim, "C11", "s%u: votes", server->index);
+	if (sim_log_last(&server->log) != zxid)
+		sim_fail(sim, "memory==disk",
+			 "s%u: votes before its log is durable", server->index);
+	if (vote->peer_epoch < epoch ||
+	    (vote->peer_epoch == epoch && vote->zxid < zxid))
+		sim_fail(sim, "LeaderLogCompleteness",
+			 "s%u: has %" PRIx64 " in epoch %" PRId64
+			 " and votes for %" PRId64 " with %" PRIx64
+			 " in epoch %" PRId64,
+			 server->index, (uint64_t)zxid, epoch, vote->leader,
+			 (uint64_t)vote->zxid, vote->peer_epoch);
+}
+
+/* Among ours nobody breaks the protocol, unless it is made to. */
+void
+sim_check_end_of(struct sim *sim, const struct sim_server *server, uint32_t why)
+{
+	if (why == ZAB_WHY_PEER_PROTOCOL && !sim->is_mixed && !sim->was_skipped)
+		sim_fail(sim, "messageLegal, stateConsistent, ackConsistent",
+			 "s%u: its peer broke the protocol", server->index);
+}
+
 /* ------------------------------------------------------------ leading --- */
 
 void
@@ -252,6 +320,12 @@ sim_check_propose(struct sim *sim, const struct sim_server *server,
 		sim_fail(sim, "C4 LocalPrimaryOrder", "s%u: proposes %" PRIx64,
 			 server->index, (uint64_t)zxid);
 	sim->epoch_count[epoch]++;
+	/* Everything of the epochs before is committed here, too. */
+	if (sim->chain.node[server->published_node].depth <
+	    committed_before(sim, epoch))
+		sim_fail(sim, "PrimaryIntegrity",
+			 "s%u: proposes %" PRIx64 " before it committed all",
+			 server->index, (uint64_t)zxid);
 }
 
 void
@@ -259,7 +333,6 @@ sim_check_state(struct sim *sim, struct sim_server *server,
 		const struct zab_action *action)
 {
 	const uint32_t node = sim_log_node(&server->log, server->log.count);
-	uint32_t count = sim->committed_count;
 
 	if (action->epoch > 0)
 		server->told_epoch = action->epoch;
@@ -282,10 +355,10 @@ sim_check_state(struct sim *sim, struct sim_server *server,
 		sim_fail(sim, "C1 Leadership1",
 			 "s%u: epoch %" PRId64 " is another's", server->index,
 			 action->epoch);
-	/* What was committed in lower epochs; a leader that is outdated may not
-	 * know yet what a later one has done. */
-	while (count > 0 && sim->committed_epoch[count - 1] >= action->epoch)
-		count--;
+	/* A leader that is outdated may not know yet what a later one has done.
+	 */
+	const uint32_t count = committed_before(sim, action->epoch);
+
 	if (count > 0 && !sim_chain_begins_with(&sim->chain, node,
 						sim->committed[count - 1]))
 		sim_fail(sim, "LeaderLogCompleteness",
@@ -296,6 +369,32 @@ sim_check_state(struct sim *sim, struct sim_server *server,
 
 /* -------------------------------------------------------- begin, end --- */
 
+/* currentEpoch on the disk says that all is there that was committed before
+ * that epoch. */
+static void
+check_current_epoch(struct sim *sim, const struct sim_server *server)
+{
+	const struct sim_disk *disk = &server->disk;
+	const uint32_t count = committed_before(sim, disk->current_epoch);
+
+	if (disk->is_nonvoting || count == 0 ||
+	    sim_chain_begins_with(&sim->chain, sim_disk_node(disk),
+				  sim->committed[count - 1]))
+		return;
+	sim_fail(sim, "currentEpoch",
+		 "s%u: is %" PRId64 " without the history of that epoch",
+		 server->index, disk->current_epoch);
+}
+
+void
+sim_check_history(struct sim *sim, const struct sim_server *server)
+{
+	if (!sim_chain_begins_with(&sim->chain, sim_disk_node(&server->disk),
+				   server->published_node))
+		sim_fail(sim, "CommittedLogDurability",
+			 "s%u: loses what it published", server->index);
+}
+
 void
 sim_check_start(struct sim *sim, const struct sim_server *server)
 {
@@ -305,6 +404,7 @@ sim_check_start(struct sim *sim, const struct sim_server *server)
 	    disk->current_epoch < server->said_current)
 		sim_fail(sim, "C2", "s%u: a promise is not on the disk",
 			 server->index);
+	check_current_epoch(sim, server);
 	for (uint32_t i = 0; i < disk->snapshot_count; i++) {
 		const uint32_t node = disk->snapshot[i].node;
 		const uint32_t depth = sim->chain.node[node].depth;

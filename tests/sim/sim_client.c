@@ -26,7 +26,16 @@ sim_client_init(struct sim *sim)
 	for (uint32_t i = 0; i < sim->client_count; i++) {
 		sim->client[i] = (struct sim_client){
 			.server = SIM_NOBODY,
-			.pipeline = (uint32_t)sim_random_in(random, 1, 4)};
+			.pipeline = (uint32_t)sim_random_in(random, 1, 4),
+			.reads = 1,
+			.syncs = 1};
+		/* The first one writes; some others mostly look, and notice
+		 * whom they ask: a write waits for the commit. */
+		if (i > 0 && sim_random_once_in(random, 2)) {
+			sim->client[i].reads = 2;
+			sim->client[i].syncs =
+				(uint32_t)sim_random_in(random, 4, 8);
+		}
 		sim_put(sim, sim_random_below(random, 1000), SIM_DUE_CLIENT, i,
 			0, 0, 0);
 	}
@@ -54,6 +63,7 @@ sim_client_connect(struct sim *sim, uint32_t index, uint32_t server)
 	client->number = 0;
 	client->last_write = 0;
 	client->outstanding = 0;
+	client->heard_us = 0;
 }
 
 static void
@@ -134,10 +144,11 @@ sim_client_turn(struct sim *sim, uint32_t index)
 			sim->has_faults && sim_random_once_in(random, 16);
 
 		(void)sim_client_invoke(sim, index,
-					reconfigures ? SIM_OP_RECONFIG
-					: coin == 0  ? SIM_OP_READ
-					: coin == 1  ? SIM_OP_SYNC
-						     : SIM_OP_WRITE);
+					reconfigures           ? SIM_OP_RECONFIG
+					: coin < client->reads ? SIM_OP_READ
+					: coin < client->reads + client->syncs
+						? SIM_OP_SYNC
+						: SIM_OP_WRITE);
 	}
 	sim_put(sim, 1 + sim_random_below(random, 2 * sim->limits.think_us),
 		SIM_DUE_CLIENT, index, 0, 0, 0);
@@ -156,7 +167,16 @@ is_served(const struct sim *sim, const struct sim_op *op)
 static void
 reply(struct sim *sim, uint32_t index, uint32_t depth)
 {
-	sim_put(sim, sim_net_delay_us(sim), SIM_DUE_REPLY, index, depth, 0, 0);
+	struct sim_client *client = &sim->client[sim->op[index].client];
+	uint64_t at_us = sim->now_us + sim_net_delay_us(sim);
+
+	/* A new connection does not wait for answers of the last one. */
+	if (client->session == sim->op[index].session) {
+		if (at_us < client->heard_us)
+			at_us = client->heard_us;
+		client->heard_us = at_us;
+	}
+	sim_put(sim, at_us - sim->now_us, SIM_DUE_REPLY, index, depth, 0, 0);
 }
 
 void
@@ -207,8 +227,11 @@ sim_client_reply(struct sim *sim, uint32_t index, uint32_t depth)
 		sim_fail(sim, "linearizable sync",
 			 "client %u reads %u, %u was acknowledged before",
 			 op->client, depth, op->known_depth);
-	if (depth > client->seen_depth)
-		client->seen_depth = depth;
+	if (depth < client->seen_depth)
+		sim_fail(sim, "session order",
+			 "client %u sees %u, it saw %u before", op->client,
+			 depth, client->seen_depth);
+	client->seen_depth = depth;
 	if (depth > sim->acked_depth)
 		sim->acked_depth = depth;
 }

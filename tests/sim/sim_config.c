@@ -139,6 +139,11 @@ sim_config_persisted(struct sim *sim, struct sim_server *server,
 {
 	struct sim_disk *disk = &server->disk;
 
+	if (sim_disk_is_full(sim, server)) {
+		sim_server_step(sim, server,
+				&(struct zab_event){.type = ZAB_EV_LOG_FAILED});
+		return;
+	}
 	if (due->what == disk->config_serial) {
 		disk->next_config = (uint32_t)due->number;
 		if (disk->config_writing == disk->next_config)
@@ -168,29 +173,54 @@ sim_config_activate(struct sim *sim, struct sim_server *server)
 	sim->counters.reconfigs++;
 }
 
-const struct quorum *
-sim_config_next(struct sim *sim, const struct sim_server *server)
+/* The newest configuration above the active one in that history; 1 + index. */
+static uint32_t
+find_in_history(const struct sim *sim, const struct sim_disk *disk,
+		uint32_t node)
 {
-	const struct sim_disk *disk = &server->disk;
 	const int64_t active = sim->config[disk->active_config].version;
-	uint32_t next = disk->next_config;
-	uint32_t node = sim_disk_node(disk);
 
-	if (!sim->core_options.is_reconfig_enabled)
-		return NULL;
 	while (node != 0 && sim->chain.node[node].zxid > active) {
 		const struct sim_node *one = &sim->chain.node[node];
 		const uint32_t config = sim->op[one->value - 1].config;
 
-		if (config && sim->config[config - 1].version == one->zxid) {
-			if (next == 0 ||
-			    sim->config[next - 1].version < one->zxid)
-				next = config;
-			break;
-		}
+		if (config && sim->config[config - 1].version == one->zxid)
+			return config;
 		node = one->parent;
 	}
+	return 0;
+}
+
+const struct quorum *
+sim_config_next(struct sim *sim, const struct sim_server *server)
+{
+	const struct sim_disk *disk = &server->disk;
+	const uint32_t logged = find_in_history(sim, disk, sim_disk_node(disk));
+	const uint32_t covered =
+		find_in_history(sim, disk, disk->log.floor_node);
+	uint32_t next = disk->next_config;
+
+	if (!sim->core_options.is_reconfig_enabled)
+		return NULL;
+	if (next && next != covered &&
+	    zab_counter(sim->config[next - 1].version) != 0 &&
+	    sim->config[next - 1].version <= disk->log.floor_zxid)
+		next = 0; /* was cut off before that snapshot */
+	if (logged && (next == 0 || sim->config[next - 1].version <
+					    sim->config[logged - 1].version))
+		next = logged;
 	return next ? &sim->config[next - 1] : NULL;
+}
+
+const struct quorum *
+sim_config_of_snapshot(const struct sim *sim, const struct sim_server *server)
+{
+	const uint32_t config = find_in_history(sim, &server->disk,
+						sim_disk_node(&server->disk));
+
+	return config && sim->core_options.is_reconfig_enabled
+		       ? &sim->config[config - 1]
+		       : NULL;
 }
 
 void

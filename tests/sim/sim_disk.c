@@ -57,6 +57,12 @@ sim_disk_delay_us(struct sim *sim, struct sim_server *server)
 	return delay;
 }
 
+bool
+sim_disk_is_full(const struct sim *sim, const struct sim_server *server)
+{
+	return server->disk.full_until_us > sim->now_us;
+}
+
 /* ---------------------------------------------------------------- log --- */
 
 void
@@ -98,7 +104,7 @@ sim_disk_flushed(struct sim *sim, struct sim_server *server)
 
 	FAL_ASSERT(disk->is_flushing);
 	disk->is_flushing = false;
-	if (disk->is_failing) {
+	if (disk->is_failing || sim_disk_is_full(sim, server)) {
 		disk->is_failing = false;
 		sim_disk_crash(sim, server); /* Nobody knows what was written */
 		sim_server_step(sim, server,

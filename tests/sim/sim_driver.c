@@ -298,6 +298,7 @@ change_state(struct sim *sim, struct sim_server *server,
 	     const struct zab_action *action)
 {
 	sim_check_state(sim, server, action);
+	sim_check_end_of(sim, server, action->why);
 	if (action->role == FLE_LOOKING)
 		sim->counters.elections++;
 	if (action->role != FLE_LEADING && action->phase == ZAB_SYNCHRONIZATION)
@@ -369,6 +370,7 @@ sim_driver_act(struct sim *sim, struct sim_server *server,
 {
 	switch ((enum zab_action_type)action->type) {
 	case ZAB_DO_SEND_FLE:
+		sim_check_vote(sim, server, &action->notification);
 		sim_net_send_fle(sim, server, action);
 		break;
 	case ZAB_DO_FORGET_FLE:
@@ -382,9 +384,12 @@ sim_driver_act(struct sim *sim, struct sim_server *server,
 		sim_check_send(sim, server, action);
 		send(sim, server, action);
 		break;
+	case ZAB_DO_CLOSE:
+		sim_check_end_of(sim, server, action->why);
+		send_to_slots(sim, server, action);
+		break;
 	case ZAB_DO_STREAM_HISTORY:
 	case ZAB_DO_STREAM_SNAPSHOT:
-	case ZAB_DO_CLOSE:
 		send_to_slots(sim, server, action);
 		break;
 	case ZAB_DO_HOLD:

@@ -102,6 +102,50 @@ cut_some(struct sim *sim)
 	heal_later(sim);
 }
 
+/* A link that comes and goes, long enough for neither state to be noticed. */
+static void
+begin_flapping(struct sim *sim)
+{
+	struct sim_random *random = &sim->random[SIM_STREAM_FAULT];
+
+	sim->flap[0] = any_server(sim);
+	sim->flap[1] = (uint32_t)sim_random_below(random, sim->count);
+	sim->flaps_both_ways = sim_random_once_in(random, 2);
+	sim->flap_until_us = sim->now_us + duration_us(sim);
+	sim->flap_serial++;
+	sim_put(sim, 0, SIM_DUE_FLAP, 0, 0, sim->flap_serial, 0);
+}
+
+void
+sim_fault_flap(struct sim *sim, uint32_t serial)
+{
+	struct sim_random *random = &sim->random[SIM_STREAM_FAULT];
+	const uint64_t tick_us = 1000ull * sim->core_options.tick_ms;
+	const uint32_t from = sim->flap[0], to = sim->flap[1];
+	bool *is_cut = &sim->is_cut[from][to];
+
+	if (serial != sim->flap_serial || from == to || !sim->has_faults)
+		return;
+	*is_cut = sim->now_us < sim->flap_until_us && !*is_cut;
+	if (sim->flaps_both_ways)
+		sim->is_cut[to][from] = *is_cut;
+	if (!*is_cut)
+		sim_net_pump_all(sim);
+	for (uint32_t i = 0; i < SIM_CONNS_MAX; i++) {
+		const struct sim_conn *conn = &sim->conn[i];
+
+		if (conn->is_used && !conn->is_broken &&
+		    conn->server[0] + conn->server[1] == from + to &&
+		    (conn->server[0] == from || conn->server[0] == to) &&
+		    sim_random_once_in(random, 8))
+			sim_net_break(sim, i);
+	}
+	if (sim->now_us < sim->flap_until_us)
+		sim_put(sim,
+			sim_random_scale(random, tick_us / 16, 2 * tick_us),
+			SIM_DUE_FLAP, 0, 0, serial, 0);
+}
+
 enum { SHAPE_HALVES, SHAPE_ISOLATED, SHAPE_BRIDGE, SHAPE_RING, SHAPES };
 
 /* Two sides; one server alone; two sides and one that sees both; a ring. */
@@ -198,9 +242,9 @@ lie(struct sim *sim)
 		.state = FLE_LOOKING,
 		.version = FLE_NOTIFICATION_VERSION,
 		.leader = one->sid,
-		.zxid = zab_zxid(1 << 20, 1),
+		.zxid = zab_zxid(SIM_LIE_EPOCH, 1),
 		.round = round + 1,
-		.peer_epoch = 1 << 20,
+		.peer_epoch = SIM_LIE_EPOCH,
 	};
 	const bool leads = one->view.role == FLE_LEADING;
 
@@ -321,12 +365,39 @@ sim_fault_forget(struct sim *sim)
 	}
 }
 
+/*
+ * A crash while records are written, and what reached the disk of them is
+ * wrong. Nobody was told of them. At the end it looks like a write that was
+ * not finished, else as if something acknowledged was lost.
+ */
+static void
+rot_unacknowledged(struct sim *sim, struct sim_server *server)
+{
+	struct sim_disk *disk = &server->disk;
+
+	if (!server->is_up || disk->log.count == disk->durable_count ||
+	    !may_lose_promises(sim, server->index))
+		return;
+	sim_trace_note(sim, server->index, "what it writes is damaged at",
+		       disk->log.entry[disk->durable_count].zxid);
+	sim_log_cut(&disk->log, disk->durable_count);
+	sim_server_crash(sim, server, false);
+	if (sim_random_once_in(&sim->random[SIM_STREAM_FAULT], 2))
+		return;
+	disk->is_nonvoting = true;
+	lose_promises(sim, server);
+}
+
 /* A record that was synced is damaged; the next start finds it. */
 static void
 rot(struct sim *sim, struct sim_server *server)
 {
 	struct sim_disk *disk = &server->disk;
 
+	if (sim_random_once_in(&sim->random[SIM_STREAM_FAULT], 3)) {
+		rot_unacknowledged(sim, server);
+		return;
+	}
 	if (disk->log.count == 0 || !may_lose_promises(sim, server->index))
 		return;
 	if (server->is_up)
@@ -404,6 +475,10 @@ happen_to_server(struct sim *sim, uint32_t fault, struct sim_server *server)
 	case SIM_FAULT_FAIL:
 		server->disk.is_failing = true;
 		break;
+	case SIM_FAULT_FULL:
+		sim_trace_note(sim, server->index, "its disk is full", 0);
+		server->disk.full_until_us = sim->now_us + duration_us(sim);
+		break;
 	case SIM_FAULT_WIPE:
 		wipe(sim, server);
 		break;
@@ -443,6 +518,9 @@ sim_fault_happen(struct sim *sim)
 	case SIM_FAULT_PARTITION:
 		partition(sim);
 		break;
+	case SIM_FAULT_FLAP:
+		begin_flapping(sim);
+		break;
 	case SIM_FAULT_DUPLICATE:
 		duplicate(sim);
 		break;
@@ -473,6 +551,7 @@ sim_fault_end(struct sim *sim)
 
 		server->disk.slow_until_us = 0;
 		server->disk.is_failing = false;
+		server->disk.full_until_us = 0;
 		sim_server_set_rate(sim, server, 1000000, 0);
 		if (!server->is_up)
 			sim_server_start(sim, server);

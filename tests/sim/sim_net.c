@@ -245,6 +245,7 @@ sim_net_skip(struct sim *sim, uint32_t first)
 		    skip_one(sim, conn)) {
 			sim_trace_note(sim, conn->server[0],
 				       "is not sent a packet", 0);
+			sim->was_skipped = true;
 			return;
 		}
 	}
