@@ -28,7 +28,7 @@ const char *__asan_default_options(void);
 const char *
 __asan_default_options(void)
 {
-	return "quarantine_size_mb=8";
+	return "quarantine_size_mb=4:malloc_context_size=4";
 }
 
 #define CLIENTS 4u

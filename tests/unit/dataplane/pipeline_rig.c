@@ -184,6 +184,14 @@ make_roles(struct rig *rig)
 			 0);
 }
 
+/* But for the entry's bytes, which are written before they are read: they are
+ * more than all the rest, and fuzzing starts some hundred rigs a second. */
+static void
+clear(struct rig *rig)
+{
+	memset(rig, 0, offsetof(struct rig, entry));
+}
+
 static void
 start(struct rig *rig)
 {
@@ -207,7 +215,7 @@ rig_start(struct rig *rig)
 void
 rig_start_capped(struct rig *rig, uint64_t tree_bytes_max)
 {
-	memset(rig, 0, sizeof(*rig));
+	clear(rig);
 	rig->tree_bytes_max = tree_bytes_max;
 	start(rig);
 }
@@ -215,7 +223,7 @@ rig_start_capped(struct rig *rig, uint64_t tree_bytes_max)
 void
 rig_start_limited(struct rig *rig, const struct reader_options *limits)
 {
-	memset(rig, 0, sizeof(*rig));
+	clear(rig);
 	rig->limits = *limits;
 	start(rig);
 }
@@ -223,7 +231,7 @@ rig_start_limited(struct rig *rig, const struct reader_options *limits)
 void
 rig_start_member(struct rig *rig)
 {
-	memset(rig, 0, sizeof(*rig));
+	clear(rig);
 	rig->is_member = true;
 	start(rig);
 }

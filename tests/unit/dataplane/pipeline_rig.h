@@ -37,7 +37,6 @@ struct rig {
 	struct reader_options limits; /* what rig_start_limited() was given */
 
 	/* The log. */
-	uint8_t entry[RIG_ENTRY_MAX];
 	int64_t written, durable;
 	bool is_slow; /* durable moves only by rig_sync() */
 	bool has_no_space;
@@ -49,6 +48,8 @@ struct rig {
 
 	uint32_t words_asked;
 	struct reader_word word;
+
+	uint8_t entry[RIG_ENTRY_MAX]; /* of the log; last: see clear() */
 };
 
 /* A client of the rig. */
