@@ -405,7 +405,7 @@ peer_net_poll(struct peer_net *net, uint64_t now_ms)
 	if (now_ms > net->raw_full_ms)
 		retry_raw(net);
 	wake_ms = earlier(dial_poll(net), peer_strangers_poll(net));
-	for (uint32_t i = 0; net->playing >> i != 0; i++)
+	for (uint32_t i = 0; net->playing != 0 && i < PEER_SLOTS; i++)
 		if ((net->playing & peer_bit(i)) != 0)
 			wake_ms = earlier(wake_ms, peer_program_play(net, i));
 	if (net->fallen != 0)

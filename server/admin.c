@@ -31,6 +31,7 @@ struct admin {
 	struct admin_request *waiting;
 	struct admin_history *history;
 	uint64_t swept_ns;
+	struct admin_request *at_end; /* answered when all has stopped */
 	bool is_woken; /* a request goes on elsewhere than in admin_serve() */
 };
 
@@ -221,9 +222,17 @@ admin_gather(struct admin_request *request, const struct words_plan *plan,
 }
 
 void
-admin_wait_snapshot(struct admin_request *request)
+admin_wait(struct admin_request *request, bool (*poll)(struct admin_request *))
 {
+	request->poll = poll;
 	wait_in_list(request, UINT64_MAX);
+}
+
+void
+admin_answer_at_end(struct admin_request *request)
+{
+	leave_waiting(request);
+	request->admin->at_end = request;
 }
 
 /* Nobody waits for ever on a core that does not poll. */
@@ -251,7 +260,7 @@ poll_waiting(struct admin *admin)
 	for (struct admin_request *r = admin->waiting; r != NULL; r = next) {
 		next = r->next;
 		if (r->gather == NULL)
-			did_work |= admin_poll_snapshot(r);
+			did_work |= r->poll(r);
 		else if (now_ns >= r->deadline_ns)
 			finish_late(r);
 	}
@@ -367,6 +376,10 @@ route(struct admin_request *request)
 	const size_t count =
 		request->is_metrics_only ? 1 : sizeof(pages) / sizeof(pages[0]);
 
+	if (request->body_state == ADMIN_BODY_WHOLE) {
+		admin_restore_whole(request);
+		return;
+	}
 	if (request->is_too_long) {
 		admin_finish_plain(request, ADMIN_BAD_REQUEST,
 				   "path or header too long\n");
@@ -393,6 +406,18 @@ route(struct admin_request *request)
 /* ---- before and after serving: the HTTP thread --------------------------- */
 
 bool
+admin_is_upload(const struct admin_request *request)
+{
+	const char *name = command_of_path(request);
+	const struct admin_command *command =
+		name == NULL ? NULL : admin_command_find(name);
+
+	return command != NULL && command->takes_upload &&
+	       request->method == ADMIN_POST && !request->is_metrics_only &&
+	       !request->is_too_long;
+}
+
+bool
 admin_is_serving(const struct admin *admin)
 {
 	return atomic_load_explicit(&admin->state, memory_order_acquire) ==
@@ -407,6 +432,12 @@ admin_phase(const struct admin *admin)
 
 const struct server *
 admin_server(const struct admin *admin)
+{
+	return admin->server;
+}
+
+struct server *
+admin_server_to_change(struct admin *admin)
 {
 	return admin->server;
 }
@@ -597,10 +628,30 @@ admin_stop(struct admin *admin)
 	while (admin->waiting != NULL)
 		admin_finish_error(admin->waiting, ADMIN_UNAVAILABLE,
 				   ADMIN_NOT_SERVING);
+	if (admin->at_end != NULL)
+		return;
 	admin_http_stop(admin->http);
 	admin_http_stop(admin->metrics);
 	admin->http = NULL;
 	admin->metrics = NULL;
+}
+
+void
+admin_stop_at_last(struct admin *admin, int err)
+{
+	struct admin_request *request = admin == NULL ? NULL : admin->at_end;
+
+	if (request == NULL)
+		return;
+	admin->at_end = NULL;
+	if (err == FAL_OK)
+		admin_run_command(request, NULL);
+	else
+		admin_finish_error(request, ADMIN_ERROR,
+				   "the data could not be replaced; see the "
+				   "log of the server");
+	admin_http_flush(admin->http);
+	admin_stop(admin);
 }
 
 void

@@ -47,8 +47,12 @@ void admin_set_phase(struct admin *, const char *phase);
 void admin_set_serving(struct admin *);
 /* Answers what came in; true if anything was done. */
 bool admin_serve(struct admin *);
-/* No more requests; those that wait are told that the server stops. */
+/* No more requests; those that wait are told that the server stops. But one
+ * that is to be answered when the server has stopped keeps the HTTP server,
+ * which answers others as before the start, until admin_stop_at_last(). */
 void admin_stop(struct admin *);
+/* err  how the restore went that is answered now, if there is one */
+void admin_stop_at_last(struct admin *, int err);
 void admin_destroy(struct admin *);
 
 #endif

@@ -348,23 +348,6 @@ start_shed(struct admin_request *request)
 		admin_gather(request, &plan, &request->percentage, put_shed);
 }
 
-/* The tree of a running server is not replaced yet; what does it meanwhile is
- * in docs/admin.md. */
-static void
-start_restore(struct admin_request *request)
-{
-	const struct config *config = admin_server(request->admin)->config;
-
-	if (config->admin_restore_enabled)
-		admin_finish_error(request, ADMIN_NOT_BUILT,
-				   "Restore of a running server is not there "
-				   "yet: stop it, put the snapshot into an "
-				   "empty dataDir/version-2, and start it");
-	else
-		admin_finish_error(request, ADMIN_UNAVAILABLE,
-				   "Restore command is disabled");
-}
-
 /* ---- the table ----------------------------------------------------------- */
 
 #define READERS(pass) .plan = {.reader_pass = WORDS_PASS_##pass}
@@ -403,9 +386,11 @@ static const struct admin_command commands[] = {
 	{"observers", {"obsr"}, .put = admin_put_observers},
 	{"restore",
 	 {"rest"},
-	 .start = start_restore,
+	 .put = admin_put_restore,
+	 .start = admin_start_restore,
 	 .needs_auth = true,
-	 .is_post = true},
+	 .is_post = true,
+	 .takes_upload = true},
 	{"ruok", {NULL}, .put = put_nothing},
 	{"server_stats", {"srvr"}, .put = put_server_stats},
 	{"set_trace_mask", {"stmk"}, .put = put_set_trace_mask, .word = "stmk"},

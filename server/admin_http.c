@@ -26,9 +26,11 @@
 #include "base/time.h"
 #include "drivers/clock.h"
 #include "server/page.h"
+#include "server/replace.h"
 
 #define HEADER_MEMORY_BYTES (32u << 10)
-#define STREAM_BLOCK_BYTES  (64u << 10)
+/* What a client may take to read the last answer before the server goes. */
+#define FLUSH_NS (5 * NS_PER_SECOND)
 
 struct connection_place {
 	struct MHD_Connection *connection; /* NULL: free */
@@ -43,6 +45,7 @@ struct admin_http {
 	uint64_t patience_ns;
 	pthread_mutex_t lock;
 	bool is_closing;
+	uint32_t sending;            /* answers given and not yet sent */
 	struct admin_request *asked; /* oldest first; not yet taken */
 	struct admin_request *asked_last;
 	struct connection_place place[ADMIN_CONNECTIONS_MAX];
@@ -196,11 +199,23 @@ request_free(struct admin_request *request)
 {
 	if (request->fd >= 0)
 		close(request->fd);
+	if (request->body_state == ADMIN_BODY_GRANTED ||
+	    request->body_state == ADMIN_BODY_COMING)
+		replace_abandon(request->replace);
 	free(request->text);
 	auth_ids_free(request->ids);
 	/* Headers with passwords do not stay in free memory. */
 	explicit_bzero(request, sizeof(*request));
 	free(request);
+}
+
+static void
+note_sent(struct admin_http *http, const struct admin_request *request)
+{
+	pthread_mutex_lock(&http->lock);
+	if (request->is_done)
+		http->sending--;
+	pthread_mutex_unlock(&http->lock);
 }
 
 static void
@@ -211,8 +226,10 @@ on_completed(void *arg, struct MHD_Connection *connection, void **con_cls,
 
 	(void)code;
 	*con_cls = NULL;
-	if (request != NULL)
+	if (request != NULL) {
+		note_sent(arg, request);
 		request_free(request);
+	}
 	set_owing(arg, connection, true); /* the next one, if it is kept */
 }
 
@@ -327,6 +344,50 @@ take_body(struct admin_request *request, const char *data, size_t *bytes)
 	*bytes = 0;
 }
 
+/* The request of an upload, step by step: it is asked for when its header is
+ * there, and again when the body is. Header and end both come without bytes. */
+static enum MHD_Result
+on_upload(struct admin_http *http, struct admin_request *request,
+	  const char *data, size_t *bytes)
+{
+	switch (request->body_state) {
+	case ADMIN_BODY_GRANTED:
+		request->body_state = ADMIN_BODY_COMING;
+		return MHD_YES;
+	case ADMIN_BODY_COMING:
+		if (*bytes > 0) {
+			replace_put(request->replace, data, *bytes);
+			*bytes = 0;
+			return MHD_YES;
+		}
+		request->body_state = ADMIN_BODY_WHOLE;
+		if (ask(http, request))
+			return MHD_YES;
+		replace_abandon(request->replace);
+		admin_answer_unserved(request);
+		return send_answer(request);
+	default:
+		return MHD_NO;
+	}
+}
+
+/* A new request; an upload is asked for before its body comes. */
+static enum MHD_Result
+on_header(struct admin_http *http, struct admin_request *request)
+{
+	if (request == NULL)
+		return MHD_NO;
+	if (!admin_is_upload(request))
+		return MHD_YES;
+	request->body_state = ADMIN_BODY_ASKED;
+	set_owing(http, request->connection, false);
+	if (ask(http, request))
+		return MHD_YES;
+	request->body_state = ADMIN_BODY_SMALL;
+	admin_answer_unserved(request);
+	return send_answer(request);
+}
+
 static bool
 wants_page(const struct admin_request *request)
 {
@@ -345,14 +406,16 @@ on_request(void *arg, struct MHD_Connection *connection, const char *url,
 	(void)version;
 	if (request == NULL) {
 		*con_cls = request_new(http, connection, url, method);
-		return *con_cls == NULL ? MHD_NO : MHD_YES;
+		return on_header(http, *con_cls);
 	}
+	if (request->is_done)
+		return send_answer(request);
+	if (request->body_state != ADMIN_BODY_SMALL)
+		return on_upload(http, request, upload, upload_bytes);
 	if (*upload_bytes > 0) {
 		take_body(request, upload, upload_bytes);
 		return MHD_YES;
 	}
-	if (request->is_done)
-		return send_answer(request);
 	set_owing(http, connection, false);
 	if (wants_page(request))
 		return send_page(connection);
@@ -384,8 +447,35 @@ admin_http_give(struct admin_request *request)
 	/* The lock orders the answer before the HTTP thread's next look. */
 	pthread_mutex_lock(&http->lock);
 	request->is_done = true;
+	http->sending++;
 	pthread_mutex_unlock(&http->lock);
 	MHD_resume_connection(connection);
+}
+
+void
+admin_http_take_body(struct admin_request *request)
+{
+	struct admin_http *http = request->http;
+	struct MHD_Connection *connection = request->connection;
+
+	pthread_mutex_lock(&http->lock);
+	request->body_state = ADMIN_BODY_GRANTED;
+	pthread_mutex_unlock(&http->lock);
+	MHD_resume_connection(connection);
+}
+
+void
+admin_http_flush(struct admin_http *http)
+{
+	const uint64_t until_ns = clock_now_ns() + FLUSH_NS;
+	bool is_sending = true;
+
+	while (http != NULL && is_sending && clock_now_ns() < until_ns) {
+		pthread_mutex_lock(&http->lock);
+		is_sending = http->sending > 0;
+		pthread_mutex_unlock(&http->lock);
+		usleep(1000);
+	}
 }
 
 /* ---- life ---------------------------------------------------------------- */

@@ -12,6 +12,7 @@
  *   admin_member.c    commands about the ensemble
  *   admin_auth.c      who may run a command that changes something
  *   admin_snapshot.c  the command snapshot
+ *   admin_restore.c   the command restore
  *   admin_health.c    livez, readyz, startupz
  *   admin_status.c    what the page shows
  *   admin_history.c   rates and latencies of the last ten minutes
@@ -48,8 +49,18 @@ enum {
 
 enum admin_method { ADMIN_GET, ADMIN_POST, ADMIN_OTHER };
 
+/* Of a request whose body goes elsewhere than into the request. */
+enum admin_body_state {
+	ADMIN_BODY_SMALL = 0, /* no such request */
+	ADMIN_BODY_ASKED,     /* the control thread says whether it may come */
+	ADMIN_BODY_GRANTED,
+	ADMIN_BODY_COMING,
+	ADMIN_BODY_WHOLE,
+};
+
 struct admin_command;
 struct admin_http;
+struct replace;
 
 /* From the first line of a request to the last byte of its answer. */
 struct admin_request {
@@ -67,6 +78,7 @@ struct admin_request {
 	bool has_authorization;
 	char authorization[ADMIN_AUTH_BYTES];
 	char peer[STREAM_HOST_TEXT_MAX];
+	enum admin_body_state body_state; /* GRANTED: the control thread */
 	uint32_t body_bytes;
 	char body[ADMIN_BODY_BYTES + 1];
 
@@ -77,8 +89,13 @@ struct admin_request {
 	void (*go_on)(struct admin_request *); /* once it is authorised */
 	bool is_authorised;
 	uint64_t deadline_ns;
-	uint64_t ticket; /* of a snapshot */
-	int percentage;  /* of shed_connections */
+	bool (*poll)(struct admin_request *); /* true: it was answered */
+	uint64_t ticket;                      /* of a snapshot */
+	/* Of a restore; NULL: it was refused or has failed. */
+	struct replace *replace;
+	struct server *replace_server;
+	uint64_t restored_zxid;
+	int percentage; /* of shed_connections */
 	/* A list that waits for rows, and nobody any more if it took too long
 	 */
 	struct admin_gather *gather;
@@ -110,6 +127,10 @@ FAL_MUST_CHECK int admin_http_start(struct admin *, const char *address,
 void admin_http_stop(struct admin_http *);
 /* The next request that came in; NULL: none. Control thread. */
 struct admin_request *admin_http_take(struct admin_http *);
+/* The body may come: replace_put() gets it. The request comes back whole. */
+void admin_http_take_body(struct admin_request *);
+/* Waits until all answers are sent, some seconds at most. */
+void admin_http_flush(struct admin_http *);
 /* The answer is complete: sends it. The request is not ours any more. */
 void admin_http_give(struct admin_request *);
 /* Drops connections whose request does not come. */
@@ -121,6 +142,10 @@ void admin_http_sweep(struct admin_http *, uint64_t now_ns);
 bool admin_is_serving(const struct admin *);
 const char *admin_phase(const struct admin *);
 const struct server *admin_server(const struct admin *);
+/* Of the control thread. */
+struct server *admin_server_to_change(struct admin *);
+/* Does the body go elsewhere, and wants to be allowed first? HTTP thread. */
+bool admin_is_upload(const struct admin_request *);
 /* A request while the control thread does not answer: HTTP thread. */
 void admin_answer_unserved(struct admin_request *);
 
@@ -147,8 +172,10 @@ typedef void (*admin_rows_fn)(struct admin_request *,
 			      const struct words_rows *);
 void admin_gather(struct admin_request *, const struct words_plan *,
 		  const void *pass_arg, admin_rows_fn);
-/* The request goes on when the snapshot it asked for is there. */
-void admin_wait_snapshot(struct admin_request *);
+/* The request waits until poll() has answered it. */
+void admin_wait(struct admin_request *, bool (*poll)(struct admin_request *));
+/* The request is answered by admin_stop_at_last(). */
+void admin_answer_at_end(struct admin_request *);
 
 /* ---- admin_commands.c ---- */
 
@@ -170,6 +197,7 @@ struct admin_command {
 	void (*start)(struct admin_request *);
 	bool needs_auth;
 	bool is_post;
+	bool takes_upload;
 	bool is_always; /* also when the server does not serve */
 	/* Without auth only where this four-letter word is allowed. */
 	const char *word;
@@ -207,6 +235,13 @@ void admin_start_snapshot(struct admin_request *);
 /* Looks whether it is there; true: the request was answered. */
 bool admin_poll_snapshot(struct admin_request *);
 void admin_put_last_snapshot(struct admin_answer *);
+
+/* ---- admin_restore.c ---- */
+void admin_start_restore(struct admin_request *);
+/* The body is there. */
+void admin_restore_whole(struct admin_request *);
+bool admin_poll_restore(struct admin_request *);
+void admin_put_restore(struct admin_answer *);
 
 /* ---- admin_health.c ---- */
 void admin_livez(struct admin_request *);

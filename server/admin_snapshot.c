@@ -30,8 +30,9 @@ is_streaming(const struct admin_request *request)
 
 /* Why not, and with which status; NULL: go on. */
 static const char *
-refusal(const struct config *config, unsigned *status)
+refusal(struct server *server, unsigned *status)
 {
+	const struct config *config = server->config;
 	const uint64_t now_ns = clock_now_ns();
 
 	*status = ADMIN_UNAVAILABLE;
@@ -43,8 +44,11 @@ refusal(const struct config *config, unsigned *status)
 	*status = ADMIN_TOO_MANY;
 	if (last_ns != 0 &&
 	    now_ns - last_ns <
-		    time_ms_to_ns((uint64_t)config->admin_rate_interval_ms))
+		    time_ms_to_ns((uint64_t)config->admin_rate_interval_ms)) {
+		stats_add(server_ctl_stats(server), STAT_SNAPSHOT_RATE_LIMITED,
+			  1);
 		return "Rate limit exceeded";
+	}
 	last_ns = now_ns;
 	return NULL;
 }
@@ -52,9 +56,9 @@ refusal(const struct config *config, unsigned *status)
 void
 admin_start_snapshot(struct admin_request *request)
 {
-	const struct server *server = admin_server(request->admin);
+	struct server *server = admin_server_to_change(request->admin);
 	unsigned status;
-	const char *error = refusal(server->config, &status);
+	const char *error = refusal(server, &status);
 
 	if (error != NULL) {
 		admin_finish_error(request, status, error);
@@ -62,7 +66,7 @@ admin_start_snapshot(struct admin_request *request)
 	}
 	LOG_INFO("admin server: %s asks for a snapshot", request->peer);
 	request->ticket = bg_snapshot_ask(server->bg);
-	admin_wait_snapshot(request);
+	admin_wait(request, admin_poll_snapshot);
 }
 
 /* The file of that zxid, whatever its coding. */
@@ -95,7 +99,7 @@ finish_without_stream(struct admin_request *request)
 bool
 admin_poll_snapshot(struct admin_request *request)
 {
-	const struct server *server = admin_server(request->admin);
+	struct server *server = admin_server_to_change(request->admin);
 	struct bg_snapshot_end end;
 	uint64_t bytes = 0;
 	int fd;
@@ -109,6 +113,7 @@ admin_poll_snapshot(struct admin_request *request)
 	}
 	fd = end.err == FAL_OK ? open_snapshot(server, end.zxid, &bytes) : -1;
 	if (fd < 0) {
+		stats_add(server_ctl_stats(server), STAT_SNAPSHOT_ERRORS, 1);
 		admin_finish_error(request, ADMIN_ERROR,
 				   "the snapshot could not be written; see the "
 				   "log of the server");

@@ -360,8 +360,9 @@ server_build(struct server *server, const struct config *config,
 	plan_cores(server);
 	if (choose_disk(server, error) != FAL_OK)
 		return FAL_ENOTSUP;
-	/* LOG and BG count in blocks of their own, behind the cores'. */
-	if (stats_init(&server->stats, server->core_count + 2) != FAL_OK ||
+	/* LOG, BG and the control thread count in blocks of their own, behind
+	 * the cores'. */
+	if (stats_init(&server->stats, server->core_count + 3) != FAL_OK ||
 	    lcore_init(&server->ctl_lcore) != FAL_OK ||
 	    lcore_init(&server->log_lcore) != FAL_OK)
 		return explain(error, FAL_ENOMEM,

@@ -2,23 +2,32 @@
 /*
  * main - falconerd ZOO_CFG: one argument, in the foreground, log lines on
  * standard error, one line on standard output when it serves. SIGINT and
- * SIGTERM stop it in order; exit 0 then, 1 when it could not start.
+ * SIGTERM stop it in order; exit 0 then, 1 when it could not start. When its
+ * data were replaced (server/replace.h) it stops in order and starts itself
+ * again, as the same process.
  */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/log.h"
+#include "base/time.h"
+#include "drivers/clock.h"
 #include "server/audit.h"
 #include "server/net.h"
 #include "server/server.h"
 
+#define RESTORE_VARIABLE "FALCONER_RESTORE_FROM_NS"
+
 static struct server server;
+static _Atomic bool was_signalled;
 
 static void
 on_signal(int signal_number)
 {
 	(void)signal_number;
+	atomic_store_explicit(&was_signalled, true, memory_order_relaxed);
 	server_stop_async(&server);
 }
 
@@ -52,6 +61,35 @@ say_ready(const struct config *config)
 	net_say_address(&server);
 }
 
+/* How long it took from the complete upload until clients are served again, of
+ * a process that was started by start_again(). */
+static void
+note_restore(void)
+{
+	const char *from = getenv(RESTORE_VARIABLE);
+
+	if (from == NULL)
+		return;
+	stats_summary_record(
+		server_ctl_stats(&server), SUMMARY_RESTORE_TIME,
+		time_ns_to_ms(clock_now_ns() - strtoull(from, NULL, 10)));
+	unsetenv(RESTORE_VARIABLE);
+}
+
+/* Returns only if it cannot be done. */
+static void
+start_again(char **argv)
+{
+	char from[32];
+
+	snprintf(from, sizeof(from), "%llu",
+		 (unsigned long long)server.restart_from_ns);
+	setenv(RESTORE_VARIABLE, from, 1);
+	execv("/proc/self/exe", argv);
+	LOG_ERROR("/proc/self/exe cannot be executed: the server stops; start "
+		  "it again, it has the new data");
+}
+
 static int
 serve(const struct config *config)
 {
@@ -64,6 +102,7 @@ serve(const struct config *config)
 	}
 	if (err == FAL_OK) {
 		say_ready(config);
+		note_restore();
 		audit_note_server(server.audit, "serverStart", "success");
 		server_run(&server);
 		LOG_INFO("stopping");
@@ -104,5 +143,8 @@ main(int argc, char **argv)
 	const int status = serve(&config);
 
 	config_free(&config);
+	if (server.must_restart &&
+	    !atomic_load_explicit(&was_signalled, memory_order_relaxed))
+		start_again(argv);
 	return status;
 }

@@ -143,12 +143,8 @@ run_member(struct restore *restore, struct restore_result *result)
 {
 	struct log_history_options history = {.snap_dir = restore->snap_dir,
 					      .log_dir = restore->log_dir};
-	bool retired = false;
-	int err = retire_complete(restore->disk, restore->snap_dir,
-				  restore->log_dir, &retired);
+	int err = recover(restore, false, &result->outcome);
 
-	if (err == FAL_OK)
-		err = recover(restore, false, &result->outcome);
 	if (err == FAL_OK && result->outcome.is_damaged)
 		err = accept_damage(restore, result);
 	if (err != FAL_OK)
@@ -169,12 +165,14 @@ run_member(struct restore *restore, struct restore_result *result)
 int
 restore_run(struct restore *restore, struct restore_result *result)
 {
-	int err;
+	bool retired = false;
+	int err = retire_complete(restore->disk, restore->snap_dir,
+				  restore->log_dir, &retired);
 
 	*result = (struct restore_result){.is_nonvoting = false};
-	if (restore->is_member)
+	if (err == FAL_OK && restore->is_member)
 		err = run_member(restore, result);
-	else
+	else if (err == FAL_OK)
 		err = recover(restore, false, &result->outcome);
 	if (err != FAL_OK && result->outcome.message[0] == '\0')
 		snprintf(result->outcome.message, RECOVER_MESSAGE_BYTES,

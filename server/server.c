@@ -17,6 +17,7 @@
 #include "server/member.h"
 #include "server/net.h"
 #include "server/recovery.h"
+#include "server/replace.h"
 #include "server/store_jobs.h"
 #include "server/words.h"
 
@@ -104,6 +105,20 @@ server_stop_async(struct server *server)
 	lcore_wake(&server->ctl_lcore);
 }
 
+/* Nobody writes any more: the moment to exchange the data. Whoever asked for
+ * it is told how it went. */
+static void
+finish_replace(struct server *server)
+{
+	const bool is_ready = server->replace != NULL &&
+			      replace_state(server->replace) == REPLACE_READY &&
+			      server->must_restart;
+	const int err = is_ready ? replace_commit(server) : FAL_EAGAIN;
+
+	replace_drop(server);
+	admin_stop_at_last(server->admin, err);
+}
+
 void
 server_stop(struct server *server)
 {
@@ -119,6 +134,7 @@ server_stop(struct server *server)
 		bg_stop(server->bg);
 	if (server->txlog != NULL && server->zab != NULL)
 		recovery_mark_clean(server);
+	finish_replace(server);
 	log_drain();
 	while (audit_drain(server->audit))
 		continue;

@@ -30,6 +30,7 @@ struct audit;
 struct admin;
 struct recovery_member;
 struct store_jobs;
+struct replace;
 
 /* A poll core and what it runs. */
 struct server_core {
@@ -74,7 +75,10 @@ struct server {
 	struct lcore log_lcore;
 	_Atomic bool log_must_stop;
 	_Atomic bool log_must_park, log_is_parked;
-	_Atomic bool is_stopping; /* a signal came */
+	_Atomic bool is_stopping; /* a signal came, or the data change */
+	struct replace *replace;  /* a restore under way; else NULL */
+	bool must_restart;        /* after the stop: the data were replaced */
+	uint64_t restart_from_ns; /* when that was asked for */
 
 	uint64_t refused_seen; /* connections over maxClientCnxns */
 	int64_t trace_mask;    /* of gtmk and stmk; the control thread's */
@@ -120,6 +124,13 @@ static inline struct stats_core *
 server_bg_stats(struct server *server)
 {
 	return &server->stats.core[server->core_count + 1];
+}
+
+/* And the control thread. */
+static inline struct stats_core *
+server_ctl_stats(struct server *server)
+{
+	return &server->stats.core[server->core_count + 2];
 }
 
 /* ---- store_build.c: server->store, of a member of an ensemble ---- */

@@ -24,7 +24,7 @@
  */
 
 /* The data file of a kind with the highest zxid in (above, below), but not
- * that one; "": none. */
+ * the plain one of that zxid; "": none. */
 struct wanted {
 	enum file_kind kind;
 	uint64_t above, below;
@@ -42,8 +42,11 @@ note_wanted(void *arg, const char *name)
 	const bool is_above = parsed.zxid > wanted->above ||
 			      (wanted->takes_zero && parsed.zxid == 0);
 
+	const bool is_excepted =
+		parsed.zxid == wanted->not_zxid && parsed.coding == FILE_PLAIN;
+
 	if (parsed.kind != wanted->kind || !is_above ||
-	    parsed.zxid >= wanted->below || parsed.zxid == wanted->not_zxid ||
+	    parsed.zxid >= wanted->below || is_excepted ||
 	    (wanted->name[0] != '\0' && parsed.zxid < wanted->found.zxid))
 		return;
 	wanted->found = parsed;

@@ -26,6 +26,7 @@ struct snapshot_out {
 	char dir[FILE_PATH_MAX];
 	char hidden_path[FILE_PATH_MAX];
 	char path[FILE_PATH_MAX];
+	bool is_install; /* a note may name the hidden file: it stays */
 };
 
 static void
@@ -113,8 +114,12 @@ int
 snapshot_out_install(struct disk *disk, const char *dir, uint64_t zxid,
 		     struct snapshot_out **out)
 {
-	return create(disk, dir, SNAPSHOT_INSTALL_PREFIX, zxid, FILE_PLAIN,
-		      out);
+	const int err = create(disk, dir, SNAPSHOT_INSTALL_PREFIX, zxid,
+			       FILE_PLAIN, out);
+
+	if (err == 0)
+		(*out)->is_install = true;
+	return err;
 }
 
 int
@@ -240,14 +245,36 @@ snapshot_out_rename(struct snapshot_out *out)
 {
 	int err = disk_rename(out->disk, out->hidden_path, out->path);
 
-	if (err != 0) {
+	if (err != 0 && !out->is_install) {
 		snapshot_out_abort(out);
 		return err;
 	}
+	/* Without its hidden file the note of an installation would mean that
+	 * it is done; the next start removes both in the right order. */
 	snap_sink_close(out->sink);
-	err = disk_sync_dir(out->disk, out->dir);
+	if (err == 0)
+		err = disk_sync_dir(out->disk, out->dir);
 	free(out);
 	return err;
+}
+
+int
+snapshot_out_move(struct snapshot_out *out, uint64_t zxid)
+{
+	char name[HIDDEN_NAME_BYTES], hidden[FILE_PATH_MAX];
+	int err;
+
+	snprintf(name, sizeof(name), SNAPSHOT_INSTALL_PREFIX "snapshot.%llx",
+		 (unsigned long long)zxid);
+	err = file_path(hidden, out->dir, name);
+	if (err == 0)
+		err = file_path_snapshot(out->path, out->dir, zxid, FILE_PLAIN);
+	if (err == 0 && strcmp(hidden, out->hidden_path) != 0)
+		err = disk_rename(out->disk, out->hidden_path, hidden);
+	if (err != 0)
+		return err;
+	memcpy(out->hidden_path, hidden, sizeof(hidden));
+	return disk_sync_dir(out->disk, out->dir);
 }
 
 static int

@@ -162,6 +162,9 @@ FAL_MUST_CHECK int snapshot_out_finish(struct snapshot_out *,
 FAL_MUST_CHECK int snapshot_out_seal(struct snapshot_out *,
 				     const struct snapshot_info *info);
 FAL_MUST_CHECK int snapshot_out_rename(struct snapshot_out *);
+/* After seal(), for a snapshot of snapshot_out_install(): it is to be the state
+ * `zxid`. On an error the object lives on, under one of its hidden names. */
+FAL_MUST_CHECK int snapshot_out_move(struct snapshot_out *, uint64_t zxid);
 const char *snapshot_out_hidden_path(const struct snapshot_out *);
 /* Removes the hidden file and frees the object. */
 void snapshot_out_abort(struct snapshot_out *);

@@ -282,9 +282,6 @@ def _(options):
         for name in ('srst', 'crst', 'orst'):
             expect(command(server, name).status, 401, name)
             expect(command(server, name, headers=AUTH).status, 200, name)
-        answer = command(server, 'rest', method='POST', headers=AUTH,
-                         body=b'x' * 100000)
-        expect((answer.status, answer.json['command']), (501, 'restore'))
         for name, method in (('snapshot', 'GET'), ('shed', 'POST'),
                              ('restore', 'POST')):
             answer = command(server, name, method=method)

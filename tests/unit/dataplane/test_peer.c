@@ -796,6 +796,23 @@ a_stream_waits_for_room_in_the_connection(void **state)
 	expect(one, QUORUM_NEWLEADER, 3);
 }
 
+/* The last slot is the last bit of a mask; found by fuzzing. */
+static void
+a_stream_to_the_leader_is_played(void **state)
+{
+	static const uint8_t text[] = "text";
+	struct source source = source_of(text, sizeof(text));
+	const uint32_t dial = leader_dialed();
+
+	(void)state;
+	source.state = 1;
+	peer_send_stream(rig.net, ZAB_LEADER_SLOT, &source.head);
+	run();
+	expect_bytes(dial, text, sizeof(text));
+	assert_true(source.is_closed);
+	assert_true(rig.wake_ms == UINT64_MAX);
+}
+
 static void
 a_stream_that_fails_ends_the_slot(void **state)
 {
@@ -898,6 +915,7 @@ main(void)
 		CASE(packets_wait_behind_a_stream_in_their_order),
 		CASE(a_long_stream_is_played_in_slices),
 		CASE(a_stream_waits_for_room_in_the_connection),
+		CASE(a_stream_to_the_leader_is_played),
 		CASE(a_stream_that_fails_ends_the_slot),
 		CASE(a_stream_ends_with_its_slot),
 		CASE(who_takes_its_packets_too_slowly_falls),
