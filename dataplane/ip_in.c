@@ -117,8 +117,7 @@ ip_in_check(struct tcp_core *core, const uint8_t *ip, uint32_t bytes)
 	if (ip[0] >> 4 != 4 || header < TCP_IP4_BYTES || header > total ||
 	    total > bytes)
 		return &counters->rx_drop_ip_header;
-	if (ip_fold(header == TCP_IP4_BYTES ? ip_sum_header(ip)
-					    : ip_sum(0, ip, header)) != 0)
+	if (ip_fold(ip_sum(0, ip, header)) != 0)
 		return &counters->rx_drop_ip_checksum;
 	if (ip_in_is_bad_source(core, be_load32(ip + 12)))
 		return &counters->rx_drop_ip_source;
@@ -226,8 +225,10 @@ tcp_input(struct tcp_core *core, struct rte_mbuf *mbuf, uint64_t now_ns)
 {
 	struct ip_frame frame = {.mbuf = mbuf};
 
-	core->now_ns = now_ns;
+	tcp_now(core, now_ns);
 	core->counters.rx_frames++;
+	if (tcp_fast_in(core, mbuf))
+		return;
 	ip_in_ether(core, &frame);
 	rte_pktmbuf_free(frame.mbuf);
 }

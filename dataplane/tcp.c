@@ -102,15 +102,17 @@ tcp_core_create(const struct tcp_config *config, uint64_t now_ns,
 			0x9e3779b97f4a7c15ull * (i + 1);
 	memset(made->wheel, 0xff, sizeof(made->wheel));
 	tcp_core_addresses(made);
+	made->is_fast = true;
 	made->time_wait_head = TCP_NONE;
 	made->time_wait_tail = TCP_NONE;
 	made->out_head = TCP_NONE;
 	made->out_tail = TCP_NONE;
 	made->news_head = TCP_NONE;
 	made->news_tail = TCP_NONE;
-	made->now_ns = now_ns;
 	made->tick = (uint32_t)(now_ns >> TCP_TICK_SHIFT);
 	made->ts_offset = (uint32_t)tcp_syn_sip(made, NULL, 0);
+	made->now_ns = UINT64_MAX;
+	tcp_now(made, now_ns);
 	*core = made;
 	return 0;
 }
@@ -136,7 +138,9 @@ tcp_poll(struct tcp_core *core, uint64_t now_ns)
 	struct rte_mbuf *frames[PORT_BURST_MAX];
 
 	FAL_ASSERT(now_ns >= core->now_ns);
-	core->now_ns = now_ns;
+	tcp_now(core, now_ns);
+	core->cache =
+		rte_mempool_default_cache(core->config.pool, rte_lcore_id());
 	for (uint32_t i = 0; i < 8; i++) {
 		uint16_t count = port_rx(core->config.port, now_ns, frames,
 					 PORT_BURST_MAX);
@@ -174,23 +178,28 @@ tcp_can_send(const struct tcp_conn *conn)
 		conn->state == TCP_CLOSE_WAIT);
 }
 
+/* RFC 1191 6.3: now and then the path is tried for more. */
+static __attribute__((noinline)) void
+tcp_reserve_mss(const struct tcp_core *core, struct tcp_conn *conn)
+{
+	if ((uint16_t)(core->now_ns / (60 * NS_PER_SECOND) -
+		       conn->mss_minute) >= TCP_PATH_MINUTES)
+		conn->mss = conn->mss_max;
+}
+
 void *
 tcp_reserve(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes,
 	    uint32_t *got)
 {
-	struct rte_mbuf *tail = conn->snd_send == NULL ? NULL : conn->snd_tail;
-
 	FAL_ASSERT(bytes > 0);
-	/* RFC 1191 6.3: now and then the path is tried for more. */
-	if (conn->mss != conn->mss_max &&
-	    (uint16_t)(core->now_ns / (60 * NS_PER_SECOND) -
-		       conn->mss_minute) >= TCP_PATH_MINUTES)
-		conn->mss = conn->mss_max;
+	if (FAL_UNLIKELY(conn->mss != conn->mss_max))
+		tcp_reserve_mss(core, conn);
 	core->spare_for = NULL;
 	*got = 0;
 	if (!tcp_can_send(conn) || bytes > conn->mss)
 		return NULL;
-	if (tail != NULL) {
+	if (FAL_UNLIKELY(conn->snd_send != NULL)) {
+		struct rte_mbuf *tail = conn->snd_tail;
 		struct tcp_seg *seg = tcp_seg_of(tail);
 		uint32_t used = (uint32_t)(seg->offset - RTE_PKTMBUF_HEADROOM) +
 				seg->bytes;
@@ -203,8 +212,8 @@ tcp_reserve(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes,
 		}
 	}
 	if (core->spare == NULL && core->pool_level < TCP_POOL_NO_WRITE)
-		core->spare = rte_pktmbuf_alloc(core->config.pool);
-	if (core->spare == NULL) {
+		core->spare = tcp_mbuf_alloc(core);
+	if (FAL_UNLIKELY(core->spare == NULL)) {
 		core->counters.tx_no_mbuf++;
 		return NULL;
 	}
@@ -228,7 +237,8 @@ tcp_commit(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
 		seg->bytes = (uint16_t)(seg->bytes + bytes);
 	} else {
 		seg = tcp_seg_of(mbuf);
-		memset(seg, 0, sizeof(*seg));
+		seg->next = NULL;
+		seg->flags = 0;
 		seg->seq = conn->snd_end;
 		seg->bytes = (uint16_t)bytes;
 		seg->offset = RTE_PKTMBUF_HEADROOM;

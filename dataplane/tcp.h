@@ -120,6 +120,7 @@ enum tcp_reason {
 	X(rx_drop_no_listener, "RST to nobody")                        \
 	X(rx_drop_limit, "SYN or RST over a limit")                    \
 	X(rx_drop_cookie, "ack of no cookie while cookies are in use") \
+	X(expected, "of those delivered, taken by header prediction")  \
 	X(tx_frames, "frames given to the port")                       \
 	X(tx_full, "frames dropped: the port takes no more")           \
 	X(tx_no_mbuf, "frames not built: the pool is empty")           \

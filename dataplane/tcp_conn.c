@@ -19,13 +19,11 @@ static uint32_t
 tcp_conn_hash(const struct tcp_core *core, const struct tcp_address *remote,
 	      uint16_t remote_port, uint16_t local_port)
 {
-	uint32_t key[5];
+	uint64_t high;
 
-	memcpy(key, remote, sizeof(*remote));
-	key[4] = (uint32_t)remote_port << 16 | local_port;
-	if (tcp_address_is_ipv4(remote))
-		return (uint32_t)hash_bytes(&core->hash_key, key + 3, 8);
-	return (uint32_t)hash_bytes(&core->hash_key, key, sizeof(key));
+	memcpy(&high, remote->word, sizeof(high));
+	return tcp_hash(core, tcp_key(remote->word[3], remote_port, local_port),
+			high, remote->word[2]);
 }
 
 struct tcp_conn *
@@ -38,11 +36,12 @@ tcp_conn_find(struct tcp_core *core, const struct tcp_address *remote,
 
 	while (core->table[at] != 0) {
 		struct tcp_conn *conn = &core->conns[core->table[at] - 1];
+		const struct tcp_address *own = tcp_local(core, conn);
 
 		if (conn->remote_port == remote_port &&
 		    conn->local_port == local_port &&
 		    tcp_address_equal(&conn->remote, remote) &&
-		    tcp_address_equal(tcp_local(core, conn), local))
+		    (own == local || tcp_address_equal(own, local)))
 			return conn;
 		at = (at + 1) & core->table_mask;
 	}
@@ -182,42 +181,6 @@ tcp_conn_end(struct tcp_core *core, struct tcp_conn *conn,
 	conn->state = TCP_CLOSED;
 	conn->reason = (uint8_t)reason;
 	tcp_conn_news(core, conn, TCP_NEWS_FAILED);
-}
-
-void
-tcp_conn_news(struct tcp_core *core, struct tcp_conn *conn, uint32_t news)
-{
-	uint32_t index = tcp_index(core, conn);
-
-	if (tcp_has(conn, TCP_ORPHAN))
-		return;
-	conn->news = (uint8_t)(conn->news | news);
-	if ((conn->lists & TCP_IN_NEWS) != 0)
-		return;
-	conn->lists = (uint8_t)(conn->lists | TCP_IN_NEWS);
-	conn->news_next = TCP_NONE;
-	if (core->news_tail == TCP_NONE)
-		core->news_head = index;
-	else
-		core->conns[core->news_tail].news_next = index;
-	core->news_tail = index;
-}
-
-/* Puts a connection on the list of those tcp_flush() visits. */
-void
-tcp_conn_out(struct tcp_core *core, struct tcp_conn *conn)
-{
-	uint32_t index = tcp_index(core, conn);
-
-	if ((conn->lists & TCP_IN_OUT) != 0)
-		return;
-	conn->lists = (uint8_t)(conn->lists | TCP_IN_OUT);
-	conn->out_next = TCP_NONE;
-	if (core->out_tail == TCP_NONE)
-		core->out_head = index;
-	else
-		core->conns[core->out_tail].out_next = index;
-	core->out_tail = index;
 }
 
 /* The handshake is over: congestion control starts (RFC 6928: IW10). */

@@ -72,9 +72,9 @@ tcp_cookie_send(struct tcp_core *core, const struct tcp_packet *packet)
 		bits = offered->has_window_shift ? offered->window_shift
 						 : COOKIE_NO_SHIFT;
 		bits |= offered->sack_permitted ? COOKIE_SACK : 0u;
-		value = (tcp_out_ts(core) & ~63u) | bits;
+		value = (core->now_ts & ~63u) | bits;
 		/* Later timestamps must not be older. */
-		if (tcp_seq_lt(tcp_out_ts(core), value))
+		if (tcp_seq_lt(core->now_ts, value))
 			value -= 64;
 	}
 	bytes = tcp_opt_write_syn(

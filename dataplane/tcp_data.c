@@ -17,7 +17,8 @@
 
 /* Copies a small payload behind `tail` and frees its mbuf, if there is room. */
 static bool
-tcp_data_copy(struct rte_mbuf *tail, struct rte_mbuf *mbuf)
+tcp_data_copy(struct tcp_core *core, struct rte_mbuf *tail,
+	      struct rte_mbuf *mbuf)
 {
 	uint16_t bytes = mbuf->data_len;
 
@@ -25,12 +26,14 @@ tcp_data_copy(struct rte_mbuf *tail, struct rte_mbuf *mbuf)
 		return false;
 	memcpy((uint8_t *)rte_pktmbuf_append(tail, bytes),
 	       rte_pktmbuf_mtod(mbuf, const uint8_t *), bytes);
-	rte_pktmbuf_free(mbuf);
+	tcp_mbuf_free(core, mbuf);
 	return true;
 }
 
-static void
-tcp_data_append(struct tcp_conn *conn, struct rte_mbuf *mbuf)
+/* Takes payload, given, that begins at rcv_nxt. */
+void
+tcp_data_append(struct tcp_core *core, struct tcp_conn *conn,
+		struct rte_mbuf *mbuf)
 {
 	struct rte_mbuf *tail = conn->rcv_tail;
 	uint32_t bytes = mbuf->data_len;
@@ -38,11 +41,11 @@ tcp_data_append(struct tcp_conn *conn, struct rte_mbuf *mbuf)
 	conn->rcv_nxt += bytes;
 	/* The owner has gone: nobody will read it. */
 	if (tcp_has(conn, TCP_ORPHAN)) {
-		rte_pktmbuf_free(mbuf);
+		tcp_mbuf_free(core, mbuf);
 		return;
 	}
 	conn->rcv_bytes += bytes;
-	if (tail != NULL && tcp_data_copy(tail, mbuf))
+	if (tail != NULL && tcp_data_copy(core, tail, mbuf))
 		return;
 	tcp_seg_of(mbuf)->next = NULL;
 	if (tail == NULL)
@@ -75,7 +78,7 @@ tcp_data_drain(struct tcp_core *core, struct tcp_conn *conn)
 			} else {
 				rte_pktmbuf_adj(mbuf, (uint16_t)cut);
 				cut = 0;
-				tcp_data_append(conn, mbuf);
+				tcp_data_append(core, conn, mbuf);
 			}
 			mbuf = next;
 		}
@@ -122,7 +125,7 @@ tcp_data_extend(struct tcp_core *core, struct tcp_conn *conn,
 	}
 	rte_pktmbuf_adj(mbuf, (uint16_t)(run->run_end - seq));
 	run->run_end = end;
-	if (!tcp_data_copy(run->run_tail, mbuf)) {
+	if (!tcp_data_copy(core, run->run_tail, mbuf)) {
 		tcp_seg_of(mbuf)->next = NULL;
 		tcp_seg_of(run->run_tail)->next = mbuf;
 		run->run_tail = mbuf;
@@ -185,8 +188,7 @@ tcp_data_keep(struct tcp_core *core, struct tcp_conn *conn,
 }
 
 /* Takes the payload of a segment that has passed the checks: cuts it to the
- * window, keeps it, and settles when the ack goes out (RFC 9293 3.8.6.3, RFC
- * 5681 4.2). The FIN is left to the caller. */
+ * window and keeps it. The FIN is left to the caller. */
 void
 tcp_data_in(struct tcp_core *core, struct tcp_conn *conn,
 	    struct tcp_packet *packet)
@@ -222,21 +224,10 @@ tcp_data_in(struct tcp_core *core, struct tcp_conn *conn,
 		tcp_conn_out(core, conn);
 		return;
 	}
-	tcp_data_append(conn, mbuf);
+	tcp_data_append(core, conn, mbuf);
 	tcp_data_drain(core, conn);
 	tcp_conn_news(core, conn, TCP_NEWS_DATA);
-	if (packet->bytes > conn->rcv_mss)
-		conn->rcv_mss = packet->bytes;
-	if (packet->bytes >= conn->rcv_mss)
-		conn->ack_segments++;
-	if (had_hole || conn->ack_segments >= 2) {
-		tcp_set(conn, TCP_ACK_NOW);
-		tcp_conn_out(core, conn);
-	} else if (conn->ack_deadline == 0) {
-		/* The turn in tcp_flush() arms it, unless a reply goes out. */
-		conn->ack_deadline = tcp_timer_in(core, TCP_ACK_DELAY_NS);
-		tcp_conn_out(core, conn);
-	}
+	tcp_data_ack(core, conn, packet->bytes, had_hole);
 }
 
 /* Blocks to report: a duplicate first (RFC 2883), then the block with the
@@ -330,7 +321,7 @@ tcp_consume(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
 	while (bytes > 0) {
 		struct rte_mbuf *mbuf = conn->rcv_head;
 
-		if (bytes < mbuf->data_len) {
+		if (FAL_UNLIKELY(bytes < mbuf->data_len)) {
 			rte_pktmbuf_adj(mbuf, (uint16_t)bytes);
 			break;
 		}
@@ -338,11 +329,11 @@ tcp_consume(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
 		conn->rcv_head = tcp_seg_of(mbuf)->next;
 		if (conn->rcv_head == NULL)
 			conn->rcv_tail = NULL;
-		rte_pktmbuf_free(mbuf);
+		tcp_mbuf_free(core, mbuf);
 	}
 	/* RFC 9293 3.8.6.2.2: a window that has grown enough is announced. */
-	if (conn->state >= TCP_ESTABLISHED && !tcp_has(conn, TCP_FIN_SEEN) &&
-	    tcp_out_window(core, conn) != conn->rcv_adv - conn->rcv_nxt) {
+	if (tcp_out_window(core, conn) != conn->rcv_adv - conn->rcv_nxt &&
+	    conn->state >= TCP_ESTABLISHED && !tcp_has(conn, TCP_FIN_SEEN)) {
 		tcp_set(conn, TCP_ACK_NOW);
 		tcp_conn_out(core, conn);
 	}

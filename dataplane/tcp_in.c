@@ -202,15 +202,16 @@ tcp_in_opens(struct tcp_core *core, struct tcp_conn *conn,
 	return true;
 }
 
-static void
-tcp_in_window(struct tcp_core *core, struct tcp_conn *conn,
-	      const struct tcp_packet *packet)
+/* Takes the window of a segment; `field` is not scaled yet. */
+void
+tcp_in_window(struct tcp_core *core, struct tcp_conn *conn, uint32_t seq,
+	      uint32_t ack, uint32_t field)
 {
-	uint32_t window = (uint32_t)packet->window << conn->snd_shift;
+	uint32_t window = field << conn->snd_shift;
 
 	/* SND.WL2 is in snd_una: what acknowledges less is an older segment. */
-	if (!tcp_seq_lt(conn->snd_wl1, packet->seq) &&
-	    !(conn->snd_wl1 == packet->seq && packet->ack == conn->snd_una))
+	if (!tcp_seq_lt(conn->snd_wl1, seq) &&
+	    !(conn->snd_wl1 == seq && ack == conn->snd_una))
 		return;
 	if (window > conn->snd_wnd) {
 		if (conn->snd_wnd == 0) {
@@ -222,7 +223,7 @@ tcp_in_window(struct tcp_core *core, struct tcp_conn *conn,
 	conn->snd_wnd = window;
 	if (window > conn->snd_wnd_max)
 		conn->snd_wnd_max = window;
-	conn->snd_wl1 = packet->seq;
+	conn->snd_wl1 = seq;
 }
 
 /* Our FIN is acknowledged. Returns whether the segment goes on. */
@@ -263,7 +264,7 @@ tcp_in_ack(struct tcp_core *core, struct tcp_conn *conn,
 	}
 	conn->probes = 0;
 	tcp_loss_ack(core, conn, packet);
-	tcp_in_window(core, conn, packet);
+	tcp_in_window(core, conn, packet->seq, packet->ack, packet->window);
 	if (tcp_has(conn, TCP_FIN_SENT) && conn->snd_una == conn->snd_end + 1)
 		return tcp_in_fin_acked(core, conn);
 	return true;

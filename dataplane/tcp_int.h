@@ -80,7 +80,9 @@ enum tcp_seg_flag {
 struct tcp_seg {
 	struct rte_mbuf *next;
 	union {
-		uint64_t sent_ns;
+		struct {
+			uint32_t sent_us, sent_ts; /* now_us, now_ts */
+		};
 		struct rte_mbuf *run_next;
 	};
 	struct rte_mbuf *run_tail;
@@ -180,9 +182,9 @@ struct tcp_conn {
 	/* identity and input */
 	struct rte_mbuf *rcv_head, *rcv_tail, *runs;
 	struct tcp_address remote;
+	uint16_t remote_port, local_port; /* with remote: see tcp_key() */
 	uint32_t hash;
-	uint16_t remote_port, local_port;
-	uint8_t mac[PORT_MAC_BYTES];
+	uint8_t mac[PORT_MAC_BYTES]; /* of the next hop; read as a word */
 	uint8_t run_count, news;
 	uint32_t tag;
 	/* clocks; deadlines are ticks, 0: none */
@@ -214,6 +216,10 @@ struct tcp_conn {
 	uint16_t challenge_second;
 };
 _Static_assert(sizeof(struct tcp_conn) <= 256, "control block of four lines");
+_Static_assert(offsetof(struct tcp_conn, local_port) ==
+		       offsetof(struct tcp_conn, remote) +
+			       sizeof(struct tcp_address) + 2,
+	       "the last word of the address and the ports are one load");
 
 /* How little is left of the pool, see "Limits" in tcp.h. */
 enum tcp_pool_level {
@@ -252,11 +258,15 @@ struct tcp_core {
 	uint32_t free_head, out_head, out_tail, news_head, news_tail;
 	uint32_t time_wait_head, time_wait_tail; /* oldest first */
 	uint64_t now_ns;
+	uint32_t now_us;
+	uint32_t now_ts; /* ms from a start that the secret hides: RFC 7323 7.1
+			  */
 	struct tcp_address local4, local6, link6;
 	uint32_t ether_bytes; /* of a header that we write */
 	uint32_t pool_level;  /* enum tcp_pool_level */
-	uint32_t pool_size;
 	uint32_t ts_offset;
+	struct rte_mempool_cache *cache; /* of the pool; see tcp_hot.h */
+	bool is_fast; /* tests want to see both ways of a segment */
 	uint64_t cookies_until_ns; /* cookies may come back until then */
 	struct hash_key hash_key;
 	uint32_t tick;
@@ -311,6 +321,12 @@ tcp_seg_of(struct rte_mbuf *mbuf)
 	return rte_mbuf_to_priv(mbuf);
 }
 
+static inline const struct tcp_seg *
+tcp_seg_of_const(const struct rte_mbuf *mbuf)
+{
+	return (const struct tcp_seg *)(const void *)(mbuf + 1);
+}
+
 /* tcp_opt.c */
 bool tcp_opt_parse(const uint8_t *at, uint32_t bytes,
 		   struct tcp_options *options);
@@ -336,8 +352,6 @@ void tcp_conn_iss(struct tcp_conn *conn, uint32_t iss);
 void tcp_conn_free(struct tcp_core *core, struct tcp_conn *conn);
 void tcp_conn_end(struct tcp_core *core, struct tcp_conn *conn,
 		  enum tcp_reason reason);
-void tcp_conn_news(struct tcp_core *core, struct tcp_conn *conn, uint32_t news);
-void tcp_conn_out(struct tcp_core *core, struct tcp_conn *conn);
 void tcp_conn_establish(struct tcp_core *core, struct tcp_conn *conn);
 void tcp_conn_mss(struct tcp_core *core, struct tcp_conn *conn,
 		  uint16_t offered);
@@ -345,7 +359,6 @@ void tcp_conn_mss_set(struct tcp_core *core, struct tcp_conn *conn,
 		      uint32_t mtu);
 
 /* tcp_timer.c */
-uint32_t tcp_timer_in(const struct tcp_core *core, uint64_t wait_ns);
 void tcp_timer_arm(struct tcp_core *core, struct tcp_conn *conn);
 void tcp_timer_unlink(struct tcp_core *core, struct tcp_conn *conn);
 void tcp_timer_run(struct tcp_core *core);
@@ -370,8 +383,15 @@ void tcp_cookie_send(struct tcp_core *core, const struct tcp_packet *packet);
 struct tcp_conn *tcp_cookie_take(struct tcp_core *core,
 				 const struct tcp_packet *packet);
 
+/* tcp_fast.c */
+bool tcp_fast_in(struct tcp_core *core, struct rte_mbuf *mbuf);
+
 /* tcp_in.c, tcp_data.c */
 void tcp_in(struct tcp_core *core, struct tcp_packet *packet);
+void tcp_in_window(struct tcp_core *core, struct tcp_conn *conn, uint32_t seq,
+		   uint32_t ack, uint32_t field);
+void tcp_data_append(struct tcp_core *core, struct tcp_conn *conn,
+		     struct rte_mbuf *mbuf);
 void tcp_data_in(struct tcp_core *core, struct tcp_conn *conn,
 		 struct tcp_packet *packet);
 void tcp_data_drop(struct tcp_core *core, struct tcp_conn *conn);
@@ -385,7 +405,7 @@ void tcp_loss_timeout(struct tcp_core *core, struct tcp_conn *conn);
 void tcp_loss_too_big(struct tcp_core *core, struct tcp_conn *conn);
 uint32_t tcp_loss_pipe(const struct tcp_conn *conn);
 void tcp_loss_drop(struct tcp_conn *conn);
-
+void tcp_loss_rtt(struct tcp_conn *conn, uint32_t rtt_us);
 uint32_t tcp_loss_rto_us(const struct tcp_core *core,
 			 const struct tcp_conn *conn);
 void tcp_loss_mark(struct tcp_conn *conn, struct tcp_seg *seg);
@@ -416,7 +436,6 @@ uint32_t tcp_out_window(const struct tcp_core *core,
 			const struct tcp_conn *conn);
 void tcp_out_reset(struct tcp_core *core, struct tcp_conn *conn);
 void tcp_out_refuse(struct tcp_core *core, const struct tcp_packet *packet);
-uint32_t tcp_out_ts(const struct tcp_core *core);
 void tcp_out_answer(struct tcp_core *core, const struct tcp_packet *packet,
 		    uint32_t seq, uint32_t ack, uint32_t flags, uint32_t window,
 		    const uint8_t *options, uint32_t option_bytes);
@@ -429,9 +448,7 @@ void ip_in_tcp(struct tcp_core *core, struct ip_frame *frame,
 void ip6_in(struct tcp_core *core, struct ip_frame *frame);
 
 /* ip_out.c: checksums, headers, frames into the tx queue */
-uint32_t ip_sum(uint32_t sum, const void *data, uint32_t bytes);
-uint32_t ip_sum_header(const uint8_t *at);
-uint16_t ip_fold(uint32_t sum);
+uint32_t ip_sum_tcp(const uint8_t *tcp, uint32_t bytes, uint32_t addresses);
 uint16_t ip_checksum(const struct tcp_address *source,
 		     const struct tcp_address *destination, uint32_t protocol,
 		     const void *data, uint32_t bytes);
@@ -445,7 +462,6 @@ void ip_out_headers(const struct tcp_core *core, uint8_t *at,
 		    uint32_t payload_bytes);
 bool ip_out_push(struct tcp_core *core, struct rte_mbuf *mbuf);
 void ip_out_flush(struct tcp_core *core);
-void ip_address_write(const struct tcp_address *address, uint8_t *at);
 
 /* neighbour.c, arp.c, nd.c */
 void neighbour_learn(struct tcp_core *core, const struct tcp_address *address,
@@ -518,5 +534,8 @@ tcp_token(struct tcp_core *core, uint32_t *tokens)
 	(*tokens)--;
 	return true;
 }
+
+/* Functions of these that every segment needs. */
+#include "dataplane/tcp_hot.h"
 
 #endif

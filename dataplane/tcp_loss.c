@@ -30,11 +30,9 @@ tcp_loss_pipe(const struct tcp_conn *conn)
 }
 
 /* RFC 6298 section 2, in microseconds. */
-static void
-tcp_loss_rtt(struct tcp_conn *conn, uint64_t rtt_ns)
+void
+tcp_loss_rtt(struct tcp_conn *conn, uint32_t rtt_us)
 {
-	uint32_t rtt_us = (uint32_t)(rtt_ns / NS_PER_US);
-
 	if (rtt_us > TCP_RTO_MAX_US)
 		rtt_us = TCP_RTO_MAX_US;
 	if (rtt_us == 0)
@@ -84,7 +82,8 @@ tcp_loss_pop(struct tcp_core *core, struct tcp_conn *conn,
 	     const struct tcp_rack_mark *latest)
 {
 	uint32_t ack = packet->ack;
-	uint64_t sent_ns = 0;
+	uint32_t sent_us = 0;
+	bool has_rtt = false;
 
 	while (conn->snd_head != conn->snd_send) {
 		struct rte_mbuf *mbuf = conn->snd_head;
@@ -103,15 +102,17 @@ tcp_loss_pop(struct tcp_core *core, struct tcp_conn *conn,
 		tcp_loss_uncount(conn, seg, seg->bytes);
 		if ((seg->flags & TCP_SEG_SACKED) == 0)
 			tcp_rack_delivered(core, conn, seg, packet, latest);
-		if ((seg->flags & (TCP_SEG_AGAIN | TCP_SEG_SACKED)) == 0)
-			sent_ns = seg->sent_ns;
+		if ((seg->flags & (TCP_SEG_AGAIN | TCP_SEG_SACKED)) == 0) {
+			sent_us = seg->sent_us;
+			has_rtt = true;
+		}
 		conn->snd_head = seg->next;
 		if (conn->snd_head == NULL)
 			conn->snd_tail = NULL;
-		rte_pktmbuf_free(mbuf);
+		tcp_mbuf_free(core, mbuf);
 	}
-	if (sent_ns != 0)
-		tcp_loss_rtt(conn, core->now_ns - sent_ns);
+	if (has_rtt)
+		tcp_loss_rtt(conn, core->now_us - sent_us);
 }
 
 void

@@ -16,18 +16,19 @@ uint32_t
 tcp_out_window(const struct tcp_core *core, const struct tcp_conn *conn)
 {
 	uint32_t limit = core->config.window_bytes;
-	uint32_t promised = 0;
-	uint32_t space = 0;
+	uint32_t promised = conn->rcv_adv - conn->rcv_nxt;
 	uint32_t step = 2u * conn->mss;
 
-	if (conn->rcv_shift == 0 && limit > 65535)
+	if (FAL_UNLIKELY(conn->rcv_shift == 0 && limit > 65535))
 		limit = 65535;
-	if (tcp_seq_lt(conn->rcv_nxt, conn->rcv_adv))
-		promised = conn->rcv_adv - conn->rcv_nxt;
-	if (limit > conn->rcv_bytes && core->pool_level < TCP_POOL_NO_WINDOW)
-		space = limit - conn->rcv_bytes;
-	step = step > limit / 2 ? limit / 2 : step;
-	return space < promised + step ? promised : space;
+	if (FAL_UNLIKELY((int32_t)promised < 0))
+		promised = 0;
+	if (FAL_UNLIKELY(step > limit / 2))
+		step = limit / 2;
+	if (FAL_LIKELY(conn->rcv_bytes + promised + step > limit ||
+		       core->pool_level >= TCP_POOL_NO_WINDOW))
+		return promised;
+	return limit - conn->rcv_bytes;
 }
 
 static uint16_t
@@ -43,74 +44,98 @@ tcp_out_window_field(struct tcp_core *core, struct tcp_conn *conn, bool is_syn)
 	return (uint16_t)field;
 }
 
-/* Milliseconds from a start that the secret hides (RFC 7323 7.1). */
-uint32_t
-tcp_out_ts(const struct tcp_core *core)
+static uint32_t
+tcp_out_options_syn(struct tcp_core *core, struct tcp_conn *conn, uint8_t *at)
 {
-	return (uint32_t)(core->now_ns / NS_PER_MS) + core->ts_offset;
+	uint32_t mss = core->config.port->mtu - tcp_ip_bytes(&conn->remote) -
+		       TCP_HEADER_BYTES;
+
+	return tcp_opt_write_syn(at, (uint16_t)mss, conn->rcv_shift != 0,
+				 tcp_has(conn, TCP_HAS_SACK),
+				 tcp_has(conn, TCP_HAS_TS), core->now_ts,
+				 conn->ts_recent);
 }
 
+/* With SACK blocks. */
 static uint32_t
-tcp_out_options(struct tcp_core *core, struct tcp_conn *conn, uint32_t flags,
-		uint32_t payload_bytes, uint8_t *at)
+tcp_out_options_sacks(struct tcp_core *core, struct tcp_conn *conn,
+		      uint32_t payload_bytes, uint8_t *at)
 {
 	bool has_ts = tcp_has(conn, TCP_HAS_TS);
 	struct tcp_sack sacks[TCP_SACKS_MAX];
-	uint32_t count = 0;
+	uint32_t count = tcp_data_sacks(conn, sacks, has_ts ? 3 : 4);
 
-	if ((flags & TCP_SYN) != 0)
-		return tcp_opt_write_syn(
-			at,
-			(uint16_t)(core->config.port->mtu -
-				   tcp_ip_bytes(&conn->remote) -
-				   TCP_HEADER_BYTES),
-			conn->rcv_shift != 0, tcp_has(conn, TCP_HAS_SACK),
-			has_ts, tcp_out_ts(core), conn->ts_recent);
-	if (tcp_has(conn, TCP_HAS_SACK))
-		count = tcp_data_sacks(conn, sacks, has_ts ? 3 : 4);
 	/* A full segment has no room for what is reported. */
 	if (payload_bytes + 4 + 8 * count > conn->mss)
 		count = 0;
 	if (count > 0)
 		tcp_clear(conn, TCP_DSACK);
-	return tcp_opt_write(at, has_ts, tcp_out_ts(core), conn->ts_recent,
-			     sacks, count);
+	return tcp_opt_write(at, has_ts, core->now_ts, conn->ts_recent, sacks,
+			     count);
+}
+
+static bool
+tcp_out_has_sacks(const struct tcp_conn *conn)
+{
+	return (conn->runs != NULL || tcp_has(conn, TCP_DSACK)) &&
+	       tcp_has(conn, TCP_HAS_SACK);
+}
+
+/* The Ethernet header without a tag, in two words that overlap. */
+static inline void
+tcp_out_ether(const struct tcp_core *core, const struct tcp_conn *conn,
+	      uint8_t *at, bool is_ipv4)
+{
+	uint64_t type = is_ipv4 ? 0x0008 : 0xdd86;
+	uint64_t own = ip_load(core->config.port->mac);
+	uint64_t hop = ip_load(conn->mac);
+
+	memcpy(at, &hop, sizeof(hop));
+	own = (own & 0xffffffffffffull) | type << 48;
+	memcpy(at + PORT_MAC_BYTES, &own, sizeof(own));
 }
 
 /* Writes headers before the payload that mbuf holds and pushes it, given. */
-static bool
-tcp_out_frame(struct tcp_core *core, struct tcp_conn *conn,
-	      struct rte_mbuf *mbuf, uint32_t seq, uint32_t flags)
+static inline __attribute__((always_inline)) bool
+tcp_out_frame_of(struct tcp_core *core, struct tcp_conn *conn,
+		 struct rte_mbuf *mbuf, uint32_t seq, uint32_t flags,
+		 const uint8_t *options, uint32_t option_bytes, bool is_ipv4)
 {
-	const struct tcp_address *local = tcp_local(core, conn);
-	uint8_t options[TCP_OPTIONS_MAX];
-	uint32_t payload = mbuf->data_len;
-	uint32_t option_bytes =
-		tcp_out_options(core, conn, flags, payload, options);
-	uint32_t tcp_bytes = TCP_HEADER_BYTES + option_bytes + payload;
-	uint32_t below = ip_out_bytes(core, &conn->remote);
-	uint8_t *at = (uint8_t *)rte_pktmbuf_prepend(
-		mbuf, (uint16_t)(below + TCP_HEADER_BYTES + option_bytes));
-	uint8_t *tcp;
+	uint32_t header = TCP_HEADER_BYTES + option_bytes;
+	uint32_t tcp_bytes = header + mbuf->data_len;
+	uint32_t below =
+		core->ether_bytes + (is_ipv4 ? TCP_IP4_BYTES : TCP_IP6_BYTES);
+	uint32_t addresses = is_ipv4 ? 8 : 32;
+	uint32_t window = 0;
+	uint8_t *at, *tcp;
 
-	FAL_ASSERT(at != NULL);
+	FAL_ASSERT(below + header <= mbuf->data_off);
+	mbuf->data_off = (uint16_t)(mbuf->data_off - below - header);
+	mbuf->data_len = (uint16_t)(below + tcp_bytes);
+	mbuf->pkt_len = below + tcp_bytes;
+	at = rte_pktmbuf_mtod(mbuf, uint8_t *);
 	tcp = at + below;
-	ip_out_headers(core, at, conn->mac, local, &conn->remote, 6, tcp_bytes);
-	be_store16(tcp, conn->local_port);
-	be_store16(tcp + 2, conn->remote_port);
+	if (FAL_LIKELY(core->ether_bytes == TCP_ETHER_BYTES))
+		tcp_out_ether(core, conn, at, is_ipv4);
+	else
+		ip_out_ether(core, at, conn->mac, is_ipv4 ? 0x0800 : 0x86dd);
+	if (is_ipv4)
+		ip_header_write4(at + core->ether_bytes, core->local4.word[3],
+				 conn->remote.word[3], 6, tcp_bytes);
+	else
+		ip_header_write6(at + core->ether_bytes, tcp_local(core, conn),
+				 &conn->remote, 6, tcp_bytes);
+	if ((flags & TCP_RST) == 0)
+		window = tcp_out_window_field(core, conn,
+					      (flags & TCP_SYN) != 0);
+	be_store32(tcp, (uint32_t)conn->local_port << 16 | conn->remote_port);
 	be_store32(tcp + 4, seq);
 	be_store32(tcp + 8, (flags & TCP_ACK) != 0 ? conn->rcv_nxt : 0);
-	tcp[12] = (uint8_t)((TCP_HEADER_BYTES + option_bytes) << 2);
-	tcp[13] = (uint8_t)flags;
-	be_store16(tcp + 14,
-		   (flags & TCP_RST) != 0
-			   ? 0
-			   : tcp_out_window_field(core, conn,
-						  (flags & TCP_SYN) != 0));
+	be_store32(tcp + 12, header << 26 | flags << 16 | window);
 	be_store32(tcp + 16, 0);
 	memcpy(tcp + TCP_HEADER_BYTES, options, option_bytes);
-	be_store16(tcp + 16,
-		   ip_checksum(local, &conn->remote, 6, tcp, tcp_bytes));
+	be_store16(tcp + 16, (uint16_t)~__builtin_bswap16((uint16_t)ip_sum_tcp(
+				     tcp, tcp_bytes, addresses)));
 	if ((flags & TCP_ACK) != 0) {
 		conn->last_ack_sent = conn->rcv_nxt;
 		conn->ack_deadline = 0;
@@ -120,12 +145,52 @@ tcp_out_frame(struct tcp_core *core, struct tcp_conn *conn,
 	return ip_out_push(core, mbuf);
 }
 
+/* The same for what is not the usual: SYN, no timestamps, SACK. */
+static __attribute__((noinline)) bool
+tcp_out_frame_rare(struct tcp_core *core, struct tcp_conn *conn,
+		   struct rte_mbuf *mbuf, uint32_t seq, uint32_t flags)
+{
+	uint8_t options[TCP_OPTIONS_MAX];
+	uint32_t bytes;
+
+	if ((flags & TCP_SYN) != 0)
+		bytes = tcp_out_options_syn(core, conn, options);
+	else if (tcp_out_has_sacks(conn))
+		bytes = tcp_out_options_sacks(core, conn, mbuf->data_len,
+					      options);
+	else
+		bytes = tcp_opt_write(options, tcp_has(conn, TCP_HAS_TS),
+				      core->now_ts, conn->ts_recent, NULL, 0);
+	return tcp_out_frame_of(core, conn, mbuf, seq, flags, options, bytes,
+				tcp_address_is_ipv4(&conn->remote));
+}
+
+static inline __attribute__((always_inline)) bool
+tcp_out_frame(struct tcp_core *core, struct tcp_conn *conn,
+	      struct rte_mbuf *mbuf, uint32_t seq, uint32_t flags)
+{
+	uint8_t options[12];
+
+	if ((flags & TCP_SYN) != 0 || !tcp_has(conn, TCP_HAS_TS) ||
+	    tcp_out_has_sacks(conn))
+		return tcp_out_frame_rare(core, conn, mbuf, seq, flags);
+	be_store32(options, 0x0101080a);
+	be_store32(options + 4, core->now_ts);
+	be_store32(options + 8, conn->ts_recent);
+	/* One for each version: what they differ in is then known. */
+	if (FAL_LIKELY(tcp_address_is_ipv4(&conn->remote)))
+		return tcp_out_frame_of(core, conn, mbuf, seq, flags, options,
+					sizeof(options), true);
+	return tcp_out_frame_of(core, conn, mbuf, seq, flags, options,
+				sizeof(options), false);
+}
+
 /* Sends a segment without payload. */
-static bool
+static __attribute__((noinline)) bool
 tcp_out_empty(struct tcp_core *core, struct tcp_conn *conn, uint32_t seq,
 	      uint32_t flags)
 {
-	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(core->config.pool);
+	struct rte_mbuf *mbuf = tcp_mbuf_alloc(core);
 
 	if (mbuf == NULL) {
 		core->counters.tx_no_mbuf++;
@@ -135,9 +200,9 @@ tcp_out_empty(struct tcp_core *core, struct tcp_conn *conn, uint32_t seq,
 }
 
 /* Sends a queued segment; false: the driver still holds it or takes no more. */
-static bool
-tcp_out_segment(struct tcp_core *core, struct tcp_conn *conn,
-		struct rte_mbuf *mbuf)
+static inline __attribute__((always_inline)) bool
+tcp_out_segment_inline(struct tcp_core *core, struct tcp_conn *conn,
+		       struct rte_mbuf *mbuf)
 {
 	struct tcp_seg *seg = tcp_seg_of(mbuf);
 	uint32_t flags = TCP_ACK;
@@ -152,8 +217,16 @@ tcp_out_segment(struct tcp_core *core, struct tcp_conn *conn,
 	rte_mbuf_refcnt_update(mbuf, 1);
 	if (!tcp_out_frame(core, conn, mbuf, seg->seq, flags))
 		return false;
-	seg->sent_ns = core->now_ns;
+	seg->sent_us = core->now_us;
+	seg->sent_ts = core->now_ts;
 	return true;
+}
+
+static __attribute__((noinline)) bool
+tcp_out_segment(struct tcp_core *core, struct tcp_conn *conn,
+		struct rte_mbuf *mbuf)
+{
+	return tcp_out_segment_inline(core, conn, mbuf);
 }
 
 /* Cuts a queued segment so that `bytes` stay in it. */
@@ -329,7 +402,7 @@ tcp_out_new(struct tcp_core *core, struct tcp_conn *conn)
 		if (bytes < seg->bytes &&
 		    !tcp_out_split(core, conn, mbuf, bytes))
 			return;
-		if (!tcp_out_segment(core, conn, mbuf)) {
+		if (!tcp_out_segment_inline(core, conn, mbuf)) {
 			tcp_conn_out(core, conn);
 			return;
 		}
@@ -399,8 +472,9 @@ tcp_out_arm(struct tcp_core *core, struct tcp_conn *conn)
 	tcp_timer_arm(core, conn);
 }
 
-void
-tcp_out(struct tcp_core *core, struct tcp_conn *conn)
+/* A connection that opens, has ended, or has something special to send. */
+static __attribute__((noinline)) void
+tcp_out_rare(struct tcp_core *core, struct tcp_conn *conn)
 {
 	if (conn->state <= TCP_CLOSED)
 		return;
@@ -430,6 +504,22 @@ tcp_out(struct tcp_core *core, struct tcp_conn *conn)
 		tcp_out_empty(core, conn, conn->snd_nxt, TCP_ACK);
 	if (conn->state != TCP_TIME_WAIT)
 		tcp_out_arm(core, conn);
+}
+
+void
+tcp_out(struct tcp_core *core, struct tcp_conn *conn)
+{
+	if (FAL_UNLIKELY(conn->state != TCP_ESTABLISHED || conn->lost != 0 ||
+			 tcp_has(conn, TCP_PROBE_DUE | TCP_TLP_DUE |
+					       TCP_FIN_QUEUED))) {
+		tcp_out_rare(core, conn);
+		return;
+	}
+	if (conn->snd_send != NULL)
+		tcp_out_new(core, conn);
+	if (tcp_has(conn, TCP_ACK_NOW))
+		tcp_out_empty(core, conn, conn->snd_nxt, TCP_ACK);
+	tcp_out_arm(core, conn);
 }
 
 /* RST on a connection we give up. */

@@ -24,12 +24,6 @@
 #define RACK_MULT_MAX   4u
 #define RACK_DELAYED_US 45000u /* what Linux delays an ack, and some */
 
-static uint32_t
-tcp_rack_us(uint64_t ns)
-{
-	return (uint32_t)(ns / NS_PER_US);
-}
-
 /* Whether (time, sequence) a was sent before b. */
 static bool
 tcp_rack_is_before(uint32_t a_us, uint32_t a_end, uint32_t b_us, uint32_t b_end)
@@ -45,17 +39,15 @@ tcp_rack_delivered(struct tcp_core *core, struct tcp_conn *conn,
 		   const struct tcp_seg *seg, const struct tcp_packet *packet,
 		   const struct tcp_rack_mark *latest)
 {
-	uint32_t sent_us = tcp_rack_us(seg->sent_ns);
-	uint32_t rtt_us = tcp_rack_us(core->now_ns) - sent_us;
+	uint32_t sent_us = seg->sent_us;
+	uint32_t rtt_us = core->now_us - sent_us;
 	uint32_t end = seg->seq + seg->bytes;
 
 	if ((seg->flags & TCP_SEG_AGAIN) != 0) {
 		/* The ack may be of what was sent first. */
 		if (packet->options.has_timestamps &&
 		    tcp_has(conn, TCP_HAS_TS) &&
-		    tcp_seq_lt(packet->options.ts_echo,
-			       (uint32_t)(seg->sent_ns / NS_PER_MS) +
-				       core->ts_offset))
+		    tcp_seq_lt(packet->options.ts_echo, seg->sent_ts))
 			return;
 		if (rtt_us < conn->srtt_us / 2)
 			return;
@@ -94,14 +86,14 @@ static uint32_t
 tcp_rack_detect(struct tcp_core *core, struct tcp_conn *conn)
 {
 	uint32_t patience_us = conn->rack_rtt_us + tcp_rack_window_us(conn);
-	uint32_t now_us = tcp_rack_us(core->now_ns);
+	uint32_t now_us = core->now_us;
 	uint32_t wait_us = 0;
 	struct rte_mbuf *mbuf;
 
 	for (mbuf = conn->snd_head; mbuf != conn->snd_send;
 	     mbuf = tcp_seg_of(mbuf)->next) {
 		struct tcp_seg *seg = tcp_seg_of(mbuf);
-		uint32_t sent_us = tcp_rack_us(seg->sent_ns);
+		uint32_t sent_us = seg->sent_us;
 		uint32_t due_us = sent_us + patience_us;
 
 		if ((seg->flags & (TCP_SEG_SACKED | TCP_SEG_LOST)) != 0 ||

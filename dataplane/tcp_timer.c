@@ -12,15 +12,6 @@
 
 #include "dataplane/tcp_int.h"
 
-/* The tick at which a deadline passes that is `wait_ns` away; never 0. */
-uint32_t
-tcp_timer_in(const struct tcp_core *core, uint64_t wait_ns)
-{
-	uint64_t tick = ((core->now_ns + wait_ns) >> TCP_TICK_SHIFT) + 1;
-
-	return (uint32_t)tick == 0 ? 1 : (uint32_t)tick;
-}
-
 /* The earliest deadline or 0. */
 static uint32_t
 tcp_timer_earliest(const struct tcp_conn *conn)

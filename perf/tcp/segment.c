@@ -3,11 +3,14 @@
  * The work of one request and its reply, for an instruction counter: a segment
  * of 60 bytes comes in, its bytes are read, 60 bytes are written and leave in
  * a segment that acknowledges them and is acknowledged by the next. 1,000
- * connections take turns. Between the marks of the counter is one_segment()
- * only: frames, with good checksums that are verified in software, are made
- * before; mbufs are allocated and freed inside.
+ * connections take turns. Between the marks of the counter is one_turn() only:
+ * frames, with good checksums that are verified in software, are made before;
+ * mbufs are allocated and freed inside.
  *
- *   tcp_segment [ipv6]   under callgrind; perf/tcp/count does it
+ *   tcp_segment [ipv6] [burst]   under callgrind; perf/tcp/count does it
+ *
+ * A turn is an iteration of a core's loop. It finds one frame, or with `burst`
+ * as many as a busy core does.
  */
 
 #include "dataplane/tcp_int.h"
@@ -16,8 +19,9 @@
 #define SEGMENT_CONNS 1000u
 #define SEGMENT_TURNS 20u
 #define SEGMENT_BYTES 60u
+#define SEGMENT_BURST 25u
 
-static bool is_ipv6;
+static bool is_ipv6, is_open;
 static uint32_t isn[SEGMENT_CONNS];
 
 static uint16_t
@@ -38,7 +42,9 @@ segment_tx(struct port *port, uint64_t now_ns, struct rte_mbuf **frames,
 {
 	(void)port;
 	(void)now_ns;
-	for (uint16_t i = 0; i < count; i++) {
+	for (uint16_t i = 0; i < count && is_open; i++)
+		rte_pktmbuf_free(frames[i]);
+	for (uint16_t i = 0; i < count && !is_open; i++) {
 		const uint8_t *tcp = rte_pktmbuf_mtod(frames[i], uint8_t *) +
 				     14 + (is_ipv6 ? 40 : 20);
 
@@ -107,24 +113,27 @@ segment_make(struct rte_mempool *pool, const struct port *port, uint32_t index,
 	return mbuf;
 }
 
-/* What is counted. Not inlined: the counter knows it by its name. */
+/* What is counted: one iteration of a loop that found `count` frames. Not
+ * inlined: the counter knows it by its name. */
 static __attribute__((noinline)) void
-one_segment(struct tcp_core *core, struct rte_mbuf *frame, uint64_t now_ns)
+one_turn(struct tcp_core *core, struct rte_mbuf **frames, uint32_t count,
+	 uint64_t now_ns)
 {
 	struct tcp_slice slice;
 	struct tcp_conn *conn;
 	uint32_t news, got;
-	void *to;
 
-	tcp_input(core, frame, now_ns);
-	conn = tcp_next_news(core, &news);
-	FAL_ASSERT(conn != NULL);
-	FAL_ASSERT(tcp_peek(conn, &slice, 1) == 1);
-	to = tcp_reserve(core, conn, SEGMENT_BYTES, &got);
-	FAL_ASSERT(to != NULL);
-	memcpy(to, slice.data, SEGMENT_BYTES);
-	tcp_commit(core, conn, SEGMENT_BYTES);
-	tcp_consume(core, conn, slice.bytes);
+	for (uint32_t i = 0; i < count; i++)
+		tcp_input(core, frames[i], now_ns);
+	while ((conn = tcp_next_news(core, &news)) != NULL) {
+		uint32_t slices = tcp_peek(conn, &slice, 1);
+		void *to = tcp_reserve(core, conn, SEGMENT_BYTES, &got);
+
+		FAL_ASSERT(slices == 1 && to != NULL);
+		memcpy(to, slice.data, SEGMENT_BYTES);
+		tcp_commit(core, conn, SEGMENT_BYTES);
+		tcp_consume(core, conn, slice.bytes);
+	}
 	tcp_flush(core);
 }
 
@@ -162,13 +171,21 @@ main(int argc, char **argv)
 		.conn_limit = 2 * SEGMENT_CONNS,
 	};
 	uint64_t now_ns = 1000 * NS_PER_SECOND;
+	uint32_t burst = 1;
 	struct tcp_core *core;
 
-	is_ipv6 = argc > 1 && strcmp(argv[1], "ipv6") == 0;
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "ipv6") == 0)
+			is_ipv6 = true;
+		else if (strcmp(argv[i], "burst") == 0)
+			burst = SEGMENT_BURST;
+	}
 	port.mac[0] = 2;
 	FAL_ASSERT(tcp_core_create(&config, now_ns, &core) == 0);
 	FAL_ASSERT(tcp_listen(core, 2181, 0) == 0);
 	segment_open(core, pool, &port, now_ns);
+	tcp_poll(core, now_ns);
+	is_open = true;
 	for (uint32_t turn = 0; turn < SEGMENT_TURNS; turn++) {
 		uint32_t done = turn * SEGMENT_BYTES;
 
@@ -176,12 +193,10 @@ main(int argc, char **argv)
 			frames[i] = segment_make(
 				pool, &port, i, TCP_ACK | TCP_PSH, 1 + done,
 				isn[i] + 1 + done, SEGMENT_BYTES);
-		for (uint32_t i = 0; i < SEGMENT_CONNS; i++) {
+		for (uint32_t i = 0; i < SEGMENT_CONNS; i += burst) {
 			now_ns += 1000;
-			one_segment(core, frames[i], now_ns);
+			one_turn(core, frames + i, burst, now_ns);
 		}
-		tcp_poll(core, now_ns);
-		tcp_flush(core);
 	}
 	FAL_ASSERT(tcp_counters(core)->retransmits == 0);
 	printf("%u segments\n", SEGMENT_TURNS * SEGMENT_CONNS);

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tcp_fast - header prediction: the segment that nearly all are.
+ *
+ * A connection is established, nothing is lost or out of order, the next bytes
+ * come, perhaps an ack of whole segments that were sent once. Such a segment
+ * passes every test of ip_in.c and tcp_in.c and takes few of their branches.
+ * Here it is recognised by comparing words of its headers, and what those files
+ * would do to the connection is done at once.
+ *
+ * First everything is looked at and nothing changed; whatever is not as
+ * expected, a bad checksum included, goes the long way from its beginning. So
+ * this file has no drops, no answers and no rules of its own, and
+ * tests/packet/test_tcp_fast.c holds it to the long way, segment by segment.
+ *
+ *   Ethernet  0 destination  6 source  12 type (0x8100: tag at 14, type at 16)
+ *   IPv4      20 bytes: no options       IPv6  40 bytes: no extensions
+ *   TCP       20 bytes, then nothing or padding, padding, timestamps
+ */
+
+#include "dataplane/tcp_int.h"
+
+#define FAST_PROTOCOL   6u
+#define FAST_STATION    0x0000ffffffffffffull /* six bytes of a word */
+#define FAST_GROUP      0x0001000000000000ull /* of the seventh's station */
+#define FAST_TIMESTAMPS 0x0101080au
+#define FAST_TS_BYTES   12u
+#define FAST_BYTES_MIN \
+	(TCP_ETHER_BYTES + TCP_VLAN_BYTES + TCP_IP4_BYTES + TCP_HEADER_BYTES)
+
+/* A connection that has one of these is not where we expect it. */
+#define FAST_NOT                                                            \
+	(TCP_FIN_QUEUED | TCP_FIN_SENT | TCP_FIN_LOST | TCP_RECOVERY |      \
+	 TCP_LOSS | TCP_ORPHAN | TCP_FIN_SEEN | TCP_SYN_DUE | TCP_TLP_OUT | \
+	 TCP_TLP_AGAIN | TCP_LINK_LOCAL)
+
+/* Who sent a segment: the words of its address, the first two in one. */
+struct fast_remote {
+	uint64_t high;
+	uint32_t middle, last;
+};
+
+/* Where the packet of a frame to us begins; 0: look again. */
+static inline uint32_t
+fast_ether(const struct tcp_core *core, const struct rte_mbuf *mbuf,
+	   const uint8_t *at)
+{
+	uint64_t there = ip_load(at);
+	uint64_t own = ip_load(core->config.port->mac);
+	uint64_t stripped = mbuf->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED;
+	uint32_t vlan = core->config.vlan;
+
+	if ((((there ^ own) & FAST_STATION) | (there & FAST_GROUP)) != 0)
+		return 0;
+	if (FAL_LIKELY((vlan | stripped) == 0))
+		return TCP_ETHER_BYTES;
+	if (stripped != 0)
+		return (mbuf->vlan_tci & 0xfffu) == vlan ? TCP_ETHER_BYTES : 0;
+	if ((be_load32(at + 12) & 0xffff0fffu) != (0x81000000u | vlan))
+		return 0;
+	return TCP_ETHER_BYTES + TCP_VLAN_BYTES;
+}
+
+/* Whether the options are none, or timestamps where everybody puts them, and
+ * the flags those of data. */
+static inline bool
+fast_options(const uint8_t *tcp, uint32_t bytes)
+{
+	uint32_t word = be_load32(tcp + 12) >> 16 & ~TCP_PSH;
+
+	if (FAL_LIKELY(word == (0x8000 | TCP_ACK)))
+		return bytes >= TCP_HEADER_BYTES + FAST_TS_BYTES &&
+		       be_load32(tcp + TCP_HEADER_BYTES) == FAST_TIMESTAMPS;
+	return word == (0x5000 | TCP_ACK);
+}
+
+static inline bool
+fast_has_ts(const uint8_t *tcp)
+{
+	return tcp[12] == 0x80;
+}
+
+static inline bool
+fast_checksum(const struct rte_mbuf *mbuf, const uint8_t *tcp, uint32_t bytes,
+	      uint32_t addresses)
+{
+	uint64_t judged = mbuf->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
+
+	if (judged == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
+		return true;
+	return judged != RTE_MBUF_F_RX_L4_CKSUM_BAD &&
+	       ip_sum_tcp(tcp, bytes, addresses) == 0xffff;
+}
+
+/* The connection of a segment to one of our addresses, or NULL. Which address
+ * is told apart later: who talks to the link-local one is not expected. */
+static inline struct tcp_conn *
+fast_find(const struct tcp_core *core, const uint8_t *tcp,
+	  const struct fast_remote *remote)
+{
+	uint64_t key =
+		tcp_key(remote->last, be_load16(tcp), be_load16(tcp + 2));
+	uint32_t at = tcp_hash(core, key, remote->high, remote->middle) &
+		      core->table_mask;
+
+	while (core->table[at] != 0) {
+		struct tcp_conn *conn = &core->conns[core->table[at] - 1];
+		uint64_t high, low;
+
+		memcpy(&low, &conn->remote.word[3], sizeof(low));
+		memcpy(&high, conn->remote.word, sizeof(high));
+		if (low == key && high == remote->high &&
+		    conn->remote.word[2] == remote->middle)
+			return conn;
+		at = (at + 1) & core->table_mask;
+	}
+	return NULL;
+}
+
+/* Whether `ack` covers nothing but whole segments that were sent once and in
+ * order, which the loss recovery has nothing to learn from. */
+static inline bool
+fast_expects_ack(const struct tcp_conn *conn, uint32_t ack)
+{
+	const struct rte_mbuf *mbuf = conn->snd_head;
+	const struct tcp_seg *seg;
+
+	if (ack == conn->snd_una)
+		return true;
+	if (FAL_UNLIKELY(ack - conn->snd_una > conn->snd_nxt - conn->snd_una))
+		return false;
+	seg = tcp_seg_of_const(mbuf);
+	/* What overtook it shows that the path reorders: see tcp_rack.c. */
+	if (tcp_has(conn, TCP_RACK_KNOWN) &&
+	    FAL_UNLIKELY(tcp_seq_le(seg->sent_us, conn->rack.sent_us)) &&
+	    (seg->sent_us != conn->rack.sent_us ||
+	     tcp_seq_lt(seg->seq + seg->bytes, conn->rack.end)))
+		return false;
+	do {
+		seg = tcp_seg_of_const(mbuf);
+		if (seg->flags != 0 || tcp_seq_lt(ack, seg->seq + seg->bytes))
+			return false;
+		mbuf = seg->next;
+	} while (seg->seq + seg->bytes != ack);
+	return true;
+}
+
+static inline bool
+fast_expects(const struct tcp_conn *conn, const uint8_t *tcp, uint32_t bytes)
+{
+	uint32_t flags = TCP_HAS_SACK;
+	uint32_t payload = bytes - TCP_HEADER_BYTES;
+
+	if (FAL_LIKELY(fast_has_ts(tcp))) {
+		payload -= FAST_TS_BYTES;
+		flags |= TCP_HAS_TS;
+		if (tcp_seq_lt(be_load32(tcp + 24), conn->ts_recent))
+			return false;
+	}
+	return conn->state == TCP_ESTABLISHED &&
+	       (conn->flags & (TCP_HAS_SACK | TCP_HAS_TS | FAST_NOT)) ==
+		       flags &&
+	       (conn->sacked | conn->lost | conn->dupacks) == 0 &&
+	       conn->runs == NULL && be_load32(tcp + 4) == conn->rcv_nxt &&
+	       (int32_t)(conn->rcv_adv - conn->rcv_nxt - payload) >= 0 &&
+	       fast_expects_ack(conn, be_load32(tcp + 8));
+}
+
+/* What tcp_loss_ack() does about an ack of whole segments. */
+static __attribute__((noinline)) void
+fast_ack(struct tcp_core *core, struct tcp_conn *conn, uint32_t ack)
+{
+	uint32_t acked = ack - conn->snd_una;
+	uint32_t flight = conn->snd_nxt - conn->snd_una;
+	struct rte_mbuf *mbuf = conn->snd_head;
+	const struct tcp_seg *seg;
+	struct rte_mbuf *next;
+	uint32_t sent_us, end;
+
+	do {
+		seg = tcp_seg_of(mbuf);
+		next = seg->next;
+		end = seg->seq + seg->bytes;
+		sent_us = seg->sent_us;
+		tcp_mbuf_free(core, mbuf);
+		mbuf = next;
+	} while (end != ack);
+	conn->snd_head = mbuf;
+	if (mbuf == NULL)
+		conn->snd_tail = NULL;
+	tcp_loss_rtt(conn, core->now_us - sent_us);
+	conn->rack.sent_us = sent_us;
+	conn->rack.end = ack;
+	conn->rack_rtt_us = core->now_us - sent_us;
+	conn->snd_una = ack;
+	conn->backoff = 0;
+	if (FAL_UNLIKELY(flight + conn->mss >= conn->cwnd))
+		tcp_cubic_grow(core, conn, acked);
+	conn->tx_deadline = 0;
+	tcp_clear(conn, TCP_TIMER_RACK | TCP_TIMER_TLP);
+	tcp_set(conn, TCP_RACK_KNOWN);
+}
+
+/* Gives the segment to the connection that expects it. */
+static inline __attribute__((always_inline)) void
+fast_take(struct tcp_core *core, struct tcp_conn *conn, struct rte_mbuf *mbuf,
+	  const uint8_t *tcp, uint32_t bytes)
+{
+	uint32_t ack = be_load32(tcp + 8);
+	uint32_t header = (uint32_t)(tcp[12] >> 4) * 4;
+	uint32_t window = (uint32_t)be_load16(tcp + 14) << conn->snd_shift;
+	uint32_t news = 0;
+
+	core->counters.rx_delivered++;
+	core->counters.expected++;
+	if (FAL_UNLIKELY(conn->keepalive_ms != 0))
+		conn->life_deadline =
+			tcp_timer_in(core, conn->keepalive_ms * NS_PER_MS);
+	if (fast_has_ts(tcp) && conn->last_ack_sent == conn->rcv_nxt)
+		conn->ts_recent = be_load32(tcp + 24);
+	conn->probes = 0;
+	if (ack != conn->snd_una) {
+		fast_ack(core, conn, ack);
+		news = TCP_NEWS_ROOM;
+	}
+	if (FAL_UNLIKELY(window != conn->snd_wnd))
+		tcp_in_window(core, conn, conn->rcv_nxt, ack,
+			      be_load16(tcp + 14));
+	else if (tcp_seq_lt(conn->snd_wl1, conn->rcv_nxt))
+		conn->snd_wl1 = conn->rcv_nxt;
+	if (news != 0 || conn->snd_send != NULL)
+		tcp_conn_out(core, conn);
+	bytes -= header;
+	if (bytes == 0) {
+		tcp_mbuf_free(core, mbuf);
+		if (news != 0)
+			tcp_conn_news(core, conn, news);
+		return;
+	}
+	mbuf->data_off =
+		(uint16_t)(tcp + header - (const uint8_t *)mbuf->buf_addr);
+	mbuf->data_len = (uint16_t)bytes;
+	mbuf->pkt_len = bytes;
+	if (FAL_LIKELY(conn->rcv_tail == NULL)) {
+		conn->rcv_nxt += bytes;
+		conn->rcv_bytes += bytes;
+		tcp_seg_of(mbuf)->next = NULL;
+		conn->rcv_head = mbuf;
+		conn->rcv_tail = mbuf;
+	} else {
+		tcp_data_append(core, conn, mbuf);
+	}
+	tcp_data_ack(core, conn, bytes, false);
+	tcp_conn_news(core, conn, news | TCP_NEWS_DATA);
+}
+
+/* Takes a segment that lies behind an IP header without options; the compiler
+ * makes one for each version. */
+static inline __attribute__((always_inline)) bool
+fast_tcp(struct tcp_core *core, struct rte_mbuf *mbuf, const uint8_t *tcp,
+	 uint32_t bytes, uint32_t addresses, const struct fast_remote *remote)
+{
+	struct tcp_conn *conn;
+
+	if (FAL_UNLIKELY(!fast_options(tcp, bytes) ||
+			 !fast_checksum(mbuf, tcp, bytes, addresses)))
+		return false;
+	conn = fast_find(core, tcp, remote);
+	if (FAL_UNLIKELY(conn == NULL || !fast_expects(conn, tcp, bytes)))
+		return false;
+	fast_take(core, conn, mbuf, tcp, bytes);
+	return true;
+}
+
+static inline bool
+fast_ip4(struct tcp_core *core, struct rte_mbuf *mbuf, const uint8_t *ip,
+	 uint32_t bytes)
+{
+	uint32_t first = be_load32(ip);
+	uint32_t total = first & 0xffff;
+	struct fast_remote remote = {
+		.middle = 0xffff,
+		.last = be_load32(ip + 12),
+	};
+
+	/* The fragment's flags and place, and the protocol. */
+	if (FAL_UNLIKELY(first >> 24 != 0x45 || total > bytes ||
+			 total < TCP_IP4_BYTES + TCP_HEADER_BYTES ||
+			 (be_load32(ip + 6) & 0x3fff00ffu) != FAST_PROTOCOL ||
+			 be_load32(ip + 16) != core->config.address ||
+			 ip_fold_sum(ip_sum(0, ip, TCP_IP4_BYTES)) != 0xffff))
+		return false;
+	return fast_tcp(core, mbuf, ip + TCP_IP4_BYTES, total - TCP_IP4_BYTES,
+			8, &remote);
+}
+
+static __attribute__((noinline)) bool
+fast_ip6(struct tcp_core *core, struct rte_mbuf *mbuf, const uint8_t *ip,
+	 uint32_t bytes)
+{
+	const struct tcp_address local = tcp_address_ipv6(ip + 24);
+	uint32_t payload = be_load16(ip + 4);
+	struct fast_remote remote = {
+		.high = (uint64_t)be_load32(ip + 12) << 32 | be_load32(ip + 8),
+		.middle = be_load32(ip + 16),
+		.last = be_load32(ip + 20),
+	};
+
+	if (FAL_UNLIKELY(ip[0] >> 4 != 6 || ip[6] != FAST_PROTOCOL ||
+			 payload > bytes - TCP_IP6_BYTES ||
+			 payload < TCP_HEADER_BYTES ||
+			 !tcp_address_equal(&local, &core->local6) ||
+			 (remote.high == 0 && remote.middle == 0xffff)))
+		return false;
+	return fast_tcp(core, mbuf, ip + TCP_IP6_BYTES, payload, 32, &remote);
+}
+
+/* Takes a received frame if it is one that is expected. Returns false, and has
+ * changed nothing, if it is not. */
+bool
+tcp_fast_in(struct tcp_core *core, struct rte_mbuf *mbuf)
+{
+	const uint8_t *at = rte_pktmbuf_mtod(mbuf, const uint8_t *);
+	uint32_t offset, bytes = mbuf->data_len;
+	uint32_t type;
+
+	if (FAL_UNLIKELY(bytes < FAST_BYTES_MIN || mbuf->nb_segs != 1 ||
+			 !core->is_fast))
+		return false;
+	offset = fast_ether(core, mbuf, at);
+	if (FAL_UNLIKELY(offset == 0))
+		return false;
+	type = be_load16(at + offset - 2);
+	bytes -= offset;
+	if (FAL_LIKELY(type == 0x0800))
+		return fast_ip4(core, mbuf, at + offset, bytes);
+	return type == 0x86dd && bytes >= TCP_IP6_BYTES + TCP_HEADER_BYTES &&
+	       fast_ip6(core, mbuf, at + offset, bytes);
+}
