@@ -152,11 +152,12 @@ MUTATIONS = [
     ('reconfig_counts_only_the_old_quorum', 'consensus/zab_acks.c',
      'if (!pair->has_next || mark < acks->next_zxid || mark == old)',
      'if (true)'),
-    ('lost_configuration_stays_on_the_disk', 'consensus/zab_reconfig.c',
-     'if (zab_counter(version) != 0)\n'
-     '\t\tzab_out_zxid(out, ZAB_DO_PERSIST_CONFIG, 0);\n}\n\nvoid\n'
-     'zab_reconfig_drop_lost',
-     '(void)version; (void)out;\n}\n\nvoid\nzab_reconfig_drop_lost'),
+    ('lost_configuration_stays_on_the_disk', [
+        ('consensus/zab_reconfig.c',
+         'if (version > history->last_zxid ||\n'
+         '\t    (version > history->floor_zxid && zab_counter(version) != 0 &&\n'
+         '\t     !zab_history_has(history, version)))\n\t\tlose_next(core, out);',
+         'if (version > history->last_zxid)\n\t\tforget_next(core);')]),
     ('election_counts_only_the_old_quorum', 'consensus/quorum.c',
      '(!pair->has_next || quorum_has(&pair->next, votes.next))', 'true'),
     ('configuration_of_the_log_is_forgotten', 'consensus/zab.c',
@@ -264,7 +265,7 @@ def judge(cc, folder, objects, mutation, options):
         return False, f'{name}: status {result.returncode}: {last}'
     result = run([program + '.test'])
     if result.returncode != 0:
-        names = re.findall(r'RUN +\] (\w+)', result.stdout + result.stderr)
+        names = re.findall(r'FAILED +\] (\w+)', result.stdout + result.stderr)
         where = names[-1] if names else last
         return True, f'{name}: caught by a scenario: {where}'
     return False, f'{name}: SURVIVES {seeds} seeds'

@@ -98,6 +98,7 @@ draw_limits(struct sim *sim)
 	limits->entry_bytes_max = (uint32_t)sim_random_scale(random, 16, 4096);
 	limits->flush_max = (uint32_t)sim_random_scale(random, 1, 64);
 	limits->think_us = sim_random_scale(random, tick_us / 20, tick_us * 2);
+	limits->reconfig_odds = (uint32_t)sim_random_scale(random, 2, 64);
 	limits->fault_us = sim_random_scale(random, 2 * tick_us, 64 * tick_us);
 	limits->crash_action =
 		(sim->options.faults & 1u << SIM_FAULT_CRASH) &&
@@ -386,7 +387,10 @@ happen(struct sim *sim, const struct sim_due *due)
 		sim_fault_flap(sim, due->serial);
 		break;
 	case SIM_DUE_FORGET:
-		sim_fault_forget(sim);
+		sim_plot_forget(sim);
+		break;
+	case SIM_DUE_RIVAL:
+		sim_plot_rival_goes_on(sim, due);
 		break;
 	case SIM_DUE_CLIENT:
 		if (!sim->are_clients_done)

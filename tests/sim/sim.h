@@ -19,6 +19,7 @@
  *   sim_disk.c    the log in sectors, promises, snapshots
  *   sim_net.c     connections and notifications
  *   sim_fault.c   what goes wrong, and when
+ *   sim_plot.c    faults that aim
  *   sim_java.c    servers that speak as ZooKeeper's
  *   sim_client.c  writes, reads and syncs
  *   sim_config.c  configurations and their files
@@ -86,6 +87,7 @@ enum sim_kind {
 	SIM_DUE_HEAL,
 	SIM_DUE_FLAP,
 	SIM_DUE_FORGET,
+	SIM_DUE_RIVAL,
 	SIM_DUE_CLIENT,
 	SIM_DUE_OP,
 	SIM_DUE_REPLY,
@@ -287,8 +289,9 @@ struct sim_limits {
 	uint32_t entry_bytes_max;
 	uint32_t flush_max; /* entries a write */
 	uint64_t think_us;
-	uint64_t fault_us;     /* mean time between faults */
-	uint32_t crash_action; /* once in so many actions; 0: never */
+	uint32_t reconfig_odds; /* of a request, if they are enabled */
+	uint64_t fault_us;      /* mean time between faults */
+	uint32_t crash_action;  /* once in so many actions; 0: never */
 	/* Dies before this action (packet if it is a SEND) once in so many. */
 	uint32_t crash_type, crash_odds; /* odds 0: never */
 	int32_t crash_packet;
@@ -493,12 +496,25 @@ void sim_fault_next(struct sim *sim);
 void sim_fault_happen(struct sim *sim);
 void sim_fault_heal(struct sim *sim, uint32_t serial);
 void sim_fault_flap(struct sim *sim, uint32_t serial);
-/* What OUTDATE prepared: one that promised to the new leader forgets it and
- * comes to the old one. */
-void sim_fault_forget(struct sim *sim);
+uint64_t sim_fault_duration_us(struct sim *sim);
+uint32_t sim_fault_server(struct sim *sim);
+void sim_fault_heal_later(struct sim *sim);
+/* May one more server lose what it promised? */
+bool sim_fault_may_lose_promises(const struct sim *sim, uint32_t index);
+void sim_fault_wipe(struct sim *sim, struct sim_server *server);
 /* All faults end; everybody is started. */
 void sim_fault_end(struct sim *sim);
 const char *sim_fault_name(uint32_t fault);
+
+/* ---- sim_plot.c ---- */
+void sim_plot_lie(struct sim *sim);
+/* The leader is cut off and does not notice; the others do at once. */
+void sim_plot_outdate(struct sim *sim);
+/* Then one that promised to the new leader forgets it and comes to the old
+ * one. */
+void sim_plot_forget(struct sim *sim);
+void sim_plot_rival(struct sim *sim);
+void sim_plot_rival_goes_on(struct sim *sim, const struct sim_due *due);
 
 /* ---- sim_client.c ---- */
 void sim_client_init(struct sim *sim);

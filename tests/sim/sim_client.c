@@ -141,7 +141,8 @@ sim_client_turn(struct sim *sim, uint32_t index)
 
 		const bool reconfigures =
 			sim->core_options.is_reconfig_enabled &&
-			sim->has_faults && sim_random_once_in(random, 16);
+			sim->has_faults &&
+			sim_random_once_in(random, sim->limits.reconfig_odds);
 
 		(void)sim_client_invoke(sim, index,
 					reconfigures           ? SIM_OP_RECONFIG

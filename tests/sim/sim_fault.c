@@ -34,8 +34,8 @@ sim_fault_next(struct sim *sim)
 		SIM_DUE_FAULT, 0, 0, 0, 0);
 }
 
-static uint64_t
-duration_us(struct sim *sim)
+uint64_t
+sim_fault_duration_us(struct sim *sim)
 {
 	const uint64_t tick_us = 1000ull * sim->core_options.tick_ms;
 
@@ -43,8 +43,8 @@ duration_us(struct sim *sim)
 				40 * tick_us);
 }
 
-static uint32_t
-any_server(struct sim *sim)
+uint32_t
+sim_fault_server(struct sim *sim)
 {
 	/* Who leads is the most interesting one. */
 	if (sim_random_once_in(&sim->random[SIM_STREAM_FAULT], 3))
@@ -81,11 +81,12 @@ cut(struct sim *sim, uint32_t from, uint32_t to)
 		sim->is_cut[from][to] = true;
 }
 
-static void
-heal_later(struct sim *sim)
+void
+sim_fault_heal_later(struct sim *sim)
 {
 	sim->heal_serial++;
-	sim_put(sim, duration_us(sim), SIM_DUE_HEAL, 0, 0, sim->heal_serial, 0);
+	sim_put(sim, sim_fault_duration_us(sim), SIM_DUE_HEAL, 0, 0,
+		sim->heal_serial, 0);
 }
 
 /* Random directions, each with the same chance. */
@@ -99,7 +100,7 @@ cut_some(struct sim *sim)
 		for (uint32_t j = 0; j < sim->count; j++)
 			if (sim_random_once_in(random, once_in))
 				cut(sim, i, j);
-	heal_later(sim);
+	sim_fault_heal_later(sim);
 }
 
 /* A link that comes and goes, long enough for neither state to be noticed. */
@@ -108,10 +109,10 @@ begin_flapping(struct sim *sim)
 {
 	struct sim_random *random = &sim->random[SIM_STREAM_FAULT];
 
-	sim->flap[0] = any_server(sim);
+	sim->flap[0] = sim_fault_server(sim);
 	sim->flap[1] = (uint32_t)sim_random_below(random, sim->count);
 	sim->flaps_both_ways = sim_random_once_in(random, 2);
-	sim->flap_until_us = sim->now_us + duration_us(sim);
+	sim->flap_until_us = sim->now_us + sim_fault_duration_us(sim);
 	sim->flap_serial++;
 	sim_put(sim, 0, SIM_DUE_FLAP, 0, 0, sim->flap_serial, 0);
 }
@@ -154,7 +155,7 @@ partition(struct sim *sim)
 {
 	struct sim_random *random = &sim->random[SIM_STREAM_FAULT];
 	const uint64_t shape = sim_random_below(random, SHAPES);
-	const uint32_t one = any_server(sim);
+	const uint32_t one = sim_fault_server(sim);
 	const uint64_t side = sim_random_next(random);
 
 	memset(sim->is_cut, 0, sizeof(sim->is_cut));
@@ -174,7 +175,7 @@ partition(struct sim *sim)
 				cut(sim, i, j);
 		}
 	}
-	heal_later(sim);
+	sim_fault_heal_later(sim);
 }
 
 void
@@ -202,72 +203,11 @@ duplicate(struct sim *sim)
 			sim_net_link_up(sim, from, to);
 }
 
-/* Of several leaders the one that is outdated, else any server. */
-static uint32_t
-outdated_leader(struct sim *sim)
-{
-	uint32_t leaders = 0, oldest = SIM_NOBODY;
-
-	for (uint32_t i = 0; i < sim->count; i++) {
-		if (!sim->server[i].is_serving ||
-		    sim->server[i].view.role != FLE_LEADING)
-			continue;
-		leaders++;
-		if (oldest == SIM_NOBODY ||
-		    sim->server[i].view.epoch < sim->server[oldest].view.epoch)
-			oldest = i;
-	}
-	return leaders > 1 ? oldest : any_server(sim);
-}
-
-/*
- * Elections promise nothing, so anybody may win one: servers are told votes
- * that nobody cast. Whoever is looking hears that all others want `one`, or
- * that `one`, which leads or believes so, leads them.
- */
-static void
-lie(struct sim *sim)
-{
-	const struct sim_server *one = &sim->server[outdated_leader(sim)];
-	struct zab_event event = {.type = ZAB_EV_FLE};
-	int64_t round = 0;
-
-	if (!one->is_up)
-		return;
-	sim_trace_note(sim, one->index, "is said to be the best", 0);
-	for (uint32_t i = 0; i < sim->count; i++)
-		if (sim->server[i].view.round > round)
-			round = sim->server[i].view.round;
-	event.notification = (struct zab_notification){
-		.state = FLE_LOOKING,
-		.version = FLE_NOTIFICATION_VERSION,
-		.leader = one->sid,
-		.zxid = zab_zxid(SIM_LIE_EPOCH, 1),
-		.round = round + 1,
-		.peer_epoch = SIM_LIE_EPOCH,
-	};
-	const bool leads = one->view.role == FLE_LEADING;
-
-	for (uint32_t to = 0; to < sim->count; to++) {
-		for (uint32_t from = 0; from < sim->count; from++) {
-			if (from == to ||
-			    sim->server[to].paused_until_us > sim->now_us)
-				continue;
-			event.sid = sim->server[from].sid;
-			if (leads)
-				event.notification.state =
-					from == one->index ? FLE_LEADING
-							   : FLE_FOLLOWING;
-			sim_server_step(sim, &sim->server[to], &event);
-		}
-	}
-}
-
 /* --------------------------------------------------------------- disk --- */
 
 /* May one more server lose what it promised? */
-static bool
-may_lose_promises(const struct sim *sim, uint32_t index)
+bool
+sim_fault_may_lose_promises(const struct sim *sim, uint32_t index)
 {
 	uint32_t lost = 1u << index;
 
@@ -289,10 +229,10 @@ lose_promises(struct sim *sim, struct sim_server *server)
 	sim_check_durable(sim);
 }
 
-static void
-wipe(struct sim *sim, struct sim_server *server)
+void
+sim_fault_wipe(struct sim *sim, struct sim_server *server)
 {
-	if (!may_lose_promises(sim, server->index))
+	if (!sim_fault_may_lose_promises(sim, server->index))
 		return;
 	if (server->is_up)
 		sim_server_crash(sim, server, false);
@@ -302,67 +242,6 @@ wipe(struct sim *sim, struct sim_server *server)
 	/* A new machine may be there at once. */
 	sim_put(sim, sim_net_delay_us(sim), SIM_DUE_START, server->index, 0,
 		server->incarnation, 0);
-}
-
-/* The leader is cut off and does not notice; the others do at once. */
-static void
-outdate(struct sim *sim)
-{
-	const uint64_t tick_us = 1000ull * sim->core_options.tick_ms;
-	uint32_t old = 0;
-
-	while (old < sim->count && (!sim->server[old].is_serving ||
-				    sim->server[old].view.role != FLE_LEADING))
-		old++;
-	if (old == sim->count)
-		return;
-	sim_trace_note(sim, sim->server[old].index, "is cut off", 0);
-	for (uint32_t i = 0; i < sim->count; i++) {
-		cut(sim, i, old);
-		cut(sim, old, i);
-	}
-	for (uint32_t slot = 0; slot < ZAB_CONNS_MAX; slot++)
-		if (sim->server[old].conn[slot])
-			sim_net_break_unheard(sim,
-					      sim->server[old].conn[slot] - 1);
-	heal_later(sim);
-	sim_put(sim,
-		sim_random_scale(&sim->random[SIM_STREAM_FAULT], tick_us / 2,
-				 4 * tick_us),
-		SIM_DUE_FORGET, 0, 0, 0, 0);
-}
-
-void
-sim_fault_forget(struct sim *sim)
-{
-	const uint32_t old = outdated_leader(sim);
-	uint32_t one = (uint32_t)sim_random_below(
-		&sim->random[SIM_STREAM_FAULT], sim->count);
-
-	/* Only if there is another leader, and one that follows it. */
-	if (!sim->has_faults || !(sim->options.faults & 1u << SIM_FAULT_WIPE) ||
-	    !sim->server[old].is_serving)
-		return;
-	for (uint32_t i = 0; i < sim->count; i++, one++) {
-		struct sim_server *server = &sim->server[one % sim->count];
-
-		if (!server->is_up || server->view.role != FLE_FOLLOWING ||
-		    server->view.epoch <= sim->server[old].view.epoch ||
-		    !may_lose_promises(sim, server->index))
-			continue;
-		wipe(sim, server);
-		server->incarnation++;
-		for (uint32_t j = 0; j < sim->count; j++) {
-			cut(sim, server->index, j);
-			cut(sim, j, server->index);
-		}
-		sim->is_cut[server->index][old] = false;
-		sim->is_cut[old][server->index] = false;
-		heal_later(sim);
-		sim_server_start(sim, server);
-		lie(sim);
-		return;
-	}
 }
 
 /*
@@ -376,7 +255,7 @@ rot_unacknowledged(struct sim *sim, struct sim_server *server)
 	struct sim_disk *disk = &server->disk;
 
 	if (!server->is_up || disk->log.count == disk->durable_count ||
-	    !may_lose_promises(sim, server->index))
+	    !sim_fault_may_lose_promises(sim, server->index))
 		return;
 	sim_trace_note(sim, server->index, "what it writes is damaged at",
 		       disk->log.entry[disk->durable_count].zxid);
@@ -398,7 +277,8 @@ rot(struct sim *sim, struct sim_server *server)
 		rot_unacknowledged(sim, server);
 		return;
 	}
-	if (disk->log.count == 0 || !may_lose_promises(sim, server->index))
+	if (disk->log.count == 0 ||
+	    !sim_fault_may_lose_promises(sim, server->index))
 		return;
 	if (server->is_up)
 		sim_server_crash(sim, server, false);
@@ -422,7 +302,7 @@ pause_server(struct sim *sim, struct sim_server *server)
 {
 	if (!server->is_up)
 		return;
-	const uint64_t until_us = sim->now_us + duration_us(sim);
+	const uint64_t until_us = sim->now_us + sim_fault_duration_us(sim);
 
 	if (until_us <= server->paused_until_us)
 		return;
@@ -470,17 +350,19 @@ happen_to_server(struct sim *sim, uint32_t fault, struct sim_server *server)
 		pause_server(sim, server);
 		break;
 	case SIM_FAULT_SLOW:
-		server->disk.slow_until_us = sim->now_us + duration_us(sim);
+		server->disk.slow_until_us =
+			sim->now_us + sim_fault_duration_us(sim);
 		break;
 	case SIM_FAULT_FAIL:
 		server->disk.is_failing = true;
 		break;
 	case SIM_FAULT_FULL:
 		sim_trace_note(sim, server->index, "its disk is full", 0);
-		server->disk.full_until_us = sim->now_us + duration_us(sim);
+		server->disk.full_until_us =
+			sim->now_us + sim_fault_duration_us(sim);
 		break;
 	case SIM_FAULT_WIPE:
-		wipe(sim, server);
+		sim_fault_wipe(sim, server);
 		break;
 	case SIM_FAULT_ROT:
 		rot(sim, server);
@@ -525,17 +407,21 @@ sim_fault_happen(struct sim *sim)
 		duplicate(sim);
 		break;
 	case SIM_FAULT_LIE:
-		lie(sim);
+		sim_plot_lie(sim);
 		break;
 	case SIM_FAULT_OUTDATE:
-		outdate(sim);
+		sim_plot_outdate(sim);
+		break;
+	case SIM_FAULT_RIVAL:
+		sim_plot_rival(sim);
 		break;
 	case SIM_FAULT_SKIP:
 		sim_net_skip(sim,
 			     (uint32_t)sim_random_below(random, SIM_CONNS_MAX));
 		break;
 	default:
-		happen_to_server(sim, fault, &sim->server[any_server(sim)]);
+		happen_to_server(sim, fault,
+				 &sim->server[sim_fault_server(sim)]);
 		break;
 	}
 	sim_fault_next(sim);

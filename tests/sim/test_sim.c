@@ -605,6 +605,8 @@ begin_plain(uint32_t index)
 /* Time that candidates who block each other may need, in that of one
  * ensemble. */
 #define MASK_BOUNDS 8u
+/* Part of that time in which every limit has run out several times. */
+#define MASK_STAYS 5u
 
 /*
  * Runs with these cuts from the start. Where some server is linked with a
@@ -630,7 +632,8 @@ find_leader(uint32_t replicas, uint32_t mask, bool needs_both_ways)
 	while (leader == SIM_NOBODY && sim.now_us < end_us) {
 		sim_turn_until(&sim, sim.now_us + 100000);
 		leader = leader_of();
-		if (!has_centre() && sim.now_us > sim_bound_us(&sim))
+		if (!has_centre() &&
+		    sim.now_us > sim_bound_us(&sim) / MASK_STAYS)
 			break;
 	}
 	if (!has_centre() && leader != SIM_NOBODY)
@@ -648,7 +651,7 @@ find_leader(uint32_t replicas, uint32_t mask, bool needs_both_ways)
 	sim_client_connect(&sim, 0, leader);
 	const uint32_t op = sim_client_invoke(&sim, 0, SIM_OP_WRITE);
 
-	sim_turn_until(&sim, sim.now_us + sim_bound_us(&sim));
+	sim_turn_until(&sim, sim.now_us + sim_bound_us(&sim) / MASK_STAYS);
 	if (leader_of() != leader || sim.server[leader].view.epoch != epoch)
 		fail_msg("replicas %u mask %x: %u does not stay the leader",
 			 replicas, mask, leader);
