@@ -42,6 +42,7 @@ extern const struct bench_case bench_prep_cases[];
 extern const struct bench_case bench_read_cases[];
 extern const struct bench_case bench_ring_cases[];
 extern const struct bench_case bench_watch_cases[];
+extern const struct bench_case bench_zab_cases[];
 
 /* All of these lists; ends with NULL. */
 extern const struct bench_case *const bench_lists[];

@@ -3,8 +3,7 @@
 #include "perf/micro/bench.h"
 
 const struct bench_case *const bench_lists[] = {
-	bench_checksum_cases, bench_jute_cases,
-	bench_ring_cases,     bench_read_cases,
-	bench_prep_cases,     bench_watch_cases,
-	bench_log_cases,      NULL,
+	bench_checksum_cases, bench_jute_cases, bench_ring_cases,
+	bench_read_cases,     bench_prep_cases, bench_watch_cases,
+	bench_log_cases,      bench_zab_cases,  NULL,
 };
