@@ -63,7 +63,7 @@ ip_in_tcp(struct tcp_core *core, struct ip_frame *frame,
 	  uint32_t bytes)
 {
 	struct rte_mbuf *mbuf = frame->mbuf;
-	uint64_t judged = mbuf->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
+	enum tcp_verdict verdict = tcp_verdict_of(mbuf);
 	struct tcp_packet packet;
 	uint32_t header;
 
@@ -71,8 +71,8 @@ ip_in_tcp(struct tcp_core *core, struct ip_frame *frame,
 		core->counters.rx_drop_tcp_header++;
 		return;
 	}
-	if (judged == RTE_MBUF_F_RX_L4_CKSUM_BAD ||
-	    (judged != RTE_MBUF_F_RX_L4_CKSUM_GOOD &&
+	if (verdict == TCP_VERDICT_BAD ||
+	    (verdict == TCP_VERDICT_NONE &&
 	     ip_checksum(source, destination, IP_PROTOCOL_TCP, tcp, bytes) !=
 		     0)) {
 		core->counters.rx_drop_tcp_checksum++;

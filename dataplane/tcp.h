@@ -122,6 +122,7 @@ enum tcp_reason {
 	X(rx_drop_cookie, "ack of no cookie while cookies are in use") \
 	X(expected, "of those delivered, taken by header prediction")  \
 	X(tx_frames, "frames given to the port")                       \
+	X(tx_offloaded, "frames whose checksum the port makes")        \
 	X(tx_full, "frames dropped: the port takes no more")           \
 	X(tx_no_mbuf, "frames not built: the pool is empty")           \
 	X(paws, "segments with an old timestamp")                      \

@@ -84,11 +84,11 @@ static inline bool
 fast_checksum(const struct rte_mbuf *mbuf, const uint8_t *tcp, uint32_t bytes,
 	      uint32_t addresses)
 {
-	uint64_t judged = mbuf->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
+	enum tcp_verdict verdict = tcp_verdict_of(mbuf);
 
-	if (judged == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
+	if (verdict == TCP_VERDICT_GOOD)
 		return true;
-	return judged != RTE_MBUF_F_RX_L4_CKSUM_BAD &&
+	return verdict == TCP_VERDICT_NONE &&
 	       ip_sum_tcp(tcp, bytes, addresses) == 0xffff;
 }
 

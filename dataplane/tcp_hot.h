@@ -13,6 +13,10 @@
 
 #include "dataplane/tcp_int.h"
 
+_Static_assert(RTE_MBUF_F_RX_L4_CKSUM_NONE == (RTE_MBUF_F_RX_L4_CKSUM_GOOD |
+					       RTE_MBUF_F_RX_L4_CKSUM_BAD),
+	       "see tcp_verdict_of()");
+
 /* Takes an empty mbuf of one segment; NULL: none is left. */
 static inline struct rte_mbuf *
 tcp_mbuf_alloc(struct tcp_core *core)
@@ -276,6 +280,22 @@ ip_header_write6(uint8_t *at, const struct tcp_address *source,
 	be_store32(at + 4, payload_bytes << 16 | (uint32_t)protocol << 8 | 64);
 	ip_address_write(source, at + 8);
 	ip_address_write(destination, at + 24);
+}
+
+/* What the port says about the TCP checksum of a received frame. */
+enum tcp_verdict { TCP_VERDICT_NONE, TCP_VERDICT_GOOD, TCP_VERDICT_BAD };
+
+/* "Not correct in the frame, but the frame is good" (DPDK's L4_CKSUM_NONE) is
+ * what a virtio peer sends who leaves checksums to the port; it has both bits.
+ */
+static inline enum tcp_verdict
+tcp_verdict_of(const struct rte_mbuf *mbuf)
+{
+	if ((mbuf->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_GOOD) != 0)
+		return TCP_VERDICT_GOOD;
+	return (mbuf->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_BAD) != 0
+		       ? TCP_VERDICT_BAD
+		       : TCP_VERDICT_NONE;
 }
 
 #endif

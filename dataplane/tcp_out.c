@@ -95,6 +95,37 @@ tcp_out_ether(const struct tcp_core *core, const struct tcp_conn *conn,
 	memcpy(at + PORT_MAC_BYTES, &own, sizeof(own));
 }
 
+/* Writes the checksum, or leaves it to the port. */
+static inline void
+tcp_out_checksum(struct tcp_core *core, struct rte_mbuf *mbuf, uint8_t *tcp,
+		 uint32_t bytes, bool is_ipv4)
+{
+	const uint64_t flags = RTE_MBUF_F_TX_TCP_CKSUM | RTE_MBUF_F_TX_IPV4 |
+			       RTE_MBUF_F_TX_IPV6;
+	uint32_t addresses = is_ipv4 ? 8 : 32;
+	uint16_t sum;
+
+	/* A segment that is sent again has them, and the port may be another
+	 * by now. */
+	if (FAL_UNLIKELY((mbuf->ol_flags & flags) != 0))
+		mbuf->ol_flags &= ~flags;
+	if ((core->config.port->tx_offloads & PORT_TX_TCP_CHECKSUM) != 0) {
+		core->counters.tx_offloaded++;
+		mbuf->ol_flags |=
+			RTE_MBUF_F_TX_TCP_CKSUM |
+			(is_ipv4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6);
+		mbuf->tx_offload = rte_mbuf_tx_offload(
+			core->ether_bytes,
+			is_ipv4 ? TCP_IP4_BYTES : TCP_IP6_BYTES,
+			(uint64_t)(tcp[12] >> 4) * 4, 0, 0, 0, 0);
+		sum = (uint16_t)ip_fold_sum(ip_sum(__builtin_bswap32(6 + bytes),
+						   tcp - addresses, addresses));
+	} else {
+		sum = (uint16_t)~ip_sum_tcp(tcp, bytes, addresses);
+	}
+	memcpy(tcp + 16, &sum, sizeof(sum));
+}
+
 /* Writes headers before the payload that mbuf holds and pushes it, given. */
 static inline __attribute__((always_inline)) bool
 tcp_out_frame_of(struct tcp_core *core, struct tcp_conn *conn,
@@ -105,7 +136,6 @@ tcp_out_frame_of(struct tcp_core *core, struct tcp_conn *conn,
 	uint32_t tcp_bytes = header + mbuf->data_len;
 	uint32_t below =
 		core->ether_bytes + (is_ipv4 ? TCP_IP4_BYTES : TCP_IP6_BYTES);
-	uint32_t addresses = is_ipv4 ? 8 : 32;
 	uint32_t window = 0;
 	uint8_t *at, *tcp;
 
@@ -134,8 +164,7 @@ tcp_out_frame_of(struct tcp_core *core, struct tcp_conn *conn,
 	be_store32(tcp + 12, header << 26 | flags << 16 | window);
 	be_store32(tcp + 16, 0);
 	memcpy(tcp + TCP_HEADER_BYTES, options, option_bytes);
-	be_store16(tcp + 16, (uint16_t)~__builtin_bswap16((uint16_t)ip_sum_tcp(
-				     tcp, tcp_bytes, addresses)));
+	tcp_out_checksum(core, mbuf, tcp, tcp_bytes, is_ipv4);
 	if ((flags & TCP_ACK) != 0) {
 		conn->last_ack_sent = conn->rcv_nxt;
 		conn->ack_deadline = 0;

@@ -42,11 +42,23 @@ struct port_ops {
 	void (*claim)(struct port *port, uint16_t local_port, bool is_claimed);
 };
 
+/*
+ * What the sender may leave to the port, frame by frame, as DPDK has it: the
+ * flags and lengths of the mbuf say so.
+ *
+ * PORT_TX_TCP_CHECKSUM  the checksum of TCP over either IP; its field holds the
+ *                       sum of the pseudo header
+ */
+enum port_tx_offload {
+	PORT_TX_TCP_CHECKSUM = 1,
+};
+
 /* The head of every implementation's port. */
 struct port {
 	const struct port_ops *ops;
 	uint8_t mac[PORT_MAC_BYTES];
-	uint16_t mtu; /* bytes of an IP packet, 576..9000 */
+	uint16_t mtu;         /* bytes of an IP packet, 576..9000 */
+	uint32_t tx_offloads; /* enum port_tx_offload */
 };
 
 /* Receives up to `count` frames; received checksums are judged by ol_flags of

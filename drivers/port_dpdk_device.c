@@ -39,6 +39,7 @@
 #define RX_OFFLOADS                                                     \
 	(RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM | \
 	 RTE_ETH_RX_OFFLOAD_RSS_HASH)
+#define TX_OFFLOADS RTE_ETH_TX_OFFLOAD_TCP_CKSUM
 
 #ifndef AF_XDP
 #define AF_XDP 44
@@ -211,6 +212,7 @@ configure(struct port_dpdk *device, const struct rte_eth_dev_info *info)
 	struct rte_eth_conf conf = {
 		.rxmode.mtu = device->options.mtu,
 		.rxmode.offloads = RX_OFFLOADS & info->rx_offload_capa,
+		.txmode.offloads = TX_OFFLOADS & info->tx_offload_capa,
 	};
 	uint16_t count = queues_wanted(device, info);
 	int err;
@@ -237,6 +239,9 @@ configure(struct port_dpdk *device, const struct rte_eth_dev_info *info)
 					    &conf);
 	}
 	device->queue_count = count;
+	device->tx_offloads = 0;
+	if ((conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) != 0)
+		device->tx_offloads |= PORT_TX_TCP_CHECKSUM;
 	return err;
 }
 
@@ -279,6 +284,7 @@ share_queues(struct port_dpdk *device)
 		core->queue = i < device->queue_count ? i : PORT_DPDK_NONE;
 		core->sender = (uint16_t)(i % device->queue_count);
 		memcpy(core->port.mac, mac.addr_bytes, PORT_MAC_BYTES);
+		core->port.tx_offloads = device->tx_offloads;
 	}
 }
 

@@ -64,6 +64,7 @@ struct port_dpdk {
 	char name[64]; /* of the device in DPDK */
 	char *device;  /* the whole text of the option */
 	uint16_t port_id;
+	uint32_t tx_offloads; /* enum port_tx_offload */
 	uint16_t queue_count;
 	bool has_rss;
 	bool has_interrupts;

@@ -7,7 +7,10 @@
  * frames, with good checksums that are verified in software, are made before;
  * mbufs are allocated and freed inside.
  *
- *   tcp_segment [ipv6] [burst]   under callgrind; perf/tcp/count does it
+ *   tcp_segment [ipv6] [burst] [offload]
+ *
+ * under callgrind; perf/tcp/count does it. With `offload` the port verifies and
+ * makes the checksums of TCP.
  *
  * A turn is an iteration of a core's loop. It finds one frame, or with `burst`
  * as many as a busy core does.
@@ -21,7 +24,7 @@
 #define SEGMENT_BYTES 60u
 #define SEGMENT_BURST 25u
 
-static bool is_ipv6, is_open;
+static bool is_ipv6, is_open, has_offload;
 static uint32_t isn[SEGMENT_CONNS];
 
 static uint16_t
@@ -179,6 +182,8 @@ main(int argc, char **argv)
 			is_ipv6 = true;
 		else if (strcmp(argv[i], "burst") == 0)
 			burst = SEGMENT_BURST;
+		else if (strcmp(argv[i], "offload") == 0)
+			has_offload = true;
 	}
 	port.mac[0] = 2;
 	FAL_ASSERT(tcp_core_create(&config, now_ns, &core) == 0);
@@ -186,6 +191,8 @@ main(int argc, char **argv)
 	segment_open(core, pool, &port, now_ns);
 	tcp_poll(core, now_ns);
 	is_open = true;
+	if (has_offload)
+		port.tx_offloads = PORT_TX_TCP_CHECKSUM;
 	for (uint32_t turn = 0; turn < SEGMENT_TURNS; turn++) {
 		uint32_t done = turn * SEGMENT_BYTES;
 
@@ -193,6 +200,8 @@ main(int argc, char **argv)
 			frames[i] = segment_make(
 				pool, &port, i, TCP_ACK | TCP_PSH, 1 + done,
 				isn[i] + 1 + done, SEGMENT_BYTES);
+		for (uint32_t i = 0; i < SEGMENT_CONNS && has_offload; i++)
+			frames[i]->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_GOOD;
 		for (uint32_t i = 0; i < SEGMENT_CONNS; i += burst) {
 			now_ns += 1000;
 			one_turn(core, frames + i, burst, now_ns);

@@ -173,6 +173,24 @@ def capture():
         wait_until('it refuses', lambda: 'no capture' in server.stderr())
 
 
+def offloads():
+    """What the device says it can do, it is asked to do."""
+    with harness.Server('falconer') as server, server.client() as client:
+        ok(client.create('/node', b'x' * 1000))
+        reads(client, 10)
+        text = server.four_letter('mntr').decode()
+        metrics = dict(re.findall(r'^(zk_falconer_tcp_\S+)\t(\d+)', text, re.M))
+        expect(int(metrics['zk_falconer_tcp_tx_offloaded']) > 10, True,
+               'checksums are left to the device')
+        # Header prediction is there for these.
+        expect(int(metrics['zk_falconer_tcp_expected']) > 10, True,
+               'segments were expected')
+
+
+for _kind in ('tap', 'vhost'):
+    SUITE.case(_kind + ': checksums are the port\'s business')(offloads)
+
+
 def main():
     options = harness.options(__doc__.splitlines()[0])
     kind = 'tap' if 'net_tap' in os.environ.get('FALCONER_CONF', '') \

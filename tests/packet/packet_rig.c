@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <rte_ip.h>
+
 static const uint8_t rig_mac[PORT_MAC_BYTES] = {2, 0, 0, 0, 0, 1};
 
 static uint16_t
@@ -17,6 +19,28 @@ rig_port_rx(struct port *port, uint64_t now_ns, struct rte_mbuf **frames,
 	(void)frames;
 	(void)count;
 	return 0;
+}
+
+/* Does what a card would: completes the checksum of TCP. */
+static void
+rig_card(struct rte_mbuf *frame)
+{
+	uint8_t *ip = rte_pktmbuf_mtod(frame, uint8_t *) + frame->l2_len;
+	uint8_t *tcp = ip + frame->l3_len;
+	uint32_t bytes =
+		frame->data_len - (uint32_t)(frame->l2_len + frame->l3_len);
+	bool is_ipv4 = (frame->ol_flags & RTE_MBUF_F_TX_IPV4) != 0;
+	uint16_t sum;
+
+	if ((frame->ol_flags & RTE_MBUF_F_TX_TCP_CKSUM) == 0)
+		return;
+	FAL_ASSERT(is_ipv4 != ((frame->ol_flags & RTE_MBUF_F_TX_IPV6) != 0));
+	FAL_ASSERT(ip[0] >> 4 == (is_ipv4 ? 4 : 6));
+	FAL_ASSERT(frame->l4_len == (tcp[12] >> 4) * 4);
+	memcpy(&sum, tcp + 16, sizeof(sum));
+	FAL_ASSERT(sum == (is_ipv4 ? rte_ipv4_phdr_cksum((void *)ip, 0)
+				   : rte_ipv6_phdr_cksum((void *)ip, 0)));
+	be_store16(tcp + 16, ip_fold(ip_sum(0, tcp, bytes)));
 }
 
 static uint16_t
@@ -31,6 +55,7 @@ rig_port_tx(struct port *port, uint64_t now_ns, struct rte_mbuf **frames,
 		FAL_ASSERT(rig->sent_count < RIG_FRAMES);
 		rig->sent[rig->sent_count++] =
 			rte_pktmbuf_copy(frames[i], rig->pool, 0, UINT32_MAX);
+		rig_card(rig->sent[rig->sent_count - 1]);
 		rte_pktmbuf_free(frames[i]);
 	}
 	return count;
@@ -71,6 +96,7 @@ rig_start(struct rig *rig, struct rte_mempool *pool,
 	rig->options = *options;
 	rig->port.ops = &rig_port_ops;
 	rig->port.mtu = options->mtu == 0 ? 1500 : options->mtu;
+	rig->port.tx_offloads = options->tx_offloads;
 	rig->port.mac[0] = 2;
 	rig->port.mac[5] = 5;
 	rig->pool = pool;
@@ -197,7 +223,7 @@ rig_exact(struct rte_mbuf *mbuf, uint32_t bytes)
 
 void
 rig_receive_raw(struct rig *rig, const uint8_t *data, uint32_t bytes,
-		bool judged)
+		uint64_t verdict)
 {
 	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(rig->pool);
 	uint8_t *at;
@@ -208,8 +234,7 @@ rig_receive_raw(struct rig *rig, const uint8_t *data, uint32_t bytes,
 	at = (uint8_t *)rte_pktmbuf_append(mbuf, (uint16_t)bytes);
 	FAL_ASSERT(at != NULL);
 	memcpy(at, data, bytes);
-	if (judged)
-		mbuf->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+	mbuf->ol_flags |= verdict;
 	tcp_input(rig->core, mbuf, rig->now_ns);
 	rig_settle(rig);
 }
@@ -283,7 +308,7 @@ rig_give(struct rig *rig, const struct rig_segment *segment, uint8_t *frame,
 			   : ip_checksum(&from, &to, protocol, payload, bytes));
 	rig_apply(segment, frame, ip, (uint32_t)(payload - frame), true);
 	total = segment->cut != 0 ? segment->cut : total + segment->pad;
-	rig_receive_raw(rig, frame, total, false);
+	rig_receive_raw(rig, frame, total, 0);
 }
 
 void
@@ -363,7 +388,7 @@ rig_answer_arp(struct rig *rig)
 	memcpy(at + 8, rig_mac, 6);
 	be_store32(at + 14, RIG_PEER);
 	be_store32(at + 24, RIG_ADDRESS);
-	rig_receive_raw(rig, frame, (uint32_t)(at + 28 - frame), false);
+	rig_receive_raw(rig, frame, (uint32_t)(at + 28 - frame), 0);
 	rig_pass(rig, 30);
 }
 
@@ -384,6 +409,28 @@ rig_answer_nd(struct rig *rig)
 	memcpy(icmp + 26, rig_mac, 6);
 	rig_give(rig, &none, frame, ip, 32, 58);
 	rig_pass(rig, 30);
+}
+
+/* Both checksums of what the instance sent. */
+static void
+rig_check_sums(const uint8_t *ip, bool is_ipv4, uint8_t protocol,
+	       const uint8_t *payload, uint32_t bytes)
+{
+	struct tcp_address from, to;
+
+	if (is_ipv4) {
+		FAL_ASSERT(ip_fold(ip_sum(0, ip, 20)) == 0);
+		from = tcp_address_ipv4(be_load32(ip + 12));
+		to = tcp_address_ipv4(be_load32(ip + 16));
+	} else {
+		from = tcp_address_ipv6(ip + 8);
+		to = tcp_address_ipv6(ip + 24);
+	}
+	if (protocol == 1)
+		FAL_ASSERT(ip_fold(ip_sum(0, payload, bytes)) == 0);
+	else
+		FAL_ASSERT(ip_checksum(&from, &to, protocol, payload, bytes) ==
+			   0);
 }
 
 /* Takes the TCP header apart. */
@@ -438,6 +485,8 @@ rig_next(struct rig *rig, struct rig_segment *segment)
 		payload = at + (type == 0x86dd ? 40 : 20);
 		bytes = type == 0x86dd ? be_load16(at + 4)
 				       : be_load16(at + 2) - 20u;
+		rig_check_sums(at, type != 0x86dd, segment->protocol, payload,
+			       bytes);
 		if (segment->protocol == 6) {
 			rig_read_tcp(rig, payload, bytes, segment);
 		} else {

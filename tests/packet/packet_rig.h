@@ -57,6 +57,7 @@ struct rig_options {
 	uint32_t half_open_limit, conn_limit, window_bytes;
 	uint16_t vlan, mtu;
 	bool is_ipv6;
+	uint32_t tx_offloads; /* what the port claims, and then does */
 };
 
 struct rig {
@@ -102,11 +103,13 @@ void rig_receive(struct rig *rig, const struct rig_segment *segment);
 void rig_receive_icmp(struct rig *rig, const struct rig_segment *segment,
 		      uint8_t type, uint8_t code, uint32_t word);
 
-/* Gives raw bytes; `judged`: the port has found the TCP checksum good. */
+/* Gives raw bytes; `verdict`: what the port says about the TCP checksum, as
+ * flags of an mbuf, 0: nothing. */
 void rig_receive_raw(struct rig *rig, const uint8_t *data, uint32_t bytes,
-		     bool judged);
+		     uint64_t verdict);
 
-/* Takes the next TCP or ICMP packet the instance sent; false: there is none.
+/* Takes the next TCP or ICMP packet the instance sent, with good checksums;
+ * false: there is none.
  * ARP and neighbour solicitations for the peer are answered on the way. */
 bool rig_next(struct rig *rig, struct rig_segment *segment);
 

@@ -175,6 +175,7 @@ life_open(struct life *life, struct rte_mempool *pool)
 		.is_ipv6 = fast_one_in(2),
 		.vlan = fast_one_in(3) ? 5 : 0,
 		.conn_limit = 2,
+		.tx_offloads = fast_one_in(3) ? PORT_TX_TCP_CHECKSUM : 0,
 	};
 	struct rig_segment syn = {.flags = TCP_SYN, .window = 60000};
 	struct rig_segment ack = {.seq = 1, .ack = 1, .flags = TCP_ACK};

@@ -77,9 +77,10 @@ frames_check(const struct rig *rig)
 }
 
 static void
-frames_give(struct rig *rig, const uint8_t *frame, uint32_t bytes, bool judged)
+frames_give(struct rig *rig, const uint8_t *frame, uint32_t bytes,
+	    uint64_t verdict)
 {
-	rig_receive_raw(rig, frame, bytes, judged);
+	rig_receive_raw(rig, frame, bytes, verdict);
 	frames_check(rig);
 	rig_forget(rig);
 }
@@ -107,6 +108,39 @@ frames_check_sum(void)
 	}
 }
 
+/* A bad checksum is dropped unless the port knows better; one that it calls bad
+ * is dropped whatever it is. */
+static void
+frames_check_verdicts(struct rig *rig)
+{
+	static const struct {
+		uint64_t verdict;
+		bool is_bad, is_dropped;
+	} cases[] = {
+		{0, false, false},
+		{0, true, true},
+		{RTE_MBUF_F_RX_L4_CKSUM_GOOD, true, false},
+		{RTE_MBUF_F_RX_L4_CKSUM_NONE, true, false},
+		{RTE_MBUF_F_RX_L4_CKSUM_BAD, false, true},
+	};
+	struct tcp_address from = tcp_address_ipv4(RIG_PEER);
+	struct tcp_address to = tcp_address_ipv4(RIG_ADDRESS);
+	uint8_t frame[128];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint32_t bytes = frames_good(rig, 3, frame);
+		uint64_t dropped = rig_counter(rig, "rx_drop_tcp_checksum");
+
+		be_store16(frame + 50,
+			   ip_checksum(&from, &to, 6, frame + 34, bytes - 34));
+		if (cases[i].is_bad)
+			frame[51] ^= 1;
+		frames_give(rig, frame, bytes, cases[i].verdict);
+		FAL_ASSERT(rig_counter(rig, "rx_drop_tcp_checksum") ==
+			   dropped + (cases[i].is_dropped ? 1 : 0));
+	}
+}
+
 int
 main(void)
 {
@@ -124,8 +158,10 @@ main(void)
 		uint32_t bytes = frames_good(&rig, kind, frame);
 
 		for (uint32_t cut = 0; cut <= bytes; cut++)
-			frames_give(&rig, frame, cut, true);
+			frames_give(&rig, frame, cut,
+				    RTE_MBUF_F_RX_L4_CKSUM_GOOD);
 	}
+	frames_check_verdicts(&rig);
 	/* Whole ones were answered: ARP, echo, and a segment for nobody. */
 	FAL_ASSERT(tcp_counters(rig.core)->rx_answered >= 2);
 	FAL_ASSERT(tcp_counters(rig.core)->rx_delivered >= 1);
@@ -140,7 +176,9 @@ main(void)
 			be_store16(frame + 24,
 				   ip_fold(ip_sum(0, frame + 14, 20)));
 		}
-		frames_give(&rig, frame, bytes, frames_random(2) == 0);
+		frames_give(&rig, frame, bytes,
+			    frames_random(2) == 0 ? RTE_MBUF_F_RX_L4_CKSUM_GOOD
+						  : 0);
 		if (i % 100 == 0)
 			rig_pass(&rig, 20);
 	}

@@ -3,7 +3,8 @@
  * Goal: each rule of the RFCs, seen from the wire.
  * Method: scripts (*.pkt beside this file, the arguments) are run line by line
  * against one instance; every packet it sends must be the next expected one,
- * and none may be left over, nor any mbuf. A case:
+ * and none may be left over, nor any mbuf. With --offload as the first argument
+ * the port makes the checksums of TCP. A case:
  *
  *   case RFC 9293 3.5: sentence
  *   with [ip6] [vlan N] [mtu N] [half-open N] [conns N] [window N]
@@ -36,6 +37,7 @@ struct script {
 	struct rig rig;
 	const char *path;
 	uint32_t line, cases, failures;
+	uint32_t tx_offloads;
 	uint32_t given; /* words of the line: 1 win, 2 mss */
 	bool is_running, has_failed;
 	char name[512];
@@ -399,7 +401,7 @@ static void
 script_with(struct script *script, char **at)
 {
 	struct rte_mempool *pool = script->rig.pool;
-	struct rig_options options = {0};
+	struct rig_options options = {.tx_offloads = script->tx_offloads};
 	char *word;
 
 	while ((word = strtok_r(NULL, " \n", at)) != NULL) {
@@ -465,7 +467,10 @@ script_wire(struct script *script, const char *word, char **at)
 static void
 script_line(struct script *script, struct rte_mempool *pool, char *line)
 {
-	struct rig_options usual = {.half_open_limit = 4};
+	struct rig_options usual = {
+		.half_open_limit = 4,
+		.tx_offloads = script->tx_offloads,
+	};
 	char *at = NULL;
 	char *word;
 
@@ -499,8 +504,13 @@ main(int argc, char **argv)
 		return 2;
 	pool = packet_eal_pool(2047);
 	for (int i = 1; i < argc; i++) {
-		FILE *file = fopen(argv[i], "r");
+		FILE *file;
 
+		if (strcmp(argv[i], "--offload") == 0) {
+			script.tx_offloads = PORT_TX_TCP_CHECKSUM;
+			continue;
+		}
+		file = fopen(argv[i], "r");
 		if (file == NULL)
 			return 2;
 		script.path = argv[i];
