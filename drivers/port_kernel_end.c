@@ -101,12 +101,11 @@ refuse(const char *netdev, int reason, struct port_error *error)
 {
 	if (reason == ENODEV)
 		return port_explain(error, FAL_EINVAL,
-				    "falconer.dpdk.kernelAddress: there is no "
-				    "netdev %s",
+				    "falconer.dpdk.port: there is no netdev %s",
 				    netdev);
 	return port_explain(error, FAL_EIO,
-			    "falconer.dpdk.kernelAddress: %s cannot be set up: "
-			    "%s; needs root or CAP_NET_ADMIN",
+			    "falconer.dpdk.port: the netdev %s cannot be set "
+			    "up: %s; needs root or CAP_NET_ADMIN",
 			    netdev, strerror(reason));
 }
 

@@ -7,8 +7,9 @@
  * MAC of its own, up.
  *
  * A tap device appears in the kernel with the MAC of our port; two stations
- * with one MAC cannot talk, so the kernel's is changed. With an address there,
- * ordinary programs of this machine reach the server without further commands.
+ * with one MAC cannot talk, and a bridge keeps what is sent to the MAC of one
+ * of its ports, so the kernel's is changed. With an address there, ordinary
+ * programs of this machine reach the server without further commands.
  *
  * Context    the control thread; needs CAP_NET_ADMIN.
  */

@@ -22,8 +22,8 @@ port_pool_make(const struct port_pool_options *options)
 
 	if (pool == NULL)
 		return NULL;
-	if (rte_mempool_set_ops_byname(
-		    pool, rte_mbuf_best_mempool_ops(), NULL) == 0) {
+	if (rte_mempool_set_ops_byname(pool, rte_mbuf_best_mempool_ops(),
+				       NULL) == 0) {
 		rte_pktmbuf_pool_init(pool, &own);
 		/* Packed in two areas would not be packed. */
 		if (rte_mempool_populate_default(pool) >= 0 &&

@@ -168,12 +168,14 @@ set_kernel_end(const struct server *server, struct server_error *error)
 	char netdev[16];
 	int err;
 
-	if (server->config->dpdk_kernel_address == NULL)
-		return FAL_OK;
-	if (!netdev_of(server->config->dpdk_port, netdev, sizeof(netdev)))
+	if (!netdev_of(server->config->dpdk_port, netdev, sizeof(netdev))) {
+		if (server->config->dpdk_kernel_address == NULL)
+			return FAL_OK;
 		return explain(error, FAL_EINVAL,
 			       "falconer.dpdk.kernelAddress is for "
 			       "falconer.dpdk.port=net_tap0,iface=NAME");
+	}
+	/* Without an address, too: it may become a port of a bridge. */
 	err = port_kernel_end_up(netdev, port_dpdk_port(net->device, 0)->mac,
 				 &why);
 	for (uint32_t i = 0; i < 2 && err == FAL_OK; i++)

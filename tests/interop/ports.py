@@ -4,7 +4,8 @@
 Goal: kazoo, the C client, zkCli, the recorded run and the comparison with
 ZooKeeper find no difference when the server is reached through a tap device,
 or through af_packet or af_xdp on a veth pair: Linux's TCP on one side, ours on
-the other; or through vhost, with our TCP on both.
+the other; or through vhost, with our TCP on both.  And ensembles hold together
+whose members each have a port on one bridge.
 
 Method: each suite runs in a network namespace of its own, so devices and
 addresses are nobody else's and go with it.  Needs root (or user namespaces)
@@ -49,6 +50,7 @@ PORTS = {
     'vhost_spin': ('net_vhost0,iface=%s,client=1',
                    'falconer.idle=spin;falconer.hugepages=no'),
     'vhost_alone': ('', None),
+    'bridge': ('', None),
 }
 
 # What runs over which port.
@@ -65,6 +67,7 @@ PLAN = (
     ('vhost_cores', ('c_client.py',)),
     ('vhost_spin', ('port_inside.py',)),
     ('vhost_alone', ('port_loss.py',)),
+    ('bridge', ('port_members.py',)),
 )
 
 
@@ -106,6 +109,13 @@ def make_veth():
     ip('link', 'set', 'fal1', 'up')
 
 
+def make_bridge():
+    ip('link', 'add', 'br0', 'type', 'bridge')
+    ip('addr', 'add', KERNEL + '/24', 'dev', 'br0')
+    ip('link', 'set', 'br0', 'up')
+    without_offload('br0')
+
+
 def settings(kind):
     device, more = PORTS[kind]
     text = ('falconer.dataplane=dpdk;falconer.dpdk.port=%s;'
@@ -143,10 +153,12 @@ def inside(kind, program):
     ip('link', 'set', 'lo', 'up')
     if kind.startswith('af_'):
         make_veth()
+    elif kind == 'bridge':
+        make_bridge()
     else:
         # Java binds to the address of the kernel's end before there is one.
         ip('addr', 'add', KERNEL + '/32', 'dev', 'lo')
-    if kind == 'vhost_alone':
+    if kind in ('vhost_alone', 'bridge'):
         os.execv('/usr/bin/python3', ['/usr/bin/python3', os.path.join(
             HERE, program[0])] + list(program[1:]))
     if kind.startswith('vhost'):
