@@ -113,6 +113,7 @@ struct sim_message {
 /* The learner is end 0, the leader end 1. */
 struct sim_conn {
 	bool is_used, is_broken;
+	bool is_observer; /* the learner said so */
 	uint32_t serial;
 	uint32_t server[2], slot[2];
 	bool is_open[2]; /* does the driver of that end know it still? */

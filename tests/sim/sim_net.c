@@ -299,6 +299,8 @@ deliver(struct sim *sim, struct sim_server *server, uint32_t slot,
 			server->index, 0, server->busy_serial, 0);
 		return;
 	}
+	if (message->type == QUORUM_OBSERVERINFO)
+		sim->conn[server->conn[slot] - 1].is_observer = true;
 	const bool must_leave =
 		slot == ZAB_LEADER_SLOT && is_gap(server, message);
 	const uint32_t incarnation = server->incarnation;
@@ -421,8 +423,7 @@ sim_net_feeds_observer(const struct sim *sim, const struct sim_server *server)
 {
 	for (uint32_t slot = 0; slot < ZAB_CONNS_MAX; slot++)
 		if (server->conn[slot] &&
-		    sim->server[sim->conn[server->conn[slot] - 1].server[0]]
-				    .view.role == FLE_OBSERVING)
+		    sim->conn[server->conn[slot] - 1].is_observer)
 			return true;
 	return false;
 }
