@@ -76,6 +76,13 @@ note_later(struct reader *reader, enum stat_hist hist, uint64_t received_ns)
 }
 
 static void
+count_now(struct reader *reader, enum stat_hist hist)
+{
+	reader->account.now_count[hist]++;
+	reader->account.now_any |= 1ull << hist;
+}
+
+static void
 note_op(struct reader *reader, int32_t op, uint64_t received_ns)
 {
 	struct account *account = &reader->account;
@@ -87,27 +94,65 @@ note_op(struct reader *reader, int32_t op, uint64_t received_ns)
 
 	const uint8_t hist = account->hist_of_op[at];
 
-	if (received_ns == reader->now_ns) {
-		account->now_count[hist]++;
-		account->now_any |= 1ull << hist;
-	} else {
+	if (received_ns == reader->now_ns)
+		count_now(reader, (enum stat_hist)hist);
+	else
 		note_later(reader, (enum stat_hist)hist, received_ns);
-	}
 }
 
-void
-account_update(struct reader *reader, uint64_t received_ns)
+/* Stations are passed on two cores, or noted by round: never negative. */
+static uint64_t
+between(uint64_t from_ns, uint64_t to_ns)
 {
+	return to_ns > from_ns ? to_ns - from_ns : 0;
+}
+
+/* In the order of enum ledger_stage, all but the reply. */
+static bool
+find_stages(const struct reader *reader, const struct req *req, uint64_t zxid,
+	    uint64_t *stage_ns)
+{
+	struct ledger_times at;
+
+	if (reader->parts.ledger == NULL || req->taken_ns == 0 ||
+	    !ledger_find(reader->parts.ledger, zxid, &at))
+		return false;
+	stage_ns[LEDGER_DECODE] = between(req->received_ns, req->sent_ns);
+	stage_ns[LEDGER_RING] = between(req->sent_ns, req->taken_ns);
+	stage_ns[LEDGER_PREPARE] = between(req->taken_ns, at.appended_ns);
+	stage_ns[LEDGER_LOG] = between(at.appended_ns, at.durable_ns);
+	stage_ns[LEDGER_QUORUM] = between(at.durable_ns, at.published_ns);
+	stage_ns[LEDGER_PUBLISH] = between(at.published_ns, reader->now_ns);
+	return true;
+}
+
+_Static_assert(HIST_STAGE_REPLY - HIST_STAGE_DECODE == LEDGER_REPLY,
+	       "histograms in the order of the stages");
+
+void
+account_update(struct reader *reader, const struct req *req, uint64_t zxid,
+	       struct slow_request *slow)
+{
+	uint64_t stage_ns[LEDGER_STAGES] = {0};
+
 	stats_add(reader->parts.stats, STAT_UPDATES, 1);
-	note_later(reader, HIST_UPDATE_LATENCY, received_ns);
+	note_later(reader, HIST_UPDATE_LATENCY, req->received_ns);
+	if (!find_stages(reader, req, zxid, stage_ns))
+		return;
+	for (uint32_t i = 0; i < LEDGER_REPLY; i++)
+		stats_hist_record(reader->parts.stats,
+				  (enum stat_hist)(HIST_STAGE_DECODE + i),
+				  stage_ns[i]);
+	count_now(reader, HIST_STAGE_REPLY);
+	if (slow != NULL)
+		memcpy(slow->stage_ns, stage_ns, sizeof(slow->stage_ns));
 }
 
 void
 account_read(struct reader *reader)
 {
 	stats_add(reader->parts.stats, STAT_READS, 1);
-	reader->account.now_count[HIST_READ_LATENCY]++;
-	reader->account.now_any |= 1ull << HIST_READ_LATENCY;
+	count_now(reader, HIST_READ_LATENCY);
 }
 
 void
@@ -121,6 +166,23 @@ account_sent(struct reader *reader, struct conn *conn, uint64_t frame_bytes)
 	stats_add(stats, STAT_RESPONSE_BYTES, frame_bytes);
 	stats_set(stats, STAT_RESPONSE_LAST, bytes);
 	stats_summary_record(stats, SUMMARY_RESPONSE_SIZE, bytes);
+}
+
+/* The replies of this round's slow requests have left. */
+static void
+close_slow(struct reader *reader, uint64_t now_ns)
+{
+	const uint64_t reply_ns = now_ns - reader->now_ns;
+
+	for (uint32_t open = reader->account.slow_open; open != 0;
+	     open &= open - 1) {
+		struct slow_request *slow =
+			&reader->slow.now.request[__builtin_ctz(open)];
+
+		slow->stage_ns[LEDGER_REPLY] = reply_ns;
+		slow->total_ns += reply_ns;
+	}
+	reader->account.slow_open = 0;
 }
 
 void
@@ -141,9 +203,38 @@ reader_round_done(struct reader *reader, uint64_t now_ns)
 		stats_hist_record(stats, (enum stat_hist)account->late[i].hist,
 				  now_ns - account->late[i].received_ns);
 	account->late_count = 0;
+	close_slow(reader, now_ns);
 }
 
-void
+/* What it is about stands in the request, if that is still at hand. */
+static struct slow_request *
+note_slow(struct reader *reader, const struct conn *conn, int32_t op,
+	  int32_t xid, int64_t zxid, uint64_t total_ns)
+{
+	struct slow_request *slow =
+		slow_place(&reader->slow, reader->now_ms, total_ns);
+	const struct req *req = conn->head;
+	struct jute_slice path;
+
+	if (slow == NULL)
+		return NULL;
+	reader->account.slow_open |= 1u << (slow - reader->slow.now.request);
+	slow->session_id = conn->session_id;
+	slow->zxid = zxid;
+	slow->wall_ms = reader->wall_ms;
+	slow->op = op;
+	slow->xid = xid;
+	if (req != NULL && req->xid == xid && req->op == op &&
+	    sample_path(op, req->body, req->body_bytes, &path)) {
+		slow->path_bytes = (uint32_t)path.bytes;
+		memcpy(slow->path, path.data,
+		       slow->path_bytes < SLOW_PATH_BYTES ? slow->path_bytes
+							  : SLOW_PATH_BYTES);
+	}
+	return slow;
+}
+
+struct slow_request *
 conn_account(struct reader *reader, struct conn *conn, int32_t op, int32_t xid,
 	     int64_t zxid, uint64_t received_ns)
 {
@@ -164,4 +255,24 @@ conn_account(struct reader *reader, struct conn *conn, int32_t op, int32_t xid,
 		conn->max_latency_ms = ms;
 	stats_summary_record(reader->parts.stats, SUMMARY_REQUEST_LATENCY, ms);
 	note_op(reader, op, received_ns);
+	return received_ns == reader->now_ns
+		       ? NULL
+		       : note_slow(reader, conn, op, xid, zxid, ns);
+}
+
+const struct slow_request *
+reader_slow_next(struct reader *reader, uint32_t *cursor)
+{
+	const struct slow *slow = &reader->slow;
+	const uint32_t at = *cursor;
+
+	slow_turn(&reader->slow, reader->now_ms);
+	if (at >= slow->now.count + slow->before.count) {
+		*cursor = 0;
+		return NULL;
+	}
+	++*cursor;
+	return at < slow->now.count
+		       ? &slow->now.request[at]
+		       : &slow->before.request[at - slow->now.count];
 }

@@ -15,6 +15,7 @@
 #include "dataplane/reader_int.h"
 
 #include "base/log.h"
+#include "drivers/clock.h"
 #include "znode/text.h"
 
 /* A round's share, so that receiving is never starved. */
@@ -28,6 +29,7 @@ answer_submit(struct reader *reader, struct req *req)
 				req->kind == REQ_RESUME ||
 				req->kind == REQ_DETACH;
 
+	req->sent_ns = reader->parts.ledger == NULL ? 0 : clock_now_ns();
 	if (!ring_push(is_session ? &channel->session_lane
 				  : &channel->data_lane,
 		       req)) {
@@ -199,9 +201,11 @@ reply_to(struct reader *reader, struct conn *conn, const struct delta *record)
 			conn_reply(reader, conn, record->cxid,
 				   (int64_t)record->zxid, record->err,
 				   delta_reply(record), record->reply_bytes);
-			conn_account(reader, conn, req->op, record->cxid,
-				     (int64_t)record->zxid, req->received_ns);
-			account_update(reader, req->received_ns);
+			account_update(reader, req, record->zxid,
+				       conn_account(reader, conn, req->op,
+						    record->cxid,
+						    (int64_t)record->zxid,
+						    req->received_ns));
 		}
 	}
 	conn_queue_pop(reader, conn);

@@ -20,6 +20,7 @@
 
 #include "base/be.h"
 #include "base/log.h"
+#include "base/probe.h"
 
 #define CONN_NONE  UINT32_MAX
 #define WORD_BYTES 4u /* of a frame's length, or a four-letter word */
@@ -635,6 +636,7 @@ carry_out(struct reader *reader, struct batch_item *item)
 		conn->is_held_back = true;
 		return;
 	}
+	FAL_PROBE3(frame_in, conn->session_id, item->frame, item->bytes);
 	conn->done_bytes += WORD_BYTES + item->bytes;
 	conn->received++;
 	stats_add(reader->parts.stats, STAT_PACKETS_RECEIVED, 1);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/probe.h"
 
 #define WORD_BYTES 4u /* of a frame's length */
 /* What may wait behind one reply. More than that within the time a listing
@@ -198,6 +199,7 @@ conn_reply(struct reader *reader, struct conn *conn, int32_t xid, int64_t zxid,
 	jute_put_int(&writer, (int32_t)(bytes - WORD_BYTES));
 	proto_put_reply_header(&writer, &header);
 	conn->last_zxid = zxid;
+	FAL_PROBE4(reply_out, conn->session_id, xid, zxid, err);
 	if (bytes <= STREAM_BUFFER_BYTES)
 		is_put = put_short(reader, conn, head, body, body_bytes);
 	else

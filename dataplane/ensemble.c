@@ -101,6 +101,7 @@ step_durable(struct ensemble *ensemble)
 	if (zxid <= ensemble->durable_told)
 		return false;
 	ensemble->durable_told = zxid;
+	zab_member_note_durable(ensemble->parts.zab, zxid);
 	ensemble_step(ensemble, &event);
 	return true;
 }

@@ -8,6 +8,7 @@
 #include "dataplane/loop.h"
 
 #include "base/log.h"
+#include "base/probe.h"
 #include "base/time.h"
 #include "dataplane/stage.h"
 #include "drivers/clock.h"
@@ -74,10 +75,12 @@ block(struct loop *loop, uint64_t now_ns)
 		reader_pause(loop->reader);
 	if (!has_work(loop)) {
 		stats_add(loop->stats, STAT_LOOP_SLEEPS, 1);
+		FAL_PROBE1(sleep_begin, loop->core);
 		if (loop->streams != NULL)
 			stream_wait(loop->streams, sleep_ns(loop, now_ns));
 		else
 			lcore_wait(loop->lcore, sleep_ns(loop, now_ns));
+		FAL_PROBE1(sleep_end, loop->core);
 	}
 	if (loop->reader != NULL)
 		reader_resume(loop->reader);

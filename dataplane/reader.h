@@ -27,7 +27,9 @@
 #include "dataplane/channel.h"
 #include "dataplane/connect_throttle.h"
 #include "dataplane/delta.h"
+#include "dataplane/ledger.h"
 #include "dataplane/serving.h"
+#include "dataplane/slow.h"
 #include "dataplane/top.h"
 #include "drivers/stream.h"
 #include "znode/acl.h"
@@ -145,6 +147,7 @@ struct reader_parts {
 	struct channel *channel;
 	struct tree *tree;
 	struct delta_ring *deltas;
+	const struct ledger *ledger; /* NULL: the stages are not measured */
 	struct stats_core *stats;
 	const struct serving *serving; /* NULL: all are served, always */
 };
@@ -212,6 +215,10 @@ struct reader_top_row {
 /* One row more, in one go; cursor as above, place by place. */
 bool reader_top_next(struct reader *, uint32_t *cursor,
 		     struct reader_top_row *out);
+
+/* One of this core's slowest requests more, the last ones first; NULL: that was
+ * all. Cursor as above, place by place; lent until the next poll. */
+const struct slow_request *reader_slow_next(struct reader *, uint32_t *cursor);
 
 /* Whether `ids` may do everything to the root; false while the tree may not be
  * looked at. */

@@ -28,6 +28,7 @@
 #include "base/time.h"
 #include "dataplane/reader.h"
 #include "dataplane/req.h"
+#include "dataplane/slow.h"
 #include "dataplane/top.h"
 #include "znode/watch.h"
 
@@ -104,8 +105,9 @@ struct account_late {
 struct account {
 	uint8_t hist_of_op[ACCOUNT_OPS]; /* enum stat_hist, or ACCOUNT_NONE */
 	uint64_t now_any;                /* bits: now_count is not 0 */
-	uint32_t now_count[HIST_COUNT];  /* came in this round */
-	uint32_t late_count;             /* came in earlier ones */
+	uint32_t now_count[HIST_COUNT];  /* came, or began, in this round */
+	uint32_t slow_open;  /* bits: places of slow.now taken in it */
+	uint32_t late_count; /* came in earlier ones */
 	struct account_late late[ACCOUNT_LATE_MAX];
 };
 
@@ -167,6 +169,7 @@ struct reader {
 	uint32_t serving_word; /* as last acted upon */
 	bool is_parked;        /* offline: the tree may not be touched */
 	struct account account;
+	struct slow slow;
 	struct sampler sampler;
 	uint64_t delivered; /* watch events written so far */
 	bool must_ring_zab; /* R1 got something this round */
@@ -291,13 +294,18 @@ void conn_send(struct reader *, struct conn *, const void *frame,
 	       uint32_t bytes);
 /* What crst does to it. */
 void conn_reset_stats(struct conn *);
-void conn_account(struct reader *, struct conn *, int32_t op, int32_t xid,
-		  int64_t zxid, uint64_t received_ns);
 
 /* ---- account.c ---- */
 void account_init(struct account *);
-/* An update, a read was answered: what readlatency and updatelatency show. */
-void account_update(struct reader *, uint64_t received_ns);
+/* A request was answered. Returns its place if it is one of the slowest, for
+ * who knows its stages; else NULL. */
+struct slow_request *conn_account(struct reader *, struct conn *, int32_t op,
+				  int32_t xid, int64_t zxid,
+				  uint64_t received_ns);
+/* An update, a read was answered: what readlatency, updatelatency and the
+ * stages show. `slow` is what conn_account() returned. */
+void account_update(struct reader *, const struct req *, uint64_t zxid,
+		    struct slow_request *slow);
 void account_read(struct reader *);
 /* A frame of so many bytes, length word included, was put into the output. */
 void account_sent(struct reader *, struct conn *, uint64_t frame_bytes);
@@ -306,6 +314,10 @@ void account_sent(struct reader *, struct conn *, uint64_t frame_bytes);
 void sample_init(struct sampler *);
 /* Begins the next window if it is time. */
 void sample_turn(struct sampler *, uint64_t now_ms);
+/* The path that a request is about; false: it has none. Of a multi the first
+ * operation's. Borrowed from the body. */
+bool sample_path(int32_t op, const uint8_t *body, uint32_t bytes,
+		 struct jute_slice *path);
 /* It is this frame's turn to be looked at. */
 void sample_frame(struct reader *, const struct conn *, const uint8_t *frame,
 		  uint32_t bytes);

@@ -74,8 +74,9 @@ struct req {
 	int32_t timeout_ms; /* CONNECT, RESUME: negotiated */
 	int64_t session_id;
 	struct session_owner owner; /* core, connection and its generation */
-	uint64_t received_ns;
-	uint64_t heard_ms; /* DETACH: last word of the connection */
+	uint64_t received_ns;       /* its frame was found */
+	uint64_t sent_ns;           /* to the ZAB core */
+	uint64_t heard_ms;          /* DETACH: last word of the connection */
 	const uint8_t *body;
 	uint32_t body_bytes;
 	struct req_ids *ids;
@@ -85,6 +86,7 @@ struct req {
 	/* The ZAB core's while it has the req; see zab_member.c. */
 	struct list waiting_link;
 	struct list match_link;
+	uint64_t taken_ns; /* from the ring; 0: nobody tells the time */
 
 	/* Written by the ZAB core for a req that comes back by R3; err also by
 	 * the reader for READY. */

@@ -59,19 +59,16 @@ sample_turn(struct sampler *sampler, uint64_t now_ms)
 	sampler->interval = interval == 0 ? 1 : (uint32_t)interval;
 }
 
-/* The path a request is about: all that have one begin with it; a multi is
- * counted for its first operation. */
-static bool
-path_of_frame(const uint8_t *frame, uint32_t bytes, struct jute_slice *path)
+/* All that have one begin with it. */
+bool
+sample_path(int32_t op, const uint8_t *data, uint32_t bytes,
+	    struct jute_slice *path)
 {
-	struct jute_reader body;
+	struct jute_reader body = jute_reader_of(data, bytes);
 	struct proto_multi_header header;
 
-	if (bytes < PROTO_REQUEST_HEADER_BYTES)
-		return false;
-	body = jute_reader_of(frame + PROTO_REQUEST_HEADER_BYTES,
-			      bytes - PROTO_REQUEST_HEADER_BYTES);
-	switch ((int32_t)be_load32(frame + 4)) {
+	switch (op) {
+	case OP_CREATE_SESSION:
 	case OP_PING:
 	case OP_AUTH:
 	case OP_SASL:
@@ -107,7 +104,10 @@ sample_frame(struct reader *reader, const struct conn *conn,
 	sampler->seen += weight;
 	host.port = 0;
 	top_note(&sampler->clients, &host, sizeof(host), weight);
-	if (path_of_frame(frame, bytes, &path))
+	if (bytes >= PROTO_REQUEST_HEADER_BYTES &&
+	    sample_path((int32_t)be_load32(frame + 4),
+			frame + PROTO_REQUEST_HEADER_BYTES,
+			bytes - PROTO_REQUEST_HEADER_BYTES, &path))
 		top_note(&sampler->paths, path.data, (uint32_t)path.bytes,
 			 weight);
 	sampler->gap = next_gap(sampler);

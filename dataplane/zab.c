@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/probe.h"
 
 /* Per round and reader; keeps a round short when everybody floods. */
 #define DATA_BURST    64u
@@ -138,10 +139,13 @@ zab_close_req(struct zab *zab, struct req *req)
 /* ---- one transaction ------------------------------------------------------
  */
 
+/* Also sets when that was. */
 void
 zab_note_appended(struct zab *zab, const struct pending *pending, int32_t cxid,
 		  uint16_t delta_flags)
 {
+	struct pending *noted =
+		&zab->pending[zab->pending_end % ZAB_PENDING_MAX];
 	const struct txn_result *result = &zab->result;
 	const struct session_owner owner = pending->owner;
 	const struct delta delta = {
@@ -171,7 +175,11 @@ zab_note_appended(struct zab *zab, const struct pending *pending, int32_t cxid,
 	 * must not go on. */
 	FAL_ASSERT(err == FAL_OK);
 
-	zab->pending[zab->pending_end++ % ZAB_PENDING_MAX] = *pending;
+	*noted = *pending;
+	noted->appended_ns = zab_ledger_ns(zab);
+	FAL_PROBE4(append, pending->zxid, result->type, result->entry_bytes,
+		   pending->session_id);
+	zab->pending_end++;
 	zab->appended = pending->zxid;
 	zab->logged = pending->zxid;
 	zab->has_committed = true;
@@ -201,7 +209,6 @@ append(struct zab *zab, const struct prep_request *request, struct req *req)
 		.digest = result->digest,
 		.owner = request->owner,
 		.req = req,
-		.proposed_ns = zab->now_ns,
 	};
 
 	zab_note_appended(zab, &pending, request->cxid,
@@ -399,7 +406,6 @@ zab_handle_write(struct zab *zab, struct req *req)
 	}
 	switch (propose(zab, &request, req)) {
 	case FAL_OK: /* answered by its delta record */
-		zab_note_stage(zab, HIST_STAGE_QUEUE, req->received_ns);
 		break;
 	case FAL_EPROTO:
 		zab_answer(zab, req, REQ_ANSWER, ZK_MARSHALLINGERROR);
@@ -518,14 +524,19 @@ take_lane(struct zab *zab, uint32_t c, uint32_t lane)
 		lane == 0 ? &channel->session_lane : &channel->data_lane;
 	const uint32_t burst = lane == 0 ? SESSION_BURST : DATA_BURST;
 	bool did_work = false;
+	uint64_t now_ns = 0; /* one time for all: they waited together */
 
 	for (uint32_t i = 0; i < burst; i++) {
 		struct req *req = zab->held[c][lane];
 
-		if (req == NULL)
+		if (req == NULL) {
 			req = ring_pop(ring);
-		if (req == NULL)
-			break;
+			if (req == NULL)
+				break;
+			if (now_ns == 0)
+				now_ns = zab_ledger_ns(zab);
+			req->taken_ns = now_ns;
+		}
 		zab->held[c][lane] = handle_req(zab, req) ? NULL : req;
 		if (zab->held[c][lane] != NULL)
 			break;
@@ -570,13 +581,48 @@ publish_session(struct zab *zab, const struct pending *pending)
 		  session_count(zab->parts.sessions));
 }
 
+void
+zab_note_durable(struct zab *zab, int64_t zxid)
+{
+	const uint64_t now_ns = zab_ledger_ns(zab);
+
+	FAL_PROBE1(durable, zxid);
+	if (zab->pending_durable < zab->pending_first)
+		zab->pending_durable = zab->pending_first;
+	for (; zab->pending_durable < zab->pending_end;
+	     zab->pending_durable++) {
+		struct pending *pending =
+			&zab->pending[zab->pending_durable % ZAB_PENDING_MAX];
+
+		if (pending->zxid > zxid)
+			break;
+		pending->durable_ns = now_ns;
+	}
+}
+
+static void
+note_in_ledger(struct zab *zab, const struct pending *pending, uint64_t now_ns)
+{
+	const struct ledger_times times = {
+		.appended_ns = pending->appended_ns,
+		.durable_ns =
+			pending->durable_ns == 0 ? now_ns : pending->durable_ns,
+		.published_ns = now_ns,
+	};
+
+	if (zab->parts.ledger != NULL && pending->appended_ns != 0)
+		ledger_note(zab->parts.ledger, pending->zxid, &times);
+}
+
 /* Everything up to `zxid` is committed: one batch, one store of P. */
 bool
 zab_publish_to(struct zab *zab, int64_t zxid)
 {
+	uint64_t now_ns;
+
 	if (zxid <= zab->published || zab->pending_first == zab->pending_end)
 		return false;
-
+	now_ns = zab_ledger_ns(zab);
 	while (zab->pending_first < zab->pending_end) {
 		const struct pending *pending =
 			&zab->pending[zab->pending_first % ZAB_PENDING_MAX];
@@ -586,12 +632,13 @@ zab_publish_to(struct zab *zab, int64_t zxid)
 		publish_session(zab, pending);
 		if (pending->req != NULL) /* the reader's, once published */
 			list_del(&pending->req->waiting_link);
-		zab_note_stage(zab, HIST_STAGE_COMMIT, pending->proposed_ns);
+		note_in_ledger(zab, pending, now_ns);
 		zab->published = pending->zxid;
 		zab->published_digest = pending->digest;
 		digest_log_note(&zab->digests, pending->zxid, pending->digest);
 		zab->pending_first++;
 	}
+	FAL_PROBE1(publish, zab->published);
 	tree_publish(zab->parts.tree, zab->published);
 	delta_publish(zab->parts.deltas, (uint64_t)zab->published);
 	for (uint32_t c = 0; c < zab->parts.channel_count; c++)
@@ -609,6 +656,8 @@ commit_durable(struct zab *zab)
 
 	if (FAL_UNLIKELY(err != FAL_OK))
 		zab->hooks.on_fatal(zab->hooks.fatal_arg, err);
+	if (durable > zab->published)
+		zab_note_durable(zab, durable);
 	return zab_publish_to(zab, durable);
 }
 

@@ -27,6 +27,7 @@
 #include "dataplane/channel.h"
 #include "dataplane/delta.h"
 #include "dataplane/digest_log.h"
+#include "dataplane/ledger.h"
 #include "dataplane/log_port.h"
 #include "znode/prep.h"
 
@@ -121,6 +122,7 @@ struct zab_parts {
 	struct prep *prep;
 	struct session_table *sessions;
 	struct delta_ring *deltas;
+	struct ledger *ledger; /* NULL: the stages are not measured */
 	struct log_port log;
 	struct channel *channel[ZAB_READERS_MAX];
 	uint32_t channel_count;

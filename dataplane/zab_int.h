@@ -17,6 +17,7 @@
 
 #include "dataplane/req.h"
 #include "dataplane/zab.h"
+#include "drivers/clock.h"
 
 /* Lists of waiting requests by session. */
 #define ZAB_MATCH_LISTS 1024u
@@ -36,8 +37,9 @@ struct pending {
 	int32_t timeout_ms;
 	uint64_t digest;
 	struct session_owner owner;
-	struct req *req; /* members: who waits for it here; or NULL */
-	uint64_t proposed_ns;
+	struct req *req;      /* members: who waits for it here; or NULL */
+	uint64_t appended_ns; /* 0: nobody tells the time */
+	uint64_t durable_ns;  /* 0: not durable here yet */
 };
 
 struct zab {
@@ -49,8 +51,9 @@ struct zab {
 	int64_t logged;    /* the same, without marks of epochs */
 	int64_t published; /* P, as the writer knows it */
 	uint64_t published_digest;
-	struct digest_log digests;           /* of what was published */
-	uint64_t pending_first, pending_end; /* positions, not indexes */
+	struct digest_log digests; /* of what was published */
+	/* Positions, not indexes. */
+	uint64_t pending_first, pending_durable, pending_end;
 	struct pending *pending;
 	struct txn_result result;
 	int64_t next_session_id;
@@ -82,7 +85,7 @@ struct zab {
 	uint64_t touches_ms; /* when the leader was last told who was heard */
 
 	uint64_t now_ms;
-	uint64_t now_ns; /* 0: nobody tells it, stages are not measured */
+	uint64_t now_ns; /* 0: nobody tells it, there is no ledger */
 	int64_t wall_ms;
 	bool must_ring[ZAB_READERS_MAX]; /* R3 got something this round */
 	bool has_committed;              /* the log got something this round */
@@ -90,13 +93,11 @@ struct zab {
 			[ZAB_LANES]; /* taken, waits for the log */
 };
 
-/* How long a stage took that began at `from_ns`, on whichever core. */
-static inline void
-zab_note_stage(struct zab *zab, enum stat_hist stage, uint64_t from_ns)
+/* Now, for the ledger; 0: nobody tells the time. */
+static inline uint64_t
+zab_ledger_ns(const struct zab *zab)
 {
-	if (zab->now_ns > from_ns && from_ns > 0)
-		stats_hist_record(zab->parts.stats, stage,
-				  zab->now_ns - from_ns);
+	return zab->now_ns == 0 ? 0 : clock_now_ns();
 }
 
 /* ---- zab.c ---- */
@@ -112,6 +113,8 @@ FAL_MUST_CHECK int zab_propose_error(struct zab *, const struct prep_request *,
 /* A transaction is in the window: delta record and `pending`. */
 void zab_note_appended(struct zab *, const struct pending *, int32_t cxid,
 		       uint16_t delta_flags);
+/* For the ledger: what is appended up to zxid is durable here. */
+void zab_note_durable(struct zab *, int64_t zxid);
 /* Publishes what is appended up to zxid; true if there was any. */
 bool zab_publish_to(struct zab *, int64_t zxid);
 /* Sends a req back; behind everything appended so far. */

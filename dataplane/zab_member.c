@@ -378,7 +378,6 @@ note_entry(struct zab *zab, const struct txn_entry *entry)
 		.owner = req == NULL ? owner_of_closing(zab, header)
 				     : req->owner,
 		.req = req,
-		.proposed_ns = zab->now_ns,
 	};
 
 	zab_note_appended(zab, &pending, header->cxid,
@@ -663,6 +662,7 @@ zab_member_restore(struct zab *zab, int64_t last_zxid, int64_t committed)
 	zab->published_digest = tree_published_digest(zab->parts.tree);
 	zab->digests = (struct digest_log){0};
 	zab->pending_first = zab->pending_end;
+	zab->pending_durable = zab->pending_end;
 	zab->has_committed = false;
 	delta_restart(zab->parts.deltas, (uint64_t)last_zxid);
 	serving_set(zab->parts.serving, SERVING_CLOSED);
@@ -691,6 +691,12 @@ int64_t
 zab_member_durable(const struct zab *zab, int *err)
 {
 	return zab->parts.log.durable_zxid(zab->parts.log.log, err);
+}
+
+void
+zab_member_note_durable(struct zab *zab, int64_t zxid)
+{
+	zab_note_durable(zab, zxid);
 }
 
 uint32_t

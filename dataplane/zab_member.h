@@ -122,5 +122,7 @@ int64_t zab_member_appended(const struct zab *);
 int64_t zab_member_published(const struct zab *);
 /* Of the log; *err as in log_port.h. */
 int64_t zab_member_durable(const struct zab *, int *err);
+/* For the ledger: what was appended up to zxid has become durable. */
+void zab_member_note_durable(struct zab *, int64_t zxid);
 
 #endif

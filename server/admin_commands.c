@@ -399,6 +399,7 @@ static const struct admin_command commands[] = {
 	 .start = start_shed,
 	 .needs_auth = true,
 	 .is_post = true},
+	{"slow_requests", {NULL}, READERS(SLOW), .put = admin_put_slow},
 	{"snapshot",
 	 {"snap"},
 	 .put = put_nothing,

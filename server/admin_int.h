@@ -217,6 +217,7 @@ void admin_put_watches(struct admin_answer *);
 void admin_put_watches_by_path(struct admin_answer *);
 void admin_put_watch_summary(struct admin_answer *);
 void admin_put_hash(struct admin_answer *);
+void admin_put_slow(struct admin_answer *);
 
 /* ---- admin_member.c ---- */
 void admin_put_is_read_only(struct admin_answer *);

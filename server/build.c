@@ -281,6 +281,7 @@ make_zab(struct server *server, struct server_error *error)
 		.prep = server->prep,
 		.sessions = server->sessions,
 		.deltas = server->deltas,
+		.ledger = server->ledger,
 		.log = log_thread_port(server),
 		.channel_count = server->reader_count,
 		.stats = &server->stats.core[server->core_count - 1],
@@ -331,6 +332,11 @@ make_rest(struct server *server, struct server_error *error)
 	int err = delta_ring_create(DELTA_RECORDS_DEFAULT, DELTA_ARENA_DEFAULT,
 				    ZAB_READERS_MAX, &server->deltas);
 
+	server->ledger =
+		aligned_alloc(FAL_CACHE_LINE_BYTES, sizeof(*server->ledger));
+	if (server->ledger == NULL)
+		return explain(error, FAL_ENOMEM, "out of memory");
+	memset(server->ledger, 0, sizeof(*server->ledger));
 	if (err == FAL_OK) {
 		delta_restart(server->deltas, (uint64_t)server->last_zxid);
 		err = words_create(server, &server->words);
@@ -421,6 +427,7 @@ server_free(struct server *server)
 		stream_limits_destroy(server->limits);
 	if (server->deltas != NULL)
 		delta_ring_destroy(server->deltas);
+	free(server->ledger);
 	if (server->txlog != NULL)
 		txlog_destroy(server->txlog);
 	if (server->prep != NULL)

@@ -140,6 +140,7 @@ make_reader(struct server_core *core)
 		.channel = &core->channel,
 		.tree = server->tree,
 		.deltas = server->deltas,
+		.ledger = server->ledger,
 		.stats = &server->stats.core[core->index],
 		.serving = server->peer == NULL ? NULL : &server->serving,
 	};

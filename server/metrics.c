@@ -223,10 +223,10 @@ visit_hists(const struct server *server, const struct metrics_sink *sink)
 		if (strcmp(name, "falconer_operation_ns") == 0)
 			ops += summary_count(&hist.summary);
 		/* The stages under the names of ZooKeeper's. */
-		if (i == HIST_STAGE_QUEUE)
+		if (i == HIST_STAGE_RING)
 			sink->latency(sink->arg, "prep_processor_queue_time_ms",
 				      "", &hist);
-		if (i == HIST_STAGE_COMMIT)
+		if (i == HIST_STAGE_LOG)
 			sink->latency(sink->arg,
 				      "sync_processor_queue_and_flush_time_ms",
 				      "", &hist);

@@ -54,6 +54,7 @@ struct server {
 	struct session_table *sessions;
 	struct prep *prep;
 	struct delta_ring *deltas;
+	struct ledger *ledger;
 	struct txlog *txlog;
 	struct zab *zab;
 	struct stream_limits *limits;

@@ -189,6 +189,28 @@ collect_top(struct reader *reader, struct words_cursor *cursor,
 	return WORDS_END;
 }
 
+/* At most 2 * SLOW_PLACES of them: one slice. */
+static enum words_progress
+collect_slow(struct reader *reader, struct words_cursor *cursor,
+	     struct words_rows *rows)
+{
+	uint32_t before = cursor->place;
+	const struct slow_request *slow;
+
+	for (; (slow = reader_slow_next(reader, &cursor->place)) != NULL;
+	     before = cursor->place) {
+		const struct words_row row = {.kind = WORDS_ROW_SLOW,
+					      .bytes = sizeof(*slow),
+					      .value = slow->total_ns};
+
+		if (!words_rows_put(rows, &row, slow)) {
+			cursor->place = before;
+			return WORDS_FULL;
+		}
+	}
+	return WORDS_END;
+}
+
 static enum words_progress
 collect_permitted(struct reader *reader, const struct words_cursor *cursor,
 		  struct words_rows *rows)
@@ -238,6 +260,8 @@ words_collect(enum words_pass pass, struct reader *reader, struct zab *zab,
 		return WORDS_END;
 	case WORDS_PASS_TOP:
 		return collect_top(reader, cursor, rows);
+	case WORDS_PASS_SLOW:
+		return collect_slow(reader, cursor, rows);
 	case WORDS_PASS_ROOT_ACL:
 		return collect_permitted(reader, cursor, rows);
 	case WORDS_PASS_SHED:

@@ -29,6 +29,7 @@ enum words_pass {
 	WORDS_PASS_PING, /* no rows: shows that the core polls */
 	/* a reader, for the admin server: */
 	WORDS_PASS_TOP,      /* paths and clients that ask most */
+	WORDS_PASS_SLOW,     /* its slowest requests */
 	WORDS_PASS_ROOT_ACL, /* value 1: arg, a struct auth_ids, may do all */
 	WORDS_PASS_SHED,     /* value: connections closed of arg, an int's,
 				per cent */

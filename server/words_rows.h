@@ -31,6 +31,7 @@ enum words_row_kind {
 				   or struct stream_address */
 	WORDS_ROW_PERMITTED,    /* value: 0 or 1 */
 	WORDS_ROW_SHED,         /* value: connections closed */
+	WORDS_ROW_SLOW,         /* value: ns; payload: struct slow_request */
 };
 
 struct words_row {

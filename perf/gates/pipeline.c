@@ -55,6 +55,7 @@ read_round(struct rig *rig)
 static void
 write_round(struct rig *rig)
 {
+	zab_note_time(rig->zab, rig->now_ms * NS_PER_MS);
 	zab_poll(rig->zab, rig->now_ms, (int64_t)rig->now_ms);
 }
 

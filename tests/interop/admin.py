@@ -524,9 +524,45 @@ def _(options):
         # The time a create waits in line and for the disk is part of it.
         total = values['%s_sum{operation="create"}' % name]
         parts = sum(values['falconer_stage_seconds_sum{stage="%s"}' % s]
-                    for s in ('queue', 'commit'))
+                    for s in ('decode', 'ring', 'prepare', 'log', 'quorum',
+                              'publish', 'reply'))
         session = values['%s_sum{operation="create_session"}' % name]
         expect(parts <= total + session, True, 'stages within the whole')
+
+
+STAGES = ('decode', 'ring', 'prepare', 'log', 'quorum', 'publish', 'reply')
+
+
+@SUITE.case('where the time of updates goes: stages, and the slowest of them')
+def _(options):
+    falconer_only(options)
+    with admin_server() as server, server.client() as c:
+        long_path = '/' + 'n' * 200
+        for path in ['/s%d' % i for i in range(40)] + [long_path]:
+            ok(c.create(path))
+        ok(c.sync('/'))
+        # A session and the creates.
+        harness.wait_until('the replies are counted', lambda: metrics(
+            server.admin)[0]['falconer_stage_seconds_count{stage="reply"}']
+            >= 41)
+        values = metrics(server.admin)[0]
+        counts = {values['falconer_stage_seconds_count{stage="%s"}' % s]
+                  for s in STAGES}
+        expect(len(counts), 1, 'each update passes each stage')
+        expect(values['falconer_stage_seconds_sum{stage="log"}'] > 0, True)
+        slow = command(server, 'slow_requests').json['slow_requests']
+        totals = [one['total_us'] for one in slow]
+        expect(totals, sorted(totals, reverse=True), 'slowest first')
+        creates = [one for one in slow if one['operation'] == 'CREA']
+        expect(len(creates) >= 10, True, 'creates: %r' % slow)
+        for one in creates:
+            stages = one['stages_us']
+            expect(tuple(stages), STAGES)
+            expect(stages['log'] > 0, True, 'a synced log')
+            expect(sum(stages.values()) <= one['total_us'] + 1, True, one)
+            expect(one['session_id'], c.session)
+            expect(one['is_path_cut'], one['path'].startswith('/nn'))
+            expect(len(one['path']) <= 128, True)
 
 
 @SUITE.case('metrics on a port of their own, as the provider\'s keys say')

@@ -285,9 +285,32 @@ def read_path():
             'int other(void) { return 1; }\n'), 1, 'no function matches')
 
 
+def probes():
+    with tempfile.TemporaryDirectory(prefix='falconer-lint-') as folder:
+        archive = compile_archive(
+            folder, '#include <sys/sdt.h>\n'
+            'void f(long a) { DTRACE_PROBE2(falconer, seen, a, 2); }\n')
+        os.makedirs(os.path.join(folder, 'docs'))
+
+        def check(row):
+            with open(os.path.join(folder, 'docs/perf.md'), 'w',
+                      encoding='ascii') as file:
+                file.write(row + '\n')
+            return lint('probes.py', folder, archive)
+
+        expect('probes: clean', check('| `seen(a, b)` | when |'), 0)
+        expect('probes: not told', check('nothing'), 1,
+               'does not tell of the probe seen')
+        expect('probes: not there', check(
+            '| `seen(a, b)` | |\n| `gone()` | |'), 1,
+            'gone is not in the server')
+        expect('probes: arguments', check('| `seen(a)` | |'), 1,
+               'seen has 2 arguments, not 1')
+
+
 def main():
     for group in (layering, tidy, config_used, formatting, headers, compatibility,
-                  pure_symbols, read_path):
+                  pure_symbols, read_path, probes):
         group()
     print(f'{checks} checks, {len(failures)} failed')
     sys.exit(bool(failures))

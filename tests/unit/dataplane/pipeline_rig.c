@@ -109,6 +109,9 @@ make_data(struct rig *rig)
 	assert_int_equal(delta_ring_create(1024, 1u << 20, 1, &rig->deltas), 0);
 }
 
+/* Two rigs at once would only spoil each other's times. */
+static struct ledger ledger;
+
 static void
 make_zab(struct rig *rig)
 {
@@ -117,6 +120,7 @@ make_zab(struct rig *rig)
 		.prep = rig->prep,
 		.sessions = rig->sessions,
 		.deltas = rig->deltas,
+		.ledger = &ledger,
 		.log = {.log = rig,
 			.entry_bytes_max = RIG_ENTRY_MAX,
 			.admit = log_admit,
@@ -165,6 +169,7 @@ make_roles(struct rig *rig)
 		.channel = &rig->channel,
 		.tree = rig->tree,
 		.deltas = rig->deltas,
+		.ledger = &ledger,
 		.stats = &rig->stats.core[0],
 		.serving = rig->is_member ? &rig->serving : NULL,
 	};
@@ -264,6 +269,7 @@ rig_run(struct rig *rig)
 	for (int i = 0; i < 6; i++) {
 		reader_poll(rig->reader, rig->now_ms * NS_PER_MS,
 			    (int64_t)rig->now_ms);
+		zab_note_time(rig->zab, rig->now_ms * NS_PER_MS);
 		zab_poll(rig->zab, rig->now_ms, (int64_t)rig->now_ms);
 	}
 }
