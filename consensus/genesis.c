@@ -2,14 +2,16 @@
 /*
  * genesis - proposer, acceptor and learner of the register, in one server.
  *
- * A ballot is (attempt << 5) + index of the proposer in the voter list, so no
- * two servers use the same one. An acceptor has one write under way at a time
- * and answers when it is done; what comes meanwhile is dropped, for whoever
- * asked asks again. Competing proposers are kept apart by their index: a lower
- * one begins earlier and retries sooner.
+ * A ballot is (attempt << 5) + rank of the proposer among the voters' sids, so
+ * no two servers use the same one. An acceptor has one write under way at a
+ * time and answers when it is done; of what comes meanwhile the newest request
+ * waits. Competing proposers are kept apart by their rank: a lower one begins
+ * earlier and retries sooner. A proposal that nobody contests is repeated with
+ * the same ballot, so a server that waits alone writes nothing.
  *
  * The own acceptor is asked like the others, only without a message, so the
- * own promise is durable before it counts.
+ * own promise is durable before it counts. Whatever an event was, advance()
+ * looks at its end whether the own proposal has what it needs.
  */
 #include "consensus/genesis.h"
 
@@ -17,15 +19,18 @@
 
 #include "base/be.h"
 
-#define BALLOT_INDEX_BITS 5u
-#define ATTEMPTS_MAX      ((1u << (32 - BALLOT_INDEX_BITS)) - 1)
-#define RETRY_STEPS_MAX   8u
+#define BALLOT_RANK_BITS 5u
+#define ATTEMPTS_MAX     ((1u << (32 - BALLOT_RANK_BITS)) - 1)
+#define RETRY_STEPS_MAX  8u
+#define NOBODY           (-1ll)
 
-static_assert(QUORUM_MEMBERS_MAX <= 1u << BALLOT_INDEX_BITS,
+static_assert(QUORUM_MEMBERS_MAX <= 1u << BALLOT_RANK_BITS,
 	      "a ballot names its proposer");
 static_assert(4 + 1 + 1 + 2 + 4 + 4 + GENESIS_ID_BYTES + 8 ==
 		      GENESIS_FRAME_BYTES,
 	      "the frame is full");
+
+static const uint8_t no_id[GENESIS_ID_BYTES];
 
 /* -------------------------------------------------------------- bytes --- */
 
@@ -49,7 +54,7 @@ genesis_get(const void *frame, size_t bytes, struct genesis_message *message)
 	const uint8_t *at = frame;
 
 	if (bytes != GENESIS_FRAME_BYTES || be_load32(at) != GENESIS_MAGIC ||
-	    at[4] < GENESIS_PREPARE || at[4] > GENESIS_DIFFERS)
+	    at[4] < GENESIS_PREPARE || at[4] >= GENESIS_TYPES)
 		return FAL_EPROTO;
 	memset(message, 0, sizeof(*message));
 	message->type = at[4];
@@ -71,11 +76,12 @@ push(struct genesis_actions *out, enum genesis_action_type type)
 
 	memset(action, 0, sizeof(*action));
 	action->type = type;
+	action->sid = NOBODY;
 	return action;
 }
 
 static void
-send(struct genesis *genesis, int64_t to, enum genesis_type type,
+send(const struct genesis *genesis, int64_t to, enum genesis_type type,
      uint32_t ballot, const uint8_t *id, struct genesis_actions *out)
 {
 	struct genesis_action *action = push(out, GENESIS_SEND);
@@ -84,17 +90,26 @@ send(struct genesis *genesis, int64_t to, enum genesis_type type,
 	action->message.type = type;
 	action->message.ballot = ballot;
 	action->message.voters_hash = genesis->voters_hash;
-	if (id)
-		memcpy(action->message.id, id, GENESIS_ID_BYTES);
+	if (genesis->state.is_member == GENESIS_LOOSE_MEMBER &&
+	    (type == GENESIS_FOUNDED || type == GENESIS_EXISTS))
+		action->message.features = GENESIS_LOOSE;
+	memcpy(action->message.id, id, GENESIS_ID_BYTES);
 }
 
+/* To all voters that would understand it and are not in `except`. */
 static void
-send_to_others(struct genesis *genesis, enum genesis_type type, uint32_t ballot,
-	       const uint8_t *id, struct genesis_actions *out)
+send_to_others(const struct genesis *genesis, enum genesis_type type,
+	       uint32_t ballot, const uint8_t *id, uint32_t except,
+	       struct genesis_actions *out)
 {
-	for (uint32_t i = 0; i < genesis->voter_count; i++)
-		if (i != genesis->own_index)
-			send(genesis, genesis->voter[i], type, ballot, id, out);
+	const struct quorum *voters = &genesis->voters;
+	const uint32_t to = voters->voters & ~except & ~genesis->foreign &
+			    ~genesis->own_bit;
+
+	for (uint32_t i = 0; i < voters->member_count; i++)
+		if (to >> i & 1)
+			send(genesis, voters->member[i].sid, type, ballot, id,
+			     out);
 }
 
 static void
@@ -105,11 +120,17 @@ persist(struct genesis *genesis, struct genesis_actions *out)
 }
 
 static void
-tell_outcome(struct genesis *genesis, enum genesis_outcome outcome,
+tell_outcome(struct genesis *genesis, enum genesis_outcome outcome, int64_t who,
 	     struct genesis_actions *out)
 {
+	struct genesis_action *action = push(out, GENESIS_DONE);
+
+	action->outcome = outcome;
+	action->sid = who;
+	if (outcome == GENESIS_CONFLICT)
+		return;
 	genesis->outcome = outcome;
-	push(out, GENESIS_DONE)->outcome = outcome;
+	genesis->ballot = 0;
 }
 
 static bool
@@ -118,38 +139,38 @@ same_id(const uint8_t *a, const uint8_t *b)
 	return memcmp(a, b, GENESIS_ID_BYTES) == 0;
 }
 
+/* The mask of one voter; 0: it is none. */
+static uint32_t
+bit_of(const struct genesis *genesis, int64_t sid)
+{
+	const int index = quorum_find(&genesis->voters, sid);
+
+	return index < 0 ? 0 : genesis->voters.voters & 1u << index;
+}
+
 /* ------------------------------------------------------------ founding --- */
 
 /* The value is chosen, and this server had accepted it. */
 static void
-found(struct genesis *genesis, struct genesis_actions *out)
+found(struct genesis *genesis, bool is_loose, struct genesis_actions *out)
 {
 	FAL_ASSERT(genesis->state.accepted_ballot != 0);
-	genesis->state.is_member = 1;
-	genesis->next_outcome = GENESIS_FOUNDS;
+	FAL_ASSERT(genesis->writes == 0);
+	genesis->state.is_member =
+		is_loose ? GENESIS_LOOSE_MEMBER : GENESIS_MEMBER;
+	genesis->is_founding = true;
 	genesis->has_reply = false;
 	persist(genesis, out);
-}
-
-static int
-index_of(const struct genesis *genesis, int64_t sid)
-{
-	for (uint32_t i = 0; i < genesis->voter_count; i++)
-		if (genesis->voter[i] == sid)
-			return (int)i;
-	return -1;
 }
 
 /* Phase 2: the value that may have been chosen before, or the own one. */
 static void
 begin_accepting(struct genesis *genesis, struct genesis_actions *out)
 {
-	if (genesis->writes > 0 || genesis->state.promised > genesis->ballot)
-		return; /* A later ballot is on its way: it will be retried. */
 	genesis->is_accepting = true;
 	genesis->answers = 0;
 	send_to_others(genesis, GENESIS_ACCEPT, genesis->ballot, genesis->value,
-		       out);
+		       0, out);
 	genesis->state.accepted_ballot = genesis->ballot;
 	memcpy(genesis->state.id, genesis->value, GENESIS_ID_BYTES);
 	genesis->has_reply = true;
@@ -157,32 +178,59 @@ begin_accepting(struct genesis *genesis, struct genesis_actions *out)
 	persist(genesis, out);
 }
 
-/* A voter answered our ballot; the own acceptor's answers come here, too. */
-static void
-take_answer(struct genesis *genesis, uint32_t index,
-	    struct genesis_actions *out)
+/* Do these voters decide? */
+static bool
+decides(const struct genesis *genesis, uint32_t who)
 {
-	genesis->answers |= 1u << index;
-	if ((uint32_t)__builtin_popcount(genesis->answers) < genesis->quorum)
+	if (genesis->is_all)
+		return (who & genesis->voters.voters) == genesis->voters.voters;
+	return quorum_has(&genesis->voters, who);
+}
+
+/* With a quorum of promises: for whom else is it worth to wait? */
+static bool
+is_grace_over(struct genesis *genesis, uint64_t now_ms)
+{
+	const uint32_t settled =
+		genesis->answers | genesis->fresh | genesis->down;
+
+	if ((settled & genesis->voters.voters) == genesis->voters.voters)
+		return true;
+	if (genesis->grace_at_ms == 0)
+		genesis->grace_at_ms = now_ms + genesis->grace_ms;
+	return now_ms >= genesis->grace_at_ms;
+}
+
+/* Has the own proposal what it needs for its next step? The own answer is
+ * among those that count: it is the proof that the own disk has it. */
+static void
+advance(struct genesis *genesis, uint64_t now_ms, struct genesis_actions *out)
+{
+	if (genesis->outcome != GENESIS_UNDECIDED || genesis->ballot == 0 ||
+	    genesis->writes > 0 || !(genesis->answers & genesis->own_bit) ||
+	    !decides(genesis, genesis->answers | genesis->fresh))
 		return;
-	if (!genesis->is_accepting)
+	if (genesis->is_accepting) {
+		if (genesis->state.accepted_ballot == genesis->ballot)
+			found(genesis, !decides(genesis, genesis->answers),
+			      out);
+	} else if (genesis->state.promised == genesis->ballot &&
+		   is_grace_over(genesis, now_ms)) {
 		begin_accepting(genesis, out);
-	else if (genesis->state.accepted_ballot == genesis->ballot &&
-		 genesis->writes == 0)
-		found(genesis, out);
+	}
 }
 
 static void
-take_promise(struct genesis *genesis, uint32_t index, uint32_t accepted_ballot,
-	     const uint8_t *id, struct genesis_actions *out)
+take_promise(struct genesis *genesis, uint32_t bit,
+	     const struct genesis_message *message)
 {
 	if (genesis->is_accepting)
 		return;
-	if (accepted_ballot > genesis->best_ballot) {
-		genesis->best_ballot = accepted_ballot;
-		memcpy(genesis->value, id, GENESIS_ID_BYTES);
+	if (message->accepted_ballot > genesis->best_ballot) {
+		genesis->best_ballot = message->accepted_ballot;
+		memcpy(genesis->value, message->id, GENESIS_ID_BYTES);
 	}
-	take_answer(genesis, index, out);
+	genesis->answers |= bit;
 }
 
 static uint64_t
@@ -193,49 +241,67 @@ retry_after(const struct genesis *genesis)
 				       : RETRY_STEPS_MAX;
 
 	return (uint64_t)genesis->retry_ms * (1 + steps) +
-	       (uint64_t)genesis->retry_ms * genesis->own_index * (1 + steps) /
+	       (uint64_t)genesis->retry_ms * genesis->own_rank * (1 + steps) /
 		       2;
 }
 
 /* Phase 1, with a ballot above all that were seen. */
 static void
-propose(struct genesis *genesis, uint64_t now_ms, struct genesis_actions *out)
+propose_anew(struct genesis *genesis, struct genesis_actions *out)
 {
 	const uint32_t attempt =
-		(genesis->highest_seen >> BALLOT_INDEX_BITS) + 1;
+		(genesis->highest_seen >> BALLOT_RANK_BITS) + 1;
 
-	genesis->retry_at_ms = now_ms + retry_after(genesis);
-	if (genesis->writes > 0 || attempt > ATTEMPTS_MAX)
+	if (attempt > ATTEMPTS_MAX)
 		return;
-	genesis->attempts++;
-	genesis->ballot = (attempt << BALLOT_INDEX_BITS) + genesis->own_index;
+	genesis->ballot = (attempt << BALLOT_RANK_BITS) + genesis->own_rank;
 	genesis->highest_seen = genesis->ballot;
 	genesis->is_accepting = false;
 	genesis->answers = 0;
+	genesis->grace_at_ms = 0;
 	genesis->best_ballot = genesis->state.accepted_ballot;
 	memcpy(genesis->value,
 	       genesis->best_ballot ? genesis->state.id : genesis->own_id,
 	       GENESIS_ID_BYTES);
 	FAL_ASSERT(genesis->ballot > genesis->state.promised);
-	send_to_others(genesis, GENESIS_PREPARE, genesis->ballot, NULL, out);
+	send_to_others(genesis, GENESIS_PREPARE, genesis->ballot, no_id, 0,
+		       out);
 	genesis->state.promised = genesis->ballot;
 	genesis->has_reply = true;
 	genesis->reply_to = genesis->sid;
 	persist(genesis, out);
 }
 
-/* ----------------------------------------------------------- acceptor --- */
-
-static void
-note_ballot(struct genesis *genesis, uint32_t ballot)
+/* Nobody was in the way: the answers, or the question, may be lost. */
+static bool
+is_uncontested(const struct genesis *genesis)
 {
-	if (ballot > genesis->highest_seen)
-		genesis->highest_seen = ballot;
+	return genesis->ballot != 0 && !genesis->is_accepting &&
+	       genesis->highest_seen == genesis->ballot &&
+	       genesis->state.promised == genesis->ballot;
 }
 
 static void
-accept_later(struct genesis *genesis, int64_t to, enum genesis_type type,
-	     uint32_t ballot, struct genesis_actions *out)
+retry(struct genesis *genesis, uint64_t now_ms, struct genesis_actions *out)
+{
+	if (genesis->is_passive || now_ms < genesis->retry_at_ms)
+		return;
+	genesis->retry_at_ms = now_ms + retry_after(genesis);
+	if (genesis->writes > 0)
+		return;
+	genesis->attempts++;
+	if (is_uncontested(genesis))
+		send_to_others(genesis, GENESIS_PREPARE, genesis->ballot, no_id,
+			       genesis->answers, out);
+	else
+		propose_anew(genesis, out);
+}
+
+/* ----------------------------------------------------------- acceptor --- */
+
+static void
+make_reply(struct genesis *genesis, int64_t to, enum genesis_type type,
+	   uint32_t ballot)
 {
 	genesis->has_reply = true;
 	genesis->reply_to = to;
@@ -243,26 +309,46 @@ accept_later(struct genesis *genesis, int64_t to, enum genesis_type type,
 	genesis->reply.type = type;
 	genesis->reply.ballot = ballot;
 	genesis->reply.voters_hash = genesis->voters_hash;
-	if (type == GENESIS_PROMISE) {
+	if (type == GENESIS_PROMISE && genesis->state.accepted_ballot != 0) {
 		genesis->reply.accepted_ballot = genesis->state.accepted_ballot;
 		memcpy(genesis->reply.id, genesis->state.id, GENESIS_ID_BYTES);
 	}
-	persist(genesis, out);
+}
+
+static void
+send_reply(struct genesis *genesis, struct genesis_actions *out)
+{
+	struct genesis_action *action = push(out, GENESIS_SEND);
+
+	action->sid = genesis->reply_to;
+	action->message = genesis->reply;
+	genesis->has_reply = false;
 }
 
 static void
 on_prepare(struct genesis *genesis, int64_t from, uint32_t ballot,
 	   uint64_t now_ms, struct genesis_actions *out)
 {
+	if (ballot > genesis->highest_seen)
+		genesis->highest_seen = ballot;
+	if (ballot == genesis->state.promised &&
+	    genesis->state.accepted_ballot < ballot &&
+	    ballot != genesis->ballot) {
+		/* The answer was lost; nothing has changed since. */
+		make_reply(genesis, from, GENESIS_PROMISE, ballot);
+		send_reply(genesis, out);
+		return;
+	}
 	if (ballot <= genesis->state.promised) {
 		send(genesis, from, GENESIS_REFUSED, genesis->state.promised,
-		     NULL, out);
+		     no_id, out);
 		return;
 	}
 	genesis->state.promised = ballot;
 	/* Somebody is at it: do not compete at once. */
 	genesis->retry_at_ms = now_ms + retry_after(genesis);
-	accept_later(genesis, from, GENESIS_PROMISE, ballot, out);
+	make_reply(genesis, from, GENESIS_PROMISE, ballot);
+	persist(genesis, out);
 }
 
 static void
@@ -272,32 +358,43 @@ on_accept(struct genesis *genesis, int64_t from,
 	/* Only what was promised to exactly this ballot: stricter than Paxos
 	 * must be, but an emptied server then accepts nothing it did not see
 	 * prepared. */
-	if (message->ballot != genesis->state.promised) {
+	if (message->ballot == 0 ||
+	    message->ballot != genesis->state.promised ||
+	    same_id(message->id, no_id)) {
 		send(genesis, from, GENESIS_REFUSED, genesis->state.promised,
-		     NULL, out);
+		     no_id, out);
 		return;
 	}
 	genesis->state.accepted_ballot = message->ballot;
 	memcpy(genesis->state.id, message->id, GENESIS_ID_BYTES);
-	accept_later(genesis, from, GENESIS_ACCEPTED, message->ballot, out);
+	make_reply(genesis, from, GENESIS_ACCEPTED, message->ballot);
+	persist(genesis, out);
 }
 
 /* ------------------------------------------------------------- learner --- */
 
+/* from says that an ensemble exists, message (or NULL) which one. */
 static void
-on_exists(struct genesis *genesis, const uint8_t *id,
-	  struct genesis_actions *out)
+on_exists(struct genesis *genesis, int64_t from,
+	  const struct genesis_message *message, struct genesis_actions *out)
 {
-	if (genesis->writes > 0)
-		return; /* It will be said again. */
-	if (genesis->state.accepted_ballot != 0 &&
-	    same_id(genesis->state.id, id)) {
-		found(genesis, out);
+	static const struct genesis_message unknown;
+	const struct genesis_message *said = message ? message : &unknown;
+	const bool is_loose = said->features & GENESIS_LOOSE;
+
+	if (genesis->writes > 0) {
+		genesis->waiting.has_exists = true;
+		genesis->waiting.exists_from = from;
+		genesis->waiting.exists = *said;
 		return;
 	}
-	memcpy(genesis->value, id, GENESIS_ID_BYTES);
-	genesis->ballot = 0;
-	tell_outcome(genesis, GENESIS_JOINS, out);
+	if (genesis->state.accepted_ballot != 0 &&
+	    same_id(genesis->state.id, said->id)) {
+		found(genesis, is_loose, out);
+		return;
+	}
+	memcpy(genesis->value, is_loose ? no_id : said->id, GENESIS_ID_BYTES);
+	tell_outcome(genesis, GENESIS_JOINS, from, out);
 }
 
 static void
@@ -305,24 +402,100 @@ on_differs(struct genesis *genesis, int64_t from, bool answers,
 	   struct genesis_actions *out)
 {
 	if (answers)
-		send(genesis, from, GENESIS_DIFFERS, 0, NULL, out);
-	if (genesis->has_told_conflict || genesis->outcome != GENESIS_UNDECIDED)
+		send(genesis, from, GENESIS_DIFFERS, 0, no_id, out);
+	if (genesis->has_told_conflict)
 		return;
 	genesis->has_told_conflict = true;
-	push(out, GENESIS_DONE)->outcome = GENESIS_CONFLICT;
+	tell_outcome(genesis, GENESIS_CONFLICT, from, out);
 }
 
-/* Decided or not to decide: everybody is told what there is. */
+/* Nothing is to be decided any more: whoever asks is told what there is. */
 static void
 answer_decided(struct genesis *genesis, int64_t from, uint32_t type,
 	       struct genesis_actions *out)
 {
 	if (type != GENESIS_PREPARE && type != GENESIS_ACCEPT)
 		return;
-	if (genesis->outcome == GENESIS_FOUNDS)
-		send(genesis, from, GENESIS_EXISTS, 0, genesis->state.id, out);
-	else if (genesis->outcome == GENESIS_JOINS)
-		send(genesis, from, GENESIS_EXISTS, 0, genesis->value, out);
+	send(genesis, from, GENESIS_EXISTS, 0,
+	     genesis->state.is_member ? genesis->state.id : genesis->value,
+	     out);
+}
+
+/* It began anew before it was synchronized, and has forgotten what it joins. */
+static void
+learn_id(struct genesis *genesis, const struct genesis_message *message)
+{
+	if (genesis->outcome == GENESIS_JOINS && !genesis->state.is_member &&
+	    message->type == GENESIS_HELLO && same_id(genesis->value, no_id))
+		memcpy(genesis->value, message->id, GENESIS_ID_BYTES);
+}
+
+/* A new connection: what that voter has not answered is asked again. */
+static void
+remind(struct genesis *genesis, int64_t sid, uint32_t bit,
+       struct genesis_actions *out)
+{
+	if (genesis->ballot == 0 || !bit || (genesis->answers & bit))
+		return;
+	if (genesis->is_accepting)
+		send(genesis, sid, GENESIS_ACCEPT, genesis->ballot,
+		     genesis->value, out);
+	else if (genesis->state.promised == genesis->ballot)
+		send(genesis, sid, GENESIS_PREPARE, genesis->ballot, no_id,
+		     out);
+}
+
+static void
+on_request(struct genesis *genesis, int64_t from,
+	   const struct genesis_message *message, uint64_t now_ms,
+	   struct genesis_actions *out)
+{
+	struct genesis_waiting *waiting = &genesis->waiting;
+
+	if (genesis->writes > 0) {
+		if (waiting->has_request &&
+		    waiting->request.ballot > message->ballot)
+			return; /* It will be asked again. */
+		waiting->has_request = true;
+		waiting->request_from = from;
+		waiting->request = *message;
+	} else if (message->type == GENESIS_PREPARE) {
+		on_prepare(genesis, from, message->ballot, now_ms, out);
+	} else {
+		on_accept(genesis, from, message, out);
+	}
+}
+
+/* Of a voter whose list is ours, while nothing is decided. */
+static void
+on_paxos(struct genesis *genesis, const struct genesis_event *event,
+	 struct genesis_actions *out)
+{
+	const struct genesis_message *message = &event->message;
+	const uint32_t bit = bit_of(genesis, event->sid);
+	const bool is_ours =
+		genesis->ballot != 0 && message->ballot == genesis->ballot;
+
+	switch (message->type) {
+	case GENESIS_PREPARE:
+	case GENESIS_ACCEPT:
+		on_request(genesis, event->sid, message, event->now_ms, out);
+		break;
+	case GENESIS_PROMISE:
+		if (is_ours)
+			take_promise(genesis, bit, message);
+		break;
+	case GENESIS_ACCEPTED:
+		if (is_ours && genesis->is_accepting)
+			genesis->answers |= bit;
+		break;
+	case GENESIS_REFUSED:
+		if (message->ballot > genesis->highest_seen)
+			genesis->highest_seen = message->ballot;
+		break;
+	default:
+		break;
+	}
 }
 
 static void
@@ -330,51 +503,33 @@ on_message(struct genesis *genesis, const struct genesis_event *event,
 	   struct genesis_actions *out)
 {
 	const struct genesis_message *message = &event->message;
-	const int index = index_of(genesis, event->sid);
-	const bool is_ours =
-		genesis->ballot != 0 && message->ballot == genesis->ballot;
+	const uint32_t bit = bit_of(genesis, event->sid);
+	const bool is_news = message->type == GENESIS_FOUNDED ||
+			     message->type == GENESIS_EXISTS;
 
-	if (index < 0 || event->sid == genesis->sid)
+	if (event->sid == genesis->sid)
 		return;
-	if (message->type == GENESIS_DIFFERS ||
-	    message->voters_hash != genesis->voters_hash) {
+	genesis->foreign &= ~bit;
+	genesis->fresh &= ~bit;
+	genesis->down &= ~bit;
+	if (genesis->outcome != GENESIS_UNDECIDED) {
+		if (quorum_find(&genesis->voters, event->sid) >= 0)
+			learn_id(genesis, message);
+		answer_decided(genesis, event->sid, message->type, out);
+	} else if (message->type == GENESIS_HELLO) {
+		remind(genesis, event->sid, bit, out);
+	} else if (is_news) {
+		/* True whatever its voters are, if it is one of ours. */
+		if (quorum_find(&genesis->voters, event->sid) >= 0)
+			on_exists(genesis, event->sid, message, out);
+	} else if (!bit || genesis->is_passive) {
+		return;
+	} else if (message->type == GENESIS_DIFFERS ||
+		   message->voters_hash != genesis->voters_hash) {
 		on_differs(genesis, event->sid,
 			   message->type != GENESIS_DIFFERS, out);
-		return;
-	}
-	if (genesis->outcome != GENESIS_UNDECIDED) {
-		answer_decided(genesis, event->sid, message->type, out);
-		return;
-	}
-	if (message->type == GENESIS_PREPARE ||
-	    message->type == GENESIS_REFUSED)
-		note_ballot(genesis, message->ballot);
-	switch (message->type) {
-	case GENESIS_PREPARE:
-		if (genesis->writes == 0)
-			on_prepare(genesis, event->sid, message->ballot,
-				   event->now_ms, out);
-		break;
-	case GENESIS_ACCEPT:
-		if (genesis->writes == 0)
-			on_accept(genesis, event->sid, message, out);
-		break;
-	case GENESIS_PROMISE:
-		if (is_ours)
-			take_promise(genesis, (uint32_t)index,
-				     message->accepted_ballot, message->id,
-				     out);
-		break;
-	case GENESIS_ACCEPTED:
-		if (is_ours && genesis->is_accepting)
-			take_answer(genesis, (uint32_t)index, out);
-		break;
-	case GENESIS_FOUNDED:
-	case GENESIS_EXISTS:
-		on_exists(genesis, message->id, out);
-		break;
-	default:
-		break;
+	} else {
+		on_paxos(genesis, event, out);
 	}
 }
 
@@ -383,28 +538,80 @@ on_message(struct genesis *genesis, const struct genesis_event *event,
 static void
 on_durable(struct genesis *genesis, struct genesis_actions *out)
 {
-	const bool has_reply = genesis->has_reply;
-
 	FAL_ASSERT(genesis->writes > 0);
 	genesis->writes--;
-	genesis->has_reply = false;
-	if (genesis->next_outcome == GENESIS_FOUNDS) {
-		genesis->next_outcome = GENESIS_UNDECIDED;
-		tell_outcome(genesis, GENESIS_FOUNDS, out);
+	if (genesis->is_founding) {
+		genesis->is_founding = false;
+		tell_outcome(genesis, GENESIS_FOUNDS, NOBODY, out);
 		send_to_others(genesis, GENESIS_FOUNDED, 0, genesis->state.id,
-			       out);
+			       0, out);
 		return;
 	}
-	if (!has_reply || genesis->outcome != GENESIS_UNDECIDED)
+	if (!genesis->has_reply || genesis->outcome != GENESIS_UNDECIDED)
 		return;
 	if (genesis->reply_to != genesis->sid) {
-		struct genesis_action *action = push(out, GENESIS_SEND);
-
-		action->sid = genesis->reply_to;
-		action->message = genesis->reply;
-	} else {
-		take_answer(genesis, genesis->own_index, out);
+		send_reply(genesis, out);
+		return;
 	}
+	genesis->has_reply = false;
+	genesis->answers |= genesis->own_bit;
+}
+
+/* What came during the write. */
+static void
+take_waiting(struct genesis *genesis, uint64_t now_ms,
+	     struct genesis_actions *out)
+{
+	struct genesis_waiting *waiting = &genesis->waiting;
+	struct genesis_event event = {.type = GENESIS_EV_MESSAGE,
+				      .now_ms = now_ms};
+
+	if (genesis->writes > 0)
+		return;
+	if (waiting->has_exists && genesis->outcome == GENESIS_UNDECIDED)
+		on_exists(genesis, waiting->exists_from, &waiting->exists, out);
+	waiting->has_exists = false;
+	if (!waiting->has_request || genesis->writes > 0)
+		return;
+	waiting->has_request = false;
+	event.sid = waiting->request_from;
+	event.message = waiting->request;
+	on_message(genesis, &event, out);
+}
+
+/* It votes with an empty disk, whatever we do; what it shows is looked at. */
+static void
+on_foreign(struct genesis *genesis, const struct genesis_event *event,
+	   struct genesis_actions *out)
+{
+	const uint32_t bit = bit_of(genesis, event->sid);
+	const bool has_history =
+		!event->looks || event->zxid > 0 || event->epoch > 0;
+
+	if (quorum_find(&genesis->voters, event->sid) < 0)
+		return;
+	genesis->down &= ~bit;
+	genesis->foreign |= bit;
+	if (genesis->outcome != GENESIS_UNDECIDED)
+		return;
+	if (has_history)
+		on_exists(genesis, event->sid, NULL, out);
+	else if (event->zxid == 0 && event->epoch == 0)
+		genesis->fresh |= bit;
+}
+
+static void
+on_link(struct genesis *genesis, int64_t sid, bool is_up)
+{
+	const uint32_t bit = bit_of(genesis, sid);
+
+	genesis->down &= ~bit;
+	if (is_up)
+		return;
+	/* Who comes next may be another program. */
+	genesis->down |= bit;
+	genesis->foreign &= ~bit;
+	genesis->fresh &= ~bit;
 }
 
 static void
@@ -412,18 +619,18 @@ on_start(struct genesis *genesis, uint64_t now_ms, struct genesis_actions *out)
 {
 	FAL_ASSERT(!genesis->is_started);
 	genesis->is_started = true;
-	/* The lowest index begins at once, the others wait for it a little. */
+	/* The lowest rank begins at once, the others wait for it a little. */
 	genesis->retry_at_ms =
-		now_ms + (uint64_t)genesis->retry_ms * genesis->own_index / 2;
+		now_ms + (uint64_t)genesis->retry_ms * genesis->own_rank / 2;
 	if (genesis->state.is_member ||
-	    (genesis->has_data && !genesis->state.is_joining)) {
-		tell_outcome(genesis, GENESIS_FOUNDS, out);
+	    (genesis->has_data && genesis->state.began != GENESIS_EMPTY)) {
+		tell_outcome(genesis, GENESIS_FOUNDS, NOBODY, out);
 	} else if (genesis->has_data) {
-		memcpy(genesis->value, genesis->state.id, GENESIS_ID_BYTES);
-		tell_outcome(genesis, GENESIS_JOINS, out);
-	} else if (!genesis->state.is_joining) {
-		genesis->state.is_joining = 1;
-		persist(genesis, out);
+		/* Of a leader that did not finish: it exists. */
+		tell_outcome(genesis, GENESIS_JOINS, NOBODY, out);
+	} else {
+		FAL_ASSERT(genesis->state.began != GENESIS_WITH_DATA);
+		retry(genesis, now_ms, out);
 	}
 }
 
@@ -435,28 +642,23 @@ genesis_init(struct genesis *genesis, const struct genesis_options *options,
 
 	if (!quorum_is_voter(voters, options->sid) || options->retry_ms == 0)
 		return FAL_EINVAL;
+	FAL_ASSERT(!same_id(options->id, no_id));
 	memset(genesis, 0, sizeof(*genesis));
 	genesis->sid = options->sid;
+	genesis->voters = *voters;
 	genesis->voters_hash = options->voters_hash;
 	memcpy(genesis->own_id, options->id, GENESIS_ID_BYTES);
 	genesis->has_data = options->has_data;
+	genesis->is_all = options->is_all;
+	genesis->is_passive = options->is_passive;
 	genesis->retry_ms = options->retry_ms;
+	genesis->grace_ms = options->grace_ms;
 	genesis->state = *state;
 	genesis->highest_seen = state->promised;
-	for (uint32_t i = 0; i < voters->member_count; i++) {
-		uint32_t at = genesis->voter_count;
-
-		if (!voters->member[i].is_voter)
-			continue;
-		for (; at > 0 && genesis->voter[at - 1] > voters->member[i].sid;
-		     at--)
-			genesis->voter[at] = genesis->voter[at - 1];
-		genesis->voter[at] = voters->member[i].sid;
-		genesis->voter_count++;
-	}
-	genesis->own_index = (uint32_t)index_of(genesis, options->sid);
-	genesis->quorum = options->is_all ? genesis->voter_count
-					  : genesis->voter_count / 2 + 1;
+	genesis->own_bit = bit_of(genesis, options->sid);
+	for (uint32_t i = 0; i < voters->member_count; i++)
+		genesis->own_rank += voters->member[i].is_voter &&
+				     voters->member[i].sid < options->sid;
 	return 0;
 }
 
@@ -471,52 +673,87 @@ genesis_step(struct genesis *genesis, const struct genesis_event *event,
 		on_start(genesis, event->now_ms, actions);
 		break;
 	case GENESIS_EV_TICK:
-		if (genesis->outcome == GENESIS_UNDECIDED &&
-		    event->now_ms >= genesis->retry_at_ms)
-			propose(genesis, event->now_ms, actions);
 		break;
 	case GENESIS_EV_MESSAGE:
 		on_message(genesis, event, actions);
 		break;
 	case GENESIS_EV_DURABLE:
 		on_durable(genesis, actions);
+		take_waiting(genesis, event->now_ms, actions);
 		break;
 	case GENESIS_EV_FOREIGN:
-		if (genesis->outcome == GENESIS_UNDECIDED)
-			tell_outcome(genesis, GENESIS_FOREIGN, actions);
+		on_foreign(genesis, event, actions);
+		break;
+	case GENESIS_EV_LINK:
+		on_link(genesis, event->sid, event->is_up);
 		break;
 	}
+	advance(genesis, event->now_ms, actions);
+	if (genesis->outcome == GENESIS_UNDECIDED)
+		retry(genesis, event->now_ms, actions);
 	FAL_ASSERT(genesis->state.accepted_ballot <= genesis->state.promised);
 }
 
 bool
-genesis_is_noted(const struct genesis *genesis)
+genesis_may_vote(const struct genesis *genesis)
 {
-	return genesis->is_started &&
-	       (genesis->outcome != GENESIS_UNDECIDED ||
-		(genesis->state.is_joining &&
-		 !(genesis->writes > 0 && genesis->state.promised == 0)));
+	return genesis->outcome == GENESIS_FOUNDS ||
+	       (genesis->state.is_member && !genesis->is_founding) ||
+	       genesis->state.began == GENESIS_VOUCHED ||
+	       (genesis->has_data && genesis->state.began != GENESIS_EMPTY);
 }
 
 uint64_t
 genesis_wake_ms(const struct genesis *genesis)
 {
-	return genesis->outcome == GENESIS_UNDECIDED ? genesis->retry_at_ms
-						     : UINT64_MAX;
+	uint64_t wake = genesis->retry_at_ms;
+
+	if (genesis->outcome != GENESIS_UNDECIDED || genesis->is_passive)
+		return UINT64_MAX;
+	if (genesis->writes == 0 && !genesis->is_accepting &&
+	    genesis->grace_at_ms != 0 && genesis->grace_at_ms < wake)
+		wake = genesis->grace_at_ms;
+	return wake;
 }
 
 void
-genesis_adopt(struct genesis *genesis, const uint8_t id[GENESIS_ID_BYTES],
-	      struct genesis_actions *actions)
+genesis_adopt(struct genesis *genesis, struct genesis_actions *actions)
 {
 	actions->count = 0;
 	if (genesis->state.is_member)
 		return;
-	genesis->state.is_member = 1;
-	memcpy(genesis->state.id, id, GENESIS_ID_BYTES);
-	genesis->has_reply = false;
-	genesis->next_outcome = GENESIS_UNDECIDED;
+	if (genesis->outcome != GENESIS_JOINS)
+		memset(genesis->value, 0, GENESIS_ID_BYTES);
 	genesis->outcome = GENESIS_JOINS;
-	memcpy(genesis->value, id, GENESIS_ID_BYTES);
+	genesis->ballot = 0;
+	genesis->has_reply = false;
+	genesis->state.is_member = same_id(genesis->value, no_id)
+					   ? GENESIS_LOOSE_MEMBER
+					   : GENESIS_MEMBER;
+	memcpy(genesis->state.id, genesis->value, GENESIS_ID_BYTES);
 	persist(genesis, actions);
+}
+
+void
+genesis_hello(const struct genesis *genesis, struct genesis_message *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->type = GENESIS_HELLO;
+	out->voters_hash = genesis->voters_hash;
+	if (genesis->state.is_member == GENESIS_MEMBER)
+		memcpy(out->id, genesis->state.id, GENESIS_ID_BYTES);
+}
+
+bool
+genesis_is_stranger(const struct genesis *genesis,
+		    const struct genesis_message *message)
+{
+	const bool is_told = message->type == GENESIS_HELLO ||
+			     message->type == GENESIS_FOUNDED ||
+			     message->type == GENESIS_EXISTS;
+
+	return is_told && genesis->state.is_member == GENESIS_MEMBER &&
+	       !(message->features & GENESIS_LOOSE) &&
+	       !same_id(message->id, no_id) &&
+	       !same_id(message->id, genesis->state.id);
 }

@@ -21,25 +21,38 @@
  *   learn    FOUNDED(value)
  *
  * An acceptor that belongs to an ensemble, or holds data, answers EXISTS
- * instead. A server founds (may vote with zxid 0) if it proposed and a quorum
- * accepted, or if it had itself accepted, durably, the value that FOUNDED or
- * EXISTS names: its disk was then not emptied since. Any other server that
- * hears EXISTS or FOUNDED joins: it stays at -1.
+ * instead, to whoever asks. A server founds (may vote with zxid 0) if it
+ * proposed and a quorum accepted, or if it had itself accepted, durably, the
+ * value that FOUNDED or EXISTS names: its disk was then not emptied since. Any
+ * other server that hears EXISTS or FOUNDED joins: it stays at -1. With its
+ * quorum of promises a proposer waits a moment (grace_ms) for those whose link
+ * is not known to be down, so that servers that start together found together.
  *
- * A quorum is a majority of the voters, or all of them (is_all): a majority
- * cannot tell a voter that was emptied from one that was never started, if
- * those who know are down; all of them can.
+ * A quorum is one of the voters' quorum system, or all of them (is_all): a
+ * quorum cannot tell a voter that was emptied from one that was never started,
+ * if those who know are down; all of them can.
+ *
+ * A voter that does not speak this (a ZooKeeper) votes with an empty disk and
+ * is never asked; what it says in elections is looked at (FOREIGN). An epoch or
+ * a transaction in it, or a leader, means EXISTS; an empty history counts as
+ * its consent. What is founded with such consent has no id that others can be
+ * judged by: it is loose.
+ *
+ * An operator may vouch for an empty server (GENESIS_VOUCHED): it votes from
+ * the start, and takes part in the register all the same. Or forbid it to found
+ * anything (is_passive).
  *
  * Driver
+ *   - Before anything else is written to an empty disk, GENESIS_EMPTY or
+ *     GENESIS_VOUCHED is on it, in state.began: what a leader then writes
+ *     cannot be taken for data of a voter after a crash.
  *   - Actions are done in order. Nothing of PERSIST may be lost by a crash
- *     after GENESIS_EV_DURABLE. When genesis_is_noted() is true the core may
- *     be started, non-voting: what a leader then writes to the disk cannot be
- *     taken for data of a voter after a crash.
+ *     after GENESIS_EV_DURABLE.
+ *   - The first frame of each connection is HELLO, from both sides: who sends
+ *     a notification before it is foreign.
  *   - Messages may be lost and repeated, but one that was meant for a former
  *     process of the receiver must not arrive: what waits for a connection is
  *     forgotten when the connection breaks.
- *   - A voter that turns out to be a ZooKeeper cannot answer; GENESIS_FOREIGN
- *     is then the outcome, and the caller does what ZooKeeper does.
  *
  * Context    one thread; pure like zab.h.
  * Ownership  plain struct of the caller; nothing is kept.
@@ -53,6 +66,7 @@
 #define GENESIS_ID_BYTES    16u
 #define GENESIS_FRAME_BYTES 40u
 #define GENESIS_MAGIC       0x46474e31u /* "FGN1": no state that Java knows */
+#define GENESIS_LOOSE       1u          /* feature: the id proves nothing */
 #define GENESIS_ACTIONS_MAX (3 * QUORUM_MEMBERS_MAX + 8)
 
 enum genesis_type {
@@ -64,6 +78,8 @@ enum genesis_type {
 	GENESIS_FOUNDED = 6,
 	GENESIS_EXISTS = 7,
 	GENESIS_DIFFERS = 8, /* the voter lists are not the same */
+	GENESIS_HELLO = 9,   /* I speak this; id: of my ensemble, or zero */
+	GENESIS_TYPES,
 };
 
 /*
@@ -72,10 +88,10 @@ enum genesis_type {
  *   0  4  GENESIS_MAGIC, where a notification has the sender's state
  *   4  1  type
  *   5  1  zero
- *   6  2  features, zero
+ *   6  2  features: GENESIS_LOOSE; FOUNDED, EXISTS
  *   8  4  ballot
  *  12  4  accepted ballot; PROMISE only
- *  16 16  ensemble id; PROMISE, ACCEPT, FOUNDED, EXISTS
+ *  16 16  ensemble id; PROMISE, ACCEPT, FOUNDED, EXISTS, HELLO
  *  32  8  hash of the voter list
  */
 struct genesis_message {
@@ -87,53 +103,74 @@ struct genesis_message {
 	uint64_t voters_hash;
 };
 
+enum genesis_began {
+	GENESIS_WITH_DATA = 0, /* before this register was */
+	GENESIS_EMPTY = 1,     /* data here proves nothing before is_member */
+	GENESIS_VOUCHED = 2,   /* empty, and the operator says it may vote */
+};
+
+enum genesis_membership {
+	GENESIS_NO_MEMBER = 0,
+	GENESIS_MEMBER = 1,       /* founded, or joined and synchronized */
+	GENESIS_LOOSE_MEMBER = 2, /* the same; the id proves nothing */
+};
+
 /* What the disk holds; all zero on an empty one. */
 struct genesis_state {
 	uint32_t promised;
 	uint32_t accepted_ballot;     /* 0: none */
-	uint8_t id[GENESIS_ID_BYTES]; /* accepted or founded */
-	uint32_t is_member;           /* founded, or joined and synchronized */
-	uint32_t is_joining; /* began empty: data here proves nothing before
-				is_member */
+	uint8_t id[GENESIS_ID_BYTES]; /* accepted, founded or joined */
+	uint32_t is_member;           /* enum genesis_membership */
+	uint32_t began;               /* enum genesis_began */
 };
 
 enum genesis_outcome {
 	GENESIS_UNDECIDED = 0,
-	GENESIS_FOUNDS, /* a new ensemble: vote with zxid 0 */
-	GENESIS_JOINS,  /* it exists: stay non-voting until synchronized */
-	GENESIS_FOREIGN,
+	GENESIS_FOUNDS,   /* a new ensemble, or a member: may vote */
+	GENESIS_JOINS,    /* it exists: stay non-voting until synchronized */
 	GENESIS_CONFLICT, /* the voter lists differ: for the operator */
 };
 
 struct genesis_options {
 	int64_t sid;                 /* own, a voter */
 	const struct quorum *voters; /* of START; borrowed for genesis_init() */
-	uint64_t voters_hash;        /* of sids, roles and addresses */
-	uint8_t id[GENESIS_ID_BYTES]; /* random: what it would propose */
-	bool has_data;     /* there is a tree: answer EXISTS, propose nothing */
-	bool is_all;       /* a quorum is everybody */
-	uint32_t retry_ms; /* first retry; later ones come slower */
+	uint64_t voters_hash;        /* of sids, roles, groups and weights; not
+					of addresses, which differ with where
+					one stands */
+	uint8_t id[GENESIS_ID_BYTES]; /* random, not zero: what it proposes */
+	bool has_data;                /* there is a history: answer EXISTS */
+	bool is_all;                  /* a quorum is everybody */
+	bool is_passive;              /* empty, and must not found */
+	uint32_t retry_ms;            /* first retry; later ones come slower */
+	uint32_t grace_ms;            /* with a quorum, for the others */
 };
 
 enum genesis_event_type {
 	GENESIS_EV_START,
 	GENESIS_EV_TICK,
 	GENESIS_EV_MESSAGE, /* sid, message */
-	GENESIS_EV_DURABLE, /* the last PERSIST is done */
-	GENESIS_EV_FOREIGN, /* sid: a voter does not know this protocol */
+	GENESIS_EV_DURABLE, /* the oldest PERSIST is done */
+	GENESIS_EV_FOREIGN, /* sid (any), looks, zxid, epoch: a notification of
+			       a server that does not speak this */
+	GENESIS_EV_LINK,    /* sid, is_up: its election link is known to be so
+			     */
 };
 
 struct genesis_event {
 	uint32_t type; /* enum genesis_event_type */
+	bool is_up;
+	bool looks; /* for a leader; it has none */
 	uint64_t now_ms;
 	int64_t sid;
+	int64_t zxid, epoch; /* of its vote */
 	struct genesis_message message;
 };
 
 enum genesis_action_type {
 	GENESIS_SEND,    /* sid, message */
 	GENESIS_PERSIST, /* state; answered by DURABLE */
-	GENESIS_DONE,    /* outcome; id is in genesis.state */
+	GENESIS_DONE,    /* outcome; sid: who said it exists or differs, or -1
+			  */
 };
 
 struct genesis_action {
@@ -149,36 +186,50 @@ struct genesis_actions {
 	struct genesis_action action[GENESIS_ACTIONS_MAX];
 };
 
+/* What came while the disk was writing; the newest of each kind. */
+struct genesis_waiting {
+	bool has_request; /* PREPARE or ACCEPT */
+	int64_t request_from;
+	struct genesis_message request;
+	bool has_exists;
+	int64_t exists_from;
+	struct genesis_message exists;
+};
+
 struct genesis {
 	int64_t sid;
 	uint64_t voters_hash;
 	uint8_t own_id[GENESIS_ID_BYTES];
-	uint32_t voter_count, own_index;
-	int64_t voter[QUORUM_MEMBERS_MAX]; /* ascending */
-	uint32_t quorum;                   /* how many must agree */
-	bool has_data, is_started;
+	struct quorum voters;
+	uint32_t own_rank, own_bit; /* in order of sids; mask of members */
+	bool has_data, is_all, is_passive, is_started;
 	uint32_t writes;  /* under way */
 	uint32_t outcome; /* enum genesis_outcome */
-	uint32_t retry_ms;
+	uint32_t retry_ms, grace_ms;
 	struct genesis_state state; /* durable, or being written */
 	/* What is sent when the write is done, and to whom. */
 	bool has_reply;
 	int64_t reply_to;
 	struct genesis_message reply;
-	uint32_t next_outcome; /* when the write is done */
+	struct genesis_waiting waiting;
+	bool is_founding; /* the write under way makes it a member */
 	bool has_told_conflict;
+	/* Masks of members. */
+	uint32_t foreign, fresh; /* do not speak this; of them: empty */
+	uint32_t down;           /* known to be out of reach */
 	/* The own proposal. */
 	uint32_t ballot; /* 0: none */
 	bool is_accepting;
-	uint32_t answers; /* mask of voters */
+	uint32_t answers; /* mask of members */
 	uint32_t best_ballot;
-	uint8_t value[GENESIS_ID_BYTES];
+	uint8_t value[GENESIS_ID_BYTES]; /* proposed, or of what exists */
 	uint32_t attempts, highest_seen;
-	uint64_t retry_at_ms;
+	uint64_t retry_at_ms, grace_at_ms; /* grace 0: no quorum yet */
 };
 
 /*
- * Makes a register from what the disk holds.
+ * Makes a register from what the disk holds; without has_data, state->began
+ * says that it was empty.
  *
  * FAL_EINVAL  the server is no voter
  */
@@ -191,18 +242,23 @@ FAL_MUST_CHECK int genesis_init(struct genesis *genesis,
 void genesis_step(struct genesis *genesis, const struct genesis_event *event,
 		  struct genesis_actions *actions);
 
-/* Is it on the disk that this server began empty, or is it a member? */
-bool genesis_is_noted(const struct genesis *genesis);
+/* May this server show its zxid in elections? */
+bool genesis_may_vote(const struct genesis *genesis);
 
 /* When the next TICK is due; UINT64_MAX: never. */
 uint64_t genesis_wake_ms(const struct genesis *genesis);
 
-/* A leader has synchronized this server (VOTER_AGAIN of zab.h), or, after
- * GENESIS_FOREIGN, it serves for the first time: it is a member from now on.
- * id: the ensemble's as the leader told it; zero if it did not. Emits
- * PERSIST. */
-void genesis_adopt(struct genesis *genesis, const uint8_t id[GENESIS_ID_BYTES],
-		   struct genesis_actions *actions);
+/* A leader has synchronized this server (VOTER_AGAIN of zab.h), or it serves
+ * for the first time: it is a member from now on. Emits PERSIST unless it was
+ * one. */
+void genesis_adopt(struct genesis *genesis, struct genesis_actions *actions);
+
+/* The first frame of a connection. */
+void genesis_hello(const struct genesis *genesis, struct genesis_message *out);
+/* Is the sender's ensemble another one than ours, as far as both know theirs?
+ * Such servers have nothing to tell each other. */
+bool genesis_is_stranger(const struct genesis *genesis,
+			 const struct genesis_message *message);
 
 /* Writes a frame. */
 void genesis_put(const struct genesis_message *message,

@@ -172,8 +172,10 @@ poll_round(void *arg, uint64_t now_ms, int64_t wall_ms)
 	ensemble->wall_ms = wall_ms;
 	did_work |= take_streams(ensemble);
 	did_work |= ensemble_step_broken(ensemble);
+	did_work |= ensemble_take_links(ensemble);
 	did_work |= step_durable(ensemble);
 	did_work |= ensemble_take_store(ensemble);
+	did_work |= ensemble_poll_genesis(ensemble);
 	did_work |= ensemble_poll_lend(ensemble);
 	did_work |= ensemble_poll_patch(ensemble);
 	did_work |= ensemble_apply_held(ensemble);
@@ -203,7 +205,7 @@ has_work(const void *arg)
 	const struct ensemble *ensemble = arg;
 	int err = FAL_OK;
 
-	return ensemble->broken_slots != 0 ||
+	return ensemble->broken_slots != 0 || ensemble->link_count != 0 ||
 	       atomic_load_explicit(&ensemble->must_yield,
 				    memory_order_relaxed) ||
 	       ensemble->parts.store.has_event(ensemble->parts.store.store) ||
@@ -221,6 +223,8 @@ next_timer_ms(const void *arg)
 
 	if (ensemble->nets_ms < next)
 		next = ensemble->nets_ms;
+	if (ensemble_genesis_wake_ms(ensemble) < next)
+		next = ensemble_genesis_wake_ms(ensemble);
 	/* What waits for others is looked at again soon. */
 	if ((ensemble->lend != LEND_NOTHING || ensemble->must_patch ||
 	     ensemble->held_first != NULL ||
@@ -430,10 +434,12 @@ connect_members(struct ensemble *ensemble)
 
 void
 ensemble_start(struct ensemble *ensemble, const struct zab_disk_state *disk,
-	       const char *text, const char *next_text, uint64_t now_ms)
+	       const struct ensemble_genesis *genesis, const char *text,
+	       const char *next_text, uint64_t now_ms)
 {
 	const struct zab_quorum quorum = quorum_of(ensemble);
-	struct zab_event event = {.type = ZAB_EV_START, .disk = disk};
+	struct zab_disk_state shown = *disk;
+	struct zab_event event = {.type = ZAB_EV_START, .disk = &shown};
 
 	ensemble->now_ms = now_ms;
 	ensemble->looking_since_ms = now_ms;
@@ -443,7 +449,10 @@ ensemble_start(struct ensemble *ensemble, const struct zab_disk_state *disk,
 	ensemble->exact_from = INT64_MAX;
 	ensemble_config_init(ensemble, disk, text, next_text);
 	zab_member_join(ensemble->parts.zab, &quorum, disk->committed_zxid);
+	if (ensemble_genesis_init(ensemble, disk, genesis))
+		shown.is_nonvoting = true;
 	ensemble_step(ensemble, &event);
+	ensemble_genesis_start(ensemble);
 	connect_members(ensemble);
 	ensemble_tell_status(ensemble);
 }

@@ -26,6 +26,7 @@
  * Source     architecture.md 1.5 and 2, docs/consensus.md "The driver".
  */
 
+#include "consensus/genesis.h"
 #include "consensus/zab.h"
 #include "dataplane/fle_net.h"
 #include "dataplane/peer.h"
@@ -106,15 +107,23 @@ void ensemble_destroy(struct ensemble *);
 const struct fle_net *ensemble_fle(const struct ensemble *);
 const struct peer_net *ensemble_peers(const struct ensemble *);
 
+/* The register at the start; sid, voters and is_passive are set here. */
+struct ensemble_genesis {
+	struct genesis_options options;
+	struct genesis_state state; /* what the disk holds */
+};
+
 /*
  * The first step of the core: START; makes the zab a member. Before the ZAB
  * core polls.
  *
- * disk       active and next (or NULL) included
+ * disk       active and next (or NULL) included; is_nonvoting: for another
+ *            reason than what the register says
  * text       of the active configuration; next_text of the next, or NULL
  */
 void ensemble_start(struct ensemble *, const struct zab_disk_state *disk,
-		    const char *text, const char *next_text, uint64_t now_ms);
+		    const struct ensemble_genesis *, const char *text,
+		    const char *next_text, uint64_t now_ms);
 
 /* A stream event that is no client's, from whoever polls the streams. */
 void ensemble_on_event(void *ensemble, const struct stream_event *,
@@ -154,6 +163,8 @@ enum ensemble_note_kind {
 	ENSEMBLE_NOTE_CLOSE, /* action: of type CLOSE; sid: of the first slot */
 	ENSEMBLE_NOTE_DOWN,  /* slot, why: enum peer_down */
 	ENSEMBLE_NOTE_DIVERGED, /* zxid: our tree differs from the leader's */
+	ENSEMBLE_NOTE_GENESIS,  /* why: enum genesis_outcome; sid: who said so,
+				   or -1 */
 	ENSEMBLE_NOTE_LEND, /* action: TRUNCATE, INSTALL_SNAPSHOT or RELOAD */
 };
 

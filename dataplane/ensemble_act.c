@@ -123,6 +123,7 @@ change_state(struct ensemble *ensemble, const struct zab_action *state)
 				    SERVING_CLOSED);
 	} else if (!was_serving) {
 		ensemble->must_serve = true; /* behind this step's actions */
+		ensemble_genesis_serves(ensemble);
 	}
 }
 
@@ -173,6 +174,7 @@ act_on_disk(struct ensemble *ensemble, const struct zab_action *action)
 		break;
 	case ZAB_DO_VOTER_AGAIN:
 		store->voter_again(store->store);
+		ensemble_genesis_adopt(ensemble);
 		break;
 	default:
 		FAL_ASSERT(action->type == ZAB_DO_FATAL);

@@ -9,6 +9,8 @@
  */
 #include "dataplane/ensemble_int.h"
 
+#include <string.h>
+
 /* ---- elections
  * --------------------------------------------------------------- */
 
@@ -28,6 +30,7 @@ on_notification(void *arg, int64_t sid, const struct fle_notification *said)
 	};
 	struct zab_view view;
 
+	ensemble_genesis_notification(ensemble, sid, said);
 	zab_view(ensemble->core, &view);
 	event.config = ensemble_config_seen(ensemble, said->config);
 	if (event.config != NULL &&
@@ -36,14 +39,43 @@ on_notification(void *arg, int64_t sid, const struct fle_notification *said)
 	ensemble_step(ensemble, &event);
 }
 
+/* Told by fle_net also while it sends: then a step is under way. */
 static void
 on_link(void *arg, int64_t sid, bool is_up)
 {
 	struct ensemble *ensemble = arg;
-	struct zab_event event = {
-		.type = ZAB_EV_FLE_LINK, .sid = sid, .is_up = is_up};
+	uint32_t at = 0;
 
-	ensemble_step(ensemble, &event);
+	while (at < ensemble->link_count && ensemble->link[at].sid != sid)
+		at++;
+	/* As many sids as fle_net has places. */
+	FAL_ASSERT(at < FLE_NET_PEERS_MAX);
+	ensemble->link[at] = (struct ensemble_link){sid, is_up};
+	if (at == ensemble->link_count)
+		ensemble->link_count++;
+	if (!ensemble->is_stepping && !ensemble->is_genesis_stepping)
+		ensemble_take_links(ensemble);
+}
+
+bool
+ensemble_take_links(struct ensemble *ensemble)
+{
+	const uint32_t count = ensemble->link_count;
+	struct ensemble_link link[FLE_NET_PEERS_MAX];
+
+	if (FAL_LIKELY(count == 0))
+		return false;
+	memcpy(link, ensemble->link, count * sizeof(link[0]));
+	ensemble->link_count = 0;
+	for (uint32_t i = 0; i < count; i++) {
+		struct zab_event event = {.type = ZAB_EV_FLE_LINK,
+					  .sid = link[i].sid,
+					  .is_up = link[i].is_up};
+
+		ensemble_genesis_link(ensemble, link[i].sid, link[i].is_up);
+		ensemble_step(ensemble, &event);
+	}
+	return true;
 }
 
 static uint32_t
@@ -72,6 +104,8 @@ ensemble_fle_hooks(struct ensemble *ensemble)
 	return (struct fle_net_hooks){
 		.arg = ensemble,
 		.receive = on_notification,
+		.hello = ensemble_genesis_hello,
+		.genesis = ensemble_genesis_message,
 		.link = on_link,
 		.addresses = election_addresses,
 		.resolve = resolve,
@@ -296,6 +330,9 @@ take_answer(struct ensemble *ensemble, const struct store_event *answer)
 		break;
 	case STORE_CONFIG:
 		step_answer(ensemble, ZAB_EV_CONFIG_DURABLE, answer);
+		break;
+	case STORE_GENESIS:
+		ensemble_genesis_durable(ensemble);
 		break;
 	case STORE_FLOOR:
 		step_answer(ensemble, ZAB_EV_LOG_FLOOR, answer);

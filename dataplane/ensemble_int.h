@@ -13,6 +13,7 @@
  *   ensemble_lend.c     truncation, snapshots that come, reloading
  *   ensemble_learners.c a leader: requests of its learners
  *   ensemble_config.c   texts of configurations
+ *   ensemble_genesis.c  may a server that began empty vote?
  *   ensemble_note.c     what operators read
  *
  * Context    the ZAB core.
@@ -64,6 +65,11 @@ struct config_text {
 	int64_t version; /* -1: nothing here */
 	uint32_t bytes;
 	char text[ENSEMBLE_CONFIG_BYTES_MAX];
+};
+
+struct ensemble_link {
+	int64_t sid;
+	bool is_up;
 };
 
 enum lend_kind {
@@ -120,6 +126,17 @@ struct ensemble {
 	bool is_install_done; /* all bytes are there */
 	uint64_t install_ms;  /* when the last came */
 
+	/* ensemble_genesis.c */
+	bool has_genesis; /* a voter */
+	bool is_genesis_stepping;
+	bool is_genesis_awaited; /* the core is non-voting because of it only */
+	struct genesis genesis;
+	struct genesis_actions genesis_actions;
+
+	/* ensemble_in.c: links told while something was stepped. */
+	uint32_t link_count;
+	struct ensemble_link link[FLE_NET_PEERS_MAX];
+
 	struct entry_ring *recent;
 	struct learner learner[ZAB_CONNS_MAX];
 	uint32_t next_serial;
@@ -163,6 +180,33 @@ struct fle_net_hooks ensemble_fle_hooks(struct ensemble *);
 struct peer_hooks ensemble_peer_hooks(struct ensemble *);
 /* Events of BG; true if there was any. */
 bool ensemble_take_store(struct ensemble *);
+
+/* Steps the links that waited; true if there was any. */
+bool ensemble_take_links(struct ensemble *);
+
+/* ---- ensemble_genesis.c ---- */
+
+/* Hooks of fle_net. */
+void ensemble_genesis_hello(void *ensemble, struct genesis_message *out);
+bool ensemble_genesis_message(void *ensemble, int64_t sid,
+			      const struct genesis_message *);
+/* Returns whether the core must not vote until the register says so. */
+bool ensemble_genesis_init(struct ensemble *, const struct zab_disk_state *,
+			   const struct ensemble_genesis *);
+/* Begins to ask; before links are told. */
+void ensemble_genesis_start(struct ensemble *);
+/* Shows what a server said that does not speak of the register. */
+void ensemble_genesis_notification(struct ensemble *, int64_t sid,
+				   const struct fle_notification *);
+void ensemble_genesis_link(struct ensemble *, int64_t sid, bool is_up);
+void ensemble_genesis_durable(struct ensemble *);
+/* Time, and MAY_VOTE; true if there was anything. */
+bool ensemble_poll_genesis(struct ensemble *);
+uint64_t ensemble_genesis_wake_ms(const struct ensemble *);
+/* VOTER_AGAIN. */
+void ensemble_genesis_adopt(struct ensemble *);
+/* A STATE says that clients may be served. */
+void ensemble_genesis_serves(struct ensemble *);
 
 /* ---- ensemble_act.c ---- */
 void ensemble_act(struct ensemble *, const struct zab_event *,

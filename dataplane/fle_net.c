@@ -161,13 +161,43 @@ fle_peer_get(struct fle_net *net, int64_t sid, bool is_own)
 
 /* ---- messages ----------------------------------------------------------- */
 
+static void
+put_genesis(uint8_t bytes[FLE_GENESIS_BYTES],
+	    const struct genesis_message *message)
+{
+	be_store32(bytes, GENESIS_FRAME_BYTES);
+	genesis_put(message, bytes + FRAME_LENGTH_BYTES);
+}
+
+static bool
+has_room(const struct fle_net *net, const struct fle_peer *peer)
+{
+	return peer->conn != STREAM_NONE &&
+	       stream_unsent(net->streams, peer->conn) <= FLE_UNSENT_BYTES_MAX;
+}
+
+/* In the order of types, which is the order of the protocol. */
+static void
+write_genesis(struct fle_net *net, struct fle_peer *peer)
+{
+	for (uint32_t type = 0; type < GENESIS_TYPES; type++) {
+		if (!(peer->genesis_waits >> type & 1))
+			continue;
+		if (!has_room(net, peer) ||
+		    stream_write(net->streams, peer->conn, peer->genesis[type],
+				 FLE_GENESIS_BYTES) != FAL_OK)
+			return; /* full or dead: an event says so */
+		peer->genesis_waits &= ~(1u << type);
+	}
+}
+
 void
 fle_peer_write(struct fle_net *net, struct fle_peer *peer)
 {
 	struct fle_message message = peer->waiting;
 
-	if (peer->conn == STREAM_NONE || message.bytes == 0 ||
-	    stream_unsent(net->streams, peer->conn) > FLE_UNSENT_BYTES_MAX)
+	write_genesis(net, peer);
+	if (message.bytes == 0 || !has_room(net, peer))
 		return;
 	if (stream_write(net->streams, peer->conn, message.data,
 			 message.bytes) != FAL_OK)
@@ -217,6 +247,33 @@ fle_net_send(struct fle_net *net, int64_t sid,
 }
 
 void
+fle_net_send_genesis(struct fle_net *net, int64_t sid,
+		     const struct genesis_message *message)
+{
+	struct fle_peer *peer = fle_peer_find(net, sid);
+
+	FAL_ASSERT(message->type < GENESIS_TYPES);
+	if (peer == NULL || (!peer->is_member && peer->conn == STREAM_NONE))
+		return;
+	put_genesis(peer->genesis[message->type], message);
+	peer->genesis_waits |= 1u << message->type;
+	net->is_due = true;
+	if (peer->conn == STREAM_NONE)
+		fle_peer_dial(net, peer);
+	else
+		write_genesis(net, peer);
+}
+
+bool
+fle_net_speaks_genesis(const struct fle_net *net, int64_t sid)
+{
+	for (uint32_t i = 0; i < FLE_NET_PEERS_MAX; i++)
+		if (net->peer[i].is_used && net->peer[i].sid == sid)
+			return net->peer[i].speaks_genesis;
+	return false;
+}
+
+void
 fle_net_forget(struct fle_net *net)
 {
 	for (uint32_t i = 0; i < FLE_NET_PEERS_MAX; i++)
@@ -236,10 +293,31 @@ fle_peer_tell(struct fle_net *net, struct fle_peer *peer, bool is_up)
 	net->hooks.link(net->hooks.arg, peer->sid, is_up);
 }
 
+/* Before anything else: only so it is known who speaks of the register. */
+static void
+say_hello(struct fle_net *net, const struct fle_peer *peer)
+{
+	uint8_t bytes[FLE_GENESIS_BYTES];
+	struct genesis_message message;
+
+	if (net->hooks.hello == NULL)
+		return;
+	net->hooks.hello(net->hooks.arg, &message);
+	put_genesis(bytes, &message);
+	/* A connection that does not take it is dead: an event says so. */
+	(void)!stream_write(net->streams, peer->conn, bytes, sizeof(bytes));
+}
+
 void
 fle_peer_up(struct fle_net *net, struct fle_peer *peer, stream_id id)
 {
+	/* In the place of one that broke: what waited may be for a process that
+	 * is no more. */
+	if (peer->conn != STREAM_NONE)
+		peer->genesis_waits = 0;
 	peer->conn = id;
+	peer->speaks_genesis = false;
+	say_hello(net, peer);
 	peer->dial = STREAM_NONE;
 	peer->dials = 0;
 	peer->must_dial = false;
@@ -428,8 +506,9 @@ peer_poll(struct fle_net *net, struct fle_peer *peer)
 {
 	if (peer->conn != STREAM_NONE) {
 		fle_peer_write(net, peer);
-		return peer->waiting.bytes == 0 ? UINT64_MAX
-						: net->now_ms + FLE_ROOM_MS;
+		return peer->waiting.bytes == 0 && peer->genesis_waits == 0
+			       ? UINT64_MAX
+			       : net->now_ms + FLE_ROOM_MS;
 	}
 	if (peer->dial != STREAM_NONE && peer->dial_ms == 0)
 		peer->dial_ms = net->now_ms;

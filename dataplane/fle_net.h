@@ -19,6 +19,12 @@
  * A dial to a larger sid is only a knock: the hello goes out, then we hang up
  * and wait to be dialed.
  *
+ * Beside notifications go frames of consensus/genesis.h, which ZooKeeper's
+ * servers read over. GENESIS_HELLO is the first of each connection from both
+ * sides: who did not say it before a notification does not speak that protocol
+ * (fle_net_speaks_genesis()). Of each type the newest frame waits for a
+ * connection, and is forgotten when a connection breaks.
+ *
  * Context    the ZAB core. Hooks may call everything here but destroy, on_event
  *            and poll.
  * Ownership  the stream core is lent for the life; events of the own tags are
@@ -37,6 +43,7 @@
  */
 
 #include "base/stats.h"
+#include "consensus/genesis.h"
 #include "consensus/zab.h"
 #include "dataplane/peer_address.h"
 #include "drivers/stream.h"
@@ -70,6 +77,11 @@ struct fle_net_hooks {
 	/* A whole notification of a server; config borrowed, may be null. */
 	void (*receive)(void *arg, int64_t sid,
 			const struct fle_notification *);
+	/* What our first frame says; NULL: there is none. */
+	void (*hello)(void *arg, struct genesis_message *out);
+	/* A frame of the register; NULL with hello. False: the server belongs
+	 * to another ensemble, its connection is hung up. */
+	bool (*genesis)(void *arg, int64_t sid, const struct genesis_message *);
 	/* The connection to a server is up (its hello is checked, or ours is
 	 * sent and the connection stays) or is gone or cannot be had. Told when
 	 * it changes. */
@@ -99,6 +111,12 @@ void fle_net_listener(const struct fle_net *, struct stream_listener *out);
  * configuration, copied. */
 void fle_net_send(struct fle_net *, int64_t sid,
 		  const struct zab_notification *, struct jute_slice config);
+/* The same for a frame of the register; whoever is no member gets it only if
+ * it is connected. */
+void fle_net_send_genesis(struct fle_net *, int64_t sid,
+			  const struct genesis_message *);
+/* Has the server, on its present connection, spoken of the register? */
+bool fle_net_speaks_genesis(const struct fle_net *, int64_t sid);
 /* The election ended: delivered messages are not repeated any more. */
 void fle_net_forget(struct fle_net *);
 /* Dials whom a configuration names without waiting for a message to send. */

@@ -11,8 +11,9 @@
  * A peer that needs a new connection tells so by its hello, and a connection
  * that we keep while it dials is one it does not have; hence the closing.
  *
- * Notifications are read some at a time for each event, so that one peer that
- * floods does not keep the core.
+ * A frame that begins with the register's magic is of consensus/genesis.h, any
+ * other is a notification. They are read some at a time for each event, so that
+ * one peer that floods does not keep the core.
  */
 #include "dataplane/fle_net_int.h"
 
@@ -89,6 +90,8 @@ static void
 peer_down(struct fle_net *net, struct fle_peer *peer)
 {
 	peer->conn = STREAM_NONE;
+	peer->speaks_genesis = false;
+	peer->genesis_waits = 0;
 	net->is_due = true;
 	fle_peer_tell(net, peer, false);
 }
@@ -219,6 +222,36 @@ stranger_read(struct fle_net *net, struct fle_stranger *stranger)
 /* ---- frames ------------------------------------------------------------- */
 
 static void
+malformed(struct fle_net *net, const struct fle_peer *peer,
+	  struct jute_slice body)
+{
+	stats_add(net->options.stats, STAT_PEER_MALFORMED, 1);
+	log_post(LOG_ELECTION_MALFORMED, (uint64_t)peer->sid,
+		 (uint64_t)body.bytes);
+}
+
+static void
+genesis_take(struct fle_net *net, struct fle_peer *peer, struct jute_slice body)
+{
+	const int64_t sid = peer->sid;
+	struct genesis_message message;
+
+	if (net->hooks.genesis == NULL ||
+	    genesis_get(body.data, (size_t)body.bytes, &message) != FAL_OK) {
+		malformed(net, peer, body);
+		return;
+	}
+	peer->speaks_genesis = true;
+	peer->last_use = ++net->uses;
+	if (net->hooks.genesis(net->hooks.arg, sid, &message))
+		return;
+	log_post(LOG_ELECTION_STRANGER, (uint64_t)sid, 0);
+	refuse(net, peer->conn);
+	fle_peer_back_off(net, peer, 0);
+	peer_down(net, peer);
+}
+
+static void
 notification_take(struct fle_net *net, struct fle_peer *peer,
 		  struct jute_slice body)
 {
@@ -226,9 +259,7 @@ notification_take(struct fle_net *net, struct fle_peer *peer,
 
 	if (fle_notification_get(body.data, (size_t)body.bytes,
 				 &notification) != FAL_OK) {
-		stats_add(net->options.stats, STAT_PEER_MALFORMED, 1);
-		log_post(LOG_ELECTION_MALFORMED, (uint64_t)peer->sid,
-			 (uint64_t)body.bytes);
+		malformed(net, peer, body);
 		return;
 	}
 	peer->retry_ms = net->options.retry_min_ms;
@@ -278,7 +309,10 @@ frames_read(struct fle_net *net, stream_id id)
 		body = jute_slice_of(data + FRAME_LENGTH_BYTES,
 				     bytes - FRAME_LENGTH_BYTES);
 		lend(net, id);
-		notification_take(net, peer, body);
+		if (body.bytes >= 4 && be_load32(body.data) == GENESIS_MAGIC)
+			genesis_take(net, peer, body);
+		else
+			notification_take(net, peer, body);
 		take_back(net, id, (uint32_t)bytes);
 	}
 }

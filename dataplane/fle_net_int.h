@@ -10,10 +10,13 @@
  */
 
 #include "dataplane/fle_net.h"
+#include "wire/frame.h"
 
 /* A frame of ours. */
 #define FLE_MESSAGE_BYTES_MAX \
 	(4u + FLE_NOTIFICATION_BYTES_FIXED + FLE_NET_CONFIG_BYTES_MAX)
+/* A frame of the register with its length. */
+#define FLE_GENESIS_BYTES (FRAME_LENGTH_BYTES + GENESIS_FRAME_BYTES)
 /* Of one connection; behind this a newer message replaces the one that waits.
  * Some messages fit, so that an answer right behind another is not late. */
 #define FLE_UNSENT_BYTES_MAX 65536u
@@ -43,6 +46,9 @@ struct fle_peer {
 	uint32_t retry_ms;    /* the next pause */
 	uint64_t last_use;    /* for who has to go; see fle_net.uses */
 	struct fle_message waiting, delivered;
+	bool speaks_genesis;    /* on conn */
+	uint32_t genesis_waits; /* mask of types */
+	uint8_t genesis[GENESIS_TYPES][FLE_GENESIS_BYTES];
 	uint32_t address_count, address_next;
 	struct stream_address address[PEER_ADDRESSES_MAX];
 	uint32_t hello_bytes; /* of the text it introduced itself with */
@@ -81,7 +87,8 @@ struct fle_peer *fle_peer_of_stream(struct fle_net *, stream_id);
 /* Finds or makes a place; a stranger (is_own false) gets only one that nobody
  * needs. NULL: there is none. */
 struct fle_peer *fle_peer_get(struct fle_net *, int64_t sid, bool is_own);
-/* Writes what waits if the connection has room. */
+/* Writes what waits if the connection has room. What it is told of the register
+ * goes first. */
 void fle_peer_write(struct fle_net *, struct fle_peer *);
 /* A connection is there: what waits, or what was delivered last, goes out. */
 void fle_peer_up(struct fle_net *, struct fle_peer *, stream_id);

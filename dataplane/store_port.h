@@ -25,11 +25,13 @@
  * Source     quorum-protocol.md 8.1 and 8.3, disk-format.md section 15.
  */
 
+#include "consensus/genesis.h"
 #include "consensus/zab.h"
 
 enum store_event_kind {
 	STORE_NOTHING = 0,
 	STORE_EPOCH,     /* epoch, is_current: durable */
+	STORE_GENESIS,   /* the register is durable */
 	STORE_CONFIG,    /* zxid (version): durable as `.dynamic.next` */
 	STORE_TRUNCATED, /* zxid, disk */
 	STORE_INSTALLED, /* zxid, disk */
@@ -91,6 +93,8 @@ struct store_port {
 	 * static file names it, `.dynamic.next` goes. No event. */
 	void (*activate_config)(void *store, int64_t version, const void *text,
 				uint32_t bytes);
+	/* Writes the register; the state is copied. */
+	void (*persist_genesis)(void *store, const struct genesis_state *);
 	/* What made this server non-voting goes. No event. */
 	void (*voter_again)(void *store);
 

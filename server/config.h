@@ -78,6 +78,12 @@ enum config_hugepages {
 	CONFIG_HUGEPAGES_REQUIRED,
 };
 
+/* Who must agree that an ensemble is new. */
+enum config_genesis {
+	CONFIG_GENESIS_AUTO, /* a quorum */
+	CONFIG_GENESIS_ALL,
+};
+
 enum config_log_io {
 	CONFIG_LOG_IO_AUTO,
 	CONFIG_LOG_IO_THREAD,
@@ -277,6 +283,7 @@ struct config {
 	uint32_t connection_outstanding_max;
 	int32_t beacon_ms; /* 0: off */
 	int32_t beacon_lost_ms;
+	enum config_genesis genesis;
 
 	/* How it was read. */
 	const char *path;     /* of the file, absolute */

@@ -10,8 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
+#include "base/be.h"
 #include "base/log.h"
 #include "base/time.h"
 #include "drivers/clock.h"
@@ -31,6 +33,10 @@
 /* Dials on the election port are repeated in these pauses. */
 #define RETRY_MIN_MS 100u
 #define RETRY_MAX_MS 2000u
+/* The register of genesis: a proposal is repeated, and a quorum waits for more.
+ */
+#define GENESIS_RETRY_MS 100u
+#define GENESIS_GRACE_MS 100u
 /* A limping disk, see consensus/zab.h. */
 /* A stop waits no longer for the others to take over. */
 #define HAND_OVER_NS     NS_PER_SECOND
@@ -420,6 +426,29 @@ member_listen(struct server *server, struct server_error *error)
 	return err;
 }
 
+static struct ensemble_genesis
+genesis_of(const struct server *server)
+{
+	const struct recovery_member *found = server->member;
+	struct ensemble_genesis genesis = {
+		.options = {.voters_hash =
+				    member_voters_hash(&server->peer->active),
+			    .has_data = found->has_history,
+			    .is_all = server->config->genesis ==
+				      CONFIG_GENESIS_ALL,
+			    .retry_ms = GENESIS_RETRY_MS,
+			    .grace_ms = GENESIS_GRACE_MS},
+		.state = found->genesis,
+	};
+	uint8_t *id = genesis.options.id;
+
+	/* Before the kernel has gathered enough the time must do. */
+	if (getrandom(id, GENESIS_ID_BYTES, 0) != (ssize_t)GENESIS_ID_BYTES)
+		be_store64(id, clock_now_ns());
+	id[0] |= 1; /* not zero */
+	return genesis;
+}
+
 void
 member_start(struct server *server)
 {
@@ -438,8 +467,11 @@ member_start(struct server *server)
 		    &member->next) &&
 	    member->next.version > member->active.version)
 		disk.next = &member->next;
-	ensemble_start(member->ensemble, &disk, member->text, found->next_text,
-		       time_ns_to_ms(clock_now_ns()));
+
+	const struct ensemble_genesis genesis = genesis_of(server);
+
+	ensemble_start(member->ensemble, &disk, &genesis, member->text,
+		       found->next_text, time_ns_to_ms(clock_now_ns()));
 }
 
 void

@@ -62,6 +62,9 @@ void member_say(struct server *);
 /* The members as the core wants them. FAL_EINVAL: it would refuse them. */
 FAL_MUST_CHECK int member_quorum_of(const struct config *, struct quorum *out);
 
+/* Of ids, roles and weights, whatever the order of the lines. */
+uint64_t member_voters_hash(const struct quorum *);
+
 /* ---- member_reconfig.c; the ZAB core, or before it runs ---- */
 
 void member_remember(struct member *, const struct config *);

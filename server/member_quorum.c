@@ -79,3 +79,28 @@ member_quorum_of(const struct config *config, struct quorum *out)
 	}
 	return quorum_check(out);
 }
+
+static uint64_t
+mix_number(uint64_t hash, uint64_t number)
+{
+	for (uint32_t i = 0; i < sizeof(number); i++)
+		hash = (hash ^ (uint8_t)(number >> 8 * i)) * FNV_PRIME;
+	return hash;
+}
+
+uint64_t
+member_voters_hash(const struct quorum *quorum)
+{
+	uint64_t sum = mix_number(FNV_START, quorum->kind);
+
+	/* A sum: lines may be in any order. */
+	for (uint32_t i = 0; i < quorum->member_count; i++) {
+		const struct quorum_member *member = &quorum->member[i];
+		uint64_t hash = mix_number(FNV_START, (uint64_t)member->sid);
+
+		if (!member->is_voter)
+			continue;
+		sum += mix_number(hash, member->weight);
+	}
+	return sum;
+}

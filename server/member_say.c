@@ -70,6 +70,41 @@ say_down(const struct ensemble_note *note)
 }
 
 static void
+say_genesis(const struct ensemble_note *note)
+{
+	const long long sid = (long long)note->sid;
+
+	switch ((enum genesis_outcome)note->why) {
+	case GENESIS_UNDECIDED:
+		LOG_INFO("ensemble: the disk of this server was empty: it does "
+			 "not vote before a quorum has said that the ensemble "
+			 "is new, or a leader has synchronised it");
+		break;
+	case GENESIS_FOUNDS:
+		LOG_INFO("ensemble: it is new, and this server votes");
+		break;
+	case GENESIS_JOINS:
+		if (note->sid >= 0)
+			LOG_WARN("ensemble: the disk of this server was empty, "
+				 "but the ensemble exists already, as server "
+				 "%lld says: it does not vote before a leader "
+				 "whom others elect has synchronised it",
+				 sid);
+		else
+			LOG_WARN("ensemble: the disk of this server was empty "
+				 "once and no leader has synchronised it to "
+				 "the end: it does not vote before one has");
+		break;
+	case GENESIS_CONFLICT:
+		LOG_WARN("ensemble: server %lld has other voters in its "
+			 "server lines; as long as it has, the two found no "
+			 "ensemble together",
+			 sid);
+		break;
+	}
+}
+
+static void
 say_lend(const struct ensemble_note *note)
 {
 	/* In the order of what the driver asks for: see ensemble_lend.c. */
@@ -99,6 +134,9 @@ member_say(struct server *server)
 			break;
 		case ENSEMBLE_NOTE_DOWN:
 			say_down(&note);
+			break;
+		case ENSEMBLE_NOTE_GENESIS:
+			say_genesis(&note);
 			break;
 		case ENSEMBLE_NOTE_LEND:
 			say_lend(&note);

@@ -4,10 +4,11 @@
  * anything can be acknowledged: logs without a snapshot are refused, by Java
  * and by us.
  *
- * An empty disk may be that of a member whose disk was emptied. By default it
- * votes all the same, as ZooKeeper's does; with zookeeper.db.autocreate=false
- * only if the operator has put the file `initialize` there. Otherwise the mark
- * that it must not vote is the first thing on the disk.
+ * An empty disk may be that of a member whose disk was emptied. So a voter asks
+ * the others before it votes (consensus/genesis.h), unless the operator has put
+ * the file `initialize` there; that it began empty is the first thing on the
+ * disk. With zookeeper.db.autocreate=false it does not even ask: it waits for a
+ * leader, with a mark that it must not vote.
  */
 #include "server/recovery.h"
 
@@ -26,6 +27,10 @@
 #define INITIALIZE_NAME "initialize"
 #define EMPTY_REASON \
 	"the data directory was empty and zookeeper.db.autocreate is false"
+#define GONE_REASON                                                 \
+	"the data directory was emptied but for falconer.genesis, " \
+	"which says that there were data"
+#define REGISTER_REASON "falconer.genesis cannot be understood"
 #define DIRTY_REASON \
 	"the machine stopped while the server ran with forceSync=no"
 
@@ -159,23 +164,93 @@ find_initialize(struct server *server, char path[FILE_PATH_MAX], bool *is_there)
 	return err == FAL_ENOENT ? FAL_OK : err;
 }
 
-/* What to do with nothing: vote, or wait for a leader. The file goes when it
- * has done its work. */
+/* A register that cannot be understood may have held promises. */
+static int
+read_genesis(struct server *server)
+{
+	struct genesis_state *genesis = &server->member->genesis;
+	int err = genesis_file_read(server->disk, server->data_dir.snap_dir,
+				    genesis);
+
+	if (err == FAL_ENOENT)
+		return FAL_OK;
+	if (err != FAL_ECORRUPT)
+		return err;
+	LOG_ERROR("%s/" GENESIS_FILE_NAME " cannot be understood",
+		  server->data_dir.snap_dir);
+	*genesis = (struct genesis_state){.began = GENESIS_EMPTY};
+	return server->config->recover_accepts_loss
+		       ? FAL_OK
+		       : mark(server, REGISTER_REASON);
+}
+
+static int
+note_began(struct server *server, enum genesis_began began)
+{
+	struct genesis_state *genesis = &server->member->genesis;
+
+	genesis->began = began;
+	return genesis_file_write(server->disk, server->data_dir.snap_dir,
+				  genesis);
+}
+
+/* The operator's word for a server with nothing, or, to accept a loss, with
+ * what an unfinished leader sent. */
+static bool
+is_vouched(const struct server *server, bool has_initialize)
+{
+	const struct recovery_member *member = server->member;
+	const bool is_unfinished = member->genesis.began == GENESIS_EMPTY &&
+				   !member->genesis.is_member;
+	const bool has_nothing =
+		member->found.outcome.is_empty ||
+		(is_unfinished && member->found.outcome.last_zxid == 0);
+
+	return (has_initialize && has_nothing) ||
+	       (server->config->recover_accepts_loss &&
+		(has_nothing || is_unfinished));
+}
+
+/* What to do with nothing: ask the others, or wait for a leader. */
+static int
+start_member_with_nothing(struct server *server, struct server_error *error)
+{
+	const struct genesis_state *genesis = &server->member->genesis;
+	const bool had_more = genesis->promised != 0 || genesis->is_member;
+	int err = FAL_OK;
+
+	if (genesis->began == GENESIS_WITH_DATA && !genesis->is_member)
+		err = note_began(server, GENESIS_EMPTY);
+	if (err != FAL_OK || server->member->found.is_nonvoting)
+		return err;
+	if (had_more || !server->config->db_autocreate)
+		return mark(server, had_more ? GONE_REASON : EMPTY_REASON);
+	return start_empty(server, error);
+}
+
+/* `initialize` goes when it has done its work. An observer has no vote to lose.
+ */
 static int
 start_member_empty(struct server *server, struct server_error *error)
 {
-	struct restore_result *found = &server->member->found;
+	const bool is_empty = server->member->found.outcome.is_empty;
+	const bool is_observer = server->config->peer_type == CONFIG_OBSERVER;
 	char path[FILE_PATH_MAX];
-	bool is_there = false;
+	bool is_there = false, may_vote;
 	int err = find_initialize(server, path, &is_there);
 
-	if (err == FAL_OK && found->outcome.is_empty && !found->is_nonvoting) {
-		if (is_there || server->config->db_autocreate ||
-		    server->config->recover_accepts_loss)
-			err = start_empty(server, error);
-		else
-			err = mark(server, EMPTY_REASON);
-	}
+	if (err == FAL_OK)
+		err = read_genesis(server);
+	if (err != FAL_OK)
+		return err;
+	may_vote = is_vouched(server, is_there);
+	if (may_vote && !is_observer)
+		err = note_began(server, GENESIS_VOUCHED);
+	if (err == FAL_OK && is_empty &&
+	    (may_vote || (is_observer && server->config->db_autocreate)))
+		err = start_empty(server, error);
+	else if (err == FAL_OK && is_empty)
+		err = start_member_with_nothing(server, error);
 	if (err == FAL_OK && is_there)
 		err = disk_unlink(server->disk, path);
 	return err;
@@ -239,6 +314,10 @@ start_member(struct server *server, struct server_error *error)
 				       &member->epochs, message);
 	if (err != FAL_OK && error->text[0] == '\0')
 		return explain(error, err, message);
+	member->has_history = member->genesis.began == GENESIS_WITH_DATA
+				      ? !found->outcome.is_empty
+				      : found->outcome.last_zxid > 0 ||
+						member->epochs.current > 0;
 	if (err == FAL_OK && found->is_nonvoting)
 		LOG_WARN("this server does not vote until a leader has "
 			 "synchronised it: %s",

@@ -13,6 +13,7 @@
 #include "server/restore.h"
 #include "server/server.h"
 #include "store/epoch_file.h"
+#include "store/genesis_file.h"
 
 #define RECOVERY_NEXT_BYTES 65536u
 
@@ -21,7 +22,9 @@ struct recovery_member {
 	struct restore_result found;
 	/* Of a member of an ensemble. */
 	struct epoch_pair epochs;
-	bool has_next; /* a configuration that is not active yet */
+	struct genesis_state genesis;
+	bool has_history; /* more than a disk that began empty */
+	bool has_next;    /* a configuration that is not active yet */
 	int64_t next_version;
 	char next_text[RECOVERY_NEXT_BYTES]; /* as it is in the file */
 };

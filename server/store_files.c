@@ -14,6 +14,7 @@
 #include "base/time.h"
 #include "server/config_file.h"
 #include "store/epoch_file.h"
+#include "store/genesis_file.h"
 
 /* How often a full ring of events is looked at again. */
 #define RETRY_NS (1 * NS_PER_MS)
@@ -64,6 +65,23 @@ write_epoch(struct store_jobs *jobs, const struct store_order *order)
 		     "%.300s/%s cannot be written: %s; free space or mend the "
 		     "disk, then start the server again",
 		     restore->snap_dir, name, fal_err_str(err));
+}
+
+static void
+write_genesis(struct store_jobs *jobs, const struct store_order *order)
+{
+	const struct restore *restore = &jobs->parts.restore;
+	const struct store_event event = {.kind = STORE_GENESIS};
+	const int err = genesis_file_write(restore->disk, restore->snap_dir,
+					   &order->genesis);
+
+	if (err == FAL_OK)
+		tell(jobs, &event);
+	else
+		fail(jobs, err,
+		     "%.300s/" GENESIS_FILE_NAME " cannot be written: %s; free "
+		     "space or mend the disk, then start the server again",
+		     restore->snap_dir, fal_err_str(err));
 }
 
 static void
@@ -141,6 +159,9 @@ obey(struct store_jobs *jobs, const struct store_order *order)
 		break;
 	case STORE_DO_ACTIVATE:
 		activate(jobs, order);
+		break;
+	case STORE_DO_GENESIS:
+		write_genesis(jobs, order);
 		break;
 	default:
 		FAL_ASSERT(order->kind == STORE_DO_VOTER);

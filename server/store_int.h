@@ -37,6 +37,7 @@ enum store_order_kind {
 	STORE_DO_NEXT_CONFIG,
 	STORE_DO_ACTIVATE,
 	STORE_DO_VOTER,
+	STORE_DO_GENESIS,
 	STORE_DO_TRUNCATE,
 	STORE_DO_INSTALL,
 	STORE_DO_RELOAD,
@@ -46,6 +47,7 @@ struct store_order {
 	enum store_order_kind kind;
 	bool is_current;
 	int64_t zxid;
+	struct genesis_state genesis;
 	char *text; /* malloc'ed by ZAB; it is freed by the thread that obeys */
 	uint32_t bytes;
 };

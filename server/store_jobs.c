@@ -473,6 +473,15 @@ port_voter_again(void *store)
 }
 
 static void
+port_persist_genesis(void *store, const struct genesis_state *state)
+{
+	const struct store_order order = {.kind = STORE_DO_GENESIS,
+					  .genesis = *state};
+
+	order_files(store, &order);
+}
+
+static void
 port_truncate(void *store, int64_t zxid)
 {
 	order_bg(store, STORE_DO_TRUNCATE, zxid);
@@ -589,6 +598,7 @@ store_jobs_port(struct store_jobs *jobs)
 		.persist_epoch = port_persist_epoch,
 		.persist_config = port_persist_config,
 		.activate_config = port_activate_config,
+		.persist_genesis = port_persist_genesis,
 		.voter_again = port_voter_again,
 		.truncate = port_truncate,
 		.install_begin = port_install_begin,

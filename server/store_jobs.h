@@ -9,8 +9,9 @@
  *   BG    what takes the whole of tree, sessions and log (truncation, a
  *         leader's snapshot, reload), and what reads for learners (snapshots,
  *         histories), a slice at a time
- *   FILES a thread of its own for epochs and configurations: an election
- *         waits for these, and must not wait behind the sync of a snapshot
+ *   FILES a thread of its own for epochs, configurations and the register of
+ *         genesis: an election waits for these, and must not wait behind the
+ *         sync of a snapshot
  *
  *   store_jobs.c     the port, events, lending
  *   store_files.c    FILES

@@ -6,7 +6,7 @@
  * genesis_file - the register of consensus/genesis.h on the disk.
  *
  *   "FGEN" | int version 1 | int promised | int accepted ballot |
- *   id 16 bytes | int is_member | int is_joining | int adler32 of all before
+ *   id 16 bytes | int is_member | int began | int adler32 of all before
  *
  * The file is dataDir/version-2/falconer.genesis, replaced as a whole. A file
  * that cannot be understood is no empty register: promises may have been in

@@ -229,15 +229,10 @@ def an_observer_follows_forwards_and_outlives_the_leader(group):
     harness.expect(len(expect_equal(group)), 151, 'nodes')
 
 
-@case()
-def an_emptied_disk_does_not_help_to_elect_a_stale_leader(group):
-    """1 and 2 have a write that 3 has not; 2 loses its disk.  2 and 3 would
-    be a quorum, and must not be one: with db.autocreate=false an empty
-    server votes only where the operator put the file `initialize`."""
-    group.conf['db.autocreate'] = 'false'
-    for m in group.members:
-        m.initialize()
-    group.start()
+def stale_and_emptied(group):
+    """1 and 2 have a write that 3 has not; 1 is down, the disk of 2 is gone,
+    and 2 and 3 are started: they would be a quorum, and must not be one.
+    With 1 the write is back everywhere."""
     write(group[1], ['/before'])
     expect_equal(group)
     group[3].kill()
@@ -261,6 +256,32 @@ def an_emptied_disk_does_not_help_to_elect_a_stale_leader(group):
     for m in group.members:
         harness.expect(has(m, '/acknowledged'), True, repr(m))
     expect_equal(group)
+    # And it has its vote back: with it alone a quorum goes on.
+    group[3].kill()
+    group.wait_serving([group[1], group[2]])
+    write(group[2], ['/later'])
+
+
+@case()
+def an_emptied_disk_does_not_vote_before_it_is_initialized(group):
+    """With db.autocreate=false an empty server votes only where the operator
+    put the file `initialize`."""
+    group.conf['db.autocreate'] = 'false'
+    for m in group.members:
+        m.initialize()
+    group.start()
+    stale_and_emptied(group)
+
+
+@case(only=lambda kinds: kinds[1] == 'falconer')
+def an_emptied_disk_does_not_help_to_elect_a_stale_leader(group):
+    """The settings are the default's: the emptied server asks the others
+    whether the ensemble exists, or sees it at what a Java server votes."""
+    group.start()
+    stale_and_emptied(group)
+    said = group[2].stderr()
+    harness.expect('the ensemble exists already' in said, True,
+                   'says why it does not vote')
 
 
 GARBAGE = (

@@ -16,6 +16,8 @@
 
 #include "base/be.h"
 #include "base/fal.h"
+#include "consensus/genesis.h"
+#include "wire/fle_msg.h"
 
 #include "vector_file.h"
 
@@ -168,6 +170,36 @@ visit_connection(const char *path, void *context)
 	free(data);
 }
 
+/* A server with a larger id connects, says who it is, and sends a frame of the
+ * register of each type, in pieces of 32 and 12 bytes. */
+static void
+write_genesis(struct output *output)
+{
+	uint8_t start[3] = {0, 2, 22 << 3}, bytes[1024], frame[44];
+	struct jute_writer hello = jute_writer_of(bytes, sizeof(bytes));
+	struct genesis_message message = {.ballot = 1u << 5, .id = {7}};
+	size_t at;
+
+	fle_hello_put(&hello, &(struct fle_hello){
+				      .protocol_version = FLE_PROTOCOL_V1,
+				      .sid = 8,
+				      .addresses = jute_slice_of("b:2", 3)});
+	at = jute_written(&hello);
+	FAL_ASSERT(at == 23);
+	for (uint32_t type = GENESIS_PREPARE; type < GENESIS_TYPES; type++) {
+		message.type = type;
+		be_store32(frame, GENESIS_FRAME_BYTES);
+		genesis_put(&message, frame + 4);
+		bytes[at++] = 31 << 3;
+		memcpy(bytes + at, frame, 32);
+		at += 32;
+		bytes[at++] = 11 << 3;
+		memcpy(bytes + at, frame + 32, 12);
+		at += 12;
+	}
+	output_write(output, start, sizeof(start), bytes, at);
+}
+
 static void
 visit_log_file(const char *path, void *context)
 {
@@ -217,6 +249,7 @@ main(int argc, char **argv)
 	(void)vector_files_visit(path, ".bin", visit_quorum_file, &output);
 	output = (struct output){argv[2], "peers", 0};
 	(void)vector_files_visit(path, ".bin", visit_connection, &output);
+	write_genesis(&output);
 	output = (struct output){argv[2], "txn", 0};
 	for (size_t i = 0; i < sizeof(logs) / sizeof(logs[0]); i++) {
 		(void)snprintf(path, sizeof(path), "%s/disk/%s", argv[1],

@@ -50,6 +50,9 @@ struct world {
 	uint32_t current; /* connection, FAKE_STREAMS: none */
 	uint64_t up;      /* slots, as the hooks say */
 	uint32_t events;  /* of hooks */
+	struct genesis genesis;
+	struct genesis_actions actions;
+	uint32_t writes; /* of the register, under way */
 };
 
 /* ---- hooks -------------------------------------------------------------- */
@@ -85,6 +88,80 @@ on_link(void *arg, int64_t sid, bool is_up)
 
 	FAL_ASSERT(fle_net_is_up(world->fle, sid) == is_up);
 	world->events++;
+}
+
+static void
+hello(void *arg, struct genesis_message *out)
+{
+	(void)arg;
+	*out = (struct genesis_message){.type = GENESIS_HELLO};
+}
+
+static bool
+on_genesis(void *arg, int64_t sid, const struct genesis_message *message)
+{
+	struct world *world = arg;
+	struct genesis_message again;
+	uint8_t frame[GENESIS_FRAME_BYTES];
+
+	FAL_ASSERT(sid >= 0 && sid != OWN_SID);
+	FAL_ASSERT(fle_net_speaks_genesis(world->fle, sid));
+	genesis_put(message, frame);
+	FAL_ASSERT(genesis_get(frame, sizeof(frame), &again) == FAL_OK);
+	FAL_ASSERT(memcmp(&again, message, sizeof(again)) == 0);
+	world->events++;
+	/* A register on its own answers what it likes. */
+	struct genesis_event event = {.type = GENESIS_EV_MESSAGE,
+				      .now_ms = world->now_ms,
+				      .sid = sid,
+				      .message = *message};
+
+	genesis_step(&world->genesis, &event, &world->actions);
+	for (uint32_t i = 0; i < world->actions.count; i++) {
+		const struct genesis_action *action = &world->actions.action[i];
+
+		if (action->type == GENESIS_SEND)
+			fle_net_send_genesis(world->fle, action->sid,
+					     &action->message);
+		else if (action->type == GENESIS_PERSIST)
+			world->writes++;
+	}
+	if (message->ballot % 7 == 3)
+		fle_net_drop(world->fle, sid);
+	return message->ballot % 7 != 5;
+}
+
+/* The disk answers. */
+static void
+finish_writes(struct world *world)
+{
+	struct genesis_event event = {.type = GENESIS_EV_DURABLE,
+				      .now_ms = world->now_ms};
+
+	while (world->writes > 0) {
+		world->writes--;
+		genesis_step(&world->genesis, &event, &world->actions);
+		for (uint32_t i = 0; i < world->actions.count; i++)
+			world->writes += world->actions.action[i].type ==
+					 GENESIS_PERSIST;
+	}
+}
+
+static void
+start_genesis(struct world *world)
+{
+	struct quorum voters = {.member_count = 9};
+	struct genesis_options options = {
+		.sid = OWN_SID, .voters = &voters, .id = {1}, .retry_ms = 100};
+	const struct genesis_state state = {.began = GENESIS_EMPTY};
+	struct genesis_event event = {.type = GENESIS_EV_START};
+
+	for (uint32_t i = 0; i < voters.member_count; i++)
+		voters.member[i] = (struct quorum_member){
+			.sid = i + 1, .weight = 1, .is_voter = 1};
+	FAL_ASSERT(quorum_check(&voters) == FAL_OK);
+	FAL_ASSERT(genesis_init(&world->genesis, &options, &state) == FAL_OK);
+	genesis_step(&world->genesis, &event, &world->actions);
 }
 
 static uint32_t
@@ -226,6 +303,8 @@ world_start(struct world *world, bool is_election)
 {
 	const struct fle_net_hooks fle_hooks = {.arg = world,
 						.receive = on_notification,
+						.hello = hello,
+						.genesis = on_genesis,
 						.link = on_link,
 						.addresses = addresses,
 						.resolve = resolve};
@@ -240,6 +319,7 @@ world_start(struct world *world, bool is_election)
 				.current = FAKE_STREAMS};
 	world->core->listen_tag = LISTEN_TAG;
 	FAL_ASSERT(stats_init(&world->stats, 1) == FAL_OK);
+	start_genesis(world);
 
 	const struct fle_net_options fle = {.sid = OWN_SID,
 					    .own_addresses = "a:1",
@@ -285,6 +365,7 @@ world_run(struct world *world)
 	uint64_t wake_ms;
 	uint32_t count, turns = 0;
 
+	finish_writes(world);
 	do {
 		count = stream_poll(&world->core->head, 0, events, 16);
 		for (uint32_t i = 0; i < count; i++) {

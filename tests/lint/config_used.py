@@ -20,7 +20,6 @@ ROW = re.compile(r'^(INT|SIZE|REAL|BOOL|YESNO|ENUM|TEXT|PATH)\('
 
 HARMLESS = {
     'election_algorithm': 'there is only one, 3',
-    'peer_type': 'the own server line decides, as config.c has checked',
     'dynamic_file': 'config.c reads it',
     'sync_enabled': 'an observer always writes its log: more than asked',
     'observer_sync_enabled': 'the same key by its other name',

@@ -25,7 +25,7 @@ struct letter {
 
 struct world {
 	uint32_t count;
-	bool is_all;
+	bool is_all, is_passive;
 	uint64_t now;
 	struct quorum voters;
 	struct genesis genesis[SERVERS];
@@ -60,7 +60,8 @@ do_actions(struct world *w, uint32_t i, const struct genesis_actions *actions)
 			w->conflicts[i]++;
 		} else if (action->type == GENESIS_DONE) {
 			w->outcome[i] = action->outcome;
-			if (action->outcome != GENESIS_FOUNDS)
+			if (action->outcome != GENESIS_FOUNDS ||
+			    w->genesis[i].state.is_member != GENESIS_MEMBER)
 				continue;
 			if (w->has_founded)
 				assert_memory_equal(w->id, w->disk[i].id,
@@ -81,6 +82,14 @@ event(struct world *w, uint32_t i, struct genesis_event event)
 	do_actions(w, i, &actions);
 }
 
+/* What a start does first: it notes that the disk was empty. */
+static void
+note_empty(struct world *w, uint32_t i, enum genesis_began began)
+{
+	if (!w->has_data[i] && w->disk[i].began == GENESIS_WITH_DATA)
+		w->disk[i].began = began;
+}
+
 static void
 start(struct world *w, uint32_t i)
 {
@@ -89,9 +98,14 @@ start(struct world *w, uint32_t i)
 					  .voters_hash = 7,
 					  .has_data = w->has_data[i],
 					  .is_all = w->is_all,
-					  .retry_ms = 100};
+					  .is_passive = w->is_passive,
+					  .retry_ms = 100,
+					  .grace_ms = 50};
 
-	memset(options.id, (int)(i + 1 + 16 * w->life[i]), GENESIS_ID_BYTES);
+	note_empty(w, i, GENESIS_EMPTY);
+
+	memset(options.id, (int)(i + 1 + 16 * (w->life[i] % 15)),
+	       GENESIS_ID_BYTES);
 	assert_int_equal(genesis_init(&w->genesis[i], &options, &w->disk[i]),
 			 0);
 	w->is_up[i] = true;
@@ -185,6 +199,17 @@ run(struct world *w, uint64_t for_ms)
 }
 
 static void
+hello(struct world *w, uint32_t from, uint32_t to)
+{
+	struct genesis_event said = {.type = GENESIS_EV_MESSAGE,
+				     .sid = from + 1};
+
+	genesis_hello(&w->genesis[from], &said.message);
+	assert_false(genesis_is_stranger(&w->genesis[to], &said.message));
+	event(w, to, said);
+}
+
+static void
 three_empty_servers_found_one_ensemble(void **state)
 {
 	struct world w;
@@ -193,10 +218,10 @@ three_empty_servers_found_one_ensemble(void **state)
 	make_world(&w, 3);
 	for (uint32_t i = 0; i < 3; i++)
 		start(&w, i);
-	assert_false(genesis_is_noted(&w.genesis[0]));
+	assert_false(genesis_may_vote(&w.genesis[0]));
 	run(&w, 500);
 	for (uint32_t i = 0; i < 3; i++) {
-		assert_true(genesis_is_noted(&w.genesis[i]));
+		assert_true(genesis_may_vote(&w.genesis[i]));
 		assert_int_equal(w.outcome[i], GENESIS_FOUNDS);
 		assert_true(w.disk[i].is_member);
 		assert_memory_equal(w.disk[i].id, w.id, GENESIS_ID_BYTES);
@@ -251,12 +276,14 @@ an_emptied_server_only_joins(void **state)
 	stop(&w, 2);
 	start(&w, 2);
 	assert_int_equal(w.outcome[2], GENESIS_JOINS);
-	genesis_adopt(&w.genesis[2], w.id, &actions);
+	hello(&w, 0, 2);
+	genesis_adopt(&w.genesis[2], &actions);
 	do_actions(&w, 2, &actions);
 	run(&w, 10);
 	stop(&w, 2);
 	start(&w, 2);
 	assert_int_equal(w.outcome[2], GENESIS_FOUNDS);
+	assert_memory_equal(w.disk[2].id, w.id, GENESIS_ID_BYTES);
 }
 
 static void
@@ -295,7 +322,19 @@ different_voter_lists_are_told_and_found_nothing(void **state)
 }
 
 static void
-data_of_before_is_a_member_and_a_foreign_voter_ends_the_question(void **state)
+foreign(struct world *w, uint32_t i, uint32_t from, bool looks, int64_t zxid,
+	int64_t epoch)
+{
+	event(w, i,
+	      (struct genesis_event){.type = GENESIS_EV_FOREIGN,
+				     .sid = from + 1,
+				     .looks = looks,
+				     .zxid = zxid,
+				     .epoch = epoch});
+}
+
+static void
+data_of_before_is_a_member(void **state)
 {
 	struct world w;
 
@@ -307,10 +346,234 @@ data_of_before_is_a_member_and_a_foreign_voter_ends_the_question(void **state)
 	start(&w, 1);
 	run(&w, 1000);
 	assert_int_equal(w.outcome[1], GENESIS_JOINS);
+}
+
+/* Servers 1 and 3 are ZooKeeper's. */
+static void
+an_empty_zookeeper_consents_and_one_with_data_does_not(void **state)
+{
+	struct world w;
+
+	(void)state;
+	make_world(&w, 3);
+	start(&w, 1);
+	foreign(&w, 1, 0, true, -1, -1); /* waits itself to be told */
+	run(&w, 500);
+	assert_int_equal(w.outcome[1], GENESIS_UNDECIDED);
+	foreign(&w, 1, 0, true, 0, 0);
+	run(&w, 500);
+	assert_int_equal(w.outcome[1], GENESIS_FOUNDS);
+	assert_int_equal(w.disk[1].is_member, GENESIS_LOOSE_MEMBER);
+	for (uint32_t how = 0; how < 4; how++) {
+		make_world(&w, 3);
+		start(&w, 1);
+		if (how == 3) {
+			/* It is gone before the question was over. */
+			foreign(&w, 1, 0, true, 0, 0);
+			event(&w, 1,
+			      (struct genesis_event){.type = GENESIS_EV_LINK,
+						     .sid = 1});
+		} else {
+			foreign(&w, 1, 0, how != 0, how == 1, how == 2);
+		}
+		run(&w, 2000);
+		assert_int_equal(w.outcome[1],
+				 how == 3 ? GENESIS_UNDECIDED : GENESIS_JOINS);
+		assert_false(genesis_may_vote(&w.genesis[1]));
+	}
+	/* What a stranger says is no evidence. */
+	make_world(&w, 3);
+	start(&w, 1);
+	foreign(&w, 1, 7, false, 1, 1);
+	assert_int_equal(w.outcome[1], GENESIS_UNDECIDED);
+}
+
+static void
+what_was_founded_with_a_zookeeper_has_no_id_to_judge_by(void **state)
+{
+	struct world w;
+	struct genesis_message said;
+
+	(void)state;
+	make_world(&w, 3);
+	start(&w, 0);
+	start(&w, 1);
+	foreign(&w, 0, 2, true, 0, 0);
+	w.letters = 0; /* nothing comes through */
+	while (finish_write(&w, 0))
+		;
+	w.now += 60;
+	event(&w, 0, (struct genesis_event){.type = GENESIS_EV_TICK});
+	while (finish_write(&w, 0))
+		;
+	assert_int_equal(w.outcome[0], GENESIS_FOUNDS);
+	genesis_hello(&w.genesis[0], &said);
+	for (uint32_t i = 0; i < GENESIS_ID_BYTES; i++)
+		assert_int_equal(said.id[i], 0);
+	/* The other one, which had accepted nothing, joins. */
+	run(&w, 2000);
+	assert_int_equal(w.outcome[1], GENESIS_JOINS);
+}
+
+static void
+an_operator_may_vouch_or_forbid(void **state)
+{
+	struct world w;
+	struct genesis_actions actions;
+
+	(void)state;
+	make_world(&w, 3);
+	note_empty(&w, 0, GENESIS_VOUCHED);
+	start(&w, 0);
+	assert_true(genesis_may_vote(&w.genesis[0]));
+	w.is_passive = true;
+	start(&w, 1);
+	run(&w, 2000);
+	/* Who may not found does not help to, either. */
+	assert_int_equal(w.outcome[0], GENESIS_UNDECIDED);
+	assert_int_equal(w.outcome[1], GENESIS_UNDECIDED);
+	/* Served: from now on there is something. */
+	genesis_adopt(&w.genesis[0], &actions);
+	do_actions(&w, 0, &actions);
+	run(&w, 10);
+	w.is_passive = false;
 	start(&w, 2);
-	event(&w, 2,
-	      (struct genesis_event){.type = GENESIS_EV_FOREIGN, .sid = 1});
-	assert_int_equal(w.outcome[2], GENESIS_FOREIGN);
+	run(&w, 1000);
+	assert_int_equal(w.outcome[2], GENESIS_JOINS);
+	stop(&w, 0);
+	start(&w, 0);
+	assert_int_equal(w.outcome[0], GENESIS_FOUNDS);
+}
+
+static void
+a_vouched_server_helps_others_to_found(void **state)
+{
+	struct world w;
+
+	(void)state;
+	make_world(&w, 3);
+	note_empty(&w, 0, GENESIS_VOUCHED);
+	for (uint32_t i = 0; i < 3; i++)
+		start(&w, i);
+	run(&w, 500);
+	for (uint32_t i = 0; i < 3; i++)
+		assert_int_equal(w.outcome[i], GENESIS_FOUNDS);
+}
+
+static void
+whoever_asks_a_member_is_told(void **state)
+{
+	struct world w;
+	struct genesis_event asks = {.type = GENESIS_EV_MESSAGE, .sid = 9};
+
+	(void)state;
+	make_world(&w, 3);
+	w.has_data[0] = true;
+	start(&w, 0);
+	asks.message.type = GENESIS_PREPARE;
+	asks.message.ballot = 33;
+	asks.message.voters_hash = 99; /* it is in no list of ours */
+	event(&w, 0, asks);
+	assert_int_equal(w.letters, 1);
+	assert_int_equal(w.letter[0].message.type, GENESIS_EXISTS);
+	/* But an undecided one promises nothing to it. */
+	w.letters = 0;
+	start(&w, 1);
+	w.letters = 0;
+	event(&w, 1, asks);
+	assert_int_equal(w.letters, 0);
+	assert_int_equal(w.writes[1], 0);
+}
+
+static void
+a_lonely_server_writes_once_and_is_heard_when_others_come(void **state)
+{
+	struct world w;
+
+	(void)state;
+	make_world(&w, 3);
+	start(&w, 0);
+	run(&w, 60000);
+	assert_int_equal(w.disk[0].promised, 1u << 5);
+	start(&w, 1);
+	start(&w, 2);
+	w.letters = 0;
+	hello(&w, 1, 0); /* and not at its next retry */
+	hello(&w, 2, 0);
+	run(&w, 5);
+	assert_int_equal(w.outcome[0], GENESIS_FOUNDS);
+	assert_int_equal(w.disk[0].promised, 1u << 5);
+}
+
+static void
+a_quorum_waits_a_moment_for_who_may_come(void **state)
+{
+	struct world w;
+
+	(void)state;
+	for (uint32_t is_down = 0; is_down < 2; is_down++) {
+		make_world(&w, 3);
+		start(&w, 0);
+		start(&w, 1);
+		if (is_down)
+			event(&w, 0,
+			      (struct genesis_event){.type = GENESIS_EV_LINK,
+						     .sid = 3});
+		run(&w, 40);
+		assert_int_equal(w.outcome[0],
+				 is_down ? GENESIS_FOUNDS : GENESIS_UNDECIDED);
+		run(&w, 20);
+		assert_int_equal(w.outcome[0], GENESIS_FOUNDS);
+	}
+}
+
+static void
+weights_decide_as_they_do_in_elections(void **state)
+{
+	struct world w;
+
+	(void)state;
+	make_world(&w, 3);
+	w.voters.kind = QUORUM_HIERARCHICAL;
+	w.voters.member[0].weight = 3;
+	assert_int_equal(quorum_check(&w.voters), 0);
+	start(&w, 1);
+	start(&w, 2);
+	run(&w, 2000);
+	assert_int_equal(w.outcome[1], GENESIS_UNDECIDED);
+	stop(&w, 1);
+	stop(&w, 2);
+	start(&w, 0);
+	run(&w, 2000);
+	assert_int_equal(w.outcome[0], GENESIS_FOUNDS);
+}
+
+static void
+another_ensemble_is_known_by_its_id(void **state)
+{
+	struct world w, other;
+	struct genesis_message said;
+
+	(void)state;
+	make_world(&w, 3);
+	make_world(&other, 3);
+	for (uint32_t i = 0; i < 2; i++) {
+		start(&w, i);
+		other.life[1 - i] = 3;
+		start(&other, 1 - i);
+	}
+	run(&w, 500);
+	run(&other, 500);
+	genesis_hello(&w.genesis[0], &said);
+	assert_false(genesis_is_stranger(&w.genesis[1], &said));
+	assert_true(genesis_is_stranger(&other.genesis[1], &said));
+	said.type = GENESIS_EXISTS;
+	assert_true(genesis_is_stranger(&other.genesis[1], &said));
+	said.features = GENESIS_LOOSE;
+	assert_false(genesis_is_stranger(&other.genesis[1], &said));
+	said.features = 0;
+	memset(said.id, 0, sizeof(said.id));
+	assert_false(genesis_is_stranger(&other.genesis[1], &said));
 }
 
 static void
@@ -340,7 +603,7 @@ frames_are_forty_bytes_that_no_notification_is(void **state)
 		if (bytes != GENESIS_FRAME_BYTES)
 			assert_int_equal(genesis_get(frame, bytes, &out),
 					 FAL_EPROTO);
-	frame[4] = 9;
+	frame[4] = GENESIS_TYPES;
 	assert_int_equal(genesis_get(frame, GENESIS_FRAME_BYTES, &out),
 			 FAL_EPROTO);
 	memset(frame, 0, 4); /* LOOKING */
@@ -452,8 +715,19 @@ main(void)
 			all_of_them_protect_against_a_voter_that_never_started),
 		cmocka_unit_test(
 			different_voter_lists_are_told_and_found_nothing),
+		cmocka_unit_test(data_of_before_is_a_member),
 		cmocka_unit_test(
-			data_of_before_is_a_member_and_a_foreign_voter_ends_the_question),
+			an_empty_zookeeper_consents_and_one_with_data_does_not),
+		cmocka_unit_test(
+			what_was_founded_with_a_zookeeper_has_no_id_to_judge_by),
+		cmocka_unit_test(an_operator_may_vouch_or_forbid),
+		cmocka_unit_test(a_vouched_server_helps_others_to_found),
+		cmocka_unit_test(whoever_asks_a_member_is_told),
+		cmocka_unit_test(
+			a_lonely_server_writes_once_and_is_heard_when_others_come),
+		cmocka_unit_test(a_quorum_waits_a_moment_for_who_may_come),
+		cmocka_unit_test(weights_decide_as_they_do_in_elections),
+		cmocka_unit_test(another_ensemble_is_known_by_its_id),
 		cmocka_unit_test(
 			frames_are_forty_bytes_that_no_notification_is),
 		cmocka_unit_test(one_id_whatever_happens),

@@ -47,7 +47,31 @@ struct fle_rig {
 	int64_t link_sid;
 	bool link_is_up;
 	int64_t drop_sid; /* by the hook receive; -1: none */
+	/* Of the register; only with fle_rig_start_genesis(). */
+	uint32_t genesis_count;
+	int64_t genesis_sid;
+	struct genesis_message genesis;
+	bool is_stranger; /* what the hook says */
 };
+
+static inline void
+rig_hello(void *arg, struct genesis_message *out)
+{
+	(void)arg;
+	*out = (struct genesis_message){.type = GENESIS_HELLO,
+					.voters_hash = 4711};
+}
+
+static inline bool
+rig_genesis(void *arg, int64_t sid, const struct genesis_message *message)
+{
+	struct fle_rig *rig = arg;
+
+	rig->genesis_count++;
+	rig->genesis_sid = sid;
+	rig->genesis = *message;
+	return !rig->is_stranger;
+}
 
 static inline void
 rig_receive(void *arg, int64_t sid, const struct fle_notification *n)
@@ -111,9 +135,11 @@ rig_resolve(void *arg, struct jute_slice text,
 }
 
 static inline void
-fle_rig_start(struct fle_rig *rig)
+rig_start(struct fle_rig *rig, bool has_genesis)
 {
 	const struct fle_net_hooks hooks = {
+		.hello = has_genesis ? rig_hello : NULL,
+		.genesis = has_genesis ? rig_genesis : NULL,
 		.arg = rig,
 		.receive = rig_receive,
 		.link = rig_link,
@@ -144,6 +170,19 @@ fle_rig_start(struct fle_rig *rig)
 	assert_int_equal(
 		fle_net_create(&options, &rig->core->head, &hooks, &rig->net),
 		0);
+}
+
+/* Without the register, as far as it can be done without. */
+static inline void
+fle_rig_start(struct fle_rig *rig)
+{
+	rig_start(rig, false);
+}
+
+static inline void
+fle_rig_start_genesis(struct fle_rig *rig)
+{
+	rig_start(rig, true);
 }
 
 static inline void

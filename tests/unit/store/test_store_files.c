@@ -254,7 +254,7 @@ a_genesis_register_comes_back_or_is_damaged(void **arg)
 	struct genesis_state state = {.promised = 7,
 				      .accepted_ballot = 5,
 				      .id = {1, 2, 3},
-				      .is_joining = 1};
+				      .began = 1};
 	struct genesis_state found;
 	uint8_t good[GENESIS_FILE_BYTES];
 	size_t bytes = 0;
