@@ -284,6 +284,15 @@ def an_emptied_disk_does_not_help_to_elect_a_stale_leader(group):
                    'says why it does not vote')
 
 
+@case(only=lambda kinds: 'java' not in kinds)
+def a_voter_whose_name_has_no_address_is_one_that_is_down(group):
+    group.conf['server.9'] = 'nowhere.invalid:%d:%d' % (
+        ensemble.QUORUM_PORT, ensemble.ELECTION_PORT)
+    group.start()
+    write(group[1], names('a', 5))
+    expect_equal(group)
+
+
 GARBAGE = (
     b'GET / HTTP/1.1\r\nHost: a\r\n\r\n',
     bytes.fromhex('16030100c8010000c40303'),
