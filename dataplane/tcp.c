@@ -178,6 +178,22 @@ tcp_can_send(const struct tcp_conn *conn)
 		conn->state == TCP_CLOSE_WAIT);
 }
 
+/* Whether an mbuf may be taken for output. Counted, since all connections may
+ * write within a tick: a pool that output has emptied cannot receive the acks
+ * that would fill it again. */
+static inline bool
+tcp_may_write(struct tcp_core *core)
+{
+	if (FAL_UNLIKELY(core->output_left == 0)) {
+		if (core->pool_level < TCP_POOL_NO_WRITE)
+			tcp_timer_look_at_pool(core);
+		if (core->output_left == 0)
+			return false;
+	}
+	core->output_left--;
+	return true;
+}
+
 /* RFC 1191 6.3: now and then the path is tried for more. */
 static __attribute__((noinline)) void
 tcp_reserve_mss(const struct tcp_core *core, struct tcp_conn *conn)
@@ -211,7 +227,7 @@ tcp_reserve(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes,
 			       seg->bytes;
 		}
 	}
-	if (core->spare == NULL && core->pool_level < TCP_POOL_NO_WRITE)
+	if (core->spare == NULL && tcp_may_write(core))
 		core->spare = tcp_mbuf_alloc(core);
 	if (FAL_UNLIKELY(core->spare == NULL)) {
 		core->counters.tx_no_mbuf++;

@@ -264,6 +264,8 @@ struct tcp_core {
 	struct tcp_address local4, local6, link6;
 	uint32_t ether_bytes; /* of a header that we write */
 	uint32_t pool_level;  /* enum tcp_pool_level */
+	uint32_t output_left; /* mbufs that output may take until the next look
+			       */
 	uint32_t ts_offset;
 	struct rte_mempool_cache *cache; /* of the pool; see tcp_hot.h */
 	bool is_fast; /* tests want to see both ways of a segment */
@@ -362,6 +364,7 @@ void tcp_conn_mss_set(struct tcp_core *core, struct tcp_conn *conn,
 void tcp_timer_arm(struct tcp_core *core, struct tcp_conn *conn);
 void tcp_timer_unlink(struct tcp_core *core, struct tcp_conn *conn);
 void tcp_timer_run(struct tcp_core *core);
+void tcp_timer_look_at_pool(struct tcp_core *core);
 void tcp_time_wait_enter(struct tcp_core *core, struct tcp_conn *conn);
 void tcp_time_wait_list(struct tcp_core *core, struct tcp_conn *conn);
 void tcp_time_wait_leave(struct tcp_core *core, struct tcp_conn *conn);

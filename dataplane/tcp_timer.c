@@ -176,17 +176,20 @@ tcp_timer_fire(struct tcp_core *core, struct tcp_conn *conn)
 		tcp_timer_arm(core, conn);
 }
 
-/* Once a tick: the count walks the caches of all lcores. */
-static void
+/* Once a tick, and when output has taken what it may between two looks: the
+ * count walks the caches of all lcores. */
+void
 tcp_timer_look_at_pool(struct tcp_core *core)
 {
 	uint32_t left = rte_mempool_avail_count(core->config.pool);
 	uint32_t size = core->config.pool->size;
+	uint32_t kept = size / 16;
 
-	core->pool_level = left < size / 16  ? TCP_POOL_NO_WRITE
+	core->pool_level = left <= kept      ? TCP_POOL_NO_WRITE
 			   : left < size / 8 ? TCP_POOL_NO_WINDOW
 			   : left < size / 4 ? TCP_POOL_NO_OPEN
 					     : TCP_POOL_GOOD;
+	core->output_left = left > kept ? left - kept : 0;
 }
 
 /* Fires what is due at core->now_ns. A core that slept longer than the wheel

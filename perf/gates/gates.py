@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Instructions per operation of the data path, compared with gates.txt.
 
-    perf/gates/gates.py COUNT_PROGRAM            compare, 5 % of slack
-    perf/gates/gates.py COUNT_PROGRAM --record   write gates.txt anew
-    perf/gates/gates.py COUNT_PROGRAM --print    show what was counted
+    perf/gates/gates.py COUNT SEGMENT            compare, 5 % of slack
+    perf/gates/gates.py COUNT SEGMENT --record   write gates.txt anew
+    perf/gates/gates.py COUNT SEGMENT --print    show what was counted
+
+The programs are build/perf/gates/count and build/perf/tcp/tcp_segment.
 
 A count above the recorded one by more than the slack fails; one below it by as
 much fails, too, so that the file is brought up to date when something became
@@ -56,6 +58,34 @@ def count(program, names):
     return counted
 
 
+# Rows of our own TCP: one segment in and one out (perf/tcp/segment.c).
+SEGMENTS = {
+    'tcp/segment': [],
+    'tcp/segment_ipv6': ['ipv6'],
+    'tcp/segment_burst25': ['burst'],
+    'tcp/segment_burst25_offload': ['burst', 'offload'],
+}
+
+
+def count_segments(program, names):
+    """The same for SEGMENTS."""
+    counted = {}
+    for name, words in SEGMENTS.items():
+        if names and name not in names:
+            continue
+        done = subprocess.run(
+            ['valgrind', '--tool=callgrind', '--callgrind-out-file=/dev/null',
+             '--toggle-collect=one_turn', program] + words,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        total = re.search(r'Collected : (\d+)', done.stdout)
+        segments = re.search(r'^(\d+) segments$', done.stdout, re.M)
+        if done.returncode or not total or not segments:
+            sys.exit('%s under callgrind ended with %d:\n%s' % (
+                program, done.returncode, done.stdout[-2000:]))
+        counted[name] = int(total.group(1)) / int(segments.group(1))
+    return counted
+
+
 def read_record():
     recorded = {}
     with open(RECORD) as f:
@@ -93,11 +123,15 @@ def compare(counted, recorded):
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument('program')
+    p.add_argument('segment')
     p.add_argument('--record', action='store_true')
     p.add_argument('--print', action='store_true', dest='shows')
     p.add_argument('case', nargs='*')
     options = p.parse_args()
-    counted = count(options.program, options.case)
+    counted = count_segments(options.segment, options.case)
+    cases = [name for name in options.case if name not in SEGMENTS]
+    if cases or not options.case:
+        counted.update(count(options.program, cases))
     if options.shows:
         for name in sorted(counted):
             print('%-36s %8.0f' % (name, counted[name]))
@@ -113,8 +147,8 @@ def main():
     for line in wrong:
         print(line)
     if wrong:
-        print('if this is right: perf/gates/gates.py %s --record' %
-              options.program)
+        print('if this is right: perf/gates/gates.py %s %s --record' % (
+            options.program, options.segment))
     return 1 if wrong else 0
 
 

@@ -7,7 +7,7 @@
 
 #include "base/time.h"
 
-#define OWN_UNACKED_MAX (1u << 20)
+#define OWN_UNACKED_MAX (4u << 20)
 
 static uint16_t
 own_rx(struct port *port, uint64_t now_ns, struct rte_mbuf **frames,
@@ -234,17 +234,24 @@ static void
 own_write(struct own *own, struct own_conn *it)
 {
 	uint32_t total = own_say(it);
+	/* All together leave the pool enough for pings. */
+	uint32_t limit = OWN_UNACKED_MAX / own->expected < 1u << 20
+				 ? OWN_UNACKED_MAX / own->expected
+				 : 1u << 20;
 
-	while (it->said < total && tcp_unacked(it->conn) < OWN_UNACKED_MAX) {
+	while (it->said < total && tcp_unacked(it->conn) < limit) {
 		uint32_t bytes = total - it->said;
 		uint32_t put;
 
-		bytes = bytes > 65000 ? 65000 : bytes;
+		bytes = bytes > 16000 ? 16000 : bytes;
 		put = tcp_write(own->core, it->conn,
 				talk_pattern() + it->said % TALK_PATTERN,
 				bytes);
 		it->said += put;
-		if (put < bytes)
+		/* The pool is low. Of a connection with nothing under way no
+		 * news will come. */
+		it->is_stuck = put < bytes;
+		if (it->is_stuck)
 			return;
 	}
 	if (it->said == total && !it->is_shut) {
@@ -309,6 +316,13 @@ own_poll(struct own *own, uint64_t now_ns)
 			own_end(own, it, conn);
 		else if (it->conn != NULL)
 			own_step(own, it);
+	}
+	for (uint32_t i = 0; i < OWN_CONNS_MAX; i++) {
+		struct own_conn *it = &own->conns[i];
+
+		if (it->conn != NULL && it->is_stuck &&
+		    tcp_reason(it->conn) == TCP_REASON_NONE)
+			own_write(own, it);
 	}
 	tcp_flush(own->core);
 }

@@ -20,7 +20,7 @@ struct own_conn {
 	uint32_t said, heard; /* bytes of the streams            */
 	uint32_t pings;       /* whole ones that came            */
 	uint8_t head_bytes;   /* of the talk that a client sends */
-	bool is_client, is_shut, has_fin;
+	bool is_client, is_shut, has_fin, is_stuck;
 };
 
 struct own {

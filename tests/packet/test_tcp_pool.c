@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Goal: output never takes the mbufs that acks are received into, however much
+ * of it there is in one turn of the loop.
+ * Method: a pool that is smaller than what all connections together want to
+ * write; all write before time passes. A sixteenth must be left; when one
+ * connection's output is acknowledged another can write.
+ */
+
+#include "packet_eal.h"
+#include "packet_rig.h"
+
+#define POOL_MBUFS 1023u
+#define POOL_CONNS 60u
+#define POOL_BYTES 50000u
+
+static struct tcp_conn *conns[POOL_CONNS];
+static uint32_t isns[POOL_CONNS];
+
+/* A wire that takes everything: there is no mbuf for a copy. */
+static uint16_t
+pool_tx(struct port *port, uint64_t now_ns, struct rte_mbuf **frames,
+	uint16_t count)
+{
+	(void)port;
+	(void)now_ns;
+	for (uint16_t i = 0; i < count; i++)
+		rte_pktmbuf_free(frames[i]);
+	return count;
+}
+
+static void
+pool_open(struct rig *rig, uint32_t index)
+{
+	struct rig_segment syn = {.flags = TCP_SYN, .window = 60000};
+	struct rig_segment ack = {.seq = 1, .flags = TCP_ACK, .window = 60000};
+	struct rig_segment answer;
+	uint32_t news;
+
+	syn.options.mss = 1460;
+	rig_peer(rig, (uint16_t)(RIG_PEER_PORT + index));
+	rig_receive(rig, &syn);
+	tcp_flush(rig->core);
+	FAL_ASSERT(rig_next(rig, &answer));
+	ack.ack = 1;
+	rig_receive(rig, &ack);
+	isns[index] = rig->isn;
+	conns[index] = tcp_next_news(rig->core, &news);
+	FAL_ASSERT(conns[index] != NULL && (news & TCP_NEWS_OPENED) != 0);
+}
+
+/* Everybody writes what is taken. Returns how many bytes. */
+static uint64_t
+pool_write(struct rig *rig)
+{
+	static const uint8_t bytes[POOL_BYTES];
+	uint64_t taken = 0;
+
+	for (uint32_t i = 0; i < POOL_CONNS; i++)
+		taken += tcp_write(rig->core, conns[i], bytes, sizeof(bytes));
+	return taken;
+}
+
+int
+main(void)
+{
+	static struct rig rig;
+	struct rig_options options = {.conn_limit = 2 * POOL_CONNS};
+	struct rte_mempool *pool = packet_eal_pool(POOL_MBUFS);
+	struct port_ops ops;
+	struct rig_segment ack = {.seq = 1, .flags = TCP_ACK, .window = 60000};
+	uint64_t taken;
+
+	rig_start(&rig, pool, &options);
+	rig.is_left_alone = true;
+	for (uint32_t i = 0; i < POOL_CONNS; i++)
+		pool_open(&rig, i);
+	tcp_flush(rig.core);
+	rig_forget(&rig);
+	ops = *rig.port.ops;
+	ops.tx = pool_tx;
+	rig.port.ops = &ops;
+	taken = pool_write(&rig);
+	FAL_ASSERT(taken > 0 && taken < (uint64_t)POOL_CONNS * POOL_BYTES);
+	/* One more is the segment that is being filled. */
+	FAL_ASSERT(rte_mempool_avail_count(pool) + 1 >= POOL_MBUFS / 16);
+	/* What still fits into segments that are there takes no more. */
+	pool_write(&rig);
+	FAL_ASSERT(pool_write(&rig) == 0);
+	FAL_ASSERT(rte_mempool_avail_count(pool) + 1 >= POOL_MBUFS / 16);
+
+	/* The first ten segments leave and are acknowledged. */
+	rig_pass(&rig, 5);
+	tcp_flush(rig.core);
+	rig_peer(&rig, RIG_PEER_PORT);
+	rig.isn = isns[0];
+	ack.ack = 1 + 1460 * 5;
+	rig_receive(&rig, &ack);
+	rig_pass(&rig, 5);
+	FAL_ASSERT(pool_write(&rig) >= 1460);
+	FAL_ASSERT(rte_mempool_avail_count(pool) + 1 >= POOL_MBUFS / 16);
+	rig_stop(&rig);
+	FAL_ASSERT(rte_mempool_in_use_count(pool) == 0);
+	return 0;
+}
