@@ -567,6 +567,8 @@ zab_step(struct zab_core *core, const struct zab_event *event,
 	actions->count = 0;
 	FAL_ASSERT(core->is_started || event->type == ZAB_EV_START);
 	FAL_ASSERT(event->now_ms >= core->now_ms);
+	if (event->now_ms - core->now_ms > core->options.beacon_ms)
+		zab_beacon_note_absence(core, event->now_ms);
 	core->now_ms = event->now_ms;
 	if (core->is_dead)
 		return;

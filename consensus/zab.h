@@ -44,8 +44,9 @@
  * beacon_lost_ms looks for another leader; a leader steps down when those it
  * heard within that time, and its Java followers, are no quorum. Every packet
  * counts as heard. Silence must be seen twice, an interval apart, so who was
- * asleep itself reads what came meanwhile before it blames the other; and a
- * server that lost its leader and gets it again has more patience.
+ * asleep itself reads what came meanwhile before it blames the other; time in
+ * which a step was due and did not come is nobody's silence; and a server that
+ * lost its leader and gets it again has more patience.
  *
  * Roles on the wire. Packets, states and their numbers are those of
  * wire/quorum_packet.h and wire/fle_msg.h. Bytes never come in: the driver

@@ -7,6 +7,11 @@
  * machine, a debugger) takes its first look, reads what waits in its sockets,
  * and finds at the second that nobody was silent but itself.
  *
+ * Being away: whoever watches wants a step every interval. One that comes late
+ * by half of it or more says that this server was not run (no CPU, stopped):
+ * that time is nobody's silence, since who lacks a CPU here lacks it as the
+ * peer, too, where both are on one machine.
+ *
  * Patience: a server that left its leader and serves under the same one again
  * was wrong, so the next time it waits twice as long, up to sync_limit. Another
  * leader means that it was right, and its patience is the first one again.
@@ -59,6 +64,7 @@ void
 zab_beacon_heard(struct zab_core *core, struct zab_beacon *beacon)
 {
 	beacon->heard_ms = core->now_ms;
+	beacon->heard_away_ms = core->away_ms;
 	beacon->has_doubt = false;
 }
 
@@ -67,7 +73,8 @@ static uint64_t
 look_ms(const struct zab_core *core, const struct zab_beacon *beacon)
 {
 	const uint64_t interval = interval_ms(core, beacon);
-	const uint64_t end = beacon->heard_ms + limit_ms(core, beacon);
+	const uint64_t away = core->away_ms - beacon->heard_away_ms;
+	const uint64_t end = beacon->heard_ms + limit_ms(core, beacon) + away;
 
 	if (!beacon->is_watched)
 		return ZAB_NEVER;
@@ -94,6 +101,30 @@ uint64_t
 zab_beacon_look_ms(const struct zab_core *core, const struct zab_beacon *beacon)
 {
 	return look_ms(core, beacon);
+}
+
+static bool
+is_watching(const struct zab_core *core)
+{
+	return core->role == FLE_LEADING ? core->lead.has_beacons
+					 : core->follow.beacon.is_watched;
+}
+
+void
+zab_beacon_note_absence(struct zab_core *core, uint64_t now_ms)
+{
+	const uint64_t interval = core->options.beacon_ms;
+	const uint64_t gap = now_ms - core->now_ms;
+
+	if (is_watching(core) && gap >= interval + (interval + 1) / 2)
+		core->away_ms += gap - interval;
+}
+
+uint64_t
+zab_beacon_due_ms(const struct zab_core *core)
+{
+	return is_watching(core) ? core->now_ms + core->options.beacon_ms
+				 : ZAB_NEVER;
 }
 
 void

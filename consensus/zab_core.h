@@ -47,6 +47,7 @@ struct zab_beacon {
 	bool is_watched;  /* since the first one came */
 	bool has_doubt;   /* one look found it silent, at doubted_ms */
 	uint64_t heard_ms, doubted_ms;
+	uint64_t heard_away_ms; /* zab_core.away_ms when it was heard */
 };
 
 /* Stations of a learner at its leader, in order. */
@@ -191,6 +192,7 @@ struct zab_core {
 	/* Leader of a reign that ended for want of beacons, or NO_SID. */
 	int64_t beacon_blamed;
 	uint32_t beacon_doubt; /* doublings of the patience */
+	uint64_t away_ms;      /* time in which nobody called us, though due */
 	struct fle fle;
 	struct zab_lead lead;
 	struct zab_follow follow;
@@ -315,6 +317,10 @@ uint64_t zab_follow_wake_ms(const struct zab_core *core);
 bool zab_follow_has_held(const struct zab_core *core);
 
 /* ---- zab_beacon.c ---- */
+/* Before a step: was this server itself away since the last one? */
+void zab_beacon_note_absence(struct zab_core *core, uint64_t now_ms);
+/* When it must be stepped at the latest to know that it is not away. */
+uint64_t zab_beacon_due_ms(const struct zab_core *core);
 /* A connection begins; what the peer said. */
 void zab_beacon_expect(struct zab_core *core, struct zab_beacon *beacon,
 		       uint32_t peer_ms);

@@ -438,5 +438,7 @@ zab_follow_wake_ms(const struct zab_core *core)
 		wake = follow->dial_ms;
 	if (zab_beacon_look_ms(core, &follow->beacon) < wake)
 		wake = zab_beacon_look_ms(core, &follow->beacon);
+	if (zab_beacon_due_ms(core) < wake)
+		wake = zab_beacon_due_ms(core);
 	return wake;
 }

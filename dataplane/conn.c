@@ -380,13 +380,11 @@ conn_touch_parked(struct reader *reader)
 	list_for_each (link, &reader->parked) {
 		const struct conn *conn =
 			list_entry(link, struct conn, park_link);
-		struct channel_heard *heard =
-			&reader->parts.channel->heard[conn->index];
 
 		if (reader->now_ms - conn->parked_ms <=
 		    PARK_TIMEOUTS * (uint64_t)conn->timeout_ms)
-			atomic_store_explicit(&heard->ms, reader->now_ms,
-					      memory_order_relaxed);
+			channel_touch(reader->parts.channel, conn->index,
+				      reader->now_ms);
 	}
 }
 

@@ -40,12 +40,12 @@ heard_start(struct reader *reader, const struct conn *conn)
 	struct channel_heard *heard =
 		&reader->parts.channel->heard[conn->index];
 
-	atomic_store_explicit(&heard->ms, reader->now_ms, memory_order_relaxed);
 	atomic_store_explicit(&heard->gen, conn->gen, memory_order_relaxed);
 	atomic_store_explicit(&heard->timeout_ms, conn->timeout_ms,
 			      memory_order_relaxed);
 	atomic_store_explicit(&heard->session_id, conn->session_id,
 			      memory_order_relaxed);
+	channel_touch(reader->parts.channel, conn->index, reader->now_ms);
 }
 
 /* Sends the request to the ZAB core; false: no room, try again. */

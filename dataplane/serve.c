@@ -679,10 +679,7 @@ may_queue(struct reader *reader, struct conn *conn,
 static void
 touch(struct reader *reader, struct conn *conn)
 {
-	struct channel_heard *heard =
-		&reader->parts.channel->heard[conn->index];
-
-	atomic_store_explicit(&heard->ms, reader->now_ms, memory_order_relaxed);
+	channel_touch(reader->parts.channel, conn->index, reader->now_ms);
 }
 
 /* client-protocol.md 8.6: has the connection shown who it is? */

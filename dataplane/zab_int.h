@@ -82,7 +82,6 @@ struct zab {
 	struct session_table *locals; /* zab_local.c; NULL: there are none */
 	bool is_lent; /* tree, sessions, prep and log are BG's */
 	uint32_t park_word;
-	uint64_t touches_ms; /* when the leader was last told who was heard */
 
 	uint64_t now_ms;
 	uint64_t now_ns; /* 0: nobody tells it, there is no ledger */

@@ -128,6 +128,21 @@ send_all_back(struct zab *zab)
 		list_init(&zab->match[i]);
 }
 
+static void
+forget_one(void *arg, uint32_t index)
+{
+	(void)arg;
+	(void)index;
+}
+
+/* What was heard in an earlier role is not news for the next leader. */
+static void
+forget_touched(struct zab *zab)
+{
+	for (uint32_t c = 0; c < zab->parts.channel_count; c++)
+		channel_take_touched(zab->parts.channel[c], forget_one, NULL);
+}
+
 void
 zab_member_set_mode(struct zab *zab, enum zab_mode mode, uint32_t serving)
 {
@@ -139,7 +154,7 @@ zab_member_set_mode(struct zab *zab, enum zab_mode mode, uint32_t serving)
 	serving_set(zab->parts.serving,
 		    mode == ZAB_CLOSED ? SERVING_CLOSED : serving);
 	zab->mode = mode;
-	zab->touches_ms = zab->now_ms;
+	forget_touched(zab);
 	if (mode == ZAB_CLOSED)
 		zab_local_restart(zab);
 	if (!list_empty(&zab->waiting))
@@ -150,12 +165,11 @@ zab_member_set_mode(struct zab *zab, enum zab_mode mode, uint32_t serving)
 /* ---- requests that come ----------------------------------------------------
  */
 
-static bool
-take_connect(struct zab *zab, struct req *req)
+static void
+name_session(struct zab *zab, struct req *req)
 {
 	if (req->session_id == 0)
 		req->session_id = zab_new_session_id(zab);
-	return true;
 }
 
 /* A sync waits for the core, wherever this server stands. */
@@ -169,27 +183,6 @@ take_sync(struct zab *zab, struct req *req)
 	list_del(&req->waiting_link);
 	list_del(&req->match_link);
 	return false;
-}
-
-static bool
-take_as_leader(struct zab *zab, struct req *req)
-{
-	switch (req->kind) {
-	case REQ_CONNECT:
-		take_connect(zab, req);
-		return zab_handle_write(zab, req);
-	case REQ_WRITE:
-		return zab_handle_write(zab, req);
-	case REQ_RESUME:
-		zab_handle_resume(zab, req);
-		return true;
-	case REQ_SYNC:
-		return take_sync(zab, req);
-	default:
-		FAL_ASSERT(req->kind == REQ_EPHEMERAL);
-		zab_handle_ephemerals(zab, req);
-		return true;
-	}
 }
 
 /* Whether a session may come back is the leader's to say. */
@@ -221,17 +214,23 @@ forward(struct zab *zab, struct req *req)
 	return true;
 }
 
+/* As leader or learner. */
 static bool
-take_as_learner(struct zab *zab, struct req *req)
+take_serving(struct zab *zab, struct req *req)
 {
+	const bool leads = zab->mode == ZAB_LEADS;
+
 	switch (req->kind) {
 	case REQ_CONNECT:
-		take_connect(zab, req);
-		return forward(zab, req);
+		name_session(zab, req);
+		/* fall through */
 	case REQ_WRITE:
-		return forward(zab, req);
+		return leads ? zab_handle_write(zab, req) : forward(zab, req);
 	case REQ_RESUME:
-		revalidate(zab, req);
+		if (leads)
+			zab_handle_resume(zab, req);
+		else
+			revalidate(zab, req);
 		return true;
 	case REQ_SYNC:
 		return take_sync(zab, req);
@@ -250,7 +249,7 @@ take_read_only(struct zab *zab, struct req *req)
 	switch (req->kind) {
 	case REQ_CONNECT:
 		/* The connection is told by the answer to a RESUME. */
-		take_connect(zab, req);
+		name_session(zab, req);
 		req->kind = REQ_RESUME;
 		zab_answer(zab, req, REQ_ANSWER, ZK_OK);
 		break;
@@ -287,9 +286,8 @@ zab_member_take(struct zab *zab, struct req *req)
 	}
 	switch (zab->mode) {
 	case ZAB_LEADS:
-		return take_as_leader(zab, req);
 	case ZAB_LEARNS:
-		return take_as_learner(zab, req);
+		return take_serving(zab, req);
 	case ZAB_READS:
 		take_read_only(zab, req);
 		return true;
@@ -552,6 +550,28 @@ zab_member_take_over(struct zab *zab, int64_t session_id,
 /* ---- a learner, for its leader ----------------------------------------------
  */
 
+struct touched {
+	struct zab *zab;
+	const struct channel *channel;
+	void (*fn)(void *arg, int64_t session_id, int32_t timeout_ms);
+	void *arg;
+};
+
+static void
+tell_touched(void *arg, uint32_t index)
+{
+	const struct touched *touched = arg;
+	const struct channel_heard *heard = &touched->channel->heard[index];
+	const int64_t session_id =
+		atomic_load_explicit(&heard->session_id, memory_order_relaxed);
+
+	if (session_id == 0 || zab_local_find(touched->zab, session_id) != NULL)
+		return;
+	touched->fn(
+		touched->arg, session_id,
+		atomic_load_explicit(&heard->timeout_ms, memory_order_relaxed));
+}
+
 void
 zab_member_each_touched(struct zab *zab,
 			void (*fn)(void *arg, int64_t session_id,
@@ -559,25 +579,14 @@ zab_member_each_touched(struct zab *zab,
 			void *arg)
 {
 	for (uint32_t c = 0; c < zab->parts.channel_count; c++) {
-		const struct channel *channel = zab->parts.channel[c];
+		struct touched touched = {.zab = zab,
+					  .channel = zab->parts.channel[c],
+					  .fn = fn,
+					  .arg = arg};
 
-		for (uint32_t i = 0; i < channel->conn_limit; i++) {
-			const struct channel_heard *heard = &channel->heard[i];
-			const int64_t session_id = atomic_load_explicit(
-				&heard->session_id, memory_order_relaxed);
-
-			if (session_id == 0 ||
-			    zab_local_find(zab, session_id) != NULL ||
-			    atomic_load_explicit(&heard->ms,
-						 memory_order_relaxed) <
-				    zab->touches_ms)
-				continue;
-			fn(arg, session_id,
-			   atomic_load_explicit(&heard->timeout_ms,
-						memory_order_relaxed));
-		}
+		channel_take_touched(zab->parts.channel[c], tell_touched,
+				     &touched);
 	}
-	zab->touches_ms = zab->now_ms;
 }
 
 /* ---- lending

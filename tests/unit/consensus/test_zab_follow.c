@@ -438,6 +438,35 @@ a_silent_leader_is_left_and_not_waited_for(void **state)
 	tear_down(&b);
 }
 
+/* No CPU for 60 ms of each 70: its time goes by as slowly as it runs. */
+static void
+a_follower_without_cpu_does_not_blame_its_leader(void **state)
+{
+	uint64_t end_ms;
+	struct bench b;
+
+	(void)state;
+	set_up_with_beacons(&b, 20);
+	become_active(&b);
+	packet(&b, QUORUM_PING, zab_zxid(2, 0));
+	end_ms = b.now_ms + 210;
+	while (b.now_ms < end_ms) {
+		assert_false(ticks_until(&b, b.now_ms + 10));
+		b.now_ms += 60;
+		give(&b, (struct zab_event){.type = ZAB_EV_TICK});
+		assert_null(find(&b, ZAB_DO_STATE, 0));
+	}
+	/* A leader that speaks once in a while is none that died ... */
+	packet(&b, QUORUM_PING, zab_zxid(2, 0));
+	b.now_ms += 3000;
+	give(&b, (struct zab_event){.type = ZAB_EV_TICK});
+	assert_null(find(&b, ZAB_DO_STATE, 0));
+	/* ... and once there is a CPU again, one that is silent is left. */
+	assert_true(ticks_until(&b, b.now_ms + 101));
+	assert_int_equal(find(&b, ZAB_DO_STATE, 0)->why, ZAB_WHY_BEACONS_LOST);
+	tear_down(&b);
+}
+
 int
 main(void)
 {
@@ -455,6 +484,8 @@ main(void)
 		cmocka_unit_test(pings_are_answered_only_by_a_member),
 		cmocka_unit_test(packets_out_of_turn_end_the_connection),
 		cmocka_unit_test(a_silent_leader_is_left_and_not_waited_for),
+		cmocka_unit_test(
+			a_follower_without_cpu_does_not_blame_its_leader),
 		cmocka_unit_test(too_much_that_is_held_ends_the_connection),
 	};
 

@@ -388,6 +388,31 @@ who_was_asleep_itself_blames_nobody(void **state)
 	tear_down(&b);
 }
 
+/* As a follower: see test_zab_follow.c. */
+static void
+a_leader_without_cpu_does_not_step_down(void **state)
+{
+	uint64_t end_ms;
+	struct bench b;
+
+	(void)state;
+	set_up(&b);
+	reach_broadcast_with_beacons(&b);
+	assert_false(ticks_until(&b, 1100));
+	packet(&b, 0, QUORUM_PING, 0, 0, 0);
+	end_ms = b.now_ms + 210;
+	while (b.now_ms < end_ms) {
+		assert_false(ticks_until(&b, b.now_ms + 10));
+		b.now_ms += 60;
+		give(&b, (struct zab_event){.type = ZAB_EV_TICK});
+		assert_null(find(&b, ZAB_DO_STATE, 0));
+	}
+	packet(&b, 0, QUORUM_PING, 0, 0, 0);
+	assert_true(ticks_until(&b, b.now_ms + 141));
+	assert_int_equal(find(&b, ZAB_DO_STATE, 0)->why, ZAB_WHY_BEACONS_LOST);
+	tear_down(&b);
+}
+
 int
 main(void)
 {
@@ -406,6 +431,7 @@ main(void)
 		cmocka_unit_test(impossible_epochs_are_refused),
 		cmocka_unit_test(only_who_sends_beacons_is_missed_early),
 		cmocka_unit_test(who_was_asleep_itself_blames_nobody),
+		cmocka_unit_test(a_leader_without_cpu_does_not_step_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
