@@ -321,6 +321,8 @@ on_uptodate(struct zab_core *core, struct zab_actions *out)
 	zab_apply_held(core, out);
 	if (is_decided)
 		zab_reconfig_commit_follow(core, ZAB_NO_SID, out);
+	else if (zab_is_observer(core) != (core->role == FLE_OBSERVING))
+		zab_look(core, ZAB_WHY_RECONFIGURED, out);
 }
 
 /* ------------------------------------------------------------ packets --- */

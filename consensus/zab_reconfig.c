@@ -32,12 +32,26 @@ forget_next(struct zab_core *core)
 	core->pair.has_next = 0;
 }
 
+static void
+activate(struct zab_core *core, int64_t designated, struct zab_actions *out)
+{
+	quorum_pair_activate(&core->pair);
+	zab_out_zxid(out, ZAB_DO_ACTIVATE_CONFIG, core->pair.active.version);
+	out->action[out->count - 1].sid = designated;
+}
+
 void
 zab_reconfig_begin(struct zab_core *core, const struct quorum *config,
 		   int64_t zxid, struct zab_actions *out)
 {
 	FAL_ASSERT(config->version == zxid);
 	FAL_ASSERT(config->voters != 0);
+	/* What NEWLEADER brought is decided if its leader proposes another. */
+	if (core->role != FLE_LEADING && core->pair.has_next &&
+	    core->pair.next.version == core->follow.config_version) {
+		activate(core, ZAB_NO_SID, out);
+		core->follow.config_version = -1;
+	}
 	core->pair.next = *config;
 	core->pair.has_next = 1;
 	zab_persist_config(core, zxid, out);
@@ -172,14 +186,6 @@ announce_activation(struct zab_core *core, int64_t zxid, int64_t designated,
 		if (core->learner[i].station == ZAB_ST_SYNCING ||
 		    core->learner[i].station == ZAB_ST_SYNCED)
 			zab_learner_close(core, i, ZAB_WHY_RECONFIGURED, out);
-}
-
-static void
-activate(struct zab_core *core, int64_t designated, struct zab_actions *out)
-{
-	quorum_pair_activate(&core->pair);
-	zab_out_zxid(out, ZAB_DO_ACTIVATE_CONFIG, core->pair.active.version);
-	out->action[out->count - 1].sid = designated;
 }
 
 bool

@@ -155,11 +155,34 @@ sim_config_persisted(struct sim *sim, struct sim_server *server,
 				.zxid = sim->config[due->number - 1].version});
 }
 
+/* Is there such a transaction, committed or about to be by this leader? The
+ * first configuration, whose counter is 0, has none. */
+static bool
+is_history(const struct sim *sim, const struct sim_server *server,
+	   int64_t version)
+{
+	const struct sim_log *log = &server->log;
+	const uint32_t count = sim_log_count_to(log, version);
+
+	if (zab_counter(version) == 0 ||
+	    (count > 0 && log->entry[count - 1].zxid == version))
+		return true;
+	for (uint32_t i = sim->committed_count; i > 0; i--)
+		if (sim->chain.node[sim->committed[i - 1]].zxid == version)
+			return true;
+	return false;
+}
+
 void
 sim_config_activate(struct sim *sim, struct sim_server *server)
 {
 	struct sim_disk *disk = &server->disk;
+	const int64_t version = zab_config(server->core)->version;
 
+	if (!is_history(sim, server, version))
+		sim_fail(sim, "configuration",
+			 "s%u: activates %" PRIx64 ", which nobody committed",
+			 server->index, (uint64_t)version);
 	if (sim->now_us >= disk->activated_us) {
 		disk->old_config = disk->active_config;
 		disk->old_next_config = disk->next_config;

@@ -102,7 +102,24 @@ restart(struct sim *sim, struct sim_server *server)
 /* ----------------------------------------------------------------- plots ---
  */
 
-/* The leader is cut off and does not notice; the others do at once. */
+/* A client of that server asks for what only it will hear of. */
+static void
+ask_for_reconfig(struct sim *sim, uint32_t server)
+{
+	if (!sim->core_options.is_reconfig_enabled ||
+	    sim_random_once_in(&sim->random[SIM_STREAM_FAULT], 2))
+		return;
+	for (uint32_t i = 0; i < sim->client_count; i++) {
+		const struct sim_client *client = &sim->client[i];
+
+		if (client->server != server ||
+		    client->reign != sim->server[server].reign)
+			continue;
+		(void)sim_client_invoke(sim, i, SIM_OP_RECONFIG);
+		return;
+	}
+}
+
 void
 sim_plot_outdate(struct sim *sim)
 {
@@ -115,6 +132,7 @@ sim_plot_outdate(struct sim *sim)
 	if (old == sim->count)
 		return;
 	sim_trace_note(sim, sim->server[old].index, "is cut off", 0);
+	ask_for_reconfig(sim, old);
 	cut_off(sim, old);
 	for (uint32_t slot = 0; slot < ZAB_CONNS_MAX; slot++)
 		if (sim->server[old].conn[slot])
