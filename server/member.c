@@ -449,6 +449,41 @@ genesis_of(const struct server *server)
 	return genesis;
 }
 
+/*
+ * A configuration that the data holds and that is not active yet takes the
+ * place of what `.dynamic.next` says: its file may not have come to the disk.
+ * The data that has passed a version without it says that it was cut off; the
+ * first configuration, whose counter is 0, is never in it.
+ */
+static void
+prefer_config_of_data(struct server *server)
+{
+	const struct member *member = server->peer;
+	struct recovery_member *found = server->member;
+	const struct znode *node =
+		tree_find(server->tree, tree_path_of(server->tree, CONFIG_NODE,
+						     sizeof(CONFIG_NODE) - 1));
+	struct tree_stat stat = {0};
+	struct jute_slice text = jute_slice_of("", 0);
+
+	if (node != NULL) {
+		tree_spec_stat(server->tree, node, &stat);
+		text = tree_spec_data(server->tree, node);
+	}
+	if (stat.mzxid > member->active.version &&
+	    zab_counter(stat.mzxid) != 0 && text.bytes > 0 &&
+	    (uint64_t)text.bytes < sizeof(found->next_text)) {
+		memcpy(found->next_text, text.data, (size_t)text.bytes);
+		found->next_text[text.bytes] = '\0';
+		found->next_version = stat.mzxid;
+		found->has_next = true;
+	} else if (found->has_next && zab_counter(found->next_version) != 0 &&
+		   (uint64_t)found->next_version <=
+			   found->found.outcome.last_zxid) {
+		found->has_next = false;
+	}
+}
+
 void
 member_start(struct server *server)
 {
@@ -460,6 +495,8 @@ member_start(struct server *server)
 	memset(&disk, 0, sizeof(disk));
 	recovery_disk_state(server, &disk);
 	disk.active = &member->active;
+	if (config->reconfig_enabled)
+		prefer_config_of_data(server);
 	if (config->reconfig_enabled && found->has_next &&
 	    member_parse_config(
 		    member,

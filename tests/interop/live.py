@@ -10,6 +10,7 @@ trees and no digest mismatch on either side.
 
 Method: tests/interop/members.py.  Everything is asked through client ports.
 """
+import os
 import sys
 import time
 
@@ -345,6 +346,53 @@ def reconfig_with(kinds):
         with others[0].client() as c:
             ok(c.set('/left', b'after all were down'))
         assert b':observer' in config_everywhere(e)
+
+
+@suite.case('reconfig: a configuration whose files a crash took', quick=False)
+def reconfig_without_files(options):
+    with members.Ensemble(['falconer'] * 3, RECONFIG, with_clients=True) as e:
+        e.start()
+        leader = e.settle()
+        config_everywhere(e)
+        watcher = [m for m in e.members if m is not leader][0]
+        files = {m: folder_of(m) for m in e.members}
+        with leader.client() as c:
+            reply = ok(c.call(zkwire.RECONFIG,
+                              joining=e.line(watcher.sid, 'observer')))
+        wait_until('a role changed', lambda: watcher.mode() == 'observer')
+        for member in e.members:
+            member.kill()
+        for member, before in files.items():
+            restore_folder(member, before)
+        e.start()
+        wait_until('the role is changed again',
+                   lambda: watcher.mode() == 'observer')
+        expect(version_of(config_everywhere(e)), reply.zxid)
+        for member in e.members:
+            wait_until('its file is there', lambda: any(
+                name.endswith('.dynamic.%x' % reply.zxid)
+                for name in folder_of(member)))
+
+
+def folder_of(member):
+    """{name: text} of zoo.cfg and what stands beside it."""
+    folder = os.path.dirname(member.written[0])
+    found = {}
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        if name.startswith(os.path.basename(member.written[0])):
+            with open(path, encoding='utf-8') as file:
+                found[name] = file.read()
+    return found
+
+
+def restore_folder(member, before):
+    folder = os.path.dirname(member.written[0])
+    for name in folder_of(member):
+        os.remove(os.path.join(folder, name))
+    for name, text in before.items():
+        with open(os.path.join(folder, name), 'w', encoding='utf-8') as file:
+            file.write(text)
 
 
 def try_config(servers):
