@@ -66,7 +66,7 @@ PLAN = (
     ('vhost', ('replay.py', 'recipes.py', 'c_client.py', COMPARE)),
     ('vhost_cores', ('c_client.py',)),
     ('vhost_spin', ('port_inside.py',)),
-    ('vhost_alone', ('port_loss.py',)),
+    ('vhost_alone', ('port_loss.py', 'port_client.py')),
     ('bridge', ('port_members.py',)),
 )
 

@@ -19,9 +19,7 @@
 
 #include "base/log.h"
 #include "base/time.h"
-#include "dataplane/stream_tcp.h"
-#include "drivers/clock.h"
-#include "drivers/port_dpdk.h"
+#include "far.h"
 
 #define PAIRS_MAX   1024u
 #define EVENTS_MAX  64u
@@ -35,7 +33,7 @@ struct relay {
 	struct stream_core *core[SIDES];
 	stream_id other[SIDES][PAIRS_MAX];
 	struct stream_target server;
-	struct port_dpdk *device;
+	struct far far;
 };
 
 static volatile sig_atomic_t is_over;
@@ -113,42 +111,6 @@ serve(struct relay *relay, enum side side)
 }
 
 static void
-make_far(struct relay *relay, const char *device, const char *address,
-	 bool may_sleep)
-{
-	const struct port_env_options env = {.memory_mb = 80};
-	const struct port_dpdk_options options = {
-		.device = device,
-		.core_count = 1,
-		.mtu = 1500,
-		.mbufs = 8191,
-		.mbuf_private_bytes = TCP_POOL_PRIVATE_BYTES,
-		.may_sleep = may_sleep,
-	};
-	const struct stream_config config = {.stream_limit = PAIRS_MAX,
-					     .doorbell_fd = -1};
-	struct tcp_config tcp = {.secret = "relay"};
-	struct stream_address own;
-	struct port_error error;
-	char host[64] = "";
-	unsigned bits = 0;
-
-	if (sscanf(address, "%63[0-9.]/%u", host, &bits) != 2 ||
-	    stream_address_parse(host, 0, &own) != 0 || bits > 32)
-		die("ADDRESS/BITS: an IPv4 address");
-	tcp.address = be_load32(own.ip);
-	tcp.prefix_bits = (uint8_t)bits;
-	if (port_env_start(&env, &error) != 0 || port_env_attach() != 0 ||
-	    port_dpdk_start(&options, &relay->device, &error) != 0)
-		die(error.text);
-	tcp.port = port_dpdk_port(relay->device, 0);
-	tcp.pool = port_dpdk_pool(relay->device, 0);
-	if (stream_tcp_create(&config, &tcp, clock_now_ns(),
-			      &relay->core[FAR]) != 0)
-		die("no TCP");
-}
-
-static void
 make_near(struct relay *relay, uint16_t port)
 {
 	const struct stream_config config = {.stream_limit = PAIRS_MAX,
@@ -176,7 +138,8 @@ main(int argc, char **argv)
 	if (stream_address_parse(argv[3], (uint16_t)atoi(argv[4]),
 				 &relay.server.address) != 0)
 		die("SERVER: a numeric address");
-	make_far(&relay, argv[1], argv[2], argc == 5);
+	far_make(&relay.far, argv[1], argv[2], argc == 5, PAIRS_MAX);
+	relay.core[FAR] = relay.far.streams;
 	make_near(&relay, relay.server.address.port);
 	printf("relays\n");
 	fflush(stdout);
@@ -187,7 +150,7 @@ main(int argc, char **argv)
 		stream_flush(relay.core[NEAR]);
 		stream_flush(relay.core[FAR]);
 		if (now_ns > watch_ns) {
-			port_dpdk_watch(relay.device);
+			port_dpdk_watch(relay.far.device);
 			watch_ns = now_ns + WATCH_NS;
 		}
 		if (count == 0)
@@ -195,7 +158,7 @@ main(int argc, char **argv)
 	}
 	stream_destroy(relay.core[NEAR]);
 	stream_destroy(relay.core[FAR]);
-	port_dpdk_stop(relay.device);
+	port_dpdk_stop(relay.far.device);
 	port_env_stop();
 	return 0;
 }
