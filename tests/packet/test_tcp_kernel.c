@@ -360,6 +360,13 @@ print_row(const struct row *row, const double *seconds)
 }
 
 static void
+row_scale(struct row *row, uint32_t fifths)
+{
+	row->talk.up = row->talk.up / 5 * fifths;
+	row->talk.down = row->talk.down / 5 * fifths;
+}
+
+static void
 run_rows(const char *only, uint32_t fifths, struct rte_mempool *pool)
 {
 	double sums[2] = {0, 0};
@@ -375,8 +382,11 @@ run_rows(const char *only, uint32_t fifths, struct rte_mempool *pool)
 
 		if (only != NULL && strstr(row.name, only) == NULL)
 			continue;
-		row.talk.up = row.talk.up / 5 * fifths;
-		row.talk.down = row.talk.down / 5 * fifths;
+		/* Linux's own timeouts double up to minutes there. */
+		if (fifths > 5 && row.wire.loss >= 200)
+			row.talk.conns *= 2;
+		else
+			row_scale(&row, fifths);
 		for (uint32_t j = is_quick ? 1 : 0; j < 3; j++) {
 			fprintf(stderr, "%s, %u, seed %lu\n", row.name, j,
 				seed);
