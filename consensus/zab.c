@@ -479,6 +479,25 @@ on_history(struct zab_core *core, const struct zab_event *event,
 	settle(core, out);
 }
 
+/* Nothing of this role may be acknowledged any more; a leader's snapshot
+ * replaces all of it, as after a loss. */
+static void
+on_diverged(struct zab_core *core, struct zab_actions *out)
+{
+	FAL_ASSERT(core->role != FLE_LEADING);
+	core->is_nonvoting = true;
+	/* What is committed beyond the disk comes back with the snapshot. */
+	if (core->committed_zxid > core->durable_zxid)
+		core->committed_zxid = core->durable_zxid;
+	if (core->busy == ZAB_RELOADING)
+		return;
+	core->busy = ZAB_RELOADING;
+	if (core->role != FLE_LOOKING)
+		zab_look(core, ZAB_WHY_DIVERGED, out);
+	fle_stop(&core->fle);
+	zab_out(out, ZAB_DO_RELOAD);
+}
+
 static void
 on_may_vote(struct zab_core *core, struct zab_actions *out)
 {
@@ -541,6 +560,9 @@ dispatch(struct zab_core *core, const struct zab_event *event,
 	case ZAB_EV_SNAP_INSTALLED:
 	case ZAB_EV_RELOADED:
 		on_history(core, event, out);
+		break;
+	case ZAB_EV_DIVERGED:
+		on_diverged(core, out);
 		break;
 	case ZAB_EV_LOG_FLOOR:
 		zab_history_raise_floor(&core->history, event->zxid);

@@ -199,6 +199,10 @@ struct zab_notification {
  *                 whatever is not its ancestor is retired from the disk.
  *                 config: what the snapshot holds, NULL: no or not understood
  * RELOADED        disk: memory and log are what the disk holds
+ * DIVERGED        at a learner: what it applied last does not leave the tree
+ *                 that the leader has. That transaction and what follows is
+ *                 not in the log, and the disk says already that this server
+ *                 is non-voting. Ends in RELOAD and a snapshot of a leader
  * LOG_FLOOR       zxid: transactions up to zxid can no longer be read for a
  *                 DIFF (purged, missing, or too many bytes to be worth it)
  * LOG_FAILED      the log cannot be written: ends in FATAL

@@ -171,6 +171,7 @@ poll_round(void *arg, uint64_t now_ms, int64_t wall_ms)
 	ensemble->now_ms = now_ms;
 	ensemble->wall_ms = wall_ms;
 	did_work |= take_streams(ensemble);
+	did_work |= ensemble_step_diverged(ensemble);
 	did_work |= ensemble_step_broken(ensemble);
 	did_work |= ensemble_take_links(ensemble);
 	did_work |= step_durable(ensemble);
@@ -205,7 +206,8 @@ has_work(const void *arg)
 	const struct ensemble *ensemble = arg;
 	int err = FAL_OK;
 
-	return ensemble->broken_slots != 0 || ensemble->link_count != 0 ||
+	return ensemble->broken_slots != 0 || ensemble->must_tell_diverged ||
+	       ensemble->link_count != 0 ||
 	       atomic_load_explicit(&ensemble->must_yield,
 				    memory_order_relaxed) ||
 	       ensemble->parts.store.has_event(ensemble->parts.store.store) ||

@@ -77,9 +77,9 @@ struct ensemble_hooks {
 	/* The data was loaded anew, or the first configuration with a version
 	 * is active: the tree may be patched. NULL: nobody cares. */
 	void (*on_restored)(void *arg);
-	/* Transaction zxid leaves our tree different from the leader's. Stops
-	 * the process in a way that makes the next start fetch a snapshot;
-	 * never returns. */
+	/* Transaction zxid leaves our tree different from the leader's. When it
+	 * returns, the disk says that this server must not vote; a snapshot of
+	 * the leader follows. Or it stops the process. */
 	void (*on_diverged)(void *arg, int64_t zxid);
 	/* The process stops; never returns. */
 	void (*on_fatal)(void *arg, const char *text);

@@ -73,6 +73,23 @@ diverged(struct ensemble *ensemble, int64_t zxid)
 					      .zxid = zxid});
 	stats_add(ensemble->parts.stats, STAT_DIGEST_MISMATCHES, 1);
 	ensemble->hooks.on_diverged(ensemble->hooks.arg, zxid);
+	ensemble->has_diverged = true;
+	ensemble->must_tell_diverged = true; /* when this step is over */
+}
+
+bool
+ensemble_step_diverged(struct ensemble *ensemble)
+{
+	struct zab_event event = {.type = ZAB_EV_DIVERGED};
+
+	if (FAL_LIKELY(!ensemble->must_tell_diverged))
+		return false;
+	ensemble->must_tell_diverged = false;
+	/* None of it will be applied. */
+	ensemble->append_to = INT64_MIN;
+	ensemble_drop_held(ensemble);
+	ensemble_step(ensemble, &event);
+	return true;
 }
 
 /* False: no room now. */
@@ -80,6 +97,8 @@ static bool
 apply(struct ensemble *ensemble, int64_t zxid, const uint8_t *entry,
       uint32_t bytes)
 {
+	if (FAL_UNLIKELY(ensemble->has_diverged))
+		return false;
 	switch (zab_member_apply(ensemble->parts.zab, entry, bytes,
 				 zxid > ensemble->exact_from)) {
 	case FAL_OK:

@@ -118,6 +118,8 @@ struct ensemble {
 	int64_t append_to;  /* up to here they may be applied */
 	int64_t exact_from; /* digests above are compared */
 	bool is_leader_paused;
+	bool has_diverged; /* nothing is applied until all was loaded anew */
+	bool must_tell_diverged;
 
 	/* ensemble_lend.c */
 	enum lend_kind lend;
@@ -231,6 +233,8 @@ uint32_t ensemble_beacon_of(struct jute_slice rest);
 void ensemble_hold(struct ensemble *, int64_t zxid);
 void ensemble_append(struct ensemble *, int64_t first, int64_t last);
 void ensemble_drop_held(struct ensemble *);
+/* Steps DIVERGED, if it is due; true if it was. */
+bool ensemble_step_diverged(struct ensemble *);
 /* Applies what may be and finds room; true if there was any. */
 bool ensemble_apply_held(struct ensemble *);
 /* Is something held that may be applied already? */

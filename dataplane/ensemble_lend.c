@@ -144,6 +144,7 @@ come_back(struct ensemble *ensemble, const struct store_event *event)
 	ensemble->append_to = last;
 	ensemble->durable_told = last;
 	ensemble->is_leader_paused = false;
+	ensemble->has_diverged = false;
 	if (ensemble->hooks.on_restored != NULL)
 		ensemble->hooks.on_restored(ensemble->hooks.arg);
 	zab_member_restore(ensemble->parts.zab, last,

@@ -100,24 +100,37 @@ on_fatal(void *arg, const char *text)
 	_Exit(EXIT_FAILURE);
 }
 
+/* A snapshot that does not help is not fetched for ever. */
+#define DIVERGED_MAX 3u
+
 /* The log agrees with the leader's up to here, the tree does not: a snapshot
- * of the leader is what helps, and a server that must not vote gets one. */
+ * of the leader is what helps, and a server that must not vote gets one. That
+ * it must not is on the disk before anything else is done. */
 static void
 on_diverged(void *arg, int64_t zxid)
 {
-	const struct member *member = arg;
+	struct member *member = arg;
+	const char *dir = member->server->data_dir.data_dir;
+	const bool is_noted =
+		vote_mark_write(
+			member->server->disk, member->server->data_dir.snap_dir,
+			"its tree differed from the leader's (digest)") ==
+		FAL_OK;
 
 	LOG_ERROR("digest mismatch: transaction 0x%llx leaves our tree "
-		  "different from the leader's; the server stops, and fetches "
-		  "the leader's snapshot when it is started again. Keep %s "
-		  "if you want to find out why",
-		  (unsigned long long)zxid, member->server->data_dir.data_dir);
-	if (vote_mark_write(
-		    member->server->disk, member->server->data_dir.snap_dir,
-		    "its tree differed from the leader's (digest)") != FAL_OK)
+		  "different from the leader's. This server serves nobody "
+		  "and does not vote until it has the leader's snapshot; what "
+		  "it had is kept aside in %s as falconer.stale.*",
+		  (unsigned long long)zxid, dir);
+	if (is_noted && member->diverged++ < DIVERGED_MAX)
+		return;
+	if (!is_noted)
 		LOG_ERROR("no note of it could be written; empty %s before "
 			  "the next start",
-			  member->server->data_dir.data_dir);
+			  dir);
+	LOG_ERROR("the server stops: the leader's snapshot %s",
+		  is_noted ? "did not help, time and again"
+			   : "would not be fetched for sure");
 	_Exit(EXIT_FAILURE);
 }
 

@@ -41,6 +41,7 @@ struct member {
 	/* By id, as the newest text that names it says. */
 	struct config_server known[MEMBER_KNOWN_MAX];
 	uint32_t known_count;
+	uint32_t diverged; /* times; the ZAB core's */
 };
 
 /* Makes server->peer; the stores and the zab are there. */

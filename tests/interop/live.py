@@ -446,6 +446,48 @@ def beside_java(options):
         expect(e.mismatches(), 0, 'digest mismatches')
 
 
+@suite.case('a server whose tree differs gets the snapshot of its leader')
+def diverged(options):
+    # Behind everybody's back one server makes as many transactions as the
+    # others do without it, but others: same zxids, another tree.
+    with three(['falconer'] * 3, options) as e:
+        e.start()
+        leader = e.settle()
+        with leader.client() as c:
+            write_some(c, '/before', 20)
+        e.same_data()
+        strange = [m for m in e.members if m is not leader][0]
+        strange.stop()
+        with harness.Server('falconer', data=strange.data) as alone:
+            with alone.client() as c:
+                ok(c.create('/alone'))
+                c.close()
+            alone.stop()
+        with leader.client() as c:
+            ok(c.create('/others'))
+            c.close()
+        strange.start()
+        process = strange.process.pid
+        with leader.client() as c:
+            ok(c.create('/shows'))
+        wait_until('it says so', lambda: 'digest mismatch'
+                   in strange.stderr())
+        strange.wait_serving()
+        e.same_data()
+        expect(strange.process.pid, process, 'the same process')
+        with strange.client() as c:
+            harness.expect_err(c.exists('/alone'), zkwire.NONODE)
+            ok(c.create('/again'))
+        # It votes again: with it the leader does without the third.
+        wait_until('it may vote', lambda: not os.path.exists(
+            os.path.join(strange.data, 'version-2', 'falconer.nonvoting'))
+            and not os.path.exists(
+                os.path.join(strange.data, 'falconer.nonvoting')))
+        [m for m in e.members if m not in (leader, strange)][0].stop()
+        with strange.client() as c:
+            ok(c.create('/counts'))
+
+
 @suite.case('local sessions beside Java, whoever leads', quick=False)
 def mixed_local_sessions(options):
     if not harness.available('java'):

@@ -467,6 +467,54 @@ a_follower_without_cpu_does_not_blame_its_leader(void **state)
 	tear_down(&b);
 }
 
+/* 2:1 was given to the log and is refused there: the tree differs. */
+static void
+a_diverged_follower_forgets_and_asks_for_a_snapshot(void **state)
+{
+	struct zab_history history = {
+		.last_zxid = zab_zxid(1, 4),
+		.row_count = 1,
+		.row = {{zab_zxid(1, 1), zab_zxid(1, 4)}}};
+	const struct zab_disk_state disk = {.history = &history};
+	struct zab_view view;
+	struct bench b;
+
+	(void)state;
+	set_up(&b);
+	become_active(&b);
+	packet(&b, QUORUM_PROPOSAL, zab_zxid(2, 1));
+	assert_non_null(find(&b, ZAB_DO_APPEND, 0));
+	packet(&b, QUORUM_COMMIT, zab_zxid(2, 1)); /* the others have it */
+	give(&b, (struct zab_event){.type = ZAB_EV_DIVERGED});
+	assert_int_equal(find(&b, ZAB_DO_STATE, 0)->role, FLE_LOOKING);
+	assert_int_equal(find(&b, ZAB_DO_STATE, 0)->why, ZAB_WHY_DIVERGED);
+	assert_int_equal(find(&b, ZAB_DO_CLOSE, 0)->slots,
+			 1ull << ZAB_LEADER_SLOT);
+	/* Clients are gone before the tree is. */
+	assert_int_equal(b.out.action[b.out.count - 1].type, ZAB_DO_RELOAD);
+	assert_null(find(&b, ZAB_DO_SEND_FLE, 0)); /* no vote meanwhile */
+
+	give(&b, (struct zab_event){.type = ZAB_EV_RELOADED, .disk = &disk});
+	zab_view(b.core, &view);
+	assert_true(view.is_nonvoting);
+	assert_int_equal(find(&b, ZAB_DO_SEND_FLE, 0)->notification.zxid, -1);
+	for (int64_t sid = 2; sid <= 3; sid++)
+		give(&b, (struct zab_event){
+				 .type = ZAB_EV_FLE,
+				 .sid = sid,
+				 .notification = {sid == 3 ? FLE_LEADING
+							   : FLE_FOLLOWING,
+						  2, LEADER, 0, 7, 2}});
+	assert_int_equal(find(&b, ZAB_DO_DIAL, 0)->sid, LEADER);
+	give(&b, (struct zab_event){.type = ZAB_EV_CONN_UP,
+				    .slot = ZAB_LEADER_SLOT});
+	packet(&b, QUORUM_LEADERINFO, zab_zxid(2, 0));
+	/* It has nothing that counts, and promises nothing. */
+	assert_int_equal(find(&b, ZAB_DO_SEND, QUORUM_ACKEPOCH)->zxid, -1);
+	assert_int_equal(find(&b, ZAB_DO_SEND, QUORUM_ACKEPOCH)->epoch, -1);
+	tear_down(&b);
+}
+
 int
 main(void)
 {
@@ -486,6 +534,8 @@ main(void)
 		cmocka_unit_test(a_silent_leader_is_left_and_not_waited_for),
 		cmocka_unit_test(
 			a_follower_without_cpu_does_not_blame_its_leader),
+		cmocka_unit_test(
+			a_diverged_follower_forgets_and_asks_for_a_snapshot),
 		cmocka_unit_test(too_much_that_is_held_ends_the_connection),
 	};
 
