@@ -17,8 +17,6 @@
 
 #include <string.h>
 
-#include "base/be.h"
-
 #define BALLOT_RANK_BITS 5u
 #define ATTEMPTS_MAX     ((1u << (32 - BALLOT_RANK_BITS)) - 1)
 #define RETRY_STEPS_MAX  8u
@@ -26,45 +24,7 @@
 
 static_assert(QUORUM_MEMBERS_MAX <= 1u << BALLOT_RANK_BITS,
 	      "a ballot names its proposer");
-static_assert(4 + 1 + 1 + 2 + 4 + 4 + GENESIS_ID_BYTES + 8 ==
-		      GENESIS_FRAME_BYTES,
-	      "the frame is full");
-
 static const uint8_t no_id[GENESIS_ID_BYTES];
-
-/* -------------------------------------------------------------- bytes --- */
-
-void
-genesis_put(const struct genesis_message *message,
-	    uint8_t frame[GENESIS_FRAME_BYTES])
-{
-	memset(frame, 0, GENESIS_FRAME_BYTES);
-	be_store32(frame, GENESIS_MAGIC);
-	frame[4] = (uint8_t)message->type;
-	be_store16(frame + 6, message->features);
-	be_store32(frame + 8, message->ballot);
-	be_store32(frame + 12, message->accepted_ballot);
-	memcpy(frame + 16, message->id, GENESIS_ID_BYTES);
-	be_store64(frame + 32, message->voters_hash);
-}
-
-int
-genesis_get(const void *frame, size_t bytes, struct genesis_message *message)
-{
-	const uint8_t *at = frame;
-
-	if (bytes != GENESIS_FRAME_BYTES || be_load32(at) != GENESIS_MAGIC ||
-	    at[4] < GENESIS_PREPARE || at[4] >= GENESIS_TYPES)
-		return FAL_EPROTO;
-	memset(message, 0, sizeof(*message));
-	message->type = at[4];
-	message->features = be_load16(at + 6);
-	message->ballot = be_load32(at + 8);
-	message->accepted_ballot = be_load32(at + 12);
-	memcpy(message->id, at + 16, GENESIS_ID_BYTES);
-	message->voters_hash = be_load64(at + 32);
-	return 0;
-}
 
 /* ------------------------------------------------------------ actions --- */
 
@@ -90,7 +50,8 @@ send(const struct genesis *genesis, int64_t to, enum genesis_type type,
 	action->message.type = type;
 	action->message.ballot = ballot;
 	action->message.voters_hash = genesis->voters_hash;
-	if (genesis->state.is_member == GENESIS_LOOSE_MEMBER &&
+	if ((genesis->is_loose ||
+	     genesis->state.is_member == GENESIS_LOOSE_MEMBER) &&
 	    (type == GENESIS_FOUNDED || type == GENESIS_EXISTS))
 		action->message.features = GENESIS_LOOSE;
 	memcpy(action->message.id, id, GENESIS_ID_BYTES);
@@ -163,16 +124,44 @@ found(struct genesis *genesis, bool is_loose, struct genesis_actions *out)
 	persist(genesis, out);
 }
 
+/* The disk will hold that value. */
+static void
+accept(struct genesis *genesis, uint32_t ballot, const uint8_t *id,
+       bool is_fresh)
+{
+	struct genesis_state *state = &genesis->state;
+
+	state->is_witness =
+		is_fresh || (state->is_witness && state->accepted_ballot != 0 &&
+			     same_id(state->id, id));
+	state->accepted_ballot = ballot;
+	memcpy(state->id, id, GENESIS_ID_BYTES);
+}
+
+/* Has every voter answered, in its way? */
+static bool
+has_everybody(const struct genesis *genesis)
+{
+	const uint32_t who = genesis->answers | genesis->fresh;
+
+	return (who & genesis->voters.voters) == genesis->voters.voters;
+}
+
 /* Phase 2: the value that may have been chosen before, or the own one. */
 static void
 begin_accepting(struct genesis *genesis, struct genesis_actions *out)
 {
-	genesis->is_accepting = true;
-	genesis->answers = 0;
+	const bool is_fresh =
+		genesis->best_ballot == 0 || has_everybody(genesis);
+	const uint32_t first = out->count;
+
 	send_to_others(genesis, GENESIS_ACCEPT, genesis->ballot, genesis->value,
 		       0, out);
-	genesis->state.accepted_ballot = genesis->ballot;
-	memcpy(genesis->state.id, genesis->value, GENESIS_ID_BYTES);
+	for (uint32_t i = first; i < out->count && is_fresh; i++)
+		out->action[i].message.features = GENESIS_FRESH;
+	genesis->is_accepting = true;
+	genesis->answers = 0;
+	accept(genesis, genesis->ballot, genesis->value, is_fresh);
 	genesis->has_reply = true;
 	genesis->reply_to = genesis->sid;
 	persist(genesis, out);
@@ -194,11 +183,36 @@ is_grace_over(struct genesis *genesis, uint64_t now_ms)
 	const uint32_t settled =
 		genesis->answers | genesis->fresh | genesis->down;
 
-	if ((settled & genesis->voters.voters) == genesis->voters.voters)
+	if (genesis->is_grace_over ||
+	    (settled & genesis->voters.voters) == genesis->voters.voters)
 		return true;
 	if (genesis->grace_at_ms == 0)
 		genesis->grace_at_ms = now_ms + genesis->grace_ms;
-	return now_ms >= genesis->grace_at_ms;
+	genesis->is_grace_over = now_ms >= genesis->grace_at_ms;
+	return genesis->is_grace_over;
+}
+
+/* May the value of this proposal be chosen? One that was found must end with a
+ * quorum that votes, or nobody would ever be synchronized. */
+static bool
+may_choose(const struct genesis *genesis)
+{
+	return genesis->best_ballot == 0 || has_everybody(genesis) ||
+	       decides(genesis, genesis->witnesses | genesis->fresh);
+}
+
+/* The value is chosen; is this server one of its witnesses? */
+static void
+conclude(struct genesis *genesis, bool is_loose, int64_t who,
+	 struct genesis_actions *out)
+{
+	if (genesis->state.is_witness) {
+		found(genesis, is_loose, out);
+		return;
+	}
+	memcpy(genesis->value, genesis->state.id, GENESIS_ID_BYTES);
+	genesis->is_loose = is_loose;
+	tell_outcome(genesis, GENESIS_JOINS, who, out);
 }
 
 /* Has the own proposal what it needs for its next step? The own answer is
@@ -212,10 +226,10 @@ advance(struct genesis *genesis, uint64_t now_ms, struct genesis_actions *out)
 		return;
 	if (genesis->is_accepting) {
 		if (genesis->state.accepted_ballot == genesis->ballot)
-			found(genesis, !decides(genesis, genesis->answers),
-			      out);
+			conclude(genesis, !decides(genesis, genesis->answers),
+				 NOBODY, out);
 	} else if (genesis->state.promised == genesis->ballot &&
-		   is_grace_over(genesis, now_ms)) {
+		   is_grace_over(genesis, now_ms) && may_choose(genesis)) {
 		begin_accepting(genesis, out);
 	}
 }
@@ -228,8 +242,14 @@ take_promise(struct genesis *genesis, uint32_t bit,
 		return;
 	if (message->accepted_ballot > genesis->best_ballot) {
 		genesis->best_ballot = message->accepted_ballot;
+		if (!same_id(genesis->value, message->id))
+			genesis->witnesses = 0;
 		memcpy(genesis->value, message->id, GENESIS_ID_BYTES);
 	}
+	if (message->accepted_ballot != 0 &&
+	    (message->features & GENESIS_FRESH) &&
+	    same_id(genesis->value, message->id))
+		genesis->witnesses |= bit;
 	genesis->answers |= bit;
 }
 
@@ -259,6 +279,8 @@ propose_anew(struct genesis *genesis, struct genesis_actions *out)
 	genesis->is_accepting = false;
 	genesis->answers = 0;
 	genesis->grace_at_ms = 0;
+	genesis->is_grace_over = false;
+	genesis->witnesses = genesis->state.is_witness ? genesis->own_bit : 0;
 	genesis->best_ballot = genesis->state.accepted_ballot;
 	memcpy(genesis->value,
 	       genesis->best_ballot ? genesis->state.id : genesis->own_id,
@@ -312,6 +334,8 @@ make_reply(struct genesis *genesis, int64_t to, enum genesis_type type,
 	if (type == GENESIS_PROMISE && genesis->state.accepted_ballot != 0) {
 		genesis->reply.accepted_ballot = genesis->state.accepted_ballot;
 		memcpy(genesis->reply.id, genesis->state.id, GENESIS_ID_BYTES);
+		genesis->reply.features =
+			genesis->state.is_witness ? GENESIS_FRESH : 0;
 	}
 }
 
@@ -365,8 +389,8 @@ on_accept(struct genesis *genesis, int64_t from,
 		     no_id, out);
 		return;
 	}
-	genesis->state.accepted_ballot = message->ballot;
-	memcpy(genesis->state.id, message->id, GENESIS_ID_BYTES);
+	accept(genesis, message->ballot, message->id,
+	       message->features & GENESIS_FRESH);
 	make_reply(genesis, from, GENESIS_ACCEPTED, message->ballot);
 	persist(genesis, out);
 }
@@ -390,10 +414,11 @@ on_exists(struct genesis *genesis, int64_t from,
 	}
 	if (genesis->state.accepted_ballot != 0 &&
 	    same_id(genesis->state.id, said->id)) {
-		found(genesis, is_loose, out);
+		conclude(genesis, is_loose, from, out);
 		return;
 	}
-	memcpy(genesis->value, is_loose ? no_id : said->id, GENESIS_ID_BYTES);
+	memcpy(genesis->value, said->id, GENESIS_ID_BYTES);
+	genesis->is_loose = is_loose;
 	tell_outcome(genesis, GENESIS_JOINS, from, out);
 }
 
@@ -437,10 +462,9 @@ remind(struct genesis *genesis, int64_t sid, uint32_t bit,
 {
 	if (genesis->ballot == 0 || !bit || (genesis->answers & bit))
 		return;
-	if (genesis->is_accepting)
-		send(genesis, sid, GENESIS_ACCEPT, genesis->ballot,
-		     genesis->value, out);
-	else if (genesis->state.promised == genesis->ballot)
+	/* What it accepted, or not, it will ask for itself. */
+	if (!genesis->is_accepting &&
+	    genesis->state.promised == genesis->ballot)
 		send(genesis, sid, GENESIS_PREPARE, genesis->ballot, no_id,
 		     out);
 }
@@ -711,7 +735,9 @@ genesis_wake_ms(const struct genesis *genesis)
 	if (genesis->outcome != GENESIS_UNDECIDED || genesis->is_passive)
 		return UINT64_MAX;
 	if (genesis->writes == 0 && !genesis->is_accepting &&
-	    genesis->grace_at_ms != 0 && genesis->grace_at_ms < wake)
+	    genesis->state.promised == genesis->ballot &&
+	    genesis->grace_at_ms != 0 && !genesis->is_grace_over &&
+	    genesis->grace_at_ms < wake)
 		wake = genesis->grace_at_ms;
 	return wake;
 }
@@ -727,9 +753,10 @@ genesis_adopt(struct genesis *genesis, struct genesis_actions *actions)
 	genesis->outcome = GENESIS_JOINS;
 	genesis->ballot = 0;
 	genesis->has_reply = false;
-	genesis->state.is_member = same_id(genesis->value, no_id)
-					   ? GENESIS_LOOSE_MEMBER
-					   : GENESIS_MEMBER;
+	genesis->state.is_member =
+		genesis->is_loose || same_id(genesis->value, no_id)
+			? GENESIS_LOOSE_MEMBER
+			: GENESIS_MEMBER;
 	memcpy(genesis->state.id, genesis->value, GENESIS_ID_BYTES);
 	persist(genesis, actions);
 }

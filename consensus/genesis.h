@@ -21,12 +21,19 @@
  *   learn    FOUNDED(value)
  *
  * An acceptor that belongs to an ensemble, or holds data, answers EXISTS
- * instead, to whoever asks. A server founds (may vote with zxid 0) if it
- * proposed and a quorum accepted, or if it had itself accepted, durably, the
- * value that FOUNDED or EXISTS names: its disk was then not emptied since. Any
- * other server that hears EXISTS or FOUNDED joins: it stays at -1. With its
- * quorum of promises a proposer waits a moment (grace_ms) for those whose link
- * is not known to be down, so that servers that start together found together.
+ * instead, to whoever asks. When a value is chosen (the proposer knows, others
+ * hear FOUNDED or EXISTS) those found, and may vote with zxid 0, that are its
+ * witnesses: their disks hold it since before it could be in use, so they were
+ * not emptied after. Any other server joins: it stays at -1. With its quorum of
+ * promises a proposer waits a moment (grace_ms) for those whose link is not
+ * known to be down, so that servers that start together found together.
+ *
+ * Whoever accepts a value becomes its witness if the ballot is fresh: nobody
+ * had accepted anything before, as far as its promises tell, or every voter has
+ * promised, hence none belongs to an ensemble. A proposal that finds a value
+ * and is not fresh goes on only if a quorum are witnesses of it; else it waits
+ * for more promises. Without this, a server that accepted and never learned
+ * what came of it would help an emptied one to found the ensemble again.
  *
  * A quorum is one of the voters' quorum system, or all of them (is_all): a
  * quorum cannot tell a voter that was emptied from one that was never started,
@@ -67,6 +74,7 @@
 #define GENESIS_FRAME_BYTES 40u
 #define GENESIS_MAGIC       0x46474e31u /* "FGN1": no state that Java knows */
 #define GENESIS_LOOSE       1u          /* feature: the id proves nothing */
+#define GENESIS_FRESH       2u /* feature: makes witnesses, or is one */
 #define GENESIS_ACTIONS_MAX (3 * QUORUM_MEMBERS_MAX + 8)
 
 enum genesis_type {
@@ -88,7 +96,8 @@ enum genesis_type {
  *   0  4  GENESIS_MAGIC, where a notification has the sender's state
  *   4  1  type
  *   5  1  zero
- *   6  2  features: GENESIS_LOOSE; FOUNDED, EXISTS
+ *   6  2  features: GENESIS_LOOSE of FOUNDED, EXISTS; GENESIS_FRESH of
+ *         ACCEPT: the ballot is fresh; of PROMISE: a witness of the id
  *   8  4  ballot
  *  12  4  accepted ballot; PROMISE only
  *  16 16  ensemble id; PROMISE, ACCEPT, FOUNDED, EXISTS, HELLO
@@ -122,6 +131,7 @@ struct genesis_state {
 	uint8_t id[GENESIS_ID_BYTES]; /* accepted, founded or joined */
 	uint32_t is_member;           /* enum genesis_membership */
 	uint32_t began;               /* enum genesis_began */
+	uint32_t is_witness;          /* of id */
 };
 
 enum genesis_outcome {
@@ -220,9 +230,12 @@ struct genesis {
 	/* The own proposal. */
 	uint32_t ballot; /* 0: none */
 	bool is_accepting;
+	bool is_grace_over;
 	uint32_t answers; /* mask of members */
 	uint32_t best_ballot;
+	uint32_t witnesses;              /* of value, among who promised */
 	uint8_t value[GENESIS_ID_BYTES]; /* proposed, or of what exists */
+	bool is_loose;                   /* what exists is */
 	uint32_t attempts, highest_seen;
 	uint64_t retry_at_ms, grace_at_ms; /* grace 0: no quorum yet */
 };

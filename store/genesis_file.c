@@ -10,12 +10,13 @@
 #include "store/file_name.h"
 #include "store/small_file.h"
 
-#define MAGIC     0x4647454eu /* "FGEN" */
-#define VERSION   1u
-#define AT_ID     16u
-#define AT_MEMBER 32u
-#define AT_BEGAN  36u
-#define AT_SUM    40u
+#define MAGIC      0x4647454eu /* "FGEN" */
+#define VERSION    1u
+#define AT_ID      16u
+#define AT_MEMBER  32u
+#define AT_BEGAN   36u
+#define AT_WITNESS 40u
+#define AT_SUM     44u
 
 _Static_assert(AT_ID + GENESIS_ID_BYTES == AT_MEMBER, "no gap");
 _Static_assert(AT_SUM + 4 == GENESIS_FILE_BYTES, "the sum ends the file");
@@ -49,6 +50,7 @@ genesis_file_read(struct disk *disk, const char *dir,
 	memcpy(state->id, from + AT_ID, GENESIS_ID_BYTES);
 	state->is_member = be_load32(from + AT_MEMBER);
 	state->began = be_load32(from + AT_BEGAN);
+	state->is_witness = be_load32(from + AT_WITNESS);
 	return 0;
 }
 
@@ -65,6 +67,7 @@ genesis_file_write(struct disk *disk, const char *dir,
 	memcpy(to + AT_ID, state->id, GENESIS_ID_BYTES);
 	be_store32(to + AT_MEMBER, state->is_member);
 	be_store32(to + AT_BEGAN, state->began);
+	be_store32(to + AT_WITNESS, state->is_witness);
 	be_store32(to + AT_SUM,
 		   checksum_adler32(CHECKSUM_ADLER32_INIT, to, AT_SUM));
 	return small_file_replace(disk, dir, GENESIS_FILE_NAME,

@@ -5,8 +5,9 @@
 /*
  * genesis_file - the register of consensus/genesis.h on the disk.
  *
- *   "FGEN" | int version 1 | int promised | int accepted ballot |
- *   id 16 bytes | int is_member | int began | int adler32 of all before
+ *   "FGEN" | int version 2 | int promised | int accepted ballot |
+ *   id 16 bytes | int is_member | int began | int is_witness |
+ *   int adler32 of all before
  *
  * The file is dataDir/version-2/falconer.genesis, replaced as a whole. A file
  * that cannot be understood is no empty register: promises may have been in
@@ -22,7 +23,7 @@
 #include "drivers/disk.h"
 
 #define GENESIS_FILE_NAME  "falconer.genesis"
-#define GENESIS_FILE_BYTES 44u
+#define GENESIS_FILE_BYTES 48u
 
 FAL_MUST_CHECK int genesis_file_read(struct disk *, const char *dir,
 				     struct genesis_state *out);

@@ -178,6 +178,19 @@ MUTATIONS = [
      'if (false)'),
     ('not_ahead_by_zxid', 'consensus/zab_learners.c',
      'return zxid > lead->base_zxid;', 'return false;'),
+    ('emptied_disk_votes_though_it_exists', 'consensus/genesis.c',
+     'tell_outcome(genesis, GENESIS_JOINS, from, out);',
+     'tell_outcome(genesis, GENESIS_FOUNDS, from, out);'),
+    ('members_do_not_say_that_it_exists', 'consensus/genesis.c',
+     'send(genesis, from, GENESIS_EXISTS, 0,',
+     'if (false)\n\t\tsend(genesis, from, GENESIS_EXISTS, 0,'),
+    ('founded_by_a_minority', 'consensus/genesis.c',
+     'return quorum_has(&genesis->voters, who);', 'return who != 0;'),
+    ('that_it_began_empty_is_forgotten', 'consensus/genesis.c',
+     'genesis->has_data && genesis->state.began != GENESIS_EMPTY)) {',
+     'genesis->has_data)) {'),
+    ('accepts_what_it_did_not_promise', 'consensus/genesis.c',
+     'message->ballot != genesis->state.promised ||', 'false ||'),
 ]
 
 

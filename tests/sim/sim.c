@@ -182,6 +182,10 @@ sim_init(struct sim *sim, const struct sim_options *options)
 	sim->are_clients_done = false;
 	sim->needs_both_ways = false;
 	sim->is_mixed = false;
+	sim->has_genesis = false;
+	sim->is_genesis_all = false;
+	sim->has_id = false;
+	sim->letters = 0;
 	sim->was_skipped = false;
 	sim->flap_serial = 0;
 	sim->action_count = 0;
@@ -319,8 +323,10 @@ happen_to_server(struct sim *sim, const struct sim_due *due)
 	const bool is_busy_kind =
 		due->kind == SIM_DUE_HISTORY || due->kind == SIM_DUE_LOAD_LIMIT;
 	const uint32_t serial = due->kind == SIM_DUE_WAKE ? server->wake_serial
-				: is_busy_kind            ? server->busy_serial
-							  : server->incarnation;
+				: due->kind == SIM_DUE_GENESIS_WAKE
+					? server->genesis_serial
+				: is_busy_kind ? server->busy_serial
+					       : server->incarnation;
 
 	if (!server->is_up || serial != due->serial ||
 	    sim_server_defers(sim, server, due))
@@ -329,7 +335,14 @@ happen_to_server(struct sim *sim, const struct sim_due *due)
 	case SIM_DUE_WAKE:
 		sim_server_wake(sim, server, due->serial);
 		break;
+	case SIM_DUE_GENESIS_FILE:
+		sim_genesis_written(sim, server);
+		break;
+	case SIM_DUE_GENESIS_WAKE:
+		sim_genesis_wake(sim, server);
+		break;
 	case SIM_DUE_LINK:
+		sim_genesis_link(sim, server, due->what, due->number != 0);
 		sim_server_step(
 			sim, server,
 			&(struct zab_event){.type = ZAB_EV_FLE_LINK,
@@ -368,6 +381,9 @@ happen(struct sim *sim, const struct sim_due *due)
 		break;
 	case SIM_DUE_FLE:
 		sim_net_deliver_fle(sim, due);
+		break;
+	case SIM_DUE_GENESIS:
+		sim_genesis_deliver(sim, due);
 		break;
 	case SIM_DUE_DIAL:
 		sim_net_dialed(sim, due);
@@ -467,6 +483,11 @@ void
 sim_run(struct sim *sim, const struct sim_options *options)
 {
 	sim_init(sim, options);
+	/* In the others an emptied disk is known to be one. */
+	sim->has_genesis =
+		!sim_random_once_in(&sim->random[SIM_STREAM_GENESIS], 4);
+	sim->is_genesis_all =
+		sim_random_once_in(&sim->random[SIM_STREAM_GENESIS], 3);
 	sim_client_init(sim);
 	for (uint32_t i = 0; i < sim->count; i++)
 		sim_server_start(sim, &sim->server[i]);

@@ -23,6 +23,7 @@
  *   sim_java.c    servers that speak as ZooKeeper's
  *   sim_client.c  writes, reads and syncs
  *   sim_config.c  configurations and their files
+ *   sim_genesis.c what an empty disk means
  *   sim_check.c   invariants
  *   sim_trace.c   the last events
  *   sim_chain.c   histories; sim_queue.c: what is due
@@ -32,6 +33,7 @@
 
 #include <stdio.h>
 
+#include "consensus/genesis.h"
 #include "consensus/zab.h"
 #include "sim_chain.h"
 #include "sim_queue.h"
@@ -83,6 +85,9 @@ enum sim_kind {
 	SIM_DUE_HISTORY,
 	SIM_DUE_SNAPSHOT,
 	SIM_DUE_START,
+	SIM_DUE_GENESIS,
+	SIM_DUE_GENESIS_FILE,
+	SIM_DUE_GENESIS_WAKE,
 	SIM_DUE_FAULT,
 	SIM_DUE_HEAL,
 	SIM_DUE_FLAP,
@@ -129,7 +134,18 @@ struct sim_fle {
 	struct zab_notification notification;
 };
 
+#define SIM_LETTERS_MAX 4096u
+
+/* Of the register, on its way; the oldest are lost. */
+struct sim_genesis_message {
+	uint32_t serial, from;
+	uint32_t incarnation; /* of the receiver */
+	struct genesis_message message;
+};
+
 /* ---------------------------------------------------------------- disk --- */
+
+#define SIM_GENESIS_WRITES_MAX 4u
 
 struct sim_snapshot {
 	int64_t zxid;
@@ -144,6 +160,9 @@ struct sim_disk {
 	struct sim_snapshot snapshot[SIM_SNAPSHOTS_MAX]; /* newest first */
 	uint32_t snapshot_count;
 	bool is_nonvoting; /* what tells that promises may be lost */
+	bool has_snapshot; /* the first one, of an empty tree */
+	struct genesis_state genesis, genesis_writing[SIM_GENESIS_WRITES_MAX];
+	uint32_t genesis_writes;
 	/* Configurations: the active one is an index, the next one 1 + index,
 	 * 0: none; what they were before activated_us; what is written. */
 	uint32_t active_config, next_config;
@@ -215,6 +234,10 @@ struct sim_server {
 	uint32_t conn[ZAB_CONNS_MAX + 1];
 	uint32_t dial_serial;
 	bool is_dialing;
+	/* The register; the core is non-voting because of it only. */
+	bool has_genesis, is_genesis_awaited;
+	struct genesis genesis;
+	uint32_t genesis_serial;
 	/* Requests, oldest first. */
 	struct sim_pending *pending;
 	uint32_t pending_count, pending_capacity;
@@ -280,6 +303,7 @@ struct sim_trace_line {
 
 struct sim_counters {
 	uint64_t steps, commits, elections, crashes, wipes, snapshots;
+	uint64_t founders;
 	uint64_t truncs, diffs, messages, acked, reads, syncs, reconfigs;
 };
 
@@ -351,6 +375,13 @@ struct sim {
 	uint32_t crashes_done; /* of crash_at */
 	bool are_clients_done;
 	struct zab_actions actions;
+	/* An empty disk is an empty disk, and asks. Else it is marked. */
+	bool has_genesis, is_genesis_all;
+	bool has_id; /* of the ensemble */
+	uint8_t id[GENESIS_ID_BYTES];
+	uint32_t letters; /* serial of the next */
+	struct sim_genesis_message letter[SIM_LETTERS_MAX];
+	struct genesis_actions genesis_actions;
 	struct sim_trace_line trace[SIM_TRACE_MAX];
 	uint64_t trace_count;
 	struct sim_counters counters;
@@ -461,6 +492,28 @@ bool sim_config_decides(const struct sim *sim, uint32_t servers);
 bool sim_config_survives(const struct sim *sim, uint32_t lost);
 /* Can it do without those whose disks are lost now? Nobody else knows it. */
 bool sim_config_is_sane(const struct sim *sim, const struct quorum *config);
+
+/* ---- sim_genesis.c ---- */
+/* May those lose their disks, and those who know are a quorum still? */
+bool sim_genesis_survives(const struct sim *sim, uint32_t lost);
+/* Reads the register's file; true: the core starts without a vote. */
+bool sim_genesis_init(struct sim *sim, struct sim_server *server);
+/* Behind the core's start. */
+void sim_genesis_start(struct sim *sim, struct sim_server *server);
+void sim_genesis_deliver(struct sim *sim, const struct sim_due *due);
+void sim_genesis_written(struct sim *sim, struct sim_server *server);
+void sim_genesis_wake(struct sim *sim, struct sim_server *server);
+void sim_genesis_crash(struct sim *sim, struct sim_disk *disk);
+void sim_genesis_link(struct sim *sim, struct sim_server *server, uint32_t who,
+		      bool is_up);
+/* A notification came; what a ZooKeeper says counts. */
+void sim_genesis_heard(struct sim *sim, struct sim_server *server, uint32_t who,
+		       const struct zab_notification *said);
+/* VOTER_AGAIN. */
+void sim_genesis_adopt(struct sim *sim, struct sim_server *server);
+/* After each step: may the core vote by now? */
+void sim_genesis_settle(struct sim *sim, struct sim_server *server);
+bool sim_genesis_forbids(const struct sim_server *server);
 
 /* ---- sim_net.c ---- */
 uint64_t sim_net_delay_us(struct sim *sim);

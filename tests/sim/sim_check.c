@@ -277,7 +277,7 @@ sim_check_vote(struct sim *sim, const struct sim_server *server,
 	if (!quorum_is_voter(zab_config(server->core), server->sid) &&
 	    !(next && quorum_is_voter(next, server->sid)))
 		return;
-	if (server->disk.is_nonvoting)
+	if (sim_genesis_forbids(server))
 		sim_fail(sim, "C11", "s%u: votes", server->index);
 	if (sim_log_last(&server->log) != zxid)
 		sim_fail(sim, "memory==disk",
@@ -341,7 +341,7 @@ sim_check_state(struct sim *sim, struct sim_server *server,
 	FAL_ASSERT(action->epoch > 0 && action->epoch < SIM_EPOCHS_MAX);
 	uint32_t *leader = &sim->epoch_leader[action->epoch];
 
-	if (server->disk.is_nonvoting)
+	if (sim_genesis_forbids(server))
 		sim_fail(sim, "C11", "s%u: leads and must not vote",
 			 server->index);
 	if (action->phase == ZAB_SYNCHRONIZATION) {

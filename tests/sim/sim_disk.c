@@ -156,6 +156,7 @@ sim_disk_crash(struct sim *sim, struct sim_server *server)
 	disk->accepted_writing = 0;
 	disk->current_writing = 0;
 	sim_config_crash(sim, disk);
+	sim_genesis_crash(sim, disk);
 	if (!server->is_busy || server->is_installing)
 		return;
 	if (server->busy_event == ZAB_EV_TRUNCATED &&

@@ -342,6 +342,7 @@ act_on_disk(struct sim *sim, struct sim_server *server,
 		break;
 	case ZAB_DO_VOTER_AGAIN:
 		server->disk.is_nonvoting = false;
+		sim_genesis_adopt(sim, server);
 		server->is_wiped = false;
 		sim_check_durable(sim);
 		break;

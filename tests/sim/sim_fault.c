@@ -215,7 +215,8 @@ sim_fault_may_lose_promises(const struct sim *sim, uint32_t index)
 		return false;
 	for (uint32_t i = 0; i < sim->count; i++)
 		lost |= (uint32_t)sim->server[i].is_wiped << i;
-	return sim_config_survives(sim, lost);
+	return sim_config_survives(sim, lost) &&
+	       sim_genesis_survives(sim, lost);
 }
 
 static void
@@ -238,6 +239,10 @@ sim_fault_wipe(struct sim *sim, struct sim_server *server)
 		sim_server_crash(sim, server, false);
 	sim_trace_note(sim, server->index, "its disk is emptied", 0);
 	sim_disk_wipe(&server->disk);
+	/* An observer of the first configuration cannot know what it was. */
+	server->disk.is_nonvoting =
+		!sim->has_genesis ||
+		!quorum_is_voter(&sim->config[0], server->sid);
 	lose_promises(sim, server);
 	/* A new machine may be there at once. */
 	sim_put(sim, sim_net_delay_us(sim), SIM_DUE_START, server->index, 0,

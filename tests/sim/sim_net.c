@@ -551,6 +551,7 @@ sim_net_deliver_fle(struct sim *sim, const struct sim_due *due)
 				  .sid = sim->server[due->who].sid,
 				  .notification = fle->notification};
 
+	sim_genesis_heard(sim, to, due->who, &fle->notification);
 	if (sim->config[fle->config].version > to->view.config_version)
 		event.config = &sim->config[fle->config];
 	sim_server_step(sim, to, &event);

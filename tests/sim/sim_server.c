@@ -145,6 +145,7 @@ sim_server_step(struct sim *sim, struct sim_server *server,
 		return;
 	step_once(sim, server, event);
 	sim_server_propose(sim, server);
+	sim_genesis_settle(sim, server);
 }
 
 /* ------------------------------------------------------ begin and end --- */
@@ -235,6 +236,8 @@ sim_server_start(struct sim *sim, struct sim_server *server)
 	sim_check_start(sim, server);
 	sim_disk_load(server, &history, &state.committed_zxid);
 	state.next = sim_config_next(sim, server);
+	if (sim_genesis_init(sim, server))
+		state.is_nonvoting = true;
 	server->published_zxid = state.committed_zxid;
 	server->published_node = 0;
 	if (state.committed_zxid > 0)
@@ -248,7 +251,9 @@ sim_server_start(struct sim *sim, struct sim_server *server)
 	sim_server_step(
 		sim, server,
 		&(struct zab_event){.type = ZAB_EV_START, .disk = &state});
-	tell_peers(sim, server, true);
+	sim_genesis_start(sim, server);
+	if (server->is_up)
+		tell_peers(sim, server, true);
 }
 
 void

@@ -30,6 +30,8 @@ struct world {
 	struct quorum voters;
 	struct genesis genesis[SERVERS];
 	bool is_up[SERVERS], has_data[SERVERS];
+	bool was_wiped[SERVERS]; /* after a quorum founded */
+	uint32_t founders;       /* mask, ever */
 	uint32_t life[SERVERS], outcome[SERVERS], conflicts[SERVERS];
 	struct genesis_state disk[SERVERS];
 	struct genesis_state writing[SERVERS][8]; /* writes under way */
@@ -63,6 +65,8 @@ do_actions(struct world *w, uint32_t i, const struct genesis_actions *actions)
 			if (action->outcome != GENESIS_FOUNDS ||
 			    w->genesis[i].state.is_member != GENESIS_MEMBER)
 				continue;
+			assert_false(w->was_wiped[i]);
+			w->founders |= 1u << i;
 			if (w->has_founded)
 				assert_memory_equal(w->id, w->disk[i].id,
 						    GENESIS_ID_BYTES);
@@ -126,6 +130,7 @@ wipe(struct world *w, uint32_t i)
 {
 	memset(&w->disk[i], 0, sizeof(w->disk[i]));
 	w->has_data[i] = false;
+	w->was_wiped[i] = quorum_has(&w->voters, w->founders);
 }
 
 static void
@@ -279,11 +284,78 @@ an_emptied_server_only_joins(void **state)
 	hello(&w, 0, 2);
 	genesis_adopt(&w.genesis[2], &actions);
 	do_actions(&w, 2, &actions);
+	w.was_wiped[2] = false;
 	run(&w, 10);
 	stop(&w, 2);
 	start(&w, 2);
 	assert_int_equal(w.outcome[2], GENESIS_FOUNDS);
 	assert_memory_equal(w.disk[2].id, w.id, GENESIS_ID_BYTES);
+}
+
+/* Until server i has that much on its disk. */
+static void
+run_until_accepted(struct world *w, uint32_t i)
+{
+	for (uint32_t n = 0; w->disk[i].accepted_ballot == 0; n++) {
+		assert_true(n < 1000);
+		run(w, 1);
+	}
+}
+
+/* 3 accepts and is gone before it learns; 1 and 2 use the ensemble; 2 loses its
+ * disk. 2 and 3 are a quorum that could choose the id once more. */
+static void
+who_accepted_and_never_learned_does_not_help_an_emptied_one(void **state)
+{
+	struct world w;
+
+	(void)state;
+	make_world(&w, 3);
+	for (uint32_t i = 0; i < 3; i++)
+		start(&w, i);
+	run(&w, 500);
+	for (uint32_t i = 0; i < 3; i++)
+		stop(&w, i);
+	w.disk[2].is_member = 0; /* as it was before FOUNDED came */
+	wipe(&w, 1);
+	start(&w, 1);
+	start(&w, 2);
+	run(&w, 20000);
+	assert_false(genesis_may_vote(&w.genesis[1]));
+	start(&w, 0);
+	run(&w, 5000);
+	assert_int_equal(w.outcome[1], GENESIS_JOINS);
+	assert_int_equal(w.outcome[2], GENESIS_FOUNDS);
+}
+
+static void
+a_power_cut_while_deciding_is_survived(void **state)
+{
+	struct world w;
+
+	(void)state;
+	for (uint32_t who = 0; who < 3; who++) {
+		make_world(&w, 3);
+		for (uint32_t i = 0; i < 3; i++)
+			start(&w, i);
+		run_until_accepted(&w, 0);
+		for (uint32_t i = 0; i < 3; i++) {
+			stop(&w, i);
+			/* Only one of them has it on its disk. */
+			w.disk[i].is_member = 0;
+			if (i != who) {
+				w.disk[i].accepted_ballot = 0;
+				w.disk[i].is_witness = 0;
+			}
+		}
+		w.letters = 0;
+		w.has_founded = false;
+		for (uint32_t i = 0; i < 3; i++)
+			start(&w, i);
+		run(&w, 20000);
+		for (uint32_t i = 0; i < 3; i++)
+			assert_int_equal(w.outcome[i], GENESIS_FOUNDS);
+	}
 }
 
 static void
@@ -711,6 +783,9 @@ main(void)
 		cmocka_unit_test(three_empty_servers_found_one_ensemble),
 		cmocka_unit_test(one_of_three_waits),
 		cmocka_unit_test(an_emptied_server_only_joins),
+		cmocka_unit_test(
+			who_accepted_and_never_learned_does_not_help_an_emptied_one),
+		cmocka_unit_test(a_power_cut_while_deciding_is_survived),
 		cmocka_unit_test(
 			all_of_them_protect_against_a_voter_that_never_started),
 		cmocka_unit_test(
