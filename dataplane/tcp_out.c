@@ -351,9 +351,9 @@ tcp_out_again(struct tcp_core *core, struct tcp_conn *conn)
 	}
 }
 
-/* How much of the first unsent segment may go now; 0: none. */
-static uint32_t
-tcp_out_permitted(const struct tcp_conn *conn, const struct tcp_seg *seg)
+/* The same with every rule. */
+static __attribute__((noinline)) uint32_t
+tcp_out_permitted_part(const struct tcp_conn *conn, const struct tcp_seg *seg)
 {
 	uint32_t pipe = tcp_loss_pipe(conn);
 	uint32_t edge = conn->snd_una + conn->snd_wnd;
@@ -374,6 +374,19 @@ tcp_out_permitted(const struct tcp_conn *conn, const struct tcp_seg *seg)
 	if (usable < conn->snd_wnd_max / 2 && conn->probes == 0)
 		return 0;
 	return usable;
+}
+
+/* How much of the first unsent segment may go now; 0: none. What fits both
+ * windows beside all that was sent, lost or not, goes whole. */
+static inline uint32_t
+tcp_out_permitted(const struct tcp_conn *conn, const struct tcp_seg *seg)
+{
+	uint32_t end = seg->seq + seg->bytes - conn->snd_una;
+
+	if (FAL_LIKELY(seg->bytes <= conn->mss && end <= conn->cwnd &&
+		       end <= conn->snd_wnd))
+		return seg->bytes;
+	return tcp_out_permitted_part(conn, seg);
 }
 
 /* A probe of the tail has left. */
@@ -486,10 +499,12 @@ tcp_out_arm(struct tcp_core *core, struct tcp_conn *conn)
 		conn->tx_deadline = 0;
 		tcp_clear(conn, TCP_TIMER_RACK | TCP_TIMER_TLP);
 	} else if (conn->tx_deadline == 0) {
-		wait_us = (uint64_t)tcp_loss_rto_us(core, conn)
-			  << (conn->backoff > 10 ? 10 : conn->backoff);
-		limit_us = (is_flying ? 1ull : 6ull) * TCP_RTO_MAX_US;
-		wait_us = wait_us > limit_us ? limit_us : wait_us;
+		wait_us = tcp_loss_rto_us(core, conn);
+		if (FAL_UNLIKELY(conn->backoff != 0)) {
+			wait_us <<= conn->backoff > 10 ? 10 : conn->backoff;
+			limit_us = (is_flying ? 1ull : 6ull) * TCP_RTO_MAX_US;
+			wait_us = wait_us > limit_us ? limit_us : wait_us;
+		}
 		probe_us = tcp_rack_probe_us(conn);
 		tcp_clear(conn, TCP_TIMER_RACK | TCP_TIMER_TLP);
 		if (probe_us != 0 && probe_us < wait_us) {
