@@ -341,6 +341,12 @@ void admission_wake(struct reader *);
 bool admission_of_frame(struct reader *, uint32_t bytes);
 bool admission_is_large(const struct reader *, uint32_t bytes);
 
+/* ---- eager.c ---- */
+
+/* Of a write whose syntax is good: ZK_OK, or why it is refused here. */
+int32_t eager_check(struct reader *, const struct conn *,
+		    const struct local_op *);
+
 /* ---- connect.c ---- */
 /* Returns false when it cannot be taken now (no req): ask again. */
 bool connect_request(struct reader *, struct conn *, const uint8_t *frame,

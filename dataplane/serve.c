@@ -510,8 +510,12 @@ serve_write(struct reader *reader, struct conn *conn,
 	    const struct proto_request_header *header,
 	    const struct local_op *op)
 {
-	if (prep_check_syntax(op->op, op->body, op->body_bytes) != 0)
-		return answer_ready(reader, conn, header, ZK_MARSHALLINGERROR);
+	int32_t err = ZK_MARSHALLINGERROR;
+
+	if (prep_check_syntax(op->op, op->body, op->body_bytes) == 0)
+		err = eager_check(reader, conn, op);
+	if (err != ZK_OK)
+		return answer_ready(reader, conn, header, err);
 	/* A local session ends without a transaction: behind all writes. */
 	if (op->op == OP_CLOSE_SESSION && reader->options.is_member &&
 	    conn->head != NULL) {

@@ -599,6 +599,18 @@ config_word_allowed(const struct config *config, const char *word)
 	return false;
 }
 
+int64_t
+config_outstanding_max(const struct config *config)
+{
+	const uint32_t voters = count_voters(config);
+	int64_t share = config->outstanding_max;
+
+	if (!config->is_standalone && voters > 2 &&
+	    config->peer_type == CONFIG_PARTICIPANT)
+		share /= voters - 1;
+	return share < 1 ? 1 : share;
+}
+
 bool
 config_is_written(const struct config *config, const char *key)
 {

@@ -319,6 +319,10 @@ void config_free(struct config *config);
  * read-only mode, else what the whitelist says. */
 bool config_word_allowed(const struct config *config, const char *word);
 
+/* globalOutstandingLimit as it is for one server: a voter's share of it, as in
+ * ZooKeeper, by the number of voters in the files. */
+int64_t config_outstanding_max(const struct config *config);
+
 /* Whether the file has a line for this key, with or without zookeeper. in
  * front. */
 bool config_is_written(const struct config *config, const char *key);

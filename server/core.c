@@ -77,7 +77,7 @@ reader_options_of(const struct server *server)
 		.ensemble_names = config->auth_ensemble_enabled
 					  ? config->ensemble_auth_names
 					  : NULL,
-		.outstanding_max = share_of(server, config->outstanding_max),
+		.outstanding_max = share_of(server, config_outstanding_max(config)),
 		.throttle_requests_max =
 			share_of(server, config->throttle_requests_max),
 		.throttled_op_wait_ms = (uint32_t)config->throttled_op_wait_ms,
@@ -91,6 +91,8 @@ reader_options_of(const struct server *server)
 		.keeps_watch_paths = core_keeps_watch_paths(config),
 		.is_stmk_allowed = config_word_allowed(config, "stmk"),
 		.is_member = !config->is_standalone,
+		.is_acl_eager =
+			!config->is_standalone && config->eager_acl_check,
 		.client_tag = MEMBER_CLIENT_TAG,
 	};
 }

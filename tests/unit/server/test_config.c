@@ -718,6 +718,34 @@ an_ensemble_needs_its_limits_and_its_own_id(void **state)
 }
 
 static void
+a_voter_has_its_share_of_the_outstanding_limit(void **state)
+{
+	(void)state;
+	set_myid("1\n");
+	assert_int_equal(read_with("globalOutstandingLimit=900\n"), FAL_OK);
+	assert_int_equal(config_outstanding_max(&config), 900);
+	assert_int_equal(read_with(LIMITS "globalOutstandingLimit=900\n"
+					  "server.1=a:1:2\nserver.2=b:1:2\n"),
+			 FAL_OK);
+	assert_int_equal(config_outstanding_max(&config), 900);
+	assert_int_equal(read_with(LIMITS "globalOutstandingLimit=901\n"
+					  "server.1=a:1:2\nserver.2=b:1:2\n"
+					  "server.3=c:1:2\n"
+					  "server.4=d:1:2:observer\n"),
+			 FAL_OK);
+	assert_int_equal(config_outstanding_max(&config), 450);
+	set_myid("4\n");
+	assert_int_equal(read_with(LIMITS "globalOutstandingLimit=900\n"
+					  "server.1=a:1:2\nserver.2=b:1:2\n"
+					  "server.3=c:1:2\n"
+					  "server.4=d:1:2:observer\n"
+					  "peerType=observer\n"),
+			 FAL_OK);
+	assert_int_equal(config_outstanding_max(&config), 900);
+	set_myid("1\n");
+}
+
+static void
 groups_and_weights_are_read_and_checked(void **state)
 {
 	(void)state;
@@ -976,6 +1004,8 @@ main(void)
 		cmocka_unit_test(a_server_line_with_a_wrong_part_is_refused),
 		cmocka_unit_test(one_server_line_is_a_standalone_server),
 		cmocka_unit_test(an_ensemble_needs_its_limits_and_its_own_id),
+		cmocka_unit_test(
+			a_voter_has_its_share_of_the_outstanding_limit),
 		cmocka_unit_test(groups_and_weights_are_read_and_checked),
 		cmocka_unit_test(a_dynamic_file_holds_the_ensemble),
 		cmocka_unit_test(
