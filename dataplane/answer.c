@@ -136,6 +136,7 @@ handle_unicast(struct reader *reader, struct req *req)
 		conn_close(reader, conn);
 	/* Nobody waits for the answers of a ghost, nor for their order. */
 	if (conn->stream == STREAM_NONE) {
+		stats_add(reader->parts.stats, STAT_STALE_REPLIES, 1);
 		conn_queue_remove(reader, conn, req);
 		return;
 	}
@@ -207,6 +208,8 @@ reply_to(struct reader *reader, struct conn *conn, const struct delta *record)
 						    (int64_t)record->zxid,
 						    req->received_ns));
 		}
+	} else {
+		stats_add(reader->parts.stats, STAT_STALE_REPLIES, 1);
 	}
 	conn_queue_pop(reader, conn);
 }

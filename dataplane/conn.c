@@ -293,8 +293,10 @@ conn_closed(struct reader *reader, stream_id id)
 {
 	struct conn *conn = conn_of_stream(reader, id);
 
-	if (conn != NULL)
-		conn_become_ghost(reader, conn);
+	if (conn == NULL)
+		return;
+	stats_add(reader->parts.stats, STAT_CONNECTIONS_DROPPED, 1);
+	conn_become_ghost(reader, conn);
 }
 
 void

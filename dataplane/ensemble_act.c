@@ -45,6 +45,26 @@ dial(struct ensemble *ensemble, int64_t sid)
 /* ---- states ----------------------------------------------------------------
  */
 
+/* It serves now, after so long. */
+static void
+note_serving(struct ensemble *ensemble, uint32_t role)
+{
+	struct stats_core *stats = ensemble->parts.stats;
+	const uint64_t away_ms = ensemble->now_ms - ensemble->lost_ms;
+	const uint64_t sync_ms = ensemble->now_ms - ensemble->sync_since_ms;
+
+	stats_summary_record(stats, SUMMARY_UNAVAILABLE_TIME, away_ms);
+	if (role == FLE_LEADING)
+		stats_summary_record(stats, SUMMARY_LEADER_UNAVAILABLE_TIME,
+				     away_ms);
+	else if (role == FLE_FOLLOWING)
+		stats_summary_record(stats, SUMMARY_FOLLOWER_SYNC_TIME,
+				     sync_ms);
+	else
+		stats_summary_record(stats, SUMMARY_OBSERVER_SYNC_TIME,
+				     sync_ms);
+}
+
 static void
 note_times(struct ensemble *ensemble, const struct zab_action *state)
 {
@@ -66,10 +86,11 @@ note_times(struct ensemble *ensemble, const struct zab_action *state)
 		stats_add(ensemble->parts.stats, STAT_LOOKING, 1);
 	if (!state->is_serving && ensemble->is_serving)
 		ensemble->lost_ms = now_ms;
+	if (state->phase == ZAB_SYNCHRONIZATION &&
+	    ensemble->phase != ZAB_SYNCHRONIZATION)
+		ensemble->sync_since_ms = now_ms;
 	if (state->is_serving && !ensemble->is_serving)
-		stats_summary_record(ensemble->parts.stats,
-				     SUMMARY_UNAVAILABLE_TIME,
-				     now_ms - ensemble->lost_ms);
+		note_serving(ensemble, state->role);
 }
 
 static void

@@ -11,6 +11,8 @@
 
 #include <string.h>
 
+#include "base/time.h"
+
 /* ---- elections
  * --------------------------------------------------------------- */
 
@@ -150,6 +152,34 @@ read_ack_epoch(const struct quorum_packet *packet, struct zab_event *event)
 	return true;
 }
 
+/* The leader's clock may be ahead of ours: then nothing is known. */
+static void
+note_since(struct ensemble *ensemble, enum stat_hist hist, int64_t time_ms)
+{
+	if (ensemble->wall_ms >= time_ms)
+		stats_hist_record(
+			ensemble->parts.stats, hist,
+			time_ms_to_ns((uint64_t)(ensemble->wall_ms - time_ms)));
+}
+
+static void
+count_packet(struct ensemble *ensemble, int32_t type)
+{
+	switch (type) {
+	case QUORUM_PROPOSAL:
+		stats_add(ensemble->parts.stats, STAT_PROPOSALS_RECEIVED, 1);
+		break;
+	case QUORUM_COMMIT:
+	case QUORUM_COMMITANDACTIVATE:
+	case QUORUM_INFORM:
+	case QUORUM_INFORMANDACTIVATE:
+		stats_add(ensemble->parts.stats, STAT_COMMITS_RECEIVED, 1);
+		break;
+	default:
+		break;
+	}
+}
+
 /* Does the entry decode, and is it what the packet says? */
 static bool
 read_entry(struct ensemble *ensemble, const struct quorum_packet *packet,
@@ -162,6 +192,9 @@ read_entry(struct ensemble *ensemble, const struct quorum_packet *packet,
 	    entry.header.zxid != packet->zxid)
 		return false;
 	ensemble->entry = bytes;
+	if (packet->type == QUORUM_PROPOSAL)
+		note_since(ensemble, HIST_PROPOSAL_LATENCY,
+			   entry.header.time_ms);
 	if (FAL_UNLIKELY(entry.header.type == OP_RECONFIG))
 		event->config = ensemble_config_of_entry(ensemble, bytes);
 	return true;
@@ -249,10 +282,12 @@ on_packet(void *arg, uint32_t slot, const struct quorum_packet *packet,
 	ensemble->entry = (struct jute_slice){.bytes = -1};
 	if (ensemble->closed_slots & 1ull << slot)
 		return;
-	if (slot == ZAB_LEADER_SLOT)
+	if (slot == ZAB_LEADER_SLOT) {
+		count_packet(ensemble, packet->type);
 		leader_packet(ensemble, packet);
-	else
+	} else {
 		ensemble_learner_packet(ensemble, slot, packet);
+	}
 }
 
 /* ---- connections

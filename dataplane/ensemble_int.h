@@ -98,7 +98,8 @@ struct ensemble {
 	bool must_serve; /* as soon as what is held is applied */
 	int64_t epoch;
 	uint64_t since_ms, looking_since_ms, election_ms, elections;
-	uint64_t lost_ms; /* when it stopped to serve */
+	uint64_t lost_ms;       /* when it stopped to serve */
+	uint64_t sync_since_ms; /* when a leader began to synchronise it */
 
 	_Atomic bool must_yield; /* somebody asked for it */
 	int64_t durable_told;    /* as stepped */

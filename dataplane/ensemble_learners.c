@@ -148,6 +148,7 @@ revalidate(struct ensemble *ensemble, uint32_t slot,
 		ensemble_break(ensemble, slot, PEER_PROTOCOL);
 		return;
 	}
+	stats_add(ensemble->parts.stats, STAT_REVALIDATED, 1);
 	ensemble_send_revalidated(
 		ensemble, slot, asked.session_id,
 		zab_member_take_over(ensemble->parts.zab, asked.session_id,

@@ -633,6 +633,8 @@ zab_publish_to(struct zab *zab, int64_t zxid)
 		if (pending->req != NULL) /* the reader's, once published */
 			list_del(&pending->req->waiting_link);
 		note_in_ledger(zab, pending, now_ns);
+		if (zab->mode != ZAB_ALONE)
+			zab_member_note_commit(zab, pending, now_ns);
 		zab->published = pending->zxid;
 		zab->published_digest = pending->digest;
 		digest_log_note(&zab->digests, pending->zxid, pending->digest);

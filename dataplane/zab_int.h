@@ -40,6 +40,7 @@ struct pending {
 	struct req *req;      /* members: who waits for it here; or NULL */
 	uint64_t appended_ns; /* 0: nobody tells the time */
 	uint64_t durable_ns;  /* 0: not durable here yet */
+	int64_t time_ms;      /* of the transaction; the leader's wall clock */
 };
 
 struct zab {
@@ -98,6 +99,12 @@ zab_ledger_ns(const struct zab *zab)
 {
 	return zab->now_ns == 0 ? 0 : clock_now_ns();
 }
+
+/* ---- zab_member.c ---- */
+
+/* Of a member: the transaction is committed, at now_ns (0: not known). */
+void zab_member_note_commit(struct zab *, const struct pending *,
+			    uint64_t now_ns);
 
 /* ---- zab.c ---- */
 

@@ -14,6 +14,7 @@
 #include "dataplane/zab_member.h"
 
 #include "base/log.h"
+#include "base/time.h"
 #include "dataplane/zab_int.h"
 
 #define APPLY_ROOM_BYTES 65536u
@@ -376,6 +377,7 @@ note_entry(struct zab *zab, const struct txn_entry *entry)
 		.owner = req == NULL ? owner_of_closing(zab, header)
 				     : req->owner,
 		.req = req,
+		.time_ms = header->time_ms,
 	};
 
 	zab_note_appended(zab, &pending, header->cxid,
@@ -414,6 +416,26 @@ zab_member_apply(struct zab *zab, const void *data, uint32_t bytes,
 	note_entry(zab, &entry);
 	zab_publish_to(zab, zab->committed);
 	return FAL_OK;
+}
+
+void
+zab_member_note_commit(struct zab *zab, const struct pending *pending,
+		       uint64_t now_ns)
+{
+	const int64_t ms = zab->wall_ms - pending->time_ms;
+
+	if (zab->mode == ZAB_LEADS && pending->appended_ns != 0 &&
+	    now_ns > pending->appended_ns) {
+		stats_hist_record(zab->parts.stats, HIST_QUORUM_ACK,
+				  now_ns - pending->appended_ns);
+	} else if (zab->mode == ZAB_LEARNS && ms >= 0) {
+		const uint64_t ns = time_ms_to_ns((uint64_t)ms);
+
+		/* With us clients see it the moment it is committed. */
+		stats_hist_record(zab->parts.stats, HIST_COMMIT_PROPAGATION,
+				  ns);
+		stats_hist_record(zab->parts.stats, HIST_PROPAGATION, ns);
+	}
 }
 
 void

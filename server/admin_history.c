@@ -186,18 +186,26 @@ put_counts(struct json *json, const char *key, const uint32_t count[STEPS])
 static void
 put_sample(struct json *json, const struct sample *sample)
 {
+	const struct {
+		const char *key;
+		uint64_t value;
+	} fields[] = {
+		{"number", sample->number},
+		{"wall_ms", (uint64_t)sample->wall_ms},
+		{"took_ms", sample->took_ms},
+		{"reads", sample->reads},
+		{"updates", sample->updates},
+		{"received", sample->received},
+		{"sent", sample->sent},
+		{"events", sample->events},
+		{"log_bytes", sample->log_bytes},
+		{"connections", sample->connections},
+		{"outstanding", sample->outstanding},
+	};
+
 	json_object_begin(json, NULL);
-	json_uint(json, "number", sample->number);
-	json_int(json, "wall_ms", sample->wall_ms);
-	json_uint(json, "took_ms", sample->took_ms);
-	json_uint(json, "reads", sample->reads);
-	json_uint(json, "updates", sample->updates);
-	json_uint(json, "received", sample->received);
-	json_uint(json, "sent", sample->sent);
-	json_uint(json, "events", sample->events);
-	json_uint(json, "log_bytes", sample->log_bytes);
-	json_uint(json, "connections", sample->connections);
-	json_uint(json, "outstanding", sample->outstanding);
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+		json_uint(json, fields[i].key, fields[i].value);
 	put_counts(json, "read_steps", sample->count[KIND_READ]);
 	put_counts(json, "update_steps", sample->count[KIND_UPDATE]);
 	put_counts(json, "fsync_steps", sample->count[KIND_FSYNC]);

@@ -108,6 +108,19 @@ fill_first_file(struct server *server)
 		continue;
 }
 
+/* What ZooKeeper's observers may leave out, ours never do. */
+static void
+say_sync(const struct config *config)
+{
+	if (config->is_standalone || config->peer_type != CONFIG_OBSERVER ||
+	    (config->sync_enabled && config->observer_sync_enabled))
+		return;
+	LOG_WARN("syncEnabled=false has no effect: this observer writes its "
+		 "log and snapshots; a restart then needs no snapshot of the "
+		 "leader. Take the key out, or give the observer a disk that "
+		 "keeps up");
+}
+
 static int
 make_log(struct server *server, struct server_error *error)
 {
@@ -128,6 +141,7 @@ make_log(struct server *server, struct server_error *error)
 		return explain(error, err, "cannot write the log in %s: %s",
 			       server->data_dir.log_dir, fal_err_str(err));
 	fill_first_file(server);
+	say_sync(config);
 	if (!config->fsync_enabled)
 		LOG_WARN("forceSync=no: acknowledged writes can be lost when "
 			 "the machine stops; a crash of this process alone "

@@ -403,6 +403,21 @@ settle_sizes(struct config *config)
 		config->connect_limit_ticks = config->init_limit_ticks;
 }
 
+/* The window is addressed by a mask (store/window.h). */
+static int
+check_window(struct config_reading *reading)
+{
+	const uint32_t mb = reading->config->window_mb;
+
+	if ((mb & (mb - 1)) != 0)
+		return config_fail(reading,
+				   "falconer.window.mb=%" PRIu32
+				   ": allowed: 64, 128, "
+				   "256, 512, 1024",
+				   mb);
+	return FAL_OK;
+}
+
 static int
 check_ensemble(struct config_reading *reading)
 {
@@ -437,6 +452,7 @@ settle_and_check(struct config *config, const char *path,
 	if ((err = settle_mode(&reading)) != FAL_OK ||
 	    (err = settle_own_server(&reading)) != FAL_OK ||
 	    (err = settle_timeouts(&reading)) != FAL_OK ||
+	    (err = check_window(&reading)) != FAL_OK ||
 	    (err = check_ensemble(&reading)) != FAL_OK)
 		return err;
 	settle_sizes(config);

@@ -76,6 +76,8 @@ visit_tree(const struct server *server, const struct metrics_sink *sink)
 	gauge(sink, "approximate_data_size", counts.data_bytes);
 	gauge(sink, "falconer_containers", counts.containers);
 	gauge(sink, "falconer_ttl_nodes", counts.ttls);
+	counter(sink, "ttl_node_created_count", counts.ttls_created);
+	counter(sink, "ttl_node_deleted_count", counts.ttls_deleted);
 	gauge(sink, "falconer_versions", counts.versions);
 	gauge(sink, "falconer_tree_used_bytes", counts.used_bytes);
 	gauge(sink, "falconer_tree_region_bytes", counts.region_bytes);
@@ -125,10 +127,16 @@ visit_constants(const struct metrics_sink *sink)
 		"non_mtls_local_conn_count",
 	};
 	static const char *const counters[] = {
-		"dead_watchers_queued",       "dead_watchers_cleared",
-		"unrecoverable_error_count",  "unsuccessful_handshake",
-		"tls_handshake_exceeded",     "insecure_admin_count",
-		"response_packet_cache_hits", "response_packet_cache_misses",
+		"dead_watchers_queued",
+		"dead_watchers_cleared",
+		"unrecoverable_error_count",
+		"unsuccessful_handshake",
+		"tls_handshake_exceeded",
+		"insecure_admin_count",
+		"response_packet_cache_hits",
+		"response_packet_cache_misses",
+		"response_packet_get_children_cache_hits",
+		"response_packet_get_children_cache_misses",
 	};
 
 	for (size_t i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++)
@@ -155,6 +163,7 @@ visit_log(const struct server *server, const struct metrics_sink *sink)
 	txlog_counters(server->txlog, &counters);
 	counter(sink, "falconer_log_writes", counters.writes);
 	counter(sink, "falconer_log_records", counters.records);
+	counter(sink, "sync_processor_request_queued", counters.records);
 	counter(sink, "falconer_log_record_bytes", counters.bytes);
 	counter(sink, "falconer_log_device_bytes", counters.bytes_written);
 	counter(sink, "falconer_log_files", counters.files);
@@ -206,6 +215,44 @@ visit_op_counts(const struct metrics_sink *sink, const char *name,
 	counter(sink, text, summary_count(&hist->summary));
 }
 
+/* The stages under the names of ZooKeeper's. */
+static void
+visit_stage_names(const struct metrics_sink *sink, enum stat_hist which,
+		  const struct hist *hist)
+{
+	static const struct {
+		enum stat_hist hist;
+		const char *name;
+	} names[] = {
+		{HIST_STAGE_RING, "prep_processor_queue_time_ms"},
+		{HIST_STAGE_PREPARE, "prep_process_time"},
+		{HIST_STAGE_LOG, "sync_processor_queue_and_flush_time_ms"},
+		{HIST_STAGE_QUORUM, "write_commitproc_time_ms"},
+		{HIST_STAGE_REPLY, "write_final_proc_time_ms"},
+		{HIST_FSYNC_TIME, "sync_process_time"},
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (names[i].hist == which)
+			sink->latency(sink->arg, names[i].name, "", hist);
+}
+
+/* Transactions on their way, as ZooKeeper counts them. */
+static void
+visit_changes(const struct server *server, const struct metrics_sink *sink)
+{
+	const uint64_t made = stats_sum(&server->stats, STAT_TXNS);
+	const uint64_t left =
+		stats_sum(&server->stats, STAT_PROPOSALS_OUTSTANDING);
+
+	counter(sink, "prep_processor_request_queued",
+		stats_sum(&server->stats, STAT_UPDATES));
+	counter(sink, "outstanding_changes_queued", made);
+	counter(sink, "outstanding_changes_removed",
+		made > left ? made - left : 0);
+	counter(sink, "request_commit_queued", made > left ? made - left : 0);
+}
+
 static void
 visit_hists(const struct server *server, const struct metrics_sink *sink)
 {
@@ -223,13 +270,7 @@ visit_hists(const struct server *server, const struct metrics_sink *sink)
 		if (strcmp(name, "falconer_operation_ns") == 0)
 			ops += summary_count(&hist.summary);
 		/* The stages under the names of ZooKeeper's. */
-		if (i == HIST_STAGE_RING)
-			sink->latency(sink->arg, "prep_processor_queue_time_ms",
-				      "", &hist);
-		if (i == HIST_STAGE_LOG)
-			sink->latency(sink->arg,
-				      "sync_processor_queue_and_flush_time_ms",
-				      "", &hist);
+		visit_stage_names(sink, (enum stat_hist)i, &hist);
 	}
 	counter(sink, "op_count_total", ops);
 }
@@ -268,6 +309,7 @@ metrics_visit(const struct server *server, const struct metrics_sink *sink)
 	visit_constants(sink);
 	visit_drop_probability(server, sink);
 	visit_log(server, sink);
+	visit_changes(server, sink);
 	visit_streams(server, sink);
 	net_visit(server, take_net, &own);
 	metrics_visit_member(server, sink);

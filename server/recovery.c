@@ -96,12 +96,17 @@ say_outcome(const struct server *server, const struct recover_outcome *outcome,
 }
 
 static void
-count_outcome(struct server *server, const struct recover_outcome *outcome)
+count_outcome(struct server *server, const struct restore_result *found)
 {
+	const struct recover_outcome *outcome = &found->outcome;
 	struct stats_core *stats = server_bg_stats(server);
 
 	stats_summary_record(stats, SUMMARY_DB_INIT_TIME,
 			     time_ns_to_ms(clock_now_ns() - server->start_ns));
+	stats_summary_record(stats, SUMMARY_STARTUP_SNAP_TIME,
+			     found->snapshot_ms);
+	stats_summary_record(stats, SUMMARY_STARTUP_TXNS_TIME,
+			     found->replay_ms);
 	stats_summary_record(stats, SUMMARY_STARTUP_TXNS_LOADED,
 			     outcome->replayed);
 	stats_add(stats, STAT_DIGEST_MISMATCHES, outcome->digests_different);
@@ -362,7 +367,7 @@ recover(struct server *server, struct server_error *error)
 		return explain(error, err, outcome->message);
 	say_outcome(server, outcome,
 		    time_ns_to_ms(clock_now_ns() - server->start_ns));
-	count_outcome(server, outcome);
+	count_outcome(server, found);
 	server->last_zxid = (int64_t)outcome->last_zxid;
 	/* What a member has recovered may never have been committed: no
 	 * snapshot of that (H1). */

@@ -81,6 +81,10 @@ apply(void *arg, const void *entry, uint32_t bytes,
 		jute_reader_of((const uint8_t *)entry + TXN_HEADER_BYTES,
 			       bytes - TXN_HEADER_BYTES);
 	bool matches = true;
+
+	if (restore->replay_from_ms == 0)
+		restore->replay_from_ms = now_ms();
+
 	const int32_t timeout_ms =
 		header->type == OP_CREATE_SESSION ? jute_get_int(&body) : 0;
 	const int err = prep_apply(restore->prep, entry, bytes, NULL, &matches);
@@ -162,18 +166,33 @@ run_member(struct restore *restore, struct restore_result *result)
 	return err == FAL_ENOENT ? FAL_OK : err;
 }
 
+static void
+note_times(const struct restore *restore, struct restore_result *result,
+	   uint64_t from_ms)
+{
+	const uint64_t end_ms = now_ms();
+	const uint64_t border_ms =
+		restore->replay_from_ms == 0 ? end_ms : restore->replay_from_ms;
+
+	result->snapshot_ms = border_ms - from_ms;
+	result->replay_ms = end_ms - border_ms;
+}
+
 int
 restore_run(struct restore *restore, struct restore_result *result)
 {
+	const uint64_t from_ms = now_ms();
 	bool retired = false;
 	int err = retire_complete(restore->disk, restore->snap_dir,
 				  restore->log_dir, &retired);
 
 	*result = (struct restore_result){.is_nonvoting = false};
+	restore->replay_from_ms = 0;
 	if (err == FAL_OK && restore->is_member)
 		err = run_member(restore, result);
 	else if (err == FAL_OK)
 		err = recover(restore, false, &result->outcome);
+	note_times(restore, result, from_ms);
 	if (err != FAL_OK && result->outcome.message[0] == '\0')
 		snprintf(result->outcome.message, RECOVER_MESSAGE_BYTES,
 			 "cannot recover from %.800s: %s", restore->snap_dir,

@@ -35,11 +35,13 @@ struct restore {
 	 * accepts the loss lets a member vote, too. */
 	bool accepts_loss, ignores_digest;
 	uint64_t until_zxid;
-	uint32_t applied; /* kept here */
+	uint32_t applied;        /* kept here */
+	uint64_t replay_from_ms; /* likewise; 0: nothing was replayed */
 };
 
 struct restore_result {
 	struct recover_outcome outcome;
+	uint64_t snapshot_ms, replay_ms; /* what the two parts took */
 	/* Of a member. */
 	struct zab_history history;
 	bool is_nonvoting;

@@ -109,6 +109,8 @@ tree_counts(const struct tree *tree, struct tree_counts *out)
 		{&from->ephemerals, &out->ephemerals},
 		{&from->containers, &out->containers},
 		{&from->ttls, &out->ttls},
+		{&from->ttls_created, &out->ttls_created},
+		{&from->ttls_deleted, &out->ttls_deleted},
 		{&tree->region.used_bytes, &out->used_bytes},
 		{&tree->region.touched_bytes, &out->region_bytes},
 		{&from->garbage_bytes, &out->garbage_bytes},

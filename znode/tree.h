@@ -75,6 +75,8 @@ struct tree_counts {
 	uint64_t data_bytes; /* paths and data, ZooKeeper's approximate size */
 	uint64_t ephemerals;
 	uint64_t containers, ttls;
+	/* By transactions, undone ones of a multi included. */
+	uint64_t ttls_created, ttls_deleted;
 	uint64_t used_bytes;    /* of the region, live objects */
 	uint64_t region_bytes;  /* touched so far */
 	uint64_t garbage_bytes; /* waits for readers to pass */

@@ -69,6 +69,7 @@ struct tree_batch {
 
 struct tree_counters {
 	_Atomic uint64_t nodes, data_bytes, ephemerals, containers, ttls;
+	_Atomic uint64_t ttls_created, ttls_deleted;
 	_Atomic uint64_t garbage_bytes, versions;
 };
 

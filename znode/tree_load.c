@@ -152,6 +152,8 @@ load_checked(struct tree *tree, struct znode *parent,
 	node_count(tree, node,
 		   (int64_t) new->path.bytes +
 			   (new->data.bytes > 0 ? new->data.bytes : 0));
+	if (tree_kind_of(tree, node->owner) == TREE_TTL)
+		count_up(&tree->counters.ttls_created, UINT64_MAX);
 	atomic_store_explicit(&node->pub, node->spec, memory_order_release);
 	return load_remember(&tree->load, handle_of(tree, node), new->path.text,
 			     new->path.bytes);

@@ -34,6 +34,9 @@ kind_count(struct tree *tree, const struct znode *node, uint64_t delta)
 		break;
 	case TREE_TTL:
 		count_up(&counters->ttls, delta);
+		count_up(delta == 1 ? &counters->ttls_created
+				    : &counters->ttls_deleted,
+			 1);
 		break;
 	}
 }

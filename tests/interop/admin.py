@@ -565,6 +565,118 @@ def _(options):
             expect(len(one['path']) <= 128, True)
 
 
+def table_rows():
+    """Names of tests/compat/metrics.tsv that are said to be there."""
+    path = os.path.join(harness.ROOT, 'tests', 'compat', 'metrics.tsv')
+    with open(path) as f:
+        rows = [line.rstrip('\n').split('\t') for line in f]
+    return [row[0] for row in rows if row[1] in ('full', 'partial', 'own')]
+
+
+def is_shown(name, monitor):
+    """As itself, as a summary's parts, or as a set of them."""
+    return any(key == name or key.endswith('_' + name) or
+               key.startswith(name + '_') for key in monitor)
+
+
+def three_roles():
+    """Two voters and an observer, with admin servers."""
+    ensemble = members.Ensemble(['falconer'] * 3, observers=(3,), conf={
+        'admin.enableServer': 'true', 'admin.serverAddress': '127.0.0.1',
+        'extendedTypesEnabled': 'true'})
+    for member in ensemble.members:
+        member.admin = harness.free_port()
+        member.conf['admin.serverPort'] = member.admin
+    return ensemble
+
+
+@SUITE.case('metrics: every row of the table is there')
+def _(options):
+    falconer_only(options)
+    with admin_server() as server, scene(server):
+        alone = command(server, 'monitor').json
+        prometheus = ask(server.admin, '/metrics').text
+    with three_roles() as ensemble:
+        ensemble.start()
+        ensemble.settle()
+        shown = dict(alone)
+        for member in ensemble.members:
+            shown.update(command(member, 'monitor').json)
+            prometheus += ask(member.admin, '/metrics').text
+    missing = [n for n in table_rows() if not is_shown(n, shown)]
+    expect(missing, [], 'in monitor')
+    # A unit of promtool's own mind: those are falconer_stage_seconds there.
+    missing = [n for n in table_rows() if not re.search(
+        r'^(\w+_)?%s(_\w+)?[ {]' % n.replace('_ns', '_seconds'),
+        prometheus, re.M) and not n.endswith('_ms')]
+    expect(missing, [], 'in /metrics')
+
+
+@SUITE.case('metrics that move when they should')
+def _(options):
+    falconer_only(options)
+    with three_roles() as ensemble:
+        ensemble.start()
+        leader = ensemble.settle()
+        follower = [m for m in ensemble.members
+                    if m.mode() == 'follower'][0]
+        observer = ensemble[3]
+        with follower.client() as client:
+            for i in range(20):
+                ok(client.create('/n%d' % i))
+            ok(client.create_ttl('/ttl'))
+            ok(client.delete('/ttl'))
+        gone = follower.client()
+        gone.sock.close()
+        ensemble.same_data()
+        harness.wait_until('the drop is counted', lambda: command(
+            follower, 'monitor').json['connection_drop_count'] >= 1)
+        at = {m.sid: command(m, 'monitor').json for m in ensemble.members}
+        lead, follow, observe = (at[m.sid] for m in (
+            leader, follower, observer))
+        expect(lead['cnt_quorum_ack_latency'] >= 22, True)
+        expect(follow['cnt_quorum_ack_latency'], 0)
+        for name in ('cnt_proposal_latency', 'cnt_propagation_latency',
+                     'cnt_commit_propagation_latency',
+                     'learner_proposal_received_count',
+                     'learner_commit_received_count'):
+            expect(follow[name] >= 20, True, 'follower: ' + name)
+            expect(lead[name], 0, 'leader: ' + name)
+        for name in ('cnt_propagation_latency',
+                     'learner_commit_received_count'):
+            expect(observe[name] >= 20, True, 'observer: ' + name)
+        expect((follow['cnt_follower_sync_time'] >= 1,
+                observe['cnt_observer_sync_time'] >= 1,
+                lead['cnt_leader_unavailable_time'] >= 1,
+                follow['cnt_leader_unavailable_time'] == 0),
+               (True,) * 4)
+        for one in (lead, follow, observe):
+            expect((one['ttl_node_created_count'],
+                    one['ttl_node_deleted_count']), (1, 1))
+            expect(one['outstanding_changes_queued'],
+                   one['outstanding_changes_removed'])
+            expect(one['sync_processor_request_queued'] >= 22, True)
+            expect(one['cnt_sync_process_time'] > 0, True)
+        expect(follow['prep_processor_request_queued'] >= 22, True)
+        # A session that comes to another server is asked for at the leader.
+        moved = follower.client()
+        other = observer.client(session=moved.session,
+                                password=moved.password)
+        harness.wait_until('it was asked for', lambda: command(
+            leader, 'monitor').json['revalidate_count'] >= 1)
+        for client in (moved, other):
+            client.sock.close()
+        follower.kill()
+        follower.spawn()
+        follower.wait_serving()
+        again = command(follower, 'monitor').json
+        expect((again['cnt_startup_snap_load_time'],
+                again['cnt_startup_txns_load_time'],
+                again['cnt_follower_sync_time']), (1, 1, 1))
+        expect(again['startup_txns_loaded' if 'startup_txns_loaded' in again
+                     else 'sum_startup_txns_loaded'] >= 20, True)
+
+
 @SUITE.case('metrics on a port of their own, as the provider\'s keys say')
 def _(options):
     falconer_only(options)

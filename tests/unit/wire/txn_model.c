@@ -131,6 +131,15 @@ model_fits(int32_t type, const uint8_t *data, long at, long bytes, long tail)
 	       (bytes - at == 0 || bytes - at == tail);
 }
 
+/* An error of a failed multi is a code, or what the operation was. */
+static bool
+model_fits_op(int32_t type, const uint8_t *data, long at, long end)
+{
+	if (type == OP_ERROR && end - at > 4)
+		return true;
+	return model_fits(type, data, at, end, 0);
+}
+
 static long
 model_walk_multi(const uint8_t *data, long at, long bytes)
 {
@@ -150,7 +159,7 @@ model_walk_multi(const uint8_t *data, long at, long bytes)
 		at = -1;
 		if (end >= 0 && type != OP_SET_ACL && type != OP_RECONFIG &&
 		    type != OP_CREATE_SESSION && type != OP_CLOSE_SESSION &&
-		    model_fits(type, data, op + 8, end, 0))
+		    model_fits_op(type, data, op + 8, end))
 			at = end;
 	}
 	return at;
