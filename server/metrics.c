@@ -215,10 +215,11 @@ visit_op_counts(const struct metrics_sink *sink, const char *name,
 	counter(sink, text, summary_count(&hist->summary));
 }
 
-/* The stages under the names of ZooKeeper's. */
+/* The stages under the names of ZooKeeper's, behind all others: metrics of one
+ * name stand together. */
 static void
-visit_stage_names(const struct metrics_sink *sink, enum stat_hist which,
-		  const struct hist *hist)
+visit_stage_names(const struct server *server, const struct metrics_sink *sink,
+		  struct hist *hist)
 {
 	static const struct {
 		enum stat_hist hist;
@@ -232,9 +233,11 @@ visit_stage_names(const struct metrics_sink *sink, enum stat_hist which,
 		{HIST_FSYNC_TIME, "sync_process_time"},
 	};
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (names[i].hist == which)
-			sink->latency(sink->arg, names[i].name, "", hist);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		*hist = (struct hist){0};
+		stats_hist_gather(&server->stats, names[i].hist, hist);
+		sink->latency(sink->arg, names[i].name, "", hist);
+	}
 }
 
 /* Transactions on their way, as ZooKeeper counts them. */
@@ -269,9 +272,8 @@ visit_hists(const struct server *server, const struct metrics_sink *sink)
 		visit_op_counts(sink, name, label, &hist);
 		if (strcmp(name, "falconer_operation_ns") == 0)
 			ops += summary_count(&hist.summary);
-		/* The stages under the names of ZooKeeper's. */
-		visit_stage_names(sink, (enum stat_hist)i, &hist);
 	}
+	visit_stage_names(server, sink, &hist);
 	counter(sink, "op_count_total", ops);
 }
 
