@@ -616,10 +616,10 @@ config_word_allowed(const struct config *config, const char *word)
 }
 
 int64_t
-config_outstanding_max(const struct config *config)
+config_voter_share(const struct config *config, int64_t limit)
 {
 	const uint32_t voters = count_voters(config);
-	int64_t share = config->outstanding_max;
+	int64_t share = limit;
 
 	if (!config->is_standalone && voters > 2 &&
 	    config->peer_type == CONFIG_PARTICIPANT)

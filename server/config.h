@@ -319,9 +319,9 @@ void config_free(struct config *config);
  * read-only mode, else what the whitelist says. */
 bool config_word_allowed(const struct config *config, const char *word);
 
-/* globalOutstandingLimit as it is for one server: a voter's share of it, as in
+/* What one server has of globalOutstandingLimit: a voter its share, as in
  * ZooKeeper, by the number of voters in the files. */
-int64_t config_outstanding_max(const struct config *config);
+int64_t config_voter_share(const struct config *config, int64_t limit);
 
 /* Whether the file has a line for this key, with or without zookeeper. in
  * front. */

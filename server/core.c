@@ -77,7 +77,9 @@ reader_options_of(const struct server *server)
 		.ensemble_names = config->auth_ensemble_enabled
 					  ? config->ensemble_auth_names
 					  : NULL,
-		.outstanding_max = share_of(server, config_outstanding_max(config)),
+		.outstanding_max = share_of(
+			server,
+			config_voter_share(config, config->outstanding_max)),
 		.throttle_requests_max =
 			share_of(server, config->throttle_requests_max),
 		.throttled_op_wait_ms = (uint32_t)config->throttled_op_wait_ms,

@@ -21,8 +21,6 @@ ROW = re.compile(r'^(INT|SIZE|REAL|BOOL|YESNO|ENUM|TEXT|PATH)\('
 HARMLESS = {
     'election_algorithm': 'there is only one, 3',
     'dynamic_file': 'config.c reads it',
-    'sync_enabled': 'an observer always writes its log: more than asked',
-    'observer_sync_enabled': 'the same key by its other name',
     'reachability_check': 'all addresses of a server are dialed at once',
     'reachability_timeout_ms': 'all addresses of a server are dialed at once',
     'diff_syncs_max': 'a DIFF is read by BG in slices: no limit is needed',
@@ -31,7 +29,6 @@ HARMLESS = {
     'observer_master_bytes': 'observerMasterPort is refused',
     'leader_nodelay': 'TCP_NODELAY is always set',
     'follower_nodelay': 'TCP_NODELAY is always set',
-    'eager_acl_check': 'the leader checks; this only says no earlier',
 }
 
 

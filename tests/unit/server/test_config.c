@@ -725,17 +725,20 @@ a_voter_has_its_share_of_the_outstanding_limit(void **state)
 	(void)state;
 	set_myid("1\n");
 	assert_int_equal(read_with("globalOutstandingLimit=900\n"), FAL_OK);
-	assert_int_equal(config_outstanding_max(&config), 900);
+	assert_int_equal(config_voter_share(&config, config.outstanding_max),
+			 900);
 	assert_int_equal(read_with(LIMITS "globalOutstandingLimit=900\n"
 					  "server.1=a:1:2\nserver.2=b:1:2\n"),
 			 FAL_OK);
-	assert_int_equal(config_outstanding_max(&config), 900);
+	assert_int_equal(config_voter_share(&config, config.outstanding_max),
+			 900);
 	assert_int_equal(read_with(LIMITS "globalOutstandingLimit=901\n"
 					  "server.1=a:1:2\nserver.2=b:1:2\n"
 					  "server.3=c:1:2\n"
 					  "server.4=d:1:2:observer\n"),
 			 FAL_OK);
-	assert_int_equal(config_outstanding_max(&config), 450);
+	assert_int_equal(config_voter_share(&config, config.outstanding_max),
+			 450);
 	set_myid("4\n");
 	assert_int_equal(read_with(LIMITS "globalOutstandingLimit=900\n"
 					  "server.1=a:1:2\nserver.2=b:1:2\n"
@@ -743,7 +746,8 @@ a_voter_has_its_share_of_the_outstanding_limit(void **state)
 					  "server.4=d:1:2:observer\n"
 					  "peerType=observer\n"),
 			 FAL_OK);
-	assert_int_equal(config_outstanding_max(&config), 900);
+	assert_int_equal(config_voter_share(&config, config.outstanding_max),
+			 900);
 	set_myid("1\n");
 }
 
