@@ -247,7 +247,7 @@ def _(options):
                                       args=(server, body, told))
             thread.start()
             # More of the first part, which ends with the commit.
-            time.sleep(choose.random() ** 2 * takes)
+            time.sleep(choose.random() ** 3 * takes)
             server.kill()
             thread.join()
             server.start()
