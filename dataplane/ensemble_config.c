@@ -69,6 +69,27 @@ ensemble_config_of_entry(struct ensemble *ensemble, struct jute_slice bytes)
 	return ensemble_config_seen(ensemble, entry.record.data);
 }
 
+/* The first configuration, whose counter is 0, is no transaction. */
+const struct quorum *
+ensemble_config_of_data(struct ensemble *ensemble)
+{
+	int64_t zxid = 0;
+	const struct jute_slice text =
+		zab_member_config(ensemble->parts.zab, &zxid);
+	const struct quorum *found;
+
+	if (text.bytes <= 0 || zab_counter(zxid) == 0 ||
+	    zxid <= ensemble->text[TEXT_ACTIVE].version)
+		return NULL;
+	found = ensemble_config_seen(ensemble, text);
+	if (found == NULL || found->version != zxid)
+		return NULL;
+	if (found->version > ensemble->text[TEXT_NEXT].version)
+		keep_text(&ensemble->text[TEXT_NEXT], zxid, text.data,
+			  (size_t)text.bytes);
+	return found;
+}
+
 /* The same members under another version. */
 static void
 derive(struct ensemble *ensemble, const struct config_text *from,

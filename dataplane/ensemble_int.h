@@ -268,6 +268,9 @@ const struct quorum *ensemble_config_seen(struct ensemble *,
 /* The configuration in a reconfig's entry; NULL: it is none. */
 const struct quorum *ensemble_config_of_entry(struct ensemble *,
 					      struct jute_slice entry);
+/* The one that the data, just loaded, holds; NULL: none that is newer than the
+ * active one. */
+const struct quorum *ensemble_config_of_data(struct ensemble *);
 void ensemble_config_persist(struct ensemble *, int64_t version);
 void ensemble_config_activate(struct ensemble *, int64_t version);
 /* zab_quorum.reconfigure. */

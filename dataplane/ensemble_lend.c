@@ -154,7 +154,8 @@ come_back(struct ensemble *ensemble, const struct store_event *event)
 void
 ensemble_end_lend(struct ensemble *ensemble, const struct store_event *answer)
 {
-	struct zab_event event = {.zxid = answer->zxid, .disk = &answer->disk};
+	struct zab_disk_state disk = answer->disk;
+	struct zab_event event = {.zxid = answer->zxid, .disk = &disk};
 
 	if (answer->kind == STORE_REFUSED) {
 		if (ensemble->lend == LEND_INSTALL)
@@ -168,6 +169,11 @@ ensemble_end_lend(struct ensemble *ensemble, const struct store_event *answer)
 		     : answer->kind == STORE_INSTALLED ? ZAB_EV_SNAP_INSTALLED
 						       : ZAB_EV_RELOADED;
 	come_back(ensemble, answer);
+	/* A reconfiguration that is not active yet may have come with it. */
+	if (event.type != ZAB_EV_TRUNCATED) {
+		event.config = ensemble_config_of_data(ensemble);
+		disk.next = event.config;
+	}
 	ensemble_step(ensemble, &event);
 	/* Not if the core has given the connection up meanwhile. */
 	if (ensemble->lend == LEND_NOTHING)

@@ -53,7 +53,8 @@ struct store_event {
 	const char *text; /* names the file and the remedy; valid until the
 			     next call of next() */
 	/* As START and RELOADED of the core want it; valid until the next call
-	 * of next(). epochs, active and next are not filled. */
+	 * of next(). epochs, active and next are not filled: the driver takes
+	 * next from the data. */
 	struct zab_disk_state disk;
 };
 

@@ -700,6 +700,23 @@ zab_member_restore(struct zab *zab, int64_t last_zxid, int64_t committed)
 	ring_readers(zab);
 }
 
+struct jute_slice
+zab_member_config(const struct zab *zab, int64_t *zxid)
+{
+	static const char path[] = "/zookeeper/config";
+	struct tree *tree = zab->parts.tree;
+	struct tree_stat stat;
+	const struct znode *node;
+
+	FAL_ASSERT(!zab->is_lent);
+	node = tree_find(tree, tree_path_of(tree, path, sizeof(path) - 1));
+	if (node == NULL)
+		return (struct jute_slice){.bytes = -1};
+	tree_spec_stat(tree, node, &stat);
+	*zxid = stat.mzxid;
+	return tree_spec_data(tree, node);
+}
+
 uint32_t
 zab_member_serving(const struct zab *zab)
 {

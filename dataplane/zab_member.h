@@ -116,6 +116,10 @@ enum zab_mode zab_member_mode(const struct zab *);
 /* All is back, in the state of last_zxid; committed: what is known to be. */
 void zab_member_restore(struct zab *, int64_t last_zxid, int64_t committed);
 
+/* What /zookeeper/config holds, and the zxid that wrote it; null: there is no
+ * such node. Valid until the tree changes. The tree is not lent. */
+struct jute_slice zab_member_config(const struct zab *, int64_t *zxid);
+
 /* SERVING_CLOSED, SERVING_ALL or SERVING_READS. */
 uint32_t zab_member_serving(const struct zab *);
 int64_t zab_member_appended(const struct zab *);

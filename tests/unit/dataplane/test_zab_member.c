@@ -591,6 +591,30 @@ only_who_was_heard_is_told_to_the_leader(void **state)
 }
 
 static void
+the_configuration_of_the_data_is_told_with_its_zxid(void **state)
+{
+	static const char path[] = "/zookeeper/config";
+	static const char text[] = "server.1=a:1:2:participant";
+	const struct tree_stat stat = {.mzxid = EPOCH_MARK + 7};
+	struct jute_slice found;
+	struct znode *node;
+	int64_t zxid = 0;
+
+	(void)state;
+	node = tree_find(rig.tree,
+			 tree_path_of(rig.tree, path, sizeof(path) - 1));
+	assert_non_null(node);
+	assert_int_equal(tree_patch(rig.tree, node,
+				    jute_slice_of(text, sizeof(text) - 1),
+				    &stat),
+			 0);
+	found = zab_member_config(rig.zab, &zxid);
+	assert_int_equal(zxid, EPOCH_MARK + 7);
+	assert_int_equal(found.bytes, sizeof(text) - 1);
+	assert_memory_equal(found.data, text, sizeof(text) - 1);
+}
+
+static void
 a_leader_makes_errors_for_its_learners(void **state)
 {
 	const struct zab_learner_request asked = {
@@ -726,6 +750,7 @@ main(void)
 		CASE(what_a_snapshot_holds_already_is_no_difference),
 		CASE(an_expired_session_loses_its_connection),
 		CASE(only_who_was_heard_is_told_to_the_leader),
+		CASE(the_configuration_of_the_data_is_told_with_its_zxid),
 		CASE(a_leader_makes_errors_for_its_learners),
 		CASE(a_session_has_one_owner),
 		CASE(what_is_lent_comes_back_as_it_is_then),
