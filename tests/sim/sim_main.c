@@ -155,10 +155,11 @@ tell(const struct plan *plan, const struct totals *totals, double seconds)
 	       plan->options.seed, plan->options.seed + totals->seeds - 1,
 	       c->steps, c->commits, c->acked, c->reads, c->syncs);
 	printf("sim: %" PRIu64 " elections, %" PRIu64 " crashes, %" PRIu64
-	       " disks lost, %" PRIu64 " TRUNC, %" PRIu64 " SNAP, %" PRIu64
-	       " configurations activated, %" PRIu64 " messages\n",
-	       c->elections, c->crashes, c->wipes, c->truncs, c->snapshots,
-	       c->reconfigs, c->messages);
+	       " disks lost, %" PRIu64 " founders, %" PRIu64 " TRUNC, %" PRIu64
+	       " SNAP, %" PRIu64 " configurations activated, %" PRIu64
+	       " messages\n",
+	       c->elections, c->crashes, c->wipes, c->founders, c->truncs,
+	       c->snapshots, c->reconfigs, c->messages);
 	printf("sim: %.1f s, %.0f steps/s, %.0f transactions/s\n", seconds,
 	       (double)c->steps / seconds, (double)c->commits / seconds);
 }

@@ -181,11 +181,13 @@ the_same_seed_is_the_same_run(void **state)
 
 /* Servers with a network of exactly one delay and disks without any. */
 static void
-begin_exact(uint32_t replicas)
+begin_asking(uint32_t replicas, bool asks, bool is_all)
 {
 	const struct sim_options options = options_of(1, replicas, 0);
 
 	sim_init(&sim, &options);
+	sim.has_genesis = asks;
+	sim.is_genesis_all = is_all;
 	sim.core_options.is_sync_confirmed = true;
 	sim.limits.net_us_min = DELAY_US;
 	sim.limits.net_us_max = DELAY_US;
@@ -204,6 +206,12 @@ begin_exact(uint32_t replicas)
 		sim_server_start(&sim, &sim.server[i]);
 	sim_turn_until(&sim, 5000000);
 	assert_true(sim_check_is_calm(&sim));
+}
+
+static void
+begin_exact(uint32_t replicas)
+{
+	begin_asking(replicas, false, false);
 }
 
 static uint32_t
@@ -344,23 +352,18 @@ stop(uint32_t server)
 	sim.server[server].incarnation++; /* Nobody starts it but the test. */
 }
 
-/*
- * One server stopped; a write acknowledged by the other two; both stopped, one
- * of them emptied; the emptied one and the stale one started.
- */
 static void
-an_emptied_and_a_stale_server_are_no_quorum(void **state)
+start_an_emptied_and_a_stale_one(void)
 {
 	const uint32_t stale = 0, emptied = 1, third = 2;
 
-	(void)state;
-	begin_exact(3);
 	stop(stale);
 	sim_turn_until(&sim, sim.now_us + sim_bound_us(&sim));
 	assert_true(delays_of_a_write_at(third) > 0);
 	stop(emptied);
 	stop(third);
 	sim_disk_wipe(&sim.server[emptied].disk);
+	sim.server[emptied].disk.is_nonvoting = !sim.has_genesis;
 	sim.server[emptied].is_wiped = true;
 	sim.server[emptied].said_accepted = 0;
 	sim.server[emptied].said_current = 0;
@@ -375,6 +378,47 @@ an_emptied_and_a_stale_server_are_no_quorum(void **state)
 	assert_true(sim_check_is_calm(&sim));
 	assert_false(sim.server[emptied].view.is_nonvoting);
 	sim_check_end(&sim);
+}
+
+/*
+ * One server stopped; a write acknowledged by the other two; both stopped, one
+ * of them emptied; the emptied one and the stale one started. The emptied one
+ * is known to be so by a mark, or it asks.
+ */
+static void
+an_emptied_and_a_stale_server_are_no_quorum(void **state)
+{
+	(void)state;
+	for (uint32_t how = 0; how < 3; how++) {
+		begin_asking(3, how > 0, how == 2);
+		start_an_emptied_and_a_stale_one();
+	}
+}
+
+/* The first boot of those who are there; who comes later joins. */
+static void
+two_of_three_found_and_the_third_joins(void **state)
+{
+	const struct sim_options options = options_of(1, 3, 0);
+
+	(void)state;
+	sim_init(&sim, &options);
+	sim.has_genesis = true;
+	sim_client_init(&sim);
+	sim_server_start(&sim, &sim.server[1]);
+	sim_turn_until(&sim, sim.now_us + sim_bound_us(&sim));
+	assert_true(sim.server[1].view.is_nonvoting);
+	sim_server_start(&sim, &sim.server[2]);
+	sim_turn_until(&sim, sim.now_us + sim_bound_us(&sim));
+	assert_true(sim.server[1].is_serving && sim.server[2].is_serving);
+	assert_int_equal(sim.counters.founders, 2);
+	sim_server_start(&sim, &sim.server[0]);
+	sim_turn_until(&sim, sim.now_us + sim_bound_us(&sim));
+	assert_true(sim.server[0].is_serving);
+	assert_int_equal(sim.counters.founders, 2);
+	assert_int_equal(sim.server[0].disk.genesis.is_member, GENESIS_MEMBER);
+	assert_memory_equal(sim.server[0].disk.genesis.id, sim.id,
+			    GENESIS_ID_BYTES);
 }
 
 /*
@@ -854,6 +898,7 @@ main(void)
 		cmocka_unit_test(
 			a_leader_is_replaced_soon_after_it_died_or_froze),
 		cmocka_unit_test(an_emptied_and_a_stale_server_are_no_quorum),
+		cmocka_unit_test(two_of_three_found_and_the_third_joins),
 		cmocka_unit_test(a_promise_is_given_once),
 		cmocka_unit_test(the_longest_log_is_elected),
 		cmocka_unit_test(
