@@ -761,6 +761,16 @@ genesis_adopt(struct genesis *genesis, struct genesis_actions *actions)
 	persist(genesis, actions);
 }
 
+bool
+genesis_adopt_observer(struct genesis_state *state)
+{
+	if (state->is_member || state->began == GENESIS_WITH_DATA)
+		return false;
+	state->is_member = GENESIS_LOOSE_MEMBER;
+	memset(state->id, 0, GENESIS_ID_BYTES);
+	return true;
+}
+
 void
 genesis_hello(const struct genesis *genesis, struct genesis_message *out)
 {

@@ -266,6 +266,16 @@ uint64_t genesis_wake_ms(const struct genesis *genesis);
  * one. */
 void genesis_adopt(struct genesis *genesis, struct genesis_actions *actions);
 
+/*
+ * The same for an observer, which has no register: a leader has synchronized
+ * it, and a reconfiguration may make it a voter while it runs. Without a note
+ * it would be one without a vote at its next start, for ever if the others are
+ * no quorum.
+ *
+ * Returns true if *state has changed and is to be written.
+ */
+bool genesis_adopt_observer(struct genesis_state *state);
+
 /* The first frame of a connection. */
 void genesis_hello(const struct genesis *genesis, struct genesis_message *out);
 /* Is the sender's ensemble another one than ours, as far as both know theirs?

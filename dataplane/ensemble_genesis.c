@@ -7,7 +7,7 @@
  * speak it are shown to it, too. While it is undecided the core is non-voting;
  * when it founds, the core is told MAY_VOTE as soon as it looks for a leader.
  * VOTER_AGAIN of the core, or serving for the first time, makes the server a
- * member for good.
+ * member for good; an observer, too, that one day may be a voter.
  *
  * Links are told by fle_net while it sends, which may be in the middle of a
  * step: such news wait for the next round.
@@ -119,7 +119,8 @@ ensemble_genesis_durable(struct ensemble *ensemble)
 {
 	struct genesis_event event = {.type = GENESIS_EV_DURABLE};
 
-	step(ensemble, &event);
+	if (ensemble->has_genesis)
+		step(ensemble, &event);
 }
 
 /* The core alone knows when it may; genesis alone knows whether. */
@@ -173,9 +174,15 @@ ensemble_genesis_adopt(struct ensemble *ensemble)
 void
 ensemble_genesis_serves(struct ensemble *ensemble)
 {
-	if (ensemble->has_genesis &&
-	    ensemble->genesis.state.began == GENESIS_VOUCHED)
+	const struct store_port *store = &ensemble->parts.store;
+	struct genesis_state *state = &ensemble->genesis.state;
+
+	if (!ensemble->has_genesis) {
+		if (genesis_adopt_observer(state))
+			store->persist_genesis(store->store, state);
+	} else if (state->began == GENESIS_VOUCHED) {
 		ensemble_genesis_adopt(ensemble);
+	}
 }
 
 bool
@@ -189,8 +196,11 @@ ensemble_genesis_init(struct ensemble *ensemble,
 	options.voters = disk->active;
 	/* Who may not vote for another reason founds nothing. */
 	options.is_passive = disk->is_nonvoting;
-	if (genesis_init(&ensemble->genesis, &options, &setup->state) != FAL_OK)
+	if (genesis_init(&ensemble->genesis, &options, &setup->state) !=
+	    FAL_OK) {
+		ensemble->genesis.state = setup->state;
 		return false; /* an observer */
+	}
 	ensemble->has_genesis = true;
 	if (genesis_may_vote(&ensemble->genesis) || disk->is_nonvoting)
 		return false;

@@ -511,6 +511,8 @@ void sim_genesis_heard(struct sim *sim, struct sim_server *server, uint32_t who,
 		       const struct zab_notification *said);
 /* VOTER_AGAIN. */
 void sim_genesis_adopt(struct sim *sim, struct sim_server *server);
+/* A server without a register serves. */
+void sim_genesis_serves(struct sim *sim, struct sim_server *server);
 /* After each step: may the core vote by now? */
 void sim_genesis_settle(struct sim *sim, struct sim_server *server);
 bool sim_genesis_forbids(const struct sim_server *server);

@@ -303,8 +303,10 @@ change_state(struct sim *sim, struct sim_server *server,
 		sim->counters.elections++;
 	if (action->role != FLE_LEADING && action->phase == ZAB_SYNCHRONIZATION)
 		server->sync_zxid = sim_log_last(&server->log);
-	if (action->is_serving && !server->is_serving)
+	if (action->is_serving && !server->is_serving) {
 		server->reign++;
+		sim_genesis_serves(sim, server);
+	}
 	if (!action->is_serving) {
 		server->pending_count = 0;
 		server->sync_count = 0;

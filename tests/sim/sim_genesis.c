@@ -332,6 +332,17 @@ sim_genesis_adopt(struct sim *sim, struct sim_server *server)
 	act_all(sim, server);
 }
 
+void
+sim_genesis_serves(struct sim *sim, struct sim_server *server)
+{
+	struct genesis_state state = server->disk.genesis;
+
+	if (sim->has_genesis && server->java == SIM_JAVA_NONE &&
+	    !server->has_genesis && server->disk.genesis_writes == 0 &&
+	    genesis_adopt_observer(&state))
+		persist(sim, server, &state);
+}
+
 /* Must it not vote, as far as the disk and the register say? */
 bool
 sim_genesis_forbids(const struct sim_server *server)

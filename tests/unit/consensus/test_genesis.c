@@ -776,6 +776,26 @@ one_id_whatever_happens(void **state)
 	assert_true(founded > 2000);
 }
 
+/* Seed 4376 of the simulator: an emptied voter is synchronized, its note is
+ * lost in a crash while it is an observer, and then it is made a voter. */
+static void
+an_observer_that_was_synchronized_is_a_member(void **state)
+{
+	struct genesis_state disk = {.began = GENESIS_EMPTY,
+				     .accepted_ballot = 3,
+				     .promised = 3,
+				     .id = {7}};
+	struct genesis_state old = {.began = GENESIS_WITH_DATA};
+	const uint8_t no_id[GENESIS_ID_BYTES] = {0};
+
+	(void)state;
+	assert_true(genesis_adopt_observer(&disk));
+	assert_int_equal(disk.is_member, GENESIS_LOOSE_MEMBER);
+	assert_memory_equal(disk.id, no_id, GENESIS_ID_BYTES);
+	assert_false(genesis_adopt_observer(&disk));
+	assert_false(genesis_adopt_observer(&old));
+}
+
 int
 main(void)
 {
@@ -806,6 +826,7 @@ main(void)
 		cmocka_unit_test(
 			frames_are_forty_bytes_that_no_notification_is),
 		cmocka_unit_test(one_id_whatever_happens),
+		cmocka_unit_test(an_observer_that_was_synchronized_is_a_member),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
