@@ -338,6 +338,21 @@ step_peer(struct fuzz *fuzz)
 	return peer;
 }
 
+/* Bytes of one layer's header and nothing behind it: other numbers or data
+ * under a good sum are no damage, and the user would read them. */
+static uint16_t
+early_offset(char layer, uint32_t where)
+{
+	switch (layer) {
+	case 'e':
+		return where % 13;
+	case 'i':
+		return where % 19;
+	default:
+		return 13 + where % 6;
+	}
+}
+
 static void
 take_patches(struct fuzz *fuzz, struct rig_segment *segment)
 {
@@ -351,10 +366,9 @@ take_patches(struct fuzz *fuzz, struct rig_segment *segment)
 
 		patch->layer = layers[where >> 6];
 		patch->is_late = (what & 4) != 0;
-		/* Other numbers or bytes under a good sum are no damage. */
-		patch->offset = patch->layer == 't' && !patch->is_late
-					? (uint16_t)(13 + where % 6)
-					: where & 63;
+		patch->offset = patch->is_late
+					? where & 63
+					: early_offset(patch->layer, where);
 		patch->bytes = 1 + (what >> 3 & 1);
 		be_store16(patch->data, (uint16_t)take(fuzz, 2));
 	}
