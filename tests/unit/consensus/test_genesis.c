@@ -56,7 +56,8 @@ do_actions(struct world *w, uint32_t i, const struct genesis_actions *actions)
 			const uint32_t to = (uint32_t)action->sid - 1;
 
 			w->letter[w->letters++] = (struct letter){
-				i, to, w->life[to], action->message};
+				i, to, to < SERVERS ? w->life[to] : 0,
+				action->message};
 		} else if (action->type == GENESIS_DONE &&
 			   action->outcome == GENESIS_CONFLICT) {
 			w->conflicts[i]++;
