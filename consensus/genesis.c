@@ -609,8 +609,7 @@ on_foreign(struct genesis *genesis, const struct genesis_event *event,
 	   struct genesis_actions *out)
 {
 	const uint32_t bit = bit_of(genesis, event->sid);
-	const bool has_history =
-		!event->looks || event->zxid > 0 || event->epoch > 0;
+	const bool has_history = event->zxid > 0 || event->epoch > 0;
 
 	if (quorum_find(&genesis->voters, event->sid) < 0)
 		return;
@@ -618,9 +617,10 @@ on_foreign(struct genesis *genesis, const struct genesis_event *event,
 	genesis->foreign |= bit;
 	if (genesis->outcome != GENESIS_UNDECIDED)
 		return;
+	genesis->fresh &= ~bit;
 	if (has_history)
 		on_exists(genesis, event->sid, NULL, out);
-	else if (event->zxid == 0 && event->epoch == 0)
+	else if (event->looks && event->zxid == 0 && event->epoch == 0)
 		genesis->fresh |= bit;
 }
 

@@ -255,7 +255,10 @@ void
 sim_genesis_heard(struct sim *sim, struct sim_server *server, uint32_t who,
 		  const struct zab_notification *said)
 {
-	if (sim->server[who].java == SIM_JAVA_NONE)
+	/* Who is told that there is an ensemble, and there is none, waits for
+	 * it: that is the safe side, and no birth to be judged. */
+	if (sim->server[who].java == SIM_JAVA_NONE ||
+	    zab_epoch(said->zxid) == SIM_LIE_EPOCH)
 		return;
 	step(sim, server,
 	     &(struct genesis_event){.type = GENESIS_EV_FOREIGN,
