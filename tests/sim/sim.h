@@ -402,6 +402,22 @@ void sim_free(struct sim *sim);
 void sim_put(struct sim *sim, uint64_t after_us, enum sim_kind kind,
 	     uint32_t who, uint32_t what, uint32_t serial, int64_t number);
 
+/* ---- sim_star.c ---- */
+/* Who leads and serves; SIM_NOBODY. */
+uint32_t sim_leader_of(const struct sim *sim);
+/* No beacons that were drawn too narrow, no epochs that end at once. */
+void sim_begin_plain(struct sim_server *server);
+/*
+ * Runs with the directions cut whose bits are set, pairs (from, to) in order,
+ * from the start. Returns virtual ms until somebody led; 0: none should,
+ * UINT64_MAX: none did. That somebody leads who must not, or does not stay, is
+ * a violation and ends the process.
+ */
+uint64_t sim_star_find(struct sim *sim, uint64_t seed, uint32_t replicas,
+		       uint64_t mask, bool needs_both_ways);
+/* A star of five or seven, drawn from the seed; as sim_run(). */
+void sim_star_run(struct sim *sim, uint64_t seed);
+
 /* ---- sim_server.c ---- */
 void sim_server_init(struct sim *sim, uint32_t index);
 void sim_server_free(struct sim_server *server);

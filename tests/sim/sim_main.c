@@ -84,6 +84,9 @@ add_counters(struct sim_counters *sum, const struct sim_counters *one)
 		to[i] += from[i];
 }
 
+/* These seeds have a star, too, when they are done. */
+#define STAR_EVERY 8u
+
 struct plan {
 	struct sim_options options;
 	uint64_t seeds;
@@ -108,6 +111,8 @@ run_share(const struct plan *plan, uint64_t job)
 		sim_run(&sim, &options);
 		totals.seeds++;
 		add_counters(&totals.counters, &sim.counters);
+		if (options.seed % STAR_EVERY == 0)
+			sim_star_run(&sim, options.seed);
 	}
 	sim_free(&sim);
 	return totals;
