@@ -172,13 +172,15 @@ visit_log(const struct server *server, const struct metrics_sink *sink)
 }
 
 /* What the network driver did: calls per request are recv_calls, send_calls
- * over packets_received. */
+ * over packets_received. Of members the core that writes has peers. */
 static void
 visit_streams(const struct server *server, const struct metrics_sink *sink)
 {
 	struct stream_counters sum = {0}, one;
 
-	for (uint32_t i = 0; i < server->reader_count; i++) {
+	for (uint32_t i = 0; i < server->core_count; i++) {
+		if (server->core[i].streams == NULL)
+			continue;
 		stream_counters_read(server->core[i].streams, &one);
 #define STREAM_COUNTER(name, what) sum.name += one.name;
 		STREAM_COUNTERS(STREAM_COUNTER)
