@@ -871,11 +871,11 @@ def main():
                        default=int(os.environ.get('FAL_SEED', 167166853)),
                        help='0: a random one, which is printed')
         p.add_argument('--count', type=int, default=None,
-                       help='requests (2000 quick, 10000 full)')
+                       help='requests (2000 quick, 5000 full)')
     options = harness.options(__doc__.splitlines()[0], extra)
     if options.seed == 0:
         options.seed = random.SystemRandom().randrange(1, 1 << 31)
-    count = options.count or (2000 if options.quick else 10000)
+    count = options.count or (2000 if options.quick else 5000)
     limit = 60 + count // 50
     suite = harness.Suite('differential')
 
