@@ -14,6 +14,7 @@ one line 'name: N passed, M failed'.
 """
 import argparse
 import os
+import random
 import re
 import shutil
 import signal
@@ -62,10 +63,23 @@ class Skip(Exception):
     """The case cannot run here; the text says why."""
 
 
+_given = set()  # ports
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
+    """Nobody listens there, and nobody's connection begins there: the kernel
+    draws those from 32768 on, and would take a port before its server does."""
+    while True:
+        port = random.SystemRandom().randrange(10240, 32000)
+        with socket.socket() as s:
+            try:
+                s.bind(('127.0.0.1', port))
+            except OSError:
+                continue
+            if port not in _given:
+                _given.add(port)
+                return port
+
 
 
 def falconer_binary():
