@@ -81,7 +81,6 @@ def free_port():
                 return port
 
 
-
 def falconer_binary():
     """The server binary: $FALCONER, else build/falconerd of this tree."""
     return os.environ.get('FALCONER',
