@@ -559,6 +559,26 @@ an_expired_session_loses_its_connection(void **state)
 	assert_true(is_closed(&client));
 }
 
+/* However silent: the leader alone knows what others have heard of it. */
+static void
+a_learner_expires_nobody(void **state)
+{
+	struct rig_client client;
+	int64_t written;
+
+	(void)state;
+	learn();
+	client = connected();
+	written = rig.written;
+	for (int ms = 0; ms < 10 * RIG_TIMEOUT_MS; ms += 1000) {
+		rig.now_ms += 1000;
+		rig_run(&rig);
+	}
+	assert_int_equal(rig.written, written);
+	assert_non_null(session_find(rig.sessions, client.session_id));
+	assert_false(session_find(rig.sessions, client.session_id)->is_closing);
+}
+
 static void
 count_touched(void *arg, int64_t session_id, int32_t timeout_ms)
 {
@@ -749,6 +769,7 @@ main(void)
 		CASE(a_tree_that_differs_acknowledges_nothing),
 		CASE(what_a_snapshot_holds_already_is_no_difference),
 		CASE(an_expired_session_loses_its_connection),
+		CASE(a_learner_expires_nobody),
 		CASE(only_who_was_heard_is_told_to_the_leader),
 		CASE(the_configuration_of_the_data_is_told_with_its_zxid),
 		CASE(a_leader_makes_errors_for_its_learners),
