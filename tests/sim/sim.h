@@ -249,6 +249,7 @@ struct sim_server {
 	int64_t said_current;  /* highest NEWLEADER it acknowledged */
 	uint32_t published_depth;
 	bool is_wiped;      /* since it last was a voter */
+	bool has_forgotten; /* then it had promised an epoch before */
 	int64_t told_epoch; /* of the last reign it was part of */
 };
 
@@ -436,6 +437,10 @@ void sim_server_step(struct sim *sim, struct sim_server *server,
 		     struct zab_event *event);
 /* Proposes what waits, as far as the core takes it. */
 void sim_server_propose(struct sim *sim, struct sim_server *server);
+/* Its disk is about to be lost, or a part of it that somebody may rely on. */
+void sim_server_forget(struct sim *sim, struct sim_server *server);
+/* What it says from now on counts like anybody's word. */
+void sim_server_counts_again(struct sim_server *server);
 /* Puts `due` off if the server is paused. */
 bool sim_server_defers(struct sim *sim, const struct sim_server *server,
 		       const struct sim_due *due);

@@ -93,7 +93,7 @@ sim_check_durable(struct sim *sim)
 	for (uint32_t i = 0; i < sim->count; i++) {
 		const struct sim_server *server = &sim->server[i];
 
-		if (server->is_wiped ||
+		if (server->has_forgotten ||
 		    sim_chain_begins_with(&sim->chain,
 					  sim_disk_node(&server->disk), tip))
 			holders |= 1u << i;

@@ -345,7 +345,7 @@ act_on_disk(struct sim *sim, struct sim_server *server,
 	case ZAB_DO_VOTER_AGAIN:
 		server->disk.is_nonvoting = false;
 		sim_genesis_adopt(sim, server);
-		server->is_wiped = false;
+		sim_server_counts_again(server);
 		sim_check_durable(sim);
 		break;
 	default:

@@ -219,17 +219,6 @@ sim_fault_may_lose_promises(const struct sim *sim, uint32_t index)
 	       sim_genesis_survives(sim, lost);
 }
 
-static void
-lose_promises(struct sim *sim, struct sim_server *server)
-{
-	server->is_wiped = true;
-	server->said_accepted = 0;
-	server->said_current = 0;
-	server->published_depth = 0;
-	sim->counters.wipes++;
-	sim_check_durable(sim);
-}
-
 void
 sim_fault_wipe(struct sim *sim, struct sim_server *server)
 {
@@ -238,12 +227,13 @@ sim_fault_wipe(struct sim *sim, struct sim_server *server)
 	if (server->is_up)
 		sim_server_crash(sim, server, false);
 	sim_trace_note(sim, server->index, "its disk is emptied", 0);
+	sim_server_forget(sim, server);
 	sim_disk_wipe(&server->disk);
 	/* An observer of the first configuration cannot know what it was. */
 	server->disk.is_nonvoting =
 		!sim->has_genesis ||
 		!quorum_is_voter(&sim->config[0], server->sid);
-	lose_promises(sim, server);
+	sim_check_durable(sim);
 	/* A new machine may be there at once. */
 	sim_put(sim, sim_net_delay_us(sim), SIM_DUE_START, server->index, 0,
 		server->incarnation, 0);
@@ -269,7 +259,8 @@ rot_unacknowledged(struct sim *sim, struct sim_server *server)
 	if (sim_random_once_in(&sim->random[SIM_STREAM_FAULT], 2))
 		return;
 	disk->is_nonvoting = true;
-	lose_promises(sim, server);
+	sim_server_forget(sim, server);
+	sim_check_durable(sim);
 }
 
 /* A record that was synced is damaged; the next start finds it. */
@@ -297,7 +288,8 @@ rot(struct sim *sim, struct sim_server *server)
 	sim_log_cut(&disk->log, at);
 	disk->durable_count = at;
 	disk->is_nonvoting = true;
-	lose_promises(sim, server);
+	sim_server_forget(sim, server);
+	sim_check_durable(sim);
 }
 
 /* ----------------------------------------------------------- processes --- */

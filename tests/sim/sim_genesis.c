@@ -9,8 +9,10 @@
  * some.
  *
  * At most one id is ever founded (loose ones aside), and who was emptied after
- * something was committed never founds, as long as those who know of the
+ * it had promised an epoch never founds, as long as those who know of the
  * ensemble are a quorum; with is_genesis_all it is enough that ZAB survives.
+ * Who was emptied before has nothing to forget but the register's own promises:
+ * it may found, however late it hears that it does.
  */
 #include <string.h>
 
@@ -115,7 +117,7 @@ conclude(struct sim *sim, struct sim_server *server, uint32_t outcome)
 	if (outcome != GENESIS_FOUNDS || !server->is_genesis_awaited)
 		return;
 	sim->counters.founders++;
-	if (server->is_wiped && sim->committed_count > 0)
+	if (server->has_forgotten)
 		sim_fail(sim, "genesis",
 			 "s%u: was emptied, and founds as if it were new",
 			 server->index);
@@ -169,8 +171,7 @@ sim_genesis_settle(struct sim *sim, struct sim_server *server)
 	    !genesis_may_vote(&server->genesis))
 		return;
 	server->is_genesis_awaited = false;
-	if (sim->committed_count == 0)
-		server->is_wiped = false;
+	sim_server_counts_again(server);
 	sim_server_step(sim, server,
 			&(struct zab_event){.type = ZAB_EV_MAY_VOTE});
 }

@@ -4,6 +4,7 @@
  *
  *   sim --seed 17 --trace               one run, every event told
  *   sim --seed 1 --seeds 2000 --jobs 2  many, in two processes
+ *   sim --kept tests/sim/kept.txt       those that a file names
  *
  * A failure prints the last events, the seed, the step and the invariant, and
  * ends with status 1; an assert of the core does the same.
@@ -41,6 +42,7 @@ usage(FILE *out)
 		"usage: sim [--seed N] [--seeds N] [--jobs N] [--steps N]\n"
 		"           [--replicas 3..7] [--faults all|none|LIST]"
 		" [--trace] [--minutes N]\n"
+		"           [--kept FILE]\n"
 		"faults:");
 	for (uint32_t i = 0; i < SIM_FAULT_COUNT; i++)
 		fprintf(out, " %s", sim_fault_name(i));
@@ -91,7 +93,8 @@ struct plan {
 	struct sim_options options;
 	uint64_t seeds;
 	uint64_t jobs;
-	time_t end; /* 0: by seeds */
+	time_t end;       /* 0: by seeds */
+	const char *kept; /* a file with lines of seed and steps; NULL */
 };
 
 /* Every jobs-th seed from the first + job on. */
@@ -116,6 +119,35 @@ run_share(const struct plan *plan, uint64_t job)
 	}
 	sim_free(&sim);
 	return totals;
+}
+
+/* The seeds of a file, one a line; what is behind the numbers is for readers.
+ */
+static int
+run_kept(const struct plan *plan, struct totals *totals)
+{
+	struct plan one = *plan;
+	FILE *file = fopen(plan->kept, "r");
+	char line[256];
+
+	if (file == NULL) {
+		perror(plan->kept);
+		return 1;
+	}
+	while (fgets(line, sizeof(line), file) != NULL) {
+		struct totals ran;
+
+		if (sscanf(line, "%" SCNu64 " %" SCNu64, &one.options.seed,
+			   &one.options.steps) != 2)
+			continue;
+		one.seeds = 1;
+		one.jobs = 1;
+		ran = run_share(&one, 0);
+		totals->seeds += ran.seeds;
+		add_counters(&totals->counters, &ran.counters);
+	}
+	(void)fclose(file);
+	return totals->seeds == 0;
 }
 
 static int
@@ -154,10 +186,14 @@ tell(const struct plan *plan, const struct totals *totals, double seconds)
 {
 	const struct sim_counters *c = &totals->counters;
 
-	printf("sim: seeds %" PRIu64 "..%" PRIu64 ": %" PRIu64
-	       " steps, %" PRIu64 " transactions, %" PRIu64
+	if (plan->kept)
+		printf("sim: seeds %" PRIu64 " of %s", totals->seeds,
+		       plan->kept);
+	else
+		printf("sim: seeds %" PRIu64 "..%" PRIu64, plan->options.seed,
+		       plan->options.seed + totals->seeds - 1);
+	printf(": %" PRIu64 " steps, %" PRIu64 " transactions, %" PRIu64
 	       " acknowledged, %" PRIu64 " reads, %" PRIu64 " syncs\n",
-	       plan->options.seed, plan->options.seed + totals->seeds - 1,
 	       c->steps, c->commits, c->acked, c->reads, c->syncs);
 	printf("sim: %" PRIu64 " elections, %" PRIu64 " crashes, %" PRIu64
 	       " disks lost, %" PRIu64 " founders, %" PRIu64 " TRUNC, %" PRIu64
@@ -177,7 +213,7 @@ parse(int argc, char **argv, struct plan *plan)
 		{"jobs", 1, NULL, 'j'},     {"steps", 1, NULL, 'c'},
 		{"replicas", 1, NULL, 'r'}, {"faults", 1, NULL, 'f'},
 		{"trace", 0, NULL, 't'},    {"minutes", 1, NULL, 'm'},
-		{NULL, 0, NULL, 0},
+		{"kept", 1, NULL, 'k'},     {NULL, 0, NULL, 0},
 	};
 	int option;
 
@@ -194,6 +230,8 @@ parse(int argc, char **argv, struct plan *plan)
 			plan->options.steps = (uint64_t)number;
 		else if (option == 'r')
 			plan->options.replicas = (uint32_t)number;
+		else if (option == 'k')
+			plan->kept = optarg;
 		else if (option == 't')
 			plan->options.is_tracing = true;
 		else if (option == 'm')
@@ -224,7 +262,8 @@ main(int argc, char **argv)
 		return 2;
 	}
 	clock_gettime(CLOCK_MONOTONIC, &begin);
-	const int failed = run_jobs(&plan, &totals);
+	const int failed =
+		plan.kept ? run_kept(&plan, &totals) : run_jobs(&plan, &totals);
 
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	if (!failed)

@@ -148,6 +148,29 @@ sim_server_step(struct sim *sim, struct sim_server *server,
 	sim_genesis_settle(sim, server);
 }
 
+/* ---------------------------------------------------------- forgetting --- */
+
+void
+sim_server_forget(struct sim *sim, struct sim_server *server)
+{
+	/* Nobody relies on a voter that has promised nothing: a vote is no
+	 * promise, and every acknowledgement comes behind an epoch. */
+	if (server->disk.accepted_epoch > 0)
+		server->has_forgotten = true;
+	server->is_wiped = true;
+	server->said_accepted = 0;
+	server->said_current = 0;
+	server->published_depth = 0;
+	sim->counters.wipes++;
+}
+
+void
+sim_server_counts_again(struct sim_server *server)
+{
+	server->is_wiped = false;
+	server->has_forgotten = false;
+}
+
 /* ------------------------------------------------------ begin and end --- */
 
 void

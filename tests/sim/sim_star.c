@@ -2,7 +2,7 @@
 /*
  * sim_star - links that are missing for good. Wherever some server is linked
  * with a quorum both ways, a leader must come, stay, and commit; elsewhere
- * nobody may lead. test_sim.c goes through masks of cuts; some seeds try one
+ * nobody may lead. test_places.c goes through masks of cuts; some seeds try one
  * more, in the shape that is the hardest: one server sees all, and the others
  * hear each other one way at most.
  */
