@@ -15,24 +15,13 @@ import errno
 import mmap
 import os
 import struct
-import subprocess
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+import shims
+
 RECORD = struct.Struct('<IIQQQQ')
 WRITE, SYNC = 1, 2
 FIELDS = {'write_error': 0, 'sync_error': 4, 'sync_delay_ms': 8,
           'must_record': 12, 'writes': 16, 'syncs': 20, 'failures': 24}
-
-
-def build(folder):
-    """Compiles the shim into a folder; its path."""
-    out = os.path.join(folder, 'disk_shim.so')
-    if not os.path.exists(out):
-        subprocess.run(['cc', '-std=gnu11', '-O1', '-fPIC', '-shared',
-                        '-D_GNU_SOURCE', '-Wall', '-Werror',
-                        os.path.join(HERE, 'disk_shim.c'), '-o', out, '-ldl',
-                        '-lpthread'], check=True)
-    return out
 
 
 class Disk:
@@ -46,9 +35,9 @@ class Disk:
             f.write(bytes(4096))
         with open(self.control, 'r+b') as f:
             self.map = mmap.mmap(f.fileno(), 4096)
-        library = build(member.ensemble.home)
+        shims.preload(member, 'disk_shim.c')
         member.environment.update({
-            'LD_PRELOAD': library, 'FAULT_DISK_CONTROL': self.control,
+            'FAULT_DISK_CONTROL': self.control,
             'FAULT_DISK_ROOT': member.data, 'FAULT_DISK_UNDO': self.undo})
         self.set(must_record=1)
 

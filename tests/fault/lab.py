@@ -7,8 +7,11 @@ slow the way from one server to another without touching anything else.
 Method: as root each server gets a network namespace with a veth into a
 bridge that lies in a namespace of its own; the bench itself has one more
 veth there.  Faults are nft rules in the namespace of the receiving server,
-by source address, so each direction is a fault of its own.  Without root
-servers are addresses of 127/8 and there are no network faults.
+by source address, so each direction is a fault of its own.  What nft cannot
+do - delay, reordering, duplication, corruption - is done by a switch of our
+own in the place of the bridge (link_emulator.c), because kernels without
+netem are common.  Without root servers are addresses of 127/8 and there are
+no network faults.
 
 Names of namespaces begin with 'falfault' and the process id of the bench;
 close() removes them, also those of a bench that was killed.
@@ -17,6 +20,13 @@ import os
 import random
 import shutil
 import subprocess
+import sys
+import threading
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))), 'interop'))
+
+import harness  # noqa: E402
 
 PREFIX = 'falfault'
 TABLE = 'inet falfault'
@@ -49,7 +59,7 @@ def remove_leftovers():
 
 class Loopback:
     """Addresses of 127/8; no network faults."""
-    has_faults = False
+    has_faults = has_links = False
 
     def __init__(self, count):
         rng = random.SystemRandom()
@@ -69,6 +79,7 @@ class Loopback:
 class Lab:
     """A namespace for each server, and faults between them."""
     has_faults = True
+    has_links = False
 
     def __init__(self, count):
         if os.geteuid() != 0:
@@ -86,7 +97,7 @@ class Lab:
         self.addresses = [self.net + str(10 + i) for i in range(count)]
         try:
             self.build()
-        except OSError as e:
+        except (OSError, NoNamespaces) as e:
             self.close()
             raise NoNamespaces(str(e))
 
@@ -97,12 +108,15 @@ class Lab:
         run(*in_switch, 'link', 'set', 'br0', 'up')
         self.plug(None, 'out', self.outside, self.net + '1')
         for i, space in enumerate(self.spaces):
-            run('ip', 'netns', 'add', space)
-            run('ip', '-n', space, 'link', 'set', 'lo', 'up')
+            self.add_space(space)
             self.plug(space, 'p%d' % i, 'eth0', self.addresses[i])
-            run('ip', 'netns', 'exec', space, 'nft',
-                'add table %s; add chain %s in { type filter hook input '
-                'priority 0; }' % (TABLE, TABLE))
+
+    def add_space(self, space):
+        run('ip', 'netns', 'add', space)
+        run('ip', '-n', space, 'link', 'set', 'lo', 'up')
+        run('ip', 'netns', 'exec', space, 'nft',
+            'add table %s; add chain %s in { type filter hook input '
+            'priority 0; }' % (TABLE, TABLE))
 
     def plug(self, space, port, inside, address):
         """A cable from the bridge's `port` to `inside` of a namespace."""
@@ -165,11 +179,81 @@ class Lab:
             subprocess.run(command, capture_output=True)
 
 
-def network(count, want_faults=True):
-    """The best there is: (network, why it has no faults or None)."""
-    if want_faults:
+class LinkedLab(Lab):
+    """A Lab whose switch is link_emulator.c: links() are bad as wanted."""
+    has_links = True
+
+    def build(self):
+        self.lock = threading.Lock()
+        self.emulator = None
+        self.bad = set()
+        for space in self.spaces:
+            self.add_space(space)
+        self.start_emulator()
+        for space, address in zip(
+                self.spaces + [None],
+                self.addresses + [self.net + '1']):
+            inner = ['ip'] + (['-n', space] if space else [])
+            device = 'eth0' if space else self.outside
+            # No frames but those of the test.
+            run(*inner, 'link', 'set', device, 'addrgenmode', 'none')
+            run(*inner, 'address', 'add', address + '/24', 'dev', device)
+            run(*inner, 'link', 'set', device, 'up')
+
+    def start_emulator(self):
+        program = os.path.join(os.path.dirname(harness.falconer_binary()),
+                               'tests', 'fault', 'link_emulator')
+        if not os.access(program, os.X_OK):
+            raise NoNamespaces('tests/fault/link_emulator is not built')
+        ports = ['eth0@' + space for space in self.spaces] + [self.outside]
+        guard = ['setpriv', '--pdeathsig', 'KILL'] \
+            if shutil.which('setpriv') else []
+        self.emulator = subprocess.Popen(
+            guard + [program] + ports, stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True)
+        if self.emulator.stdout.readline() != 'ok\n':
+            raise NoNamespaces('link_emulator does not start')
+
+    def ask(self, line):
+        with self.lock:
+            self.emulator.stdin.write(line + '\n')
+            self.emulator.stdin.flush()
+            return self.emulator.stdout.readline().strip()
+
+    def link(self, a, b, **spec):
+        """Makes the link of two addresses, by index, what spec says, both
+        ways: delay_us, loss, corruption, duplication, reorder (thousandths),
+        reorder_us, rate_mbit, queue_bytes, seed."""
+        told = self.ask('%d %d %s' % (a, b, ' '.join(
+            '%s=%d' % item for item in spec.items())))
+        if told != 'ok':
+            raise AssertionError('link %d-%d: %s' % (a, b, told))
+        (self.bad.add if spec else self.bad.discard)((a, b))
+
+    def counts(self):
+        """{what happened to frames: how often} since the start."""
+        return {key: int(number) for key, number in (
+            word.split('=') for word in self.ask('count').split())}
+
+    def heal(self):
+        super().heal()
+        for a, b in list(self.bad):
+            self.link(a, b)
+
+    def close(self):
+        if self.emulator is not None:
+            self.emulator.kill()
+            self.emulator.wait()
+        super().close()
+
+
+def network(count, want_faults=True, want_links=False):
+    """The best there is: (network, why it has not what is wanted or
+    None)."""
+    why = None
+    for kind in [LinkedLab] * want_links + [Lab] * want_faults:
         try:
-            return Lab(count), None
+            return kind(count), why
         except NoNamespaces as e:
-            return Loopback(count), str(e)
-    return Loopback(count), None
+            why = str(e)
+    return Loopback(count), why

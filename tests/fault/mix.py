@@ -4,11 +4,11 @@
 Goal: whatever fails, and whatever fails at the same time within reason, no
 promise to a client is broken and the ensemble comes back by itself.
 
-Method: workload.Load runs all the time; one fault after the other is drawn,
-held for a while, healed; then writes must go on.  Faults that leave a
-quorum must not stop the writes either.  After some faults everything heals,
-every server's tree is read and the whole history is judged; then a new load
-begins.  The seed makes the same sequence of faults again, not the same
+Method: workload.Load runs all the time; one fault after the other is drawn
+(faults.py), held for a while, healed; then writes must go on.  Faults that
+leave a quorum must not stop the writes either.  After some faults everything
+heals, every server's tree is read and the whole history is judged; then a new
+load begins.  The seed makes the same sequence of faults again, not the same
 run.
 """
 import collections
@@ -17,40 +17,42 @@ import random
 import sys
 import time
 
+import clock_shim
 import disk_shim
 import ensemble
 import harness
 import lab
 import workload
+from faults import FAULTS
 
 FAULTS_A_LOAD = 8
 HOLD_SECONDS = 2.5
 
-FAULTS = collections.OrderedDict()
-
-
-def fault(weight=2, network=False, disk=False):
-    def enter(function):
-        FAULTS[function.__name__] = (function, weight, network, disk)
-        return function
-    return enter
-
 
 class Run:
-    """One ensemble, its faults and their totals."""
+    """One ensemble, its faults and their totals.
 
-    def __init__(self, kinds, seed, say=print, keep=False):
+    only: names of the faults to draw from; None: all
+    """
+
+    def __init__(self, kinds, seed, say=print, keep=False, only=None):
         self.seed = seed
         self.rng = random.Random(seed)
         self.say = say
-        self.network, self.why_no_faults = lab.network(len(kinds))
+        # The C client has the address behind those of the servers.
+        self.client_index = len(kinds)
+        self.network, self.why_no_faults = lab.network(
+            len(kinds) + 1, want_links=True)
+        self.names = [n for n in only or FAULTS if self.may(FAULTS[n])]
         self.ensemble = None
         try:
             self.ensemble = ensemble.Ensemble(
                 self.network, kinds, keep=keep, conf_of_kind={
                     # The shim sees system calls of libc only.
                     'falconer': {'falconer.log.io': 'thread'}})
-            self.disks = [disk_shim.Disk(m) for m in self.ensemble.members]
+            self.members = self.ensemble.members
+            self.disks = [disk_shim.Disk(m) for m in self.members]
+            self.clocks = [clock_shim.Clock(m) for m in self.members]
         except BaseException:
             self.close()
             raise
@@ -62,18 +64,26 @@ class Run:
 
     # -- what faults need -----------------------------------------------------
 
-    def some(self, of=None):
-        return self.rng.choice(of or self.ensemble.members)
+    def some(self, of):
+        return self.rng.choice(of)
+
+    def others(self, member):
+        return [m for m in self.members if m != member]
 
     def leader(self):
         return self.ensemble.wait_leader()
 
     def follower(self):
-        leader = self.leader()
-        return self.some([m for m in self.ensemble.members if m != leader])
+        return self.some(self.others(self.leader()))
+
+    def pairs(self):
+        """Of indexes of servers, each pair once."""
+        return [(a.index, b.index) for a in self.members
+                for b in self.others(a) if a.index < b.index]
 
     def two(self):
-        return self.rng.sample(range(len(self.ensemble.members)), 2)
+        """Indexes of two servers, in either order."""
+        return self.rng.sample(range(len(self.members)), 2)
 
     def hold(self, writes_go_on=True):
         began = time.monotonic()
@@ -92,17 +102,19 @@ class Run:
 
     # -- a run ----------------------------------------------------------------
 
-    def may(self, name):
-        _, _, network, _ = FAULTS[name]
-        return self.network.has_faults or not network
+    def may(self, fault):
+        return {None: True, 'network': self.network.has_faults,
+                'links': self.network.has_links}[fault.needs]
 
     def draw(self):
-        names = [n for n in FAULTS if self.may(n)]
-        return self.rng.choices(names, [FAULTS[n][1] for n in names])[0]
+        return self.rng.choices(self.names,
+                                [FAULTS[n].weight for n in self.names])[0]
 
     def begin_load(self):
-        self.load = workload.Load(self.ensemble,
-                                  '%s/%d' % (self.seed, self.loads))
+        self.load = workload.Load(
+            self.ensemble, '%s/%d' % (self.seed, self.loads),
+            wrap=lambda command: self.network.wrap(self.client_index,
+                                                   command))
         self.loads += 1
         self.load.progress(20)
 
@@ -110,9 +122,8 @@ class Run:
         self.heal()
         self.load.progress(20)
         told = self.load.finish()
-        for name in ('operations', 'acknowledged', 'unanswered',
-                     'sessions lost', 'lock entries'):
-            self.totals[name] += told[name]
+        told.pop('nodes')
+        self.totals.update(told)
         self.totals['judged'] += 1
         self.load = None
         self.clear()
@@ -138,16 +149,16 @@ class Run:
             c.close()
 
     def heal(self):
-        for d in self.disks:
-            d.heal()
+        for healed in self.disks + self.clocks:
+            healed.heal()
         self.ensemble.heal()
         self.ensemble.wait_serving()
 
-    def one_fault(self, name=None):
-        name = name or self.draw()
+    def one_fault(self):
+        name = self.draw()
         self.say('  fault %d: %s' % (sum(self.faults.values()) + 1, name))
         self.faults[name] += 1
-        FAULTS[name][0](self)
+        FAULTS[name].function(self)
         self.heal()
         self.load.progress(10)
 
@@ -179,208 +190,6 @@ class Run:
         self.close()
 
 
-# -- the faults ---------------------------------------------------------------
-
-@fault(3)
-def kill_leader(run):
-    run.crash(run.leader())
-    run.hold()
-
-
-@fault(2)
-def kill_follower(run):
-    run.crash(run.follower())
-    run.hold()
-
-
-@fault(1)
-def kill_two(run):
-    first = run.leader()
-    second = run.some([m for m in run.ensemble.members if m != first])
-    run.crash(first)
-    run.crash(second)
-    run.hold(writes_go_on=False)
-
-
-@fault(2)
-def power_cut(run):
-    for m in run.ensemble.members:
-        m.pause()
-    for m in run.ensemble.members:
-        run.crash(m)
-    run.hold(writes_go_on=False)
-
-
-@fault(2)
-def freeze_leader(run):
-    run.leader().pause()
-    run.hold()
-
-
-@fault(1)
-def freeze_follower(run):
-    run.follower().pause()
-    run.hold()
-
-
-@fault(1)
-def freeze_leader_and_kill_it(run):
-    leader = run.leader()
-    leader.pause()
-    run.hold()
-    run.crash(leader)
-
-
-@fault(1)
-def restart_in_turn(run):
-    for m in run.rng.sample(run.ensemble.members,
-                            len(run.ensemble.members)):
-        m.stop()
-        m.start()
-        run.ensemble.wait_serving()
-
-
-@fault(1)
-def empty_disk(run):
-    follower = run.follower()
-    follower.stop()
-    # Nobody but the others vouches for what it promised: they must be
-    # up to date, and they are a quorum.
-    run.load.progress(5)
-    follower.wipe()
-    follower.start()
-    run.ensemble.wait_serving()
-
-
-@fault(2, network=True)
-def isolate_leader(run):
-    leader = run.leader().index
-    for i in range(len(run.ensemble.members)):
-        if i != leader:
-            run.network.cut(leader, i)
-    run.hold()
-
-
-@fault(2, network=True)
-def isolate_follower(run):
-    follower = run.follower().index
-    for i in range(len(run.ensemble.members)):
-        if i != follower:
-            run.network.cut(follower, i)
-    run.hold()
-
-
-@fault(2, network=True)
-def cut_one_pair(run):
-    run.network.cut(*run.two())
-    run.hold()
-
-
-@fault(2, network=True)
-def drop_one_way(run):
-    run.network.drop(*run.two())
-    run.hold()
-
-
-@fault(1, network=True)
-def leader_hears_nothing(run):
-    leader = run.leader().index
-    for i in range(len(run.ensemble.members)):
-        if i != leader:
-            run.network.drop(i, leader)
-    run.hold()
-
-
-@fault(1, network=True)
-def leader_is_not_heard(run):
-    leader = run.leader().index
-    for i in range(len(run.ensemble.members)):
-        if i != leader:
-            run.network.drop(leader, i)
-    run.hold()
-
-
-@fault(2, network=True)
-def reset_connections(run):
-    for _ in range(3):
-        run.network.reset(*run.two())
-        time.sleep(0.05 + run.rng.random() * 0.3)
-        run.network.heal()
-        time.sleep(run.rng.random() * 0.5)
-    run.hold()
-
-
-@fault(1, network=True)
-def lossy_network(run):
-    for i in range(len(run.ensemble.members)):
-        for j in range(len(run.ensemble.members)):
-            if i != j:
-                run.network.lose(i, j, 10)
-    run.hold(writes_go_on=False)
-
-
-@fault(1, network=True)
-def slow_link(run):
-    run.network.slow(*run.two(), 40)
-    run.hold(writes_go_on=False)
-
-
-@fault(1, network=True)
-def election_port_cut(run):
-    leader = run.leader().index
-    for i in range(len(run.ensemble.members)):
-        if i != leader:
-            run.network.cut(leader, i, ensemble.ELECTION_PORT)
-    run.hold()
-
-
-@fault(1, network=True)
-def quorum_port_cut(run):
-    a, b = run.two()
-    run.network.cut(a, b, ensemble.QUORUM_PORT)
-    run.hold()
-
-
-@fault(1, disk=True)
-def slow_disk(run):
-    run.disks[run.follower().index].slow(300)
-    run.hold()
-
-
-@fault(1, disk=True)
-def slow_disk_of_the_leader(run):
-    run.disks[run.leader().index].slow(200)
-    run.hold()
-
-
-def fails(run, member, how):
-    """A server whose log cannot be written may not go on as if nothing were;
-    what it does instead is its matter.  It gets a new process."""
-    member.may_end = True
-    how(run.disks[member.index])
-    run.hold()
-    if not member.is_running():
-        run.totals['servers that ended for their disk'] += 1
-    run.disks[member.index].heal()
-    run.crash(member)
-    member.may_end = False
-
-
-@fault(1, disk=True)
-def full_disk(run):
-    fails(run, run.follower(), disk_shim.Disk.full)
-
-
-@fault(1, disk=True)
-def broken_disk(run):
-    fails(run, run.follower(), disk_shim.Disk.broken)
-
-
-@fault(1, disk=True)
-def broken_disk_of_the_leader(run):
-    fails(run, run.leader(), disk_shim.Disk.broken)
-
-
 def report(run, seconds):
     return {
         'kinds': [m.kind for m in run.ensemble.members],
@@ -388,6 +197,7 @@ def report(run, seconds):
         'seconds': round(seconds),
         'faults': dict(run.faults),
         'network faults': run.network.has_faults,
+        'frames': run.network.counts() if run.network.has_links else {},
         'totals': dict(run.totals),
         'longest wait for ten writes': round(run.longest_gap, 2),
         'violations': 0,
@@ -397,13 +207,9 @@ def report(run, seconds):
 def mix(kinds, seconds, seed, say=print, only=None):
     """A whole run; its totals.  Raises on the first violation."""
     began = time.monotonic()
-    with Run(kinds, seed, say) as run:
+    with Run(kinds, seed, say, only=only) as run:
         if run.why_no_faults:
-            say('  no network faults: %s' % run.why_no_faults)
-        if only:
-            for name in list(FAULTS):
-                if name not in only:
-                    FAULTS.pop(name)
+            say('  not every fault of the network: %s' % run.why_no_faults)
         run.run(seconds)
         return report(run, time.monotonic() - began)
 

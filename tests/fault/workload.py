@@ -7,9 +7,10 @@ watches, locks.
 
 Method: worker threads, each with a session of its own and one request in
 flight (voyager.py), that append to a history (history.py).  When a session
-is gone a worker begins a new one and goes on.  Two kazoo clients run the
-lock recipe beside them: at most one may be inside, and nobody's entry is
-lost.  finish() reads what every server holds and judges.
+is gone a worker begins a new one and goes on.  Two workers on Apache's C
+library write the same history (native.py).  Two kazoo clients run the lock
+recipe beside them: at most one may be inside, and nobody's entry is lost.
+finish() reads what every server holds and judges.
 """
 import logging
 import random
@@ -17,6 +18,7 @@ import threading
 import time
 
 import history
+import native
 import zkwire
 from history import Mark, Op
 from voyager import SessionGone, Stopped, Unanswered, Voyager
@@ -257,6 +259,7 @@ class Locker(threading.Thread):
             lock.release()
 
 
+HISTORIANS = (Worker, native.Native)
 KINDS = ((Logger, 2), (Register, 3), (Sequence, 2), (Multi, 2),
          (Ephemeral, 2), (Watcher, 2), (Locker, 2))
 
@@ -265,10 +268,13 @@ class Load:
     """All workers against an ensemble.
 
     pause: seconds that a worker rests between requests
+    wrap: of a command, so that it runs where the C client is to be
     """
 
-    def __init__(self, ensemble, seed, pause=0.0, kinds=KINDS):
+    def __init__(self, ensemble, seed, pause=0.0, kinds=KINDS,
+                 wrap=lambda command: command):
         self.ensemble = ensemble
+        self.rng = random.Random(seed)
         self.addresses = ensemble.addresses
         self.seed = seed
         self.pause = pause
@@ -276,8 +282,12 @@ class Load:
         self.setup()
         self.workers = [kind(self, i) for kind, count in kinds
                         for i in range(count)]
-        for w in self.of(Register):
-            self.make('/reg/' + w.name)
+        program = native.build(ensemble.home)
+        if program is not None:
+            self.workers.append(native.Native(self, program, wrap))
+        for name in [w.name for w in self.of(Register)] + \
+                native.Native.names:
+            self.make('/reg/' + name)
         for w in self.workers:
             w.start()
 
@@ -302,8 +312,7 @@ class Load:
 
     def acked(self):
         """Writes that were acknowledged so far."""
-        return sum(1 for w in self.workers if isinstance(w, Worker)
-                   for op in list(w.ops)
+        return sum(1 for w in self.of(HISTORIANS) for op in list(w.ops)
                    if op.outcome == 'ok' and op.kind != 'get')
 
     def progress(self, count=20, seconds=40):
@@ -334,8 +343,7 @@ class Load:
         All members serve and the network is whole.
         """
         self.halt()
-        ops = [op for w in self.workers if isinstance(w, Worker)
-               for op in w.ops]
+        ops = [op for w in self.of(HISTORIANS) for op in w.ops]
         traces = {w.name: w.trace for w in self.of(Watcher)}
         trees, live = agree(self.ensemble)
         bad = history.check_all(ops, trees, live, traces, LAYOUT)
@@ -349,6 +357,8 @@ class Load:
             'unanswered': sum(op.outcome == 'unknown' for op in ops),
             'sessions lost': sum(w.sessions_lost for w in self.workers),
             'lock entries': sum(w.entries for w in self.of(Locker)),
+            'operations of the C client': sum(
+                len(w.ops) for w in self.of(native.Native)),
             'nodes': len(next(iter(trees.values()))),
         }
 

@@ -58,6 +58,15 @@ link_create(const struct link_spec *spec, uint64_t seed)
 	return link;
 }
 
+void
+link_change(struct link *link, const struct link_spec *spec, uint64_t seed)
+{
+	FAL_ASSERT(spec->rate_mbit > 0);
+	link->spec = *spec;
+	if (seed != 0)
+		link->random = seed;
+}
+
 static bool
 link_is_before(const struct link_frame *a, const struct link_frame *b)
 {

@@ -36,6 +36,11 @@ struct link;
 /* Makes one; ends the program when there is no memory. */
 struct link *link_create(const struct link_spec *spec, uint64_t seed);
 
+/* Another wire from now on; what is on the way arrives as it would have.
+ * seed    0: chance goes on as it was */
+void link_change(struct link *link, const struct link_spec *spec,
+		 uint64_t seed);
+
 /* Frees it and what is on the way. */
 void link_destroy(struct link *link);
 
