@@ -42,7 +42,7 @@ struct resolver_name {
 struct resolver {
 	resolver_look_up look_up;
 	pthread_t thread;
-	sem_t wake, done;
+	sem_t wake, done, ended;
 	_Atomic bool must_stop;
 	uint64_t uses;
 	struct resolver_name name[RESOLVER_NAMES_MAX];
@@ -93,9 +93,11 @@ thread_main(void *arg)
 			FAL_ASSERT(errno == EINTR);
 		if (atomic_load_explicit(&resolver->must_stop,
 					 memory_order_acquire))
-			return NULL;
+			break;
 		look_up_all(resolver);
 	}
+	sem_post(&resolver->ended);
+	return NULL;
 }
 
 int
@@ -108,6 +110,7 @@ resolver_create(resolver_look_up look_up, struct resolver **out)
 	resolver->look_up = look_up;
 	sem_init(&resolver->wake, 0, 0);
 	sem_init(&resolver->done, 0, 0);
+	sem_init(&resolver->ended, 0, 0);
 	if (pthread_create(&resolver->thread, NULL, thread_main, resolver) !=
 	    0) {
 		free(resolver);
@@ -117,12 +120,13 @@ resolver_create(resolver_look_up look_up, struct resolver **out)
 	return FAL_OK;
 }
 
+/* Not of the wall clock: set back by an hour, it would make us wait for one. */
 static struct timespec
 deadline_in(uint32_t ms)
 {
 	struct timespec at;
 
-	clock_gettime(CLOCK_REALTIME, &at);
+	clock_gettime(CLOCK_MONOTONIC, &at);
 	at.tv_sec += ms / 1000;
 	at.tv_nsec += (long)(ms % 1000) * 1000000;
 	if (at.tv_nsec >= (long)NS_PER_S) {
@@ -130,6 +134,16 @@ deadline_in(uint32_t ms)
 		at.tv_nsec -= (long)NS_PER_S;
 	}
 	return at;
+}
+
+/* False: the deadline passed. */
+static bool
+wait_until(sem_t *semaphore, const struct timespec *end)
+{
+	while (sem_clockwait(semaphore, CLOCK_MONOTONIC, end) != 0)
+		if (errno == ETIMEDOUT)
+			return false;
+	return true;
 }
 
 void
@@ -141,10 +155,12 @@ resolver_destroy(struct resolver *resolver)
 		return;
 	atomic_store_explicit(&resolver->must_stop, true, memory_order_release);
 	sem_post(&resolver->wake);
-	if (pthread_timedjoin_np(resolver->thread, NULL, &end) != 0) {
+	if (!wait_until(&resolver->ended, &end)) {
 		pthread_detach(resolver->thread);
 		return;
 	}
+	pthread_join(resolver->thread, NULL);
+	sem_destroy(&resolver->ended);
 	sem_destroy(&resolver->wake);
 	sem_destroy(&resolver->done);
 	free(resolver);
@@ -286,7 +302,6 @@ resolver_wait(struct resolver *resolver, uint32_t timeout_ms)
 	const struct timespec end = deadline_in(timeout_ms);
 
 	while (!all_idle(resolver))
-		if (sem_timedwait(&resolver->done, &end) != 0 &&
-		    errno == ETIMEDOUT)
+		if (!wait_until(&resolver->done, &end))
 			return;
 }

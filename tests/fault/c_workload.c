@@ -174,7 +174,7 @@ create(struct worker *w, const char *kind, const char *path, const char *data,
 }
 
 static void
-delete(struct worker *w, const char *path)
+remove_node(struct worker *w, const char *path)
 {
 	begin(w, "delete", path, "");
 	end(w, zoo_delete(w->handle, path, -1), 0);
@@ -187,7 +187,7 @@ log_step(struct worker *w, const char *tag)
 
 	snprintf(path, sizeof(path), "/log/%s", tag);
 	if (create(w, "create", path, tag, 0) && dice(w, 10) < 3)
-		delete(w, path);
+		remove_node(w, path);
 }
 
 static void
@@ -243,7 +243,7 @@ ephemeral_step(struct worker *w, const char *tag)
 	snprintf(path, sizeof(path), "/eph/%s", tag);
 	fate = dice(w, 100);
 	if (create(w, "eph", path, tag, ZOO_EPHEMERAL) && fate < 20) {
-		delete(w, path);
+		remove_node(w, path);
 	} else if (fate < 24) {
 		zookeeper_close(w->handle);
 		w->handle = NULL;

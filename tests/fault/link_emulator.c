@@ -167,8 +167,8 @@ deliver(void)
 
 				while ((bytes = link_get(links[i][j], end,
 							 frame, now_ns())) > 0)
-					(void)!write(ports[ends[end]].fd,
-						     frame, bytes);
+					(void)!write(ports[ends[end]].fd, frame,
+						     bytes);
 			}
 			if (link_next_ns(links[i][j]) < next_ns)
 				next_ns = link_next_ns(links[i][j]);
@@ -263,8 +263,7 @@ commands(void)
 {
 	static char buffer[4096];
 	static size_t held;
-	const ssize_t got =
-		read(0, buffer + held, sizeof(buffer) - 1 - held);
+	const ssize_t got = read(0, buffer + held, sizeof(buffer) - 1 - held);
 	char *line = buffer, *end;
 
 	if (got <= 0)
@@ -290,8 +289,8 @@ run(void)
 	struct pollfd polls[PORTS_MAX + 1] = {{.fd = 0, .events = POLLIN}};
 
 	for (unsigned i = 0; i < port_count; i++)
-		polls[i + 1] = (struct pollfd){.fd = ports[i].fd,
-					       .events = POLLIN};
+		polls[i + 1] =
+			(struct pollfd){.fd = ports[i].fd, .events = POLLIN};
 	for (;;) {
 		const uint64_t next_ns = deliver();
 		const uint64_t at_ns = now_ns();

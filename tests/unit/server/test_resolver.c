@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -119,6 +120,38 @@ nobody_waits_for_a_slow_name(void **state)
 	assert_int_equal(atomic_load(&look_ups), 2);
 }
 
+/* The linker puts this before the system's (--wrap). */
+static _Atomic int64_t wall_s; /* that the wall clock goes ahead */
+int __real_clock_gettime(clockid_t id, struct timespec *now);
+int __wrap_clock_gettime(clockid_t id, struct timespec *now);
+
+int
+__wrap_clock_gettime(clockid_t id, struct timespec *now)
+{
+	const int result = __real_clock_gettime(id, now);
+
+	if (id == CLOCK_REALTIME)
+		now->tv_sec += atomic_load(&wall_s);
+	return result;
+}
+
+/* What is computed with a clock that is then set back by a day is waited for
+ * for a day: the test would not end. */
+static void
+a_wall_clock_that_is_set_back_makes_nobody_wait(void **state)
+{
+	(void)state;
+	atomic_store(&wall_s, 86400);
+	assert_int_equal(known("slow"), 0);
+	resolver_wait(resolver, 1);
+	assert_int_equal(known("slow"), 0);
+	atomic_store(&wall_s, 0);
+	sem_post(&gate);
+	resolver_wait(resolver, 10000);
+	assert_int_equal(known("slow"), 1);
+	sem_post(&gate); /* for the question that this was */
+}
+
 static void
 what_is_known_outlives_the_name_server(void **state)
 {
@@ -214,6 +247,7 @@ main(void)
 		CASE(numbers_need_no_look_up),
 		CASE(each_question_leads_to_a_fresh_answer_for_the_next),
 		CASE(nobody_waits_for_a_slow_name),
+		CASE(a_wall_clock_that_is_set_back_makes_nobody_wait),
 		CASE(what_is_known_outlives_the_name_server),
 		CASE(more_names_than_places_take_turns),
 		CASE(texts_and_lists_are_put_together),
