@@ -19,9 +19,9 @@
 #include "base/log.h"
 #include "consensus/zab_history.h"
 #include "server/store_int.h"
+#include "store/file_list.h"
 #include "store/log_cut.h"
 #include "store/log_history.h"
-#include "store/log_reader.h"
 
 /* ---- rings -----------------------------------------------------------------
  */
@@ -290,14 +290,14 @@ store_jobs_lost(struct store_jobs *jobs, int64_t zxid)
 static void
 raise_to_oldest(struct store_jobs *jobs)
 {
-	struct log_name *names = NULL;
-	uint32_t count = 0;
+	struct file_list logs;
 
-	if (log_list(jobs->parts.restore.disk, jobs->parts.restore.log_dir,
-		     &names, &count) == FAL_OK &&
-	    count > 0)
-		raise_floor(jobs, (int64_t)names[0].zxid - 1);
-	free(names);
+	if (file_list_read(jobs->parts.restore.disk,
+			   jobs->parts.restore.log_dir, FILE_LOG,
+			   &logs) == FAL_OK &&
+	    logs.count > 0)
+		raise_floor(jobs, (int64_t)logs.entries[0].parsed.zxid - 1);
+	file_list_free(&logs);
 }
 
 void

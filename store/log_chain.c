@@ -15,92 +15,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/file_name.h"
+#include "store/file_list.h"
 
 struct log_chain {
 	struct disk *disk;
 	char dir[FILE_PATH_MAX];
 	char path[FILE_PATH_MAX];
-	struct log_name *names;
-	uint32_t count;
+	struct file_list files;
 	uint32_t next; /* file to open */
 	uint32_t entry_bytes_max;
 	uint64_t from;
 	uint64_t last_zxid; /* seen, wanted or not */
 	struct log_file *file;
 };
-
-struct log_lister {
-	struct log_name *names;
-	uint32_t count, cap;
-	int err;
-};
-
-static void
-note_name(void *arg, const char *name)
-{
-	struct log_lister *lister = arg;
-	const struct file_name parsed = file_name_parse(name);
-
-	if (parsed.kind != FILE_LOG || lister->err != 0)
-		return;
-	if (lister->count == lister->cap) {
-		const uint32_t cap = lister->cap == 0 ? 64 : 2 * lister->cap;
-		struct log_name *larger =
-			realloc(lister->names, cap * sizeof(*larger));
-
-		if (larger == NULL) {
-			lister->err = FAL_ENOMEM;
-			return;
-		}
-		lister->names = larger;
-		lister->cap = cap;
-	}
-	lister->names[lister->count].zxid = parsed.zxid;
-	snprintf(lister->names[lister->count].name,
-		 sizeof(lister->names[0].name), "%s", name);
-	lister->count++;
-}
-
-static int
-compare_names(const void *a, const void *b)
-{
-	const struct log_name *left = a;
-	const struct log_name *right = b;
-
-	return left->zxid < right->zxid ? -1 : left->zxid > right->zxid;
-}
-
-int
-log_list(struct disk *disk, const char *dir, struct log_name **out,
-	 uint32_t *count)
-{
-	struct log_lister lister = {.err = 0};
-	int err = disk_list(disk, dir, note_name, &lister);
-
-	if (err == 0)
-		err = lister.err;
-	if (err != 0) {
-		free(lister.names);
-		return err;
-	}
-	if (lister.count > 0)
-		qsort(lister.names, lister.count, sizeof(*lister.names),
-		      compare_names);
-	*out = lister.names;
-	*count = lister.count;
-	return 0;
-}
-
-uint32_t
-log_list_floor(const struct log_name *names, uint32_t count, uint64_t zxid)
-{
-	uint32_t index = 0;
-
-	while (index + 1 < count && names[index + 1].zxid <= zxid)
-		index++;
-	return index;
-}
 
 int
 log_chain_open(struct disk *disk, const char *dir, uint64_t from,
@@ -119,12 +46,12 @@ log_chain_open(struct disk *disk, const char *dir, uint64_t from,
 		      ? 0
 		      : FAL_ELIMIT;
 	if (err == 0)
-		err = log_list(disk, dir, &chain->names, &chain->count);
+		err = file_list_read(disk, dir, FILE_LOG, &chain->files);
 	if (err != 0) {
 		log_chain_close(chain);
 		return err;
 	}
-	chain->next = log_list_floor(chain->names, chain->count, from);
+	chain->next = file_list_floor(&chain->files, from);
 	*out = chain;
 	return 0;
 }
@@ -135,7 +62,7 @@ log_chain_close(struct log_chain *chain)
 	if (chain == NULL)
 		return;
 	log_file_close(chain->file);
-	free(chain->names);
+	file_list_free(&chain->files);
 	free(chain);
 }
 
@@ -147,7 +74,7 @@ open_next(struct log_chain *chain)
 	log_file_close(chain->file);
 	chain->file = NULL;
 	err = file_path(chain->path, chain->dir,
-			chain->names[chain->next].name);
+			chain->files.entries[chain->next].name);
 	if (err == 0)
 		err = log_file_open(chain->disk, chain->path,
 				    chain->entry_bytes_max, &chain->file);
@@ -162,8 +89,9 @@ check_order(struct log_chain *chain, const struct log_record *record)
 	const uint64_t zxid = (uint64_t)record->header.zxid;
 	const bool is_first = record->offset == LOG_FILE_HEADER_BYTES;
 
-	if (is_first && (zxid != chain->names[chain->next - 1].zxid ||
-			 zxid <= chain->last_zxid))
+	if (is_first &&
+	    (zxid != chain->files.entries[chain->next - 1].parsed.zxid ||
+	     zxid <= chain->last_zxid))
 		return FAL_ECORRUPT;
 	if (zxid <= chain->last_zxid)
 		return 0;
@@ -200,7 +128,7 @@ log_chain_next(struct log_chain *chain, struct log_record *out)
 		if (chain->file != NULL &&
 		    log_file_end(chain->file) == LOG_END_OPEN)
 			continue;
-		if (chain->next == chain->count)
+		if (chain->next == chain->files.count)
 			return 0;
 		got = open_next(chain);
 		if (got != 0)
@@ -229,7 +157,7 @@ log_chain_file(struct log_chain *chain)
 bool
 log_chain_is_last_file(const struct log_chain *chain)
 {
-	return chain->next == chain->count;
+	return chain->next == chain->files.count;
 }
 
 uint64_t

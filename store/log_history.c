@@ -11,68 +11,15 @@
 
 #include "store/log_history.h"
 
-#include <stdlib.h>
-
 #include "consensus/zab_history.h"
-#include "store/file_name.h"
+#include "store/file_list.h"
 #include "store/log_reader.h"
-
-struct snapshots {
-	int64_t *mark; /* zxids with counter 0, in no order */
-	uint32_t count, cap;
-	uint64_t newest_zxid;
-	char newest[FILE_PATH_MAX];
-	const char *dir;
-	int err;
-};
-
-static int
-note_mark(struct snapshots *found, int64_t zxid)
-{
-	if (found->count == found->cap) {
-		const uint32_t cap = found->cap == 0 ? 16 : 2 * found->cap;
-		int64_t *larger = realloc(found->mark, cap * sizeof(*larger));
-
-		if (larger == NULL)
-			return FAL_ENOMEM;
-		found->mark = larger;
-		found->cap = cap;
-	}
-	found->mark[found->count++] = zxid;
-	return 0;
-}
-
-static void
-note_snapshot(void *arg, const char *name)
-{
-	struct snapshots *found = arg;
-	const struct file_name parsed = file_name_parse(name);
-
-	if (parsed.kind != FILE_SNAPSHOT || found->err != 0)
-		return;
-	if (parsed.zxid >= found->newest_zxid) {
-		found->newest_zxid = parsed.zxid;
-		found->err = file_path(found->newest, found->dir, name);
-	}
-	if (parsed.zxid != 0 && zab_counter((int64_t)parsed.zxid) == 0)
-		found->err = note_mark(found, (int64_t)parsed.zxid);
-}
-
-static int
-find_snapshots(struct disk *disk, const char *dir, struct snapshots *found)
-{
-	int err;
-
-	*found = (struct snapshots){.dir = dir};
-	err = disk_list(disk, dir, note_snapshot, found);
-	return err != 0 ? err : found->err;
-}
 
 /* ---- the table ----------------------------------------------------------- */
 
 struct pass {
 	struct zab_history *table;
-	const struct snapshots *snapshots;
+	const struct file_list *snapshots;
 	int64_t last_zxid; /* of the caller */
 	bool has_begun;
 };
@@ -82,10 +29,14 @@ struct pass {
 static bool
 is_mark_between(const struct pass *pass, int64_t from, int64_t to)
 {
-	for (uint32_t i = 0; i < pass->snapshots->count; i++)
-		if (pass->snapshots->mark[i] >= from &&
-		    pass->snapshots->mark[i] < to)
+	for (uint32_t i = 0; i < pass->snapshots->count; i++) {
+		const int64_t zxid =
+			(int64_t)pass->snapshots->entries[i].parsed.zxid;
+
+		if (zxid != 0 && zab_counter(zxid) == 0 && zxid >= from &&
+		    zxid < to)
 			return true;
+	}
 	return false;
 }
 
@@ -140,23 +91,23 @@ read_file(struct disk *disk, const char *dir, const char *name,
 
 /* The first file that the budget allows, the newest one in any case. */
 static int
-choose_first(struct disk *disk, const char *dir, const struct log_name *names,
-	     uint32_t count, uint64_t bytes_max, uint32_t *first)
+choose_first(struct disk *disk, const char *dir, const struct file_list *logs,
+	     uint64_t bytes_max, uint32_t *first)
 {
 	uint64_t bytes = 0;
 
-	*first = count;
+	*first = logs->count;
 	while (*first > 0) {
 		char path[FILE_PATH_MAX];
 		struct disk_info info;
-		int err = file_path(path, dir, names[*first - 1].name);
+		int err = file_path(path, dir, logs->entries[*first - 1].name);
 
 		if (err == 0)
 			err = disk_info(disk, path, &info);
 		if (err != 0)
 			return err;
 		bytes += info.bytes;
-		if (bytes > bytes_max && *first < count)
+		if (bytes > bytes_max && *first < logs->count)
 			return 0;
 		--*first;
 	}
@@ -180,37 +131,41 @@ log_history_read(struct disk *disk, const struct log_history_options *options,
 	const uint64_t bytes_max = options->bytes_max != 0
 					   ? options->bytes_max
 					   : LOG_HISTORY_BYTES_DEFAULT;
-	struct snapshots snapshots;
+	struct file_list snapshots;
 	struct pass pass = {.table = out,
 			    .snapshots = &snapshots,
 			    .last_zxid = options->last_zxid};
-	struct log_name *names = NULL;
-	uint32_t count = 0, first = 0;
-	int err = find_snapshots(disk, options->snap_dir, &snapshots);
+	struct file_list logs = {.count = 0};
+	uint32_t first = 0;
+	int err = file_list_read(disk, options->snap_dir, FILE_SNAPSHOT,
+				 &snapshots);
 
 	zab_history_init(out, 0);
 	if (err == 0)
-		err = log_list(disk, options->log_dir, &names, &count);
+		err = file_list_read(disk, options->log_dir, FILE_LOG, &logs);
 	if (err == 0)
-		err = choose_first(disk, options->log_dir, names, count,
-				   bytes_max, &first);
-	for (uint32_t i = first; i < count && err == 0; i++)
-		err = read_file(disk, options->log_dir, names[i].name, &pass);
+		err = choose_first(disk, options->log_dir, &logs, bytes_max,
+				   &first);
+	for (uint32_t i = first; i < logs.count && err == 0; i++)
+		err = read_file(disk, options->log_dir, logs.entries[i].name,
+				&pass);
 	if (err == 0)
 		end_at(out, &pass);
-	free(snapshots.mark);
-	free(names);
+	file_list_free(&snapshots);
+	file_list_free(&logs);
 	return err;
 }
 
 /* ---- what is worth sending ------------------------------------------------
  */
 
-/* Are at most `count` transactions of one epoch above zxid? An older epoch has
- * more, as far as anybody knows without reading it. */
+/* Are at most `count` transactions of one epoch above this file's first? An
+ * older epoch has more, as far as anybody knows without reading it. */
 static bool
-is_recent(const struct log_worth *worth, int64_t zxid)
+is_recent(const struct log_worth *worth, const struct file_entry *log)
 {
+	const int64_t zxid = (int64_t)log->parsed.zxid;
+
 	return zab_epoch(zxid) == zab_epoch(worth->last_zxid) &&
 	       worth->last_zxid - zxid < (int64_t)worth->count;
 }
@@ -218,13 +173,19 @@ is_recent(const struct log_worth *worth, int64_t zxid)
 static int
 budget_of(struct disk *disk, const struct log_worth *worth, uint64_t *bytes)
 {
-	struct snapshots snapshots;
+	struct file_list snapshots;
 	struct disk_info info = {.bytes = 0};
-	int err = find_snapshots(disk, worth->snap_dir, &snapshots);
+	char path[FILE_PATH_MAX];
+	int err = file_list_read(disk, worth->snap_dir, FILE_SNAPSHOT,
+				 &snapshots);
 
-	free(snapshots.mark);
-	if (err == 0 && snapshots.newest[0] != '\0')
-		err = disk_info(disk, snapshots.newest, &info);
+	if (err == 0 && snapshots.count > 0) {
+		err = file_path(path, worth->snap_dir,
+				snapshots.entries[snapshots.count - 1].name);
+		if (err == 0)
+			err = disk_info(disk, path, &info);
+	}
+	file_list_free(&snapshots);
 	*bytes = worth->factor <= 0
 			 ? 0
 			 : (uint64_t)(worth->factor * (double)info.bytes);
@@ -235,20 +196,19 @@ int
 log_history_worth(struct disk *disk, const struct log_worth *worth,
 		  int64_t *floor_zxid)
 {
-	struct log_name *names = NULL;
+	struct file_list logs = {.count = 0};
 	uint64_t budget = 0, bytes = 0;
-	uint32_t count = 0;
 	int err = budget_of(disk, worth, &budget);
 
 	*floor_zxid = 0;
 	if (err == 0)
-		err = log_list(disk, worth->log_dir, &names, &count);
-	for (uint32_t i = count; i > 0 && err == 0; i--) {
-		const bool is_open = i == count;
+		err = file_list_read(disk, worth->log_dir, FILE_LOG, &logs);
+	for (uint32_t i = logs.count; i > 0 && err == 0; i--) {
+		const bool is_open = i == logs.count;
 		char path[FILE_PATH_MAX];
 		struct disk_info info = {.bytes = 0};
 
-		err = file_path(path, worth->log_dir, names[i - 1].name);
+		err = file_path(path, worth->log_dir, logs.entries[i - 1].name);
 		if (err == 0)
 			err = disk_info(disk, path, &info);
 		bytes += is_open && worth->open_bytes < info.bytes
@@ -256,11 +216,11 @@ log_history_worth(struct disk *disk, const struct log_worth *worth,
 				 : info.bytes;
 		/* From the file behind this one on it is cheap enough. */
 		if (err == 0 && bytes > budget && !is_open &&
-		    !is_recent(worth, (int64_t)names[i].zxid)) {
-			*floor_zxid = (int64_t)names[i].zxid - 1;
+		    !is_recent(worth, &logs.entries[i])) {
+			*floor_zxid = (int64_t)logs.entries[i].parsed.zxid - 1;
 			break;
 		}
 	}
-	free(names);
+	file_list_free(&logs);
 	return err;
 }

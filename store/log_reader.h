@@ -94,17 +94,6 @@ FAL_MUST_CHECK int log_file_inspect(struct log_file *, uint64_t last_zxid,
 
 /* ---- all files of a directory ------------------------------------------ */
 
-struct log_name {
-	uint64_t zxid;
-	char name[40]; /* as found in the directory */
-};
-
-/* The log files of a directory, ascending. *out is malloc'ed. */
-FAL_MUST_CHECK int log_list(struct disk *, const char *dir,
-			    struct log_name **out, uint32_t *count);
-/* Index of the last file that starts at or before zxid; 0 if all are later. */
-uint32_t log_list_floor(const struct log_name *, uint32_t count, uint64_t zxid);
-
 struct log_chain;
 
 /* Begins at the first record with a zxid >= `from`. */

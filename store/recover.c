@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "base/be.h"
+#include "store/file_list.h"
 #include "store/log_reader.h"
 #include "store/recover_cut.h"
 #include "store/small_file.h"
@@ -106,65 +107,24 @@ recover_forget_clean_stop(struct disk *disk, const char *log_dir)
 /* ---- snapshots
  * --------------------------------------------------------------- */
 
-struct snapshot_list {
-	struct file_name *names;
-	uint32_t count, cap;
-	int err;
-};
-
-static void
-note_snapshot(void *arg, const char *text)
-{
-	struct snapshot_list *list = arg;
-	const struct file_name name = file_name_parse(text);
-
-	if (name.kind != FILE_SNAPSHOT || list->err != 0)
-		return;
-	if (list->count == list->cap) {
-		const uint32_t cap = list->cap == 0 ? 64 : 2 * list->cap;
-		struct file_name *larger =
-			realloc(list->names, cap * sizeof(*larger));
-
-		if (larger == NULL) {
-			list->err = FAL_ENOMEM;
-			return;
-		}
-		list->names = larger;
-		list->cap = cap;
-	}
-	list->names[list->count++] = name;
-}
-
-/* Newest first; of the same state the plain file. */
-static int
-compare_snapshots(const void *a, const void *b)
-{
-	const struct file_name *left = a;
-	const struct file_name *right = b;
-
-	if (left->zxid != right->zxid)
-		return left->zxid > right->zxid ? -1 : 1;
-	return (int)left->coding - (int)right->coding;
-}
-
 /* Loads one; FAL_ECORRUPT: try the next. */
 static int
-try_snapshot(struct recovery *recovery, const struct file_name *name)
+try_snapshot(struct recovery *recovery, const struct file_entry *entry)
 {
+	const struct file_name *parsed = &entry->parsed;
 	const struct recover_options *options = recovery->options;
 	struct recover_outcome *outcome = recovery->outcome;
 	struct snapshot_fault fault = {.what = "it does not look complete"};
 	char path[FILE_PATH_MAX];
-	int err = file_path_snapshot(path, options->snap_dir, name->zxid,
-				     name->coding);
+	int err = file_path(path, options->snap_dir, entry->name);
 
 	if (err == 0)
-		err = snapshot_test(recovery->disk, path, name->coding);
+		err = snapshot_test(recovery->disk, path, parsed->coding);
 	if (err == 0) {
 		if (options->forget_sessions != NULL)
 			options->forget_sessions(options->arg);
-		err = snapshot_load(recovery->disk, path, name->coding,
-				    name->zxid, recovery->tree,
+		err = snapshot_load(recovery->disk, path, parsed->coding,
+				    parsed->zxid, recovery->tree,
 				    options->session, options->arg,
 				    &outcome->snapshot, &fault);
 	}
@@ -182,8 +142,8 @@ try_snapshot(struct recovery *recovery, const struct file_name *name)
 		return err;
 	}
 	outcome->has_snapshot = true;
-	outcome->snapshot_zxid = name->zxid;
-	outcome->last_zxid = name->zxid;
+	outcome->snapshot_zxid = parsed->zxid;
+	outcome->last_zxid = parsed->zxid;
 	memcpy(outcome->snapshot_path, path, strlen(path) + 1);
 	return 0;
 }
@@ -200,28 +160,25 @@ is_wanted(const struct recovery *recovery, uint64_t zxid)
 static int
 load_newest(struct recovery *recovery)
 {
-	struct snapshot_list list = {.err = 0};
-	int err = disk_list(recovery->disk, recovery->options->snap_dir,
-			    note_snapshot, &list);
+	struct file_list list;
+	int err = file_list_read(recovery->disk, recovery->options->snap_dir,
+				 FILE_SNAPSHOT, &list);
 	uint32_t tried = 0;
 
-	if (err == 0)
-		err = list.err;
-	if (err == 0 && list.count > 0)
-		qsort(list.names, list.count, sizeof(*list.names),
-		      compare_snapshots);
-	for (uint32_t i = 0; i < list.count && err == 0; i++) {
-		if (!is_wanted(recovery, list.names[i].zxid))
+	for (uint32_t i = list.count; i > 0 && err == 0; i--) {
+		const struct file_entry *entry = &list.entries[i - 1];
+
+		if (!is_wanted(recovery, entry->parsed.zxid))
 			continue;
 		if (tried++ == SNAPSHOTS_TRIED_MAX)
 			break;
-		err = try_snapshot(recovery, &list.names[i]);
+		err = try_snapshot(recovery, entry);
 		if (err == 0)
 			break;
 		if (err == FAL_ECORRUPT)
 			err = 0;
 	}
-	free(list.names);
+	file_list_free(&list);
 	return err;
 }
 
@@ -245,12 +202,12 @@ reset_tree(struct recovery *recovery)
 static int
 start_without_snapshot(struct recovery *recovery)
 {
-	struct log_name *names = NULL;
-	uint32_t count = 0;
-	int err = log_list(recovery->disk, recovery->options->log_dir, &names,
-			   &count);
+	struct file_list logs;
+	int err = file_list_read(recovery->disk, recovery->options->log_dir,
+				 FILE_LOG, &logs);
+	const uint32_t count = logs.count;
 
-	free(names);
+	file_list_free(&logs);
 	if (err == 0)
 		err = reset_tree(recovery);
 	if (err != 0)

@@ -11,6 +11,7 @@
 
 #include "store/data_dir.h"
 #include "store/epoch_file.h"
+#include "store/file_list.h"
 #include "store/genesis_file.h"
 #include "store/log_reader.h"
 #include "store/purge.h"
@@ -91,6 +92,66 @@ only_data_files_have_data_names(void **arg)
 		assert_int_equal(got.zxid, cases[i].zxid);
 		assert_int_equal(got.coding, cases[i].coding);
 	}
+}
+
+static void
+check_list(struct disk_mem *mem, enum file_kind kind, const char *const *names,
+	   uint32_t count)
+{
+	struct file_list list;
+
+	assert_int_equal(
+		file_list_read(disk_mem_disk(mem), DIR_PATH, kind, &list), 0);
+	assert_int_equal(list.count, count);
+	for (uint32_t i = 0; i < count; i++)
+		assert_string_equal(list.entries[i].name, names[i]);
+	file_list_free(&list);
+}
+
+static void
+files_come_in_the_order_of_their_zxids(void **arg)
+{
+	/* As names, "log.10" is before "log.9". */
+	static const char *const logs[] = {"log.9", "log.00f", "log.10"};
+	static const char *const snapshots[] = {
+		"snapshot.1", "snapshot.2a.snappy", "snapshot.2a.gz",
+		"snapshot.2a", "snapshot.7fffffffffffffff.snappy"};
+	struct disk_mem *mem = new_disk();
+	struct file_list list = {.count = 1};
+
+	(void)arg;
+	check_list(mem, FILE_LOG, NULL, 0);
+	put(mem, "log.10", "");
+	put(mem, "snapshot.7fffffffffffffff.snappy", "");
+	put(mem, "snapshot.2a.gz", "");
+	put(mem, "log.00f", "");
+	put(mem, "snapshot.2a", "");
+	put(mem, "log.9.old", "");
+	put(mem, "snapshot.1", "");
+	put(mem, "log.9", "");
+	put(mem, "snapshot.2a.snappy", "");
+	check_list(mem, FILE_LOG, logs, 3);
+	check_list(mem, FILE_SNAPSHOT, snapshots, 5);
+	assert_int_equal(
+		file_list_read(disk_mem_disk(mem), "/none", FILE_LOG, &list),
+		FAL_ENOENT);
+	assert_int_equal(list.count, 0);
+	disk_mem_destroy(mem);
+}
+
+static void
+a_floor_is_the_file_that_may_hold_the_zxid(void **arg)
+{
+	struct file_entry entries[] = {
+		{.parsed.zxid = 5}, {.parsed.zxid = 9}, {.parsed.zxid = 12}};
+	const struct file_list list = {.entries = entries, .count = 3};
+
+	(void)arg;
+	assert_int_equal(file_list_floor(&list, 1), 0);
+	assert_int_equal(file_list_floor(&list, 8), 0);
+	assert_int_equal(file_list_floor(&list, 9), 1);
+	assert_int_equal(file_list_floor(&list, 11), 1);
+	assert_int_equal(file_list_floor(&list, UINT64_MAX), 2);
 }
 
 static void
@@ -544,6 +605,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_data_files_have_data_names),
+		cmocka_unit_test(files_come_in_the_order_of_their_zxids),
+		cmocka_unit_test(a_floor_is_the_file_that_may_hold_the_zxid),
 		cmocka_unit_test(paths_that_do_not_fit_are_refused),
 		cmocka_unit_test(numbers_are_parsed_strictly),
 		cmocka_unit_test(a_replaced_file_is_old_or_new_after_a_crash),

@@ -12,6 +12,7 @@
 
 #include "store_testing.h"
 
+#include "store/file_list.h"
 #include "store/log_reader.h"
 #include "store/txlog.h"
 
@@ -154,13 +155,14 @@ random_bytes(void)
 static uint32_t
 count_files(struct world *world)
 {
-	struct log_name *names = NULL;
-	uint32_t count = 0;
+	struct file_list logs;
+	uint32_t count;
 
-	assert_int_equal(
-		log_list(disk_mem_disk(world->mem), DIR_PATH, &names, &count),
-		0);
-	free(names);
+	assert_int_equal(file_list_read(disk_mem_disk(world->mem), DIR_PATH,
+					FILE_LOG, &logs),
+			 0);
+	count = logs.count;
+	file_list_free(&logs);
 	return count;
 }
 
@@ -441,8 +443,7 @@ static void
 nothing_but_zeros_follows_the_last_record(void **arg)
 {
 	static struct world world;
-	struct log_name *names = NULL;
-	uint32_t count = 0;
+	struct file_list logs;
 
 	(void)arg;
 	world_begin(&world);
@@ -455,16 +456,17 @@ nothing_but_zeros_follows_the_last_record(void **arg)
 			txlog_roll(world.log);
 	}
 	drain(&world);
-	assert_int_equal(
-		log_list(disk_mem_disk(world.mem), DIR_PATH, &names, &count),
-		0);
-	assert_true(count > 1);
-	for (uint32_t i = 0; i < count; i++) {
+	assert_int_equal(file_list_read(disk_mem_disk(world.mem), DIR_PATH,
+					FILE_LOG, &logs),
+			 0);
+	assert_true(logs.count > 1);
+	for (uint32_t i = 0; i < logs.count; i++) {
 		char path[FILE_PATH_MAX];
 		struct log_file *file = NULL;
 		struct log_record record;
 
-		assert_int_equal(file_path(path, DIR_PATH, names[i].name), 0);
+		assert_int_equal(
+			file_path(path, DIR_PATH, logs.entries[i].name), 0);
 		assert_int_equal(log_file_open(disk_mem_disk(world.mem), path,
 					       CHAIN_LIMIT, &file),
 				 0);
@@ -473,7 +475,7 @@ nothing_but_zeros_follows_the_last_record(void **arg)
 		assert_int_equal(log_file_end(file), LOG_END_CLEAN);
 		log_file_close(file);
 	}
-	free(names);
+	file_list_free(&logs);
 	world_end(&world);
 }
 
@@ -614,8 +616,7 @@ static void
 a_file_with_records_is_never_overwritten(void **arg)
 {
 	static struct world world;
-	struct log_name *names = NULL;
-	uint32_t count = 0;
+	struct file_list logs;
 
 	(void)arg;
 	world_begin(&world);
@@ -632,11 +633,11 @@ a_file_with_records_is_never_overwritten(void **arg)
 	assert_int_equal(durable_count(&world), 0);
 	world.lengths[0] = 100;
 	assert_int_equal(read_back(&world), 1);
-	assert_int_equal(
-		log_list(disk_mem_disk(world.mem), DIR_PATH, &names, &count),
-		0);
-	assert_int_equal(count, 1);
-	free(names);
+	assert_int_equal(file_list_read(disk_mem_disk(world.mem), DIR_PATH,
+					FILE_LOG, &logs),
+			 0);
+	assert_int_equal(logs.count, 1);
+	file_list_free(&logs);
 	world_end(&world);
 }
 
