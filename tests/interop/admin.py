@@ -816,10 +816,12 @@ def _(options):
 
         def phase():
             try:
-                return ask(server.admin, '/startupz')
+                answer = ask(server.admin, '/startupz')
             except (OSError, http.client.HTTPException):
                 return None
-        answer = harness.wait_until('the HTTP server answers', phase)
+            # It answers before there is anything to recover from.
+            return answer if 'starting' not in answer.text else None
+        answer = harness.wait_until('it has begun to recover', phase)
         expect((answer.status, answer.text),
                (503, '[-]not serving: recovering the data\n'))
         expect(ask(server.admin, '/readyz').status, 503)

@@ -125,7 +125,8 @@ class Scene:
 
     def __init__(self, server):
         self.kept = server.client(timeout_ms=60000)
-        self.dying = server.client(timeout_ms=1500)
+        # Long enough for the other server to start and be compared.
+        self.dying = server.client(timeout_ms=5000)
         c = self.kept
         ok(c.create('/kinds'))
         node_kinds(c)
@@ -245,7 +246,7 @@ def check_sessions(server, scene, again=True):
             expect(ok(c.exists(path)).value.ephemeralOwner, c.session,
                    'owner of ' + path)
         wait_until('the abandoned session is gone',
-                   lambda: c.exists('/dying').err == -101, 12, 0.05)
+                   lambda: c.exists('/dying').err == -101, 30, 0.05)
         kids = ok(c.children('/kinds')).value
         expect([k for k in kids if k.startswith('dying')], [],
                'its second ephemeral')
