@@ -201,10 +201,13 @@ shun_failed(struct zab_core *core, enum zab_reason why)
 void
 zab_look(struct zab_core *core, enum zab_reason why, struct zab_actions *out)
 {
-	if (core->role == FLE_LEADING)
-		zab_learners_close_all(core, why, out);
-	else if (core->role != FLE_LOOKING &&
-		 core->follow.step >= ZAB_FOLLOW_DIALING)
+	if (core->role != FLE_LOOKING)
+		zab_learners_close_all(
+			core,
+			core->role == FLE_LEADING ? why : ZAB_WHY_NO_MASTER,
+			out);
+	if (core->role != FLE_LEADING && core->role != FLE_LOOKING &&
+	    core->follow.step >= ZAB_FOLLOW_DIALING)
 		zab_out_close(out, ZAB_LEADER_BIT, why);
 	if (core->role != FLE_LOOKING && core->role != FLE_LEADING &&
 	    zab_follow_has_held(core))
@@ -350,6 +353,8 @@ on_conn(struct zab_core *core, const struct zab_event *event, bool is_up,
 	/* Who is LOOKING may lead in a moment: early learners wait. */
 	if (!is_up)
 		zab_learner_drop(core, event->slot);
+	else if (event->is_master)
+		zab_master_up(core, event->slot, out);
 	else if (is_learner)
 		zab_out_close(out, zab_slot_bit(event->slot),
 			      ZAB_WHY_NOT_LEADING);
@@ -369,6 +374,8 @@ on_packet(struct zab_core *core, const struct zab_event *event,
 	FAL_ASSERT(event->slot < ZAB_CONNS_MAX);
 	if (core->role == FLE_LEADING || core->role == FLE_LOOKING)
 		zab_learner_packet(core, event, out);
+	else
+		zab_master_packet(core, event, out);
 }
 
 static void
@@ -395,10 +402,12 @@ on_log_durable(struct zab_core *core, const struct zab_event *event,
 		zab_lead_durable(core, out);
 	else if (core->role == FLE_LOOKING)
 		settle(core, out);
-	else if (core->follow.step == ZAB_FOLLOW_ACTIVE)
-		zab_apply_acks(core, out);
-	else
+	else if (core->follow.step != ZAB_FOLLOW_ACTIVE)
 		zab_follow_flush(core, out);
+	else {
+		zab_apply_acks(core, out);
+		zab_master_durable(core, out);
+	}
 }
 
 static void
@@ -660,6 +669,7 @@ zab_view(const struct zab_core *core, struct zab_view *out)
 	out->durable_zxid = core->durable_zxid;
 	out->committed_zxid = core->committed_zxid;
 	out->round = core->fle.round;
+	out->master = ZAB_NO_SID;
 	out->config_version = core->pair.active.version;
 	out->next_config_version =
 		core->pair.has_next ? core->pair.next.version : -1;
@@ -667,17 +677,20 @@ zab_view(const struct zab_core *core, struct zab_view *out)
 		out->epoch = core->lead.epoch;
 		out->is_yielding = core->lead.is_yielding;
 		out->proposed_zxid = core->lead.acks.proposed_zxid;
-		out->learners = core->used_slots;
-		for (uint32_t i = 0; i < ZAB_CONNS_MAX; i++)
-			if (core->learner[i].station == ZAB_ST_ACTIVE)
-				out->synced |= zab_slot_bit(i);
 	} else if (core->role != FLE_LOOKING) {
 		out->epoch = core->follow.epoch;
+		out->master = core->follow.master;
 		if (zab_follow_has_held(core))
 			out->held_count = (uint32_t)(core->follow.held_last -
 						     core->follow.held_first) +
 					  1;
 	}
+	if (core->role == FLE_LOOKING)
+		return;
+	out->learners = core->used_slots;
+	for (uint32_t i = 0; i < ZAB_CONNS_MAX; i++)
+		if (core->learner[i].station == ZAB_ST_ACTIVE)
+			out->synced |= zab_slot_bit(i);
 }
 
 int64_t

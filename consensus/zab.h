@@ -48,6 +48,12 @@
  * which a step was due and did not come is nobody's silence; and a server that
  * lost its leader and gets it again has more patience.
  *
+ * Observer masters. A follower in broadcast serves observers that come to its
+ * own port for that (zab_master.c): so the leader has to feed its voters only.
+ * An observer with has_observer_masters dials such ports, one voter after the
+ * other, the leader left out; when all have failed it dials the leader's quorum
+ * port, then begins again. Its LEADER_SLOT is the connection to its master.
+ *
  * Roles on the wire. Packets, states and their numbers are those of
  * wire/quorum_packet.h and wire/fle_msg.h. Bytes never come in: the driver
  * decodes, and keeps the transactions. The core names them by zxid.
@@ -112,6 +118,9 @@ struct zab_core_options {
 	 * off. beacon_lost_ms >= 3 * beacon_ms */
 	uint32_t beacon_ms, beacon_lost_ms; /* 20 100 */
 	bool is_reconfig_enabled;
+	/* A follower serves observers, an observer looks for such a follower.
+	 */
+	bool has_observer_masters;
 	/* sync answers only after a quorum has echoed a PING sent after it. */
 	bool is_sync_confirmed;
 };
@@ -165,8 +174,9 @@ struct zab_notification {
  *                 (zab_view) and it was understood; else NULL
  * FLE_LINK        sid, is_up: the election connection to sid is known to be
  *                 established or known to be broken. Only speeds elections up
- * CONN_UP         slot: a learner connected (slot < ZAB_CONNS_MAX), or our DIAL
- *                 succeeded (ZAB_LEADER_SLOT)
+ * CONN_UP         slot: a learner connected (slot < ZAB_CONNS_MAX), is_master:
+ *                 to the port of observer masters; or our DIAL succeeded
+ *                 (ZAB_LEADER_SLOT)
  * CONN_DOWN       slot: connection broke, or our DIAL failed
  * PACKET          slot, packet, zxid, and by type:
  *                 FOLLOWERINFO, OBSERVERINFO  sid, config_version, beacon_ms
@@ -220,7 +230,7 @@ struct zab_event {
 	int64_t sid;
 	int64_t epoch;
 	int32_t packet; /* enum quorum_type */
-	bool is_up, is_current;
+	bool is_up, is_current, is_master;
 	uint32_t beacon_ms; /* what the peer said; 0: nothing */
 	int64_t config_version;
 	const struct quorum *config;
@@ -252,8 +262,9 @@ enum zab_reason {
  *                   active configuration
  * FORGET_FLE        the election ended: forget messages that were delivered and
  *                   are kept for a new connection
- * DIAL              sid: connect to its quorum port; answered by CONN_UP or
- *                   CONN_DOWN of ZAB_LEADER_SLOT
+ * DIAL              sid: connect to its quorum port, or with is_master to its
+ *                   port for observers; answered by CONN_UP or CONN_DOWN of
+ *                   ZAB_LEADER_SLOT
  * CLOSE             slots, why. A DIAL under way ends, too. What was sent
  *                   before still goes out as far as the peer takes it
  * SEND              slots, packet, zxid .. zxid_last. One packet for each zxid
@@ -316,7 +327,7 @@ struct zab_action {
 	uint16_t why;  /* enum zab_reason */
 	uint8_t role;  /* enum fle_state */
 	uint8_t phase; /* enum zab_phase */
-	bool is_serving;
+	bool is_serving, is_master;
 	struct zab_notification notification;
 };
 
@@ -341,7 +352,8 @@ struct zab_view {
 	uint32_t role;  /* enum fle_state */
 	uint32_t phase; /* enum zab_phase */
 	bool is_serving, is_nonvoting, is_dead, is_yielding;
-	int64_t leader;         /* sid, -1: none */
+	int64_t leader; /* sid, -1: none */
+	int64_t master; /* whom a learner is connected with, or dials; -1 */
 	int64_t accepted_epoch; /* durable */
 	int64_t current_epoch;  /* durable */
 	int64_t epoch;          /* of the leader being followed, or own; 0 */
@@ -351,8 +363,8 @@ struct zab_view {
 	int64_t proposed_zxid;  /* leader: the last one */
 	int64_t round;          /* of the election */
 	int64_t config_version, next_config_version; /* -1: no next one */
-	uint64_t learners;                           /* slots with a learner */
-	uint64_t synced; /* of these: got UPTODATE */
+	uint64_t learners; /* slots with a learner, a follower's observers */
+	uint64_t synced;   /* of these: got UPTODATE */
 	uint32_t held_count;
 };
 

@@ -9,6 +9,7 @@
  *   zab_lead.c      leader: epochs, establishing, proposals, liveness
  *   zab_learners.c  leader: the connections of its learners
  *   zab_follow.c    learner: discovery and synchronization
+ *   zab_master.c    follower: observers of its own
  *   zab_apply.c     learner: broadcast
  *   zab_reconfig.c  both: dynamic configurations
  *   zab_beacon.c    both: silence noticed earlier than by ticks
@@ -155,6 +156,12 @@ struct zab_follow {
 	uint64_t dial_ms; /* next DIAL */
 	struct zab_beacon beacon;
 	uint64_t deadline_ms;
+	int64_t master; /* whom the connection is to: the leader, or a follower
+			   that serves observers */
+	/* A follower that is such a one. */
+	int64_t base_zxid;     /* end of the log at UPTODATE */
+	uint64_t inform_slots; /* its observers that get INFORM */
+	uint64_t ping_ms;      /* next PINGs to them */
 };
 
 enum zab_busy {
@@ -192,6 +199,7 @@ struct zab_core {
 	/* Leader of a reign that ended for want of beacons, or NO_SID. */
 	int64_t beacon_blamed;
 	uint32_t beacon_doubt; /* doublings of the patience */
+	uint32_t master_turn;  /* dials of observer masters so far */
 	uint64_t away_ms;      /* time in which nobody called us, though due */
 	struct fle fle;
 	struct zab_lead lead;
@@ -279,6 +287,12 @@ void zab_learners_take_over(struct zab_core *core, struct zab_actions *out);
 void zab_learner_drop(struct zab_core *core, uint32_t slot);
 void zab_learner_close(struct zab_core *core, uint32_t slot,
 		       enum zab_reason why, struct zab_actions *out);
+/* FOLLOWERINFO or OBSERVERINFO. False: it was closed for it. */
+bool zab_learner_take_info(struct zab_core *core, const struct zab_event *event,
+			   struct zab_actions *out);
+/* The packet of the plan and what follows it. */
+void zab_learner_send_plan(uint64_t slots, const struct zab_sync_plan *plan,
+			   struct zab_actions *out);
 /* Everyone who waits for it is told the epoch, synchronized, let in. */
 void zab_learners_send_epoch(struct zab_core *core, struct zab_actions *out);
 void zab_learners_sync(struct zab_core *core, struct zab_actions *out);
@@ -315,6 +329,20 @@ void zab_follow_current(struct zab_core *core, struct zab_actions *out);
 void zab_follow_tick(struct zab_core *core, struct zab_actions *out);
 uint64_t zab_follow_wake_ms(const struct zab_core *core);
 bool zab_follow_has_held(const struct zab_core *core);
+
+/* ---- zab_master.c ---- */
+/* Somebody came to the port of observer masters. */
+void zab_master_up(struct zab_core *core, uint32_t slot,
+		   struct zab_actions *out);
+void zab_master_packet(struct zab_core *core, const struct zab_event *event,
+		       struct zab_actions *out);
+/* The log is durable further: who waited for that is synchronized. */
+void zab_master_durable(struct zab_core *core, struct zab_actions *out);
+/* zxid was published; with activates a configuration became active by it. */
+void zab_master_committed(struct zab_core *core, int64_t zxid, bool activates,
+			  int64_t designated, struct zab_actions *out);
+void zab_master_tick(struct zab_core *core, struct zab_actions *out);
+uint64_t zab_master_wake_ms(const struct zab_core *core);
 
 /* ---- zab_beacon.c ---- */
 /* Before a step: was this server itself away since the last one? */

@@ -23,12 +23,41 @@ zab_follow_has_held(const struct zab_core *core)
 	return core->follow.held_first <= core->follow.held_last;
 }
 
+/*
+ * Whom to connect to. An observer that uses observer masters takes the voters
+ * in turn, each observer beginning at another; the leader is left out, and
+ * comes last, as the one that it can always follow.
+ */
+static void
+choose_master(struct zab_core *core)
+{
+	const struct quorum *active = &core->pair.active;
+	int64_t masters[QUORUM_MEMBERS_MAX];
+	uint32_t count = 0;
+
+	core->follow.master = core->leader;
+	if (core->role != FLE_OBSERVING || !core->options.has_observer_masters)
+		return;
+	for (uint32_t i = 0; i < active->member_count; i++)
+		if (active->member[i].is_voter &&
+		    active->member[i].sid != core->leader)
+			masters[count++] = active->member[i].sid;
+	const uint32_t turn = core->master_turn++ % (count + 1);
+
+	if (turn < count)
+		core->follow.master =
+			masters[((uint64_t)core->options.sid + turn) % count];
+}
+
 static void
 dial(struct zab_core *core, struct zab_actions *out)
 {
+	struct zab_action *action = zab_out(out, ZAB_DO_DIAL);
+
 	core->follow.step = ZAB_FOLLOW_DIALING;
 	core->follow.dials++;
-	zab_out(out, ZAB_DO_DIAL)->sid = core->leader;
+	action->sid = core->follow.master;
+	action->is_master = core->follow.master != core->leader;
 }
 
 void
@@ -46,6 +75,7 @@ zab_follow_begin(struct zab_core *core, int64_t leader, struct zab_actions *out)
 	follow->config_version = -1;
 	follow->began_ms = core->now_ms;
 	follow->deadline_ms = core->now_ms + zab_init_ms(core);
+	choose_master(core);
 	zab_tell_state(core, ZAB_WHY_ELECTED, out);
 	dial(core, out);
 }
@@ -311,6 +341,7 @@ on_uptodate(struct zab_core *core, struct zab_actions *out)
 	}
 	zab_out_send(out, ZAB_LEADER_BIT, QUORUM_ACK, zxid, zxid);
 	follow->step = ZAB_FOLLOW_ACTIVE;
+	follow->base_zxid = core->history.last_zxid;
 	core->phase = ZAB_BROADCAST;
 	core->is_serving = true;
 	fle_set_epoch(&core->fle, follow->epoch);
@@ -424,8 +455,12 @@ zab_follow_tick(struct zab_core *core, struct zab_actions *out)
 	else if (zab_beacon_is_lost(core, &follow->beacon))
 		zab_look(core, ZAB_WHY_BEACONS_LOST, out);
 	else if (follow->step == ZAB_FOLLOW_DIAL &&
-		 core->now_ms >= follow->dial_ms)
+		 core->now_ms >= follow->dial_ms) {
+		choose_master(core);
 		dial(core, out);
+	} else if (follow->step == ZAB_FOLLOW_ACTIVE) {
+		zab_master_tick(core, out);
+	}
 }
 
 uint64_t
@@ -442,5 +477,7 @@ zab_follow_wake_ms(const struct zab_core *core)
 		wake = zab_beacon_look_ms(core, &follow->beacon);
 	if (zab_beacon_due_ms(core) < wake)
 		wake = zab_beacon_due_ms(core);
+	if (zab_master_wake_ms(core) < wake)
+		wake = zab_master_wake_ms(core);
 	return wake;
 }

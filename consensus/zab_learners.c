@@ -63,6 +63,7 @@ zab_learner_drop(struct zab_core *core, uint32_t slot)
 	lead->commit_slots &= others;
 	lead->inform_slots &= others;
 	lead->beacon_slots &= others;
+	core->follow.inform_slots &= others;
 	memset(learner, 0, sizeof(*learner));
 }
 
@@ -146,9 +147,9 @@ count_info(struct zab_core *core, uint32_t slot, struct zab_actions *out)
 		zab_lead_yield(core, ZAB_WHY_VOTER_PROMISED, false, out);
 }
 
-static void
-on_info(struct zab_core *core, const struct zab_event *event,
-	struct zab_actions *out)
+bool
+zab_learner_take_info(struct zab_core *core, const struct zab_event *event,
+		      struct zab_actions *out)
 {
 	struct zab_learner *learner = &core->learner[event->slot];
 	const int64_t accepted = zab_epoch(event->zxid);
@@ -158,11 +159,11 @@ on_info(struct zab_core *core, const struct zab_event *event,
 	    accepted >= ZAB_EPOCH_MAX) {
 		zab_learner_close(core, event->slot, ZAB_WHY_PEER_PROTOCOL,
 				  out);
-		return;
+		return false;
 	}
 	if (event->config_version > core->pair.active.version) {
 		zab_learner_close(core, event->slot, ZAB_WHY_PEER_CONFIG, out);
-		return;
+		return false;
 	}
 	close_older(core, event->slot, event->sid, out);
 	learner->station = ZAB_ST_INFO;
@@ -175,7 +176,15 @@ on_info(struct zab_core *core, const struct zab_event *event,
 	if (quorum_find(&core->pair.active, event->sid) >= 0 &&
 	    accepted > core->highest_heard)
 		core->highest_heard = accepted;
-	if (core->role == FLE_LEADING)
+	return true;
+}
+
+static void
+on_info(struct zab_core *core, const struct zab_event *event,
+	struct zab_actions *out)
+{
+	if (zab_learner_take_info(core, event, out) &&
+	    core->role == FLE_LEADING)
 		count_info(core, event->slot, out);
 }
 
@@ -279,9 +288,9 @@ on_ack_epoch(struct zab_core *core, const struct zab_event *event,
 
 /* ---------------------------------------------------- synchronization --- */
 
-static void
-send_history(uint64_t slots, const struct zab_sync_plan *plan,
-	     struct zab_actions *out)
+void
+zab_learner_send_plan(uint64_t slots, const struct zab_sync_plan *plan,
+		      struct zab_actions *out)
 {
 	static const enum quorum_type packet[] = {
 		[ZAB_SYNC_DIFF] = QUORUM_DIFF,
@@ -318,7 +327,7 @@ sync_learner(struct zab_core *core, uint32_t slot, struct zab_actions *out)
 	FAL_ASSERT(learner->station == ZAB_ST_ACKED);
 	/* What it acknowledged on an older connection may be cut now. */
 	zab_acks_forget(&lead->acks, learner->seat);
-	send_history(bit, &plan, out);
+	zab_learner_send_plan(bit, &plan, out);
 	learner->announced_zxid = to;
 	if (!learner->is_observer) {
 		if (lead->acks.proposed_zxid > to)

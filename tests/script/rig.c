@@ -220,7 +220,9 @@ dial_answer(struct rig *rig, uint32_t index)
 	conn->is_open[0] = conn->is_open[1] = true;
 	server->leader_conn = at + 1;
 	rig->server[to].learner_conn[conn->slot] = at + 1;
-	struct zab_event up = {.type = ZAB_EV_CONN_UP, .slot = conn->slot};
+	struct zab_event up = {.type = ZAB_EV_CONN_UP,
+			       .slot = conn->slot,
+			       .is_master = server->dial_is_master};
 
 	rig_event(rig, to, &up);
 	event.type = ZAB_EV_CONN_UP;

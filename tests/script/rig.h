@@ -106,6 +106,7 @@ struct rig_server {
 	uint32_t leader_conn;
 	uint64_t dial_ms; /* due; 0: none */
 	int64_t dial_sid;
+	bool dial_is_master;
 	bool is_installing;
 	/* Dies before this action (enum zab_action_type + 1; packet 0: any). */
 	uint32_t crash_action;

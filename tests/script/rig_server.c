@@ -534,6 +534,7 @@ execute(struct rig *rig, uint32_t index, const struct zab_event *event,
 		break;
 	case ZAB_DO_DIAL:
 		server->dial_sid = action->sid;
+		server->dial_is_master = action->is_master;
 		server->dial_ms = rig->now_ms + rig->net_ms;
 		break;
 	case ZAB_DO_CLOSE:

@@ -184,7 +184,8 @@ rig_trace_action(struct rig *rig, uint32_t index,
 		print_vote(out, &action->notification);
 		break;
 	case ZAB_DO_DIAL:
-		fprintf(out, " %lld", (long long)action->sid);
+		fprintf(out, " %lld%s", (long long)action->sid,
+			action->is_master ? " (observer master)" : "");
 		break;
 	case ZAB_DO_CLOSE:
 		print_slots(rig, server, action->slots);

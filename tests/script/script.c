@@ -128,6 +128,8 @@ set_option(struct run *run, const char *text)
 		rig->options.epoch_wait_ms = (uint32_t)number;
 	else if (strcmp(text, "reconfig") == 0)
 		rig->options.is_reconfig_enabled = true;
+	else if (strcmp(text, "masters") == 0)
+		rig->options.has_observer_masters = true;
 	else if (strcmp(text, "confirmed-sync") == 0)
 		rig->options.is_sync_confirmed = true;
 	else
@@ -516,12 +518,12 @@ do_delays(struct run *run)
 		(unsigned long long)((rig->now_ms - began) / rig->net_ms));
 }
 
-/* chaos voters=N observers=N seed=N seeds=N rounds=N reconfig=1 */
+/* chaos voters=N observers=N seed=N seeds=N rounds=N reconfig=1 masters=1 */
 static void
 do_chaos(struct run *run)
 {
 	int64_t voters = 3, observers = 0, seed = 1, seeds = 1, rounds = 100;
-	int64_t reconfig = 0;
+	int64_t reconfig = 0, masters = 0;
 	uint64_t committed = 0;
 
 	for (uint32_t i = 1; i < run->word_count; i++)
@@ -530,6 +532,7 @@ do_chaos(struct run *run)
 		    !option_of(run, word(run, i), "seed", &seed) &&
 		    !option_of(run, word(run, i), "seeds", &seeds) &&
 		    !option_of(run, word(run, i), "rounds", &rounds) &&
+		    !option_of(run, word(run, i), "masters", &masters) &&
 		    !option_of(run, word(run, i), "reconfig", &reconfig))
 			fail(run, "no such property");
 	for (int64_t i = seed; i < seed + seeds; i++) {
@@ -542,6 +545,7 @@ do_chaos(struct run *run)
 		run->rig->is_tracing = is_tracing;
 		run->rig->traces_election = election;
 		run->rig->options.is_reconfig_enabled = reconfig != 0;
+		run->rig->options.has_observer_masters = masters != 0;
 		committed += chaos_run(run->rig, (uint64_t)i, (uint32_t)rounds);
 		if (run->rig->violation[0]) {
 			fprintf(run->out, "seed %lld\n", (long long)i);
