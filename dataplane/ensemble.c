@@ -356,6 +356,8 @@ make_parts(struct ensemble *ensemble)
 		err = entry_ring_create(ensemble->options.recent_bytes,
 					RECENT_PLACES, &ensemble->recent);
 	if (err == FAL_OK)
+		err = ensemble_relay_init(ensemble);
+	if (err == FAL_OK)
 		err = ensemble_note_init(ensemble);
 	if (err == FAL_OK)
 		err = make_nets(ensemble);
@@ -403,6 +405,7 @@ ensemble_destroy(struct ensemble *ensemble)
 	if (ensemble->fle != NULL)
 		fle_net_destroy(ensemble->fle);
 	entry_ring_destroy(ensemble->recent);
+	ensemble_relay_free(ensemble);
 	free(ensemble->status_words);
 	free(ensemble->derived);
 	free(ensemble->scratch);

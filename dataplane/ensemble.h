@@ -19,7 +19,10 @@
  *            ensemble_next_note() one other thread.
  * Ownership  the parts are borrowed for the life; fle_net and peer_net are
  *            made here.
- * Limits     entries that wait for room in the log: held_bytes_max, then the
+ * Limits     a follower's observers have as many requests under way as fit into
+ *            RELAY_OWNERS_MAX, then they wait; touches of their sessions beyond
+ *            RELAY_TOUCHES_MAX between two PINGs are forgotten.
+ *            entries that wait for room in the log: held_bytes_max, then the
  *            leader's connection rests. Requests of learners that wait:
  *            queue_bytes_max a learner, then it is closed.
  * Errors     what peers do is the core's matter. on_fatal ends the process.
@@ -53,10 +56,16 @@ struct ensemble_options {
 	uint8_t server_id;      /* top byte of own session ids */
 };
 
+enum ensemble_port {
+	ENSEMBLE_ELECTION_PORT,
+	ENSEMBLE_QUORUM_PORT,
+	ENSEMBLE_MASTER_PORT, /* a follower's, for observers */
+};
+
 struct ensemble_hooks {
 	void *arg;
 	/* Where a member listens; never blocks. 0: not known yet. */
-	uint32_t (*addresses)(void *arg, int64_t sid, bool is_election,
+	uint32_t (*addresses)(void *arg, int64_t sid, enum ensemble_port,
 			      struct stream_address out[PEER_ADDRESSES_MAX]);
 	/* As fle_net_hooks.resolve; may be NULL. */
 	uint32_t (*resolve)(void *arg, struct jute_slice text,
@@ -165,7 +174,8 @@ enum ensemble_note_kind {
 	ENSEMBLE_NOTE_DIVERGED, /* zxid: our tree differs from the leader's */
 	ENSEMBLE_NOTE_GENESIS,  /* why: enum genesis_outcome; sid: who said so,
 				   or -1 */
-	ENSEMBLE_NOTE_LEND, /* action: TRUNCATE, INSTALL_SNAPSHOT or RELOAD */
+	ENSEMBLE_NOTE_LEND,   /* action: TRUNCATE, INSTALL_SNAPSHOT or RELOAD */
+	ENSEMBLE_NOTE_MASTER, /* sid: goes to that follower to observe */
 };
 
 /* What an operator wants to read about. */

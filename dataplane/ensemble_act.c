@@ -29,12 +29,19 @@ close_slots(struct ensemble *ensemble, const struct zab_action *action)
 
 /* An address that is not known (yet) is a dial that failed. */
 static void
-dial(struct ensemble *ensemble, int64_t sid)
+dial(struct ensemble *ensemble, const struct zab_action *action)
 {
+	const struct ensemble_note note = {.kind = ENSEMBLE_NOTE_MASTER,
+					   .slot = ZAB_LEADER_SLOT,
+					   .sid = action->sid};
 	struct stream_address address[PEER_ADDRESSES_MAX];
-	const uint32_t count = ensemble->hooks.addresses(ensemble->hooks.arg,
-							 sid, false, address);
+	const uint32_t count = ensemble->hooks.addresses(
+		ensemble->hooks.arg, action->sid,
+		action->is_master ? ENSEMBLE_MASTER_PORT : ENSEMBLE_QUORUM_PORT,
+		address);
 
+	if (action->is_master)
+		ensemble_note(ensemble, &note);
 	ensemble->is_leader_paused = false;
 	if (count == 0)
 		ensemble->broken_slots |= 1ull << ZAB_LEADER_SLOT;
@@ -140,6 +147,7 @@ change_state(struct ensemble *ensemble, const struct zab_action *state)
 		ensemble->exact_from = INT64_MAX;
 	if (!state->is_serving) {
 		ensemble->must_serve = false;
+		ensemble_relay_reset(ensemble);
 		zab_member_set_mode(ensemble->parts.zab, ZAB_CLOSED,
 				    SERVING_CLOSED);
 	} else if (!was_serving) {
@@ -223,8 +231,7 @@ act_on_history(struct ensemble *ensemble, const struct zab_action *action)
 		zab_member_commit(ensemble->parts.zab, action->zxid);
 		break;
 	case ZAB_DO_SYNC_DONE:
-		zab_member_synced(ensemble->parts.zab, action->count,
-				  action->zxid);
+		ensemble_relay_synced(ensemble, action);
 		break;
 	default:
 		act_on_disk(ensemble, action);
@@ -245,7 +252,7 @@ ensemble_act(struct ensemble *ensemble, const struct zab_event *event,
 		fle_net_forget(ensemble->fle);
 		break;
 	case ZAB_DO_DIAL:
-		dial(ensemble, action->sid);
+		dial(ensemble, action);
 		break;
 	case ZAB_DO_CLOSE:
 		close_slots(ensemble, action);

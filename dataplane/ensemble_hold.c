@@ -117,6 +117,25 @@ apply(struct ensemble *ensemble, int64_t zxid, const uint8_t *entry,
 	}
 }
 
+/* A follower's observers get it when it is committed. What is pushed out for it
+ * costs an observer that still needs it its connection. */
+static void
+keep(struct ensemble *ensemble, int64_t zxid, const uint8_t *entry,
+     uint32_t bytes)
+{
+	if (ensemble_relays(ensemble) && ensemble->is_serving)
+		entry_ring_put(ensemble->recent, zxid, entry, bytes);
+}
+
+static void
+keep_held(struct ensemble *ensemble, int64_t first, int64_t last)
+{
+	for (const struct held_entry *held = ensemble->held_first;
+	     held != NULL && held->zxid <= last; held = held->next)
+		if (held->zxid >= first)
+			keep(ensemble, held->zxid, held->data, held->bytes);
+}
+
 void
 ensemble_append(struct ensemble *ensemble, int64_t first, int64_t last)
 {
@@ -127,6 +146,7 @@ ensemble_append(struct ensemble *ensemble, int64_t first, int64_t last)
 	if (is_now) {
 		FAL_ASSERT(first == last && bytes.bytes > 0);
 		ensemble->append_to = last;
+		keep(ensemble, first, bytes.data, (uint32_t)bytes.bytes);
 		if (ensemble->held_first == NULL &&
 		    apply(ensemble, first, bytes.data, (uint32_t)bytes.bytes))
 			return;
@@ -134,6 +154,7 @@ ensemble_append(struct ensemble *ensemble, int64_t first, int64_t last)
 		return;
 	}
 	ensemble->append_to = last;
+	keep_held(ensemble, first, last);
 	ensemble_apply_held(ensemble);
 }
 

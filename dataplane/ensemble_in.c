@@ -86,7 +86,8 @@ election_addresses(void *arg, int64_t sid,
 {
 	const struct ensemble *ensemble = arg;
 
-	return ensemble->hooks.addresses(ensemble->hooks.arg, sid, true, out);
+	return ensemble->hooks.addresses(ensemble->hooks.arg, sid,
+					 ENSEMBLE_ELECTION_PORT, out);
 }
 
 static uint32_t
@@ -248,12 +249,9 @@ leader_packet(struct ensemble *ensemble, const struct quorum_packet *packet)
 
 	if (packet->type != QUORUM_REVALIDATE)
 		return;
-	if (quorum_packet_get_revalidated(packet->data, &answer) != 0) {
+	if (quorum_packet_get_revalidated(packet->data, &answer) != 0 ||
+	    !ensemble_relay_revalidated(ensemble, &answer))
 		ensemble_break(ensemble, ZAB_LEADER_SLOT, PEER_PROTOCOL);
-		return;
-	}
-	zab_member_revalidated(ensemble->parts.zab, answer.session_id,
-			       answer.is_valid);
 }
 
 static void
@@ -301,8 +299,10 @@ on_up(void *arg, uint32_t slot)
 
 	/* The slot may be used again before its end was told. */
 	ensemble_step_broken(ensemble);
-	if (slot < ZAB_CONNS_MAX)
+	if (slot < ZAB_CONNS_MAX) {
+		event.is_master = peer_is_master(ensemble->peers, slot);
 		ensemble_learner_up(ensemble, slot);
+	}
 	ensemble->leader_ms = ensemble->now_ms;
 	ensemble->is_status_old = true;
 	ensemble_step(ensemble, &event);

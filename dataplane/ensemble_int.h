@@ -12,6 +12,7 @@
  *   ensemble_hold.c     a leader's entries that wait to be applied
  *   ensemble_lend.c     truncation, snapshots that come, reloading
  *   ensemble_learners.c a leader: requests of its learners
+ *   ensemble_relay.c    a follower: requests of its observers
  *   ensemble_config.c   texts of configurations
  *   ensemble_genesis.c  may a server that began empty vote?
  *   ensemble_note.c     what operators read
@@ -59,6 +60,24 @@ struct learner {
 	/* Syncs that are not answered; a write of the same learner must not be
 	 * committed before them. */
 	uint32_t syncs;
+};
+
+#define RELAY_OWNERS_MAX  65536u
+#define RELAY_TOUCHES_MAX (1u << 20)
+/* A leader has a limit for the size of packets. */
+#define RELAY_TOUCHES_PER_PING 32768u
+
+/* Who asked the leader for something: one of our learners, as long as its
+ * connection is the same, or ZAB_SELF_SLOT. */
+struct relay_owner {
+	uint32_t slot, serial;
+	int64_t session_id; /* REVALIDATE */
+};
+
+/* Those whose answers come in the order of asking. */
+struct relay_queue {
+	struct relay_owner *owner; /* RELAY_OWNERS_MAX */
+	uint32_t head, tail;       /* count up; head: next in */
 };
 
 struct config_text {
@@ -139,6 +158,11 @@ struct ensemble {
 	/* ensemble_in.c: links told while something was stepped. */
 	uint32_t link_count;
 	struct ensemble_link link[FLE_NET_PEERS_MAX];
+
+	/* ensemble_relay.c */
+	struct relay_queue syncs, resumes;
+	struct quorum_touch *touch;
+	uint32_t touch_count, touch_room;
 
 	struct entry_ring *recent;
 	struct learner learner[ZAB_CONNS_MAX];
@@ -221,9 +245,12 @@ void ensemble_serve_if_ready(struct ensemble *);
 void ensemble_send(struct ensemble *, const struct zab_action *);
 void ensemble_stream_history(struct ensemble *, const struct zab_action *);
 void ensemble_stream_snapshot(struct ensemble *, const struct zab_action *);
-bool ensemble_forward(void *ensemble, const struct req *);
-void ensemble_revalidate(void *ensemble, int64_t session_id,
-			 int32_t timeout_ms);
+/* A request to the leader; ids may be NULL. False: not now, too much is on its
+ * way. */
+bool ensemble_send_request(struct ensemble *, const struct quorum_request *,
+			   const struct auth_ids *ids);
+void ensemble_send_revalidate(struct ensemble *, int64_t session_id,
+			      int32_t timeout_ms);
 void ensemble_send_revalidated(struct ensemble *, uint32_t slot,
 			       int64_t session_id, bool is_valid);
 /* beacon_ms in the bytes behind FOLLOWERINFO and LEADERINFO; 0: none. */
@@ -258,6 +285,32 @@ void ensemble_learner_packet(struct ensemble *, uint32_t slot,
 /* Proposes what waits; true if there was any. */
 bool ensemble_run_learners(struct ensemble *);
 bool ensemble_learners_have_work(const struct ensemble *);
+
+/* ---- ensemble_relay.c ---- */
+FAL_MUST_CHECK int ensemble_relay_init(struct ensemble *);
+void ensemble_relay_free(struct ensemble *);
+/* Is this server one whose observers ask through it? */
+bool ensemble_relays(const struct ensemble *);
+/* The leader is lost: nothing will be answered. */
+void ensemble_relay_reset(struct ensemble *);
+/* PING and REVALIDATE of an observer. */
+void ensemble_relay_touches(struct ensemble *, const struct quorum_packet *);
+/* Takes up to RELAY_TOUCHES_PER_PING of them for a PING to the leader. */
+void ensemble_relay_put_touches(struct ensemble *, struct jute_writer *);
+void ensemble_relay_revalidate(struct ensemble *, uint32_t slot,
+			       const struct quorum_touch *asked);
+/* A request of an observer; false: it has to wait. */
+bool ensemble_relay_request(struct ensemble *, uint32_t slot,
+			    const struct learner_request *);
+/* Hooks of zab_quorum for the own clients, at a learner. */
+bool ensemble_forward(void *ensemble, const struct req *);
+void ensemble_revalidate(void *ensemble, int64_t session_id,
+			 int32_t timeout_ms);
+/* The leader's answers: to whom they belong. */
+void ensemble_relay_synced(struct ensemble *, const struct zab_action *);
+/* False: nobody asked for it. */
+bool ensemble_relay_revalidated(struct ensemble *,
+				const struct quorum_revalidated *);
 
 /* ---- ensemble_config.c ---- */
 void ensemble_config_init(struct ensemble *, const struct zab_disk_state *,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ensemble_learners - what learners want of their leader beside the log: their
- * clients' requests made transactions, their sessions kept alive.
+ * clients' requests made transactions, their sessions kept alive. A follower's
+ * observers want the same, and get it from the leader (ensemble_relay.c).
  *
  * Requests of a learner are taken in their order, that is what it matches the
  * transactions with that come back. They wait in a queue of the learner while
@@ -130,6 +131,10 @@ take_touches(struct ensemble *ensemble, uint32_t slot,
 		ensemble_break(ensemble, slot, PEER_PROTOCOL);
 		return;
 	}
+	if (ensemble->role != FLE_LEADING) {
+		ensemble_relay_touches(ensemble, packet);
+		return;
+	}
 	for (int i = 0; i < count; i++)
 		zab_member_touch(
 			ensemble->parts.zab,
@@ -148,6 +153,10 @@ revalidate(struct ensemble *ensemble, uint32_t slot,
 		ensemble_break(ensemble, slot, PEER_PROTOCOL);
 		return;
 	}
+	if (ensemble->role != FLE_LEADING) {
+		ensemble_relay_revalidate(ensemble, slot, &asked);
+		return;
+	}
 	stats_add(ensemble->parts.stats, STAT_REVALIDATED, 1);
 	ensemble_send_revalidated(
 		ensemble, slot, asked.session_id,
@@ -155,11 +164,19 @@ revalidate(struct ensemble *ensemble, uint32_t slot,
 				     zab_learner_owner(slot, learner->serial)));
 }
 
+/* Does somebody get answers from here? */
+static bool
+has_learners(const struct ensemble *ensemble)
+{
+	return ensemble->is_serving &&
+	       (ensemble->role == FLE_LEADING || ensemble_relays(ensemble));
+}
+
 void
 ensemble_learner_packet(struct ensemble *ensemble, uint32_t slot,
 			const struct quorum_packet *packet)
 {
-	if (ensemble->role != FLE_LEADING || !ensemble->is_serving)
+	if (!has_learners(ensemble))
 		return;
 	switch (packet->type) {
 	case QUORUM_REQUEST:
@@ -249,29 +266,50 @@ is_held_by_session(const struct ensemble *ensemble, struct learner *learner)
 	return false;
 }
 
+static void
+drop_first(struct learner *learner)
+{
+	struct learner_request *request = learner->first;
+
+	learner->first = request->next;
+	learner->queued_bytes -= sizeof(*request) + request->body_bytes;
+	request_free(request);
+}
+
+static bool
+relay_first(struct ensemble *ensemble, uint32_t slot)
+{
+	struct learner *learner = &ensemble->learner[slot];
+
+	if (!ensemble_relay_request(ensemble, slot, learner->first))
+		return false;
+	drop_first(learner);
+	return true;
+}
+
 /* The first request of a learner; false: it has to wait. */
 static bool
 run_first(struct ensemble *ensemble, uint32_t slot)
 {
 	struct learner *learner = &ensemble->learner[slot];
 	struct learner_request *request = learner->first;
+	const bool is_sync = request->op == OP_SYNC;
 
+	if (ensemble->role != FLE_LEADING)
+		return relay_first(ensemble, slot);
 	if (is_held_by_sync(learner) || is_held_by_session(ensemble, learner))
 		return false;
-	if (request->op != OP_SYNC &&
-	    propose(ensemble, slot, request) == FAL_EAGAIN)
+	if (!is_sync && propose(ensemble, slot, request) == FAL_EAGAIN)
 		return false;
 	/* A step may have ended the role, and the queue with it. */
 	if (learner->first != request)
 		return false;
-	learner->first = request->next;
-	learner->queued_bytes -= sizeof(*request) + request->body_bytes;
 	if (request->op == OP_CREATE_SESSION &&
 	    ensemble->options.is_local_sessions)
 		learner->creating = request->session_id;
-	if (request->op == OP_SYNC)
+	drop_first(learner);
+	if (is_sync)
 		sync_of_learner(ensemble, slot);
-	request_free(request);
 	return true;
 }
 
@@ -280,7 +318,7 @@ ensemble_run_learners(struct ensemble *ensemble)
 {
 	bool did_work = false;
 
-	if (ensemble->role != FLE_LEADING || !ensemble->is_serving)
+	if (!has_learners(ensemble))
 		return false;
 	for (uint32_t i = 0; i < ZAB_CONNS_MAX; i++) {
 		const uint32_t slot = (ensemble->turn + i) % ZAB_CONNS_MAX;

@@ -234,7 +234,8 @@ send_ping(struct ensemble *ensemble, const struct zab_action *action)
 	const size_t room =
 		PACKET_MARGIN +
 		(size_t)QUORUM_TOUCH_BYTES *
-			zab_member_connections_max(ensemble->parts.zab);
+			(zab_member_connections_max(ensemble->parts.zab) +
+			 RELAY_TOUCHES_PER_PING);
 	struct jute_writer writer;
 	size_t mark;
 
@@ -245,6 +246,7 @@ send_ping(struct ensemble *ensemble, const struct zab_action *action)
 	writer = writer_of(ensemble, room);
 	mark = quorum_packet_begin(&writer, QUORUM_PING, action->zxid);
 	zab_member_each_touched(ensemble->parts.zab, put_touch, &writer);
+	ensemble_relay_put_touches(ensemble, &writer);
 	quorum_packet_end(&writer, mark, NULL);
 	send_written(ensemble, action->slots, &writer);
 }
@@ -338,52 +340,36 @@ ensemble_stream_snapshot(struct ensemble *ensemble,
 /* ---- requests to the leader
  * -------------------------------------------------------------- */
 
-static int32_t
-op_of(const struct req *req)
-{
-	return req->kind == REQ_SYNC ? OP_SYNC : req->op;
-}
-
 bool
-ensemble_forward(void *arg, const struct req *req)
+ensemble_send_request(struct ensemble *ensemble,
+		      const struct quorum_request *request,
+		      const struct auth_ids *ids)
 {
-	struct ensemble *ensemble = arg;
-	const bool is_connect = req->kind == REQ_CONNECT;
-	const bool has_ids =
-		!is_connect && req->ids != NULL && req->op != OP_CLOSE_SESSION;
-	const size_t ids_bytes = has_ids ? req->ids->list->bytes : 0;
-	uint8_t timeout[4];
-	const struct quorum_request request = {
-		.session_id = req->session_id,
-		.cxid = req->xid,
-		.op = op_of(req),
-		.body = is_connect ? jute_slice_of(timeout, sizeof(timeout))
-				   : jute_slice_of(req->body, req->body_bytes),
-	};
+	const size_t ids_bytes = ids != NULL ? ids->bytes : 0;
 	struct jute_writer writer;
 	size_t mark;
 
 	if (peer_queued_bytes(ensemble->peers, ZAB_LEADER_SLOT) >
 	    FORWARD_BYTES_MAX)
 		return false;
-	be_store32(timeout, (uint32_t)req->timeout_ms);
-	writer = writer_of(ensemble,
-			   PACKET_MARGIN + req->body_bytes + ids_bytes);
+	writer = writer_of(ensemble, PACKET_MARGIN +
+					     (size_t)request->body.bytes +
+					     ids_bytes);
 	mark = quorum_packet_begin(&writer, QUORUM_REQUEST, -1);
-	quorum_packet_put_request(&writer, &request);
+	quorum_packet_put_request(&writer, request);
 	quorum_packet_end(&writer, mark, NULL);
-	if (has_ids) {
+	if (ids != NULL) {
 		writer.at -= sizeof(int32_t); /* instead of the null vector */
-		auth_ids_put(&writer, req->ids->list);
+		auth_ids_put(&writer, ids);
 	}
 	send_written(ensemble, LEADER_BIT, &writer);
 	return true;
 }
 
 void
-ensemble_revalidate(void *arg, int64_t session_id, int32_t timeout_ms)
+ensemble_send_revalidate(struct ensemble *ensemble, int64_t session_id,
+			 int32_t timeout_ms)
 {
-	struct ensemble *ensemble = arg;
 	struct jute_writer writer = writer_of(ensemble, PORTION_BYTES);
 	const size_t mark = quorum_packet_begin(&writer, QUORUM_REVALIDATE, -1);
 

@@ -58,6 +58,15 @@ peer_net_listener(const struct peer_net *net, struct stream_listener *out)
 	out->unsent_bytes_max = unsent_bytes_max(net);
 }
 
+void
+peer_net_master_listener(const struct peer_net *net,
+			 struct stream_listener *out)
+{
+	FAL_ASSERT(net->options.master_tag != 0);
+	peer_net_listener(net, out);
+	out->tag = net->options.master_tag;
+}
+
 /* ---- slots -------------------------------------------------------------- */
 
 uint32_t
@@ -80,12 +89,13 @@ slot_begin(struct peer_net *net, uint32_t slot, stream_id id)
 }
 
 uint32_t
-peer_slot_take(struct peer_net *net, stream_id id)
+peer_slot_take(struct peer_net *net, const struct peer_stranger *stranger)
 {
 	for (uint32_t i = 0; i < ZAB_CONNS_MAX; i++) {
 		if (net->slot[i].state != PEER_FREE)
 			continue;
-		slot_begin(net, i, id);
+		slot_begin(net, i, stranger->id);
+		net->slot[i].is_master = stranger->is_master;
 		return i;
 	}
 	return PEER_SLOTS;
@@ -169,6 +179,13 @@ peer_is_up(const struct peer_net *net, uint32_t slot)
 {
 	FAL_ASSERT(slot < PEER_SLOTS);
 	return net->slot[slot].state == PEER_UP;
+}
+
+bool
+peer_is_master(const struct peer_net *net, uint32_t slot)
+{
+	FAL_ASSERT(slot < PEER_SLOTS);
+	return net->slot[slot].is_master;
 }
 
 const struct stream_address *
@@ -307,7 +324,8 @@ opened(struct peer_net *net, const struct stream_event *event)
 	const uint32_t index = dial_index(net, event->id);
 
 	if (event->is_accepted)
-		peer_stranger_add(net, event->id);
+		peer_stranger_add(net, event->id,
+				  event->tag != net->options.listen_tag);
 	else if (index < PEER_ADDRESSES_MAX)
 		dial_opened(net, index);
 	else
@@ -348,7 +366,8 @@ peer_on_event(struct peer_net *net, const struct stream_event *event,
 	      uint64_t now_ms)
 {
 	FAL_ASSERT(event->tag == net->options.listen_tag ||
-		   event->tag == net->options.connect_tag);
+		   event->tag == net->options.connect_tag ||
+		   event->tag == net->options.master_tag);
 	net->now_ms = now_ms;
 	switch (event->kind) {
 	case STREAM_OPENED:

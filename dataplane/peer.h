@@ -6,6 +6,9 @@
  * peer - the quorum port, 2888: learners that came to us, and the one leader
  * that we dialed.
  *
+ * A follower may serve observers on a port of its own, whose connections are
+ * learners, too (peer_is_master()).
+ *
  * Connections are the slots of consensus/zab.h: 0..ZAB_CONNS_MAX-1 for
  * learners, ZAB_LEADER_SLOT for the leader. This layer knows packets and their
  * order, not what they mean.
@@ -61,6 +64,7 @@ enum peer_down {
 
 struct peer_options {
 	uint32_t listen_tag, connect_tag; /* of stream events */
+	uint32_t master_tag; /* of the port for observers; 0: there is none */
 	uint32_t packet_bytes_max;
 	uint64_t queue_bytes_max; /* 0: 64 MiB */
 	uint32_t connect_ms;      /* a dial takes no longer */
@@ -94,6 +98,9 @@ void peer_net_destroy(struct peer_net *);
 
 /* What a listener of the quorum port needs beside address and backlog. */
 void peer_net_listener(const struct peer_net *, struct stream_listener *out);
+/* The same of the port for observers. */
+void peer_net_master_listener(const struct peer_net *,
+			      struct stream_listener *out);
 
 /* Dials a leader: ZAB_LEADER_SLOT, which must be free. All addresses at once,
  * the first that answers is kept. on_up or on_down follows, never before this
@@ -105,6 +112,8 @@ void peer_dial(struct peer_net *, const struct stream_address *,
  * Ends a dial, too. Harmless for a free slot. */
 void peer_close(struct peer_net *, uint32_t slot);
 bool peer_is_up(const struct peer_net *, uint32_t slot);
+/* Did this learner come to the port for observers? */
+bool peer_is_master(const struct peer_net *, uint32_t slot);
 /* Where the other side is; NULL: the slot is free. */
 const struct stream_address *peer_address(const struct peer_net *,
 					  uint32_t slot);

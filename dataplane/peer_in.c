@@ -79,7 +79,7 @@ peer_stranger_find(struct peer_net *net, stream_id id)
 
 /* Whoever speaks at once finds a place however many just hold theirs. */
 void
-peer_stranger_add(struct peer_net *net, stream_id id)
+peer_stranger_add(struct peer_net *net, stream_id id, bool is_master)
 {
 	struct peer_stranger *oldest = &net->stranger[0];
 
@@ -97,7 +97,8 @@ peer_stranger_add(struct peer_net *net, stream_id id)
 		stats_add(net->options.stats, STAT_PEER_REFUSED, 1);
 		stream_abort(net->streams, oldest->id);
 	}
-	*oldest = (struct peer_stranger){.id = id, .since_ms = net->now_ms};
+	*oldest = (struct peer_stranger){
+		.id = id, .is_master = is_master, .since_ms = net->now_ms};
 }
 
 static void
@@ -151,7 +152,7 @@ peer_stranger_read(struct peer_net *net, struct peer_stranger *stranger)
 		stranger_refuse(net, stranger, LOG_QUORUM_GARBAGE);
 		return;
 	}
-	slot = peer_slot_take(net, id);
+	slot = peer_slot_take(net, stranger);
 	if (slot == PEER_SLOTS) {
 		stranger_refuse(net, stranger, LOG_QUORUM_FULL);
 		return;

@@ -30,6 +30,7 @@ struct peer_part {
 struct peer_slot {
 	uint8_t state; /* enum peer_slot_state */
 	uint8_t why;   /* enum peer_down, of a fallen one */
+	bool is_master;
 	bool is_raw;
 	bool is_paused;   /* by peer_pause() */
 	bool is_raw_full; /* on_raw left something; tried again in a moment */
@@ -41,6 +42,7 @@ struct peer_slot {
 
 struct peer_stranger {
 	stream_id id; /* STREAM_NONE: free */
+	bool is_master;
 	uint64_t since_ms;
 };
 
@@ -78,7 +80,7 @@ peer_bit(uint32_t slot)
 /* The slot of a connection, or PEER_SLOTS. */
 uint32_t peer_slot_of(const struct peer_net *, stream_id);
 /* Gives the connection a free learner's slot, or PEER_SLOTS. */
-uint32_t peer_slot_take(struct peer_net *, stream_id);
+uint32_t peer_slot_take(struct peer_net *, const struct peer_stranger *);
 /* Ends a connection in order, if it is one. */
 void peer_hang_up(struct peer_net *, stream_id);
 /* Frees the slot, its connection is closed, and says so to the hook at once. */
@@ -88,7 +90,7 @@ void peer_fall(struct peer_net *, uint32_t slot, enum peer_down why);
 
 /* ---- peer_in.c ---- */
 
-void peer_stranger_add(struct peer_net *, stream_id);
+void peer_stranger_add(struct peer_net *, stream_id, bool is_master);
 /* NULL if it is none. */
 struct peer_stranger *peer_stranger_find(struct peer_net *, stream_id);
 void peer_stranger_read(struct peer_net *, struct peer_stranger *);

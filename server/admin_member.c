@@ -56,15 +56,19 @@ admin_put_leader(struct admin_answer *answer)
 	const struct server *server = answer->server;
 	const struct config_server *leader;
 	struct ensemble_status status;
+	int64_t sid;
 
 	if (server->peer == NULL) {
 		answer->error = "server is not initialized";
 		return;
 	}
 	status = status_of(server);
-	leader = server_of(server->config, status.view.leader);
+	/* ZooKeeper's observers name the server that they are connected to. */
+	sid = status.view.role == FLE_OBSERVING ? status.view.master
+						: status.view.leader;
+	leader = server_of(server->config, sid);
 	json_bool(answer->json, "is_leader", status.view.role == FLE_LEADING);
-	json_int(answer->json, "leader_id", status.view.leader);
+	json_int(answer->json, "leader_id", sid);
 	json_text(answer->json, "leader_ip",
 		  leader == NULL ? "" : leader->quorum[0].host);
 }

@@ -530,8 +530,6 @@ missing_part(const struct config *config)
 		bool is_wanted;
 		const char *what;
 	} parts[] = {
-		{!config->is_standalone && config->observer_master_port != 0,
-		 "observerMasterPort: needs observer masters"},
 		{config->client_port == 0, "clientPort: is not set, and there "
 					   "is no other port for clients"},
 		{config->enforce_auth_enabled &&

@@ -69,8 +69,24 @@ find_server(const struct config *config, int64_t sid)
 /* ---- hooks of the driver, on the ZAB core ---------------------------------
  */
 
+/* observerMasterPort is one for all servers, on their quorum addresses. */
 static uint32_t
-addresses(void *arg, int64_t sid, bool is_election,
+master_addresses(const struct member *member,
+		 const struct config_server *server,
+		 struct stream_address out[PEER_ADDRESSES_MAX])
+{
+	const int32_t port = member->server->config->observer_master_port;
+	struct config_address list[CONFIG_ADDRESSES_MAX];
+
+	memcpy(list, server->quorum, sizeof(list));
+	for (uint32_t i = 0; i < server->address_count; i++)
+		list[i].port = (uint16_t)port;
+	return resolver_get_all(member->resolver, list, server->address_count,
+				out);
+}
+
+static uint32_t
+addresses(void *arg, int64_t sid, enum ensemble_port port,
 	  struct stream_address out[PEER_ADDRESSES_MAX])
 {
 	const struct member *member = arg;
@@ -78,8 +94,12 @@ addresses(void *arg, int64_t sid, bool is_election,
 
 	if (server == NULL)
 		return 0;
+	if (port == ENSEMBLE_MASTER_PORT)
+		return master_addresses(member, server, out);
 	return resolver_get_all(member->resolver,
-				is_election ? server->election : server->quorum,
+				port == ENSEMBLE_ELECTION_PORT
+					? server->election
+					: server->quorum,
 				server->address_count, out);
 }
 
@@ -191,6 +211,7 @@ core_options(const struct config *config)
 					  ? 0
 					  : (uint32_t)config->beacon_lost_ms,
 		.is_reconfig_enabled = config->reconfig_enabled,
+		.has_observer_masters = config->observer_master_port != 0,
 		.is_sync_confirmed = true,
 	};
 }
@@ -251,6 +272,9 @@ peer_options(struct server *server)
 	return (struct peer_options){
 		.listen_tag = MEMBER_PEER_LISTEN_TAG,
 		.connect_tag = MEMBER_PEER_CONNECT_TAG,
+		.master_tag = config->observer_master_port != 0
+				      ? (uint32_t)MEMBER_MASTER_TAG
+				      : 0,
 		.packet_bytes_max = SERVER_ENTRY_BYTES_MAX,
 		.connect_ms = ticks_ms(config, config->connect_limit_ticks),
 		.first_ms = ticks_ms(config, config->init_limit_ticks),
@@ -410,6 +434,32 @@ listen_on(struct server *server, const struct config_address *address,
 	return FAL_OK;
 }
 
+/* A voter may be a master; while it does not follow, who comes is sent away. */
+static int
+listen_for_observers(struct server *server, const struct config_server *own,
+		     struct server_error *error)
+{
+	const int32_t port = server->config->observer_master_port;
+	struct stream_listener listener;
+	int err = FAL_OK;
+
+	if (port == 0 || server->config->peer_type == CONFIG_OBSERVER)
+		return FAL_OK;
+	memset(&listener, 0, sizeof(listener));
+	peer_net_master_listener(ensemble_peers(server->peer->ensemble),
+				 &listener);
+	for (uint32_t i = 0; i < own->address_count && err == FAL_OK; i++) {
+		struct config_address address = own->quorum[i];
+
+		address.port = (uint16_t)port;
+		err = listen_on(server, &address, &listener,
+				"observerMasterPort", error);
+		if (server->config->quorum_listen_all)
+			break;
+	}
+	return err;
+}
+
 int
 member_listen(struct server *server, struct server_error *error)
 {
@@ -436,7 +486,7 @@ member_listen(struct server *server, struct server_error *error)
 			err = listen_on(server, &own->quorum[i], &peer,
 					"the quorum port", error);
 	}
-	return err;
+	return err == FAL_OK ? listen_for_observers(server, own, error) : err;
 }
 
 static struct ensemble_genesis

@@ -30,6 +30,7 @@ enum member_tag {
 	MEMBER_FLE_CONNECT_TAG,
 	MEMBER_PEER_LISTEN_TAG,
 	MEMBER_PEER_CONNECT_TAG,
+	MEMBER_MASTER_TAG, /* observerMasterPort */
 };
 
 struct member {
@@ -46,7 +47,7 @@ struct member {
 
 /* Makes server->peer; the stores and the zab are there. */
 FAL_MUST_CHECK int member_create(struct server *, struct server_error *);
-/* Listens on the election port and the quorum port. */
+/* Listens on the election port, the quorum port and the port for observers. */
 FAL_MUST_CHECK int member_listen(struct server *, struct server_error *);
 /* START; before the poll cores run. */
 void member_start(struct server *);

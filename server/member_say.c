@@ -62,7 +62,7 @@ static void
 say_down(const struct ensemble_note *note)
 {
 	if (note->slot == ZAB_LEADER_SLOT)
-		LOG_INFO("ensemble: connection to the leader: %s",
+		LOG_INFO("ensemble: connection to the leader or master: %s",
 			 down_text(note->why));
 	else
 		LOG_INFO("ensemble: connection of server %lld: %s",
@@ -140,6 +140,11 @@ member_say(struct server *server)
 			break;
 		case ENSEMBLE_NOTE_LEND:
 			say_lend(&note);
+			break;
+		case ENSEMBLE_NOTE_MASTER:
+			LOG_INFO("ensemble: observes through server %lld, if "
+				 "that follows",
+				 (long long)note.sid);
 			break;
 		case ENSEMBLE_NOTE_DIVERGED:
 			break; /* the hook has said it */

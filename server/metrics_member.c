@@ -15,29 +15,47 @@ gauge(const struct metrics_sink *sink, const char *name, uint64_t value)
 	sink->number(sink->arg, name, METRIC_GAUGE, value);
 }
 
+static uint64_t
+synced_observers(const struct ensemble_status *status)
+{
+	uint64_t count = 0;
+
+	for (uint32_t i = 0; i < status->learner_count; i++)
+		count += status->learner[i].is_observer &&
+			 status->learner[i].is_synced;
+	return count;
+}
+
+/* A follower may have observers of its own; an observer says whose it is. */
+static void
+visit_learner(const struct ensemble_status *status,
+	      const struct metrics_sink *sink)
+{
+	gauge(sink, "synced_observers", synced_observers(status));
+	if (status->view.is_serving && status->view.role == FLE_OBSERVING)
+		gauge(sink, "observer_master_id",
+		      (uint64_t)status->view.master);
+}
+
 static void
 visit_leader(const struct ensemble_status *status,
 	     const struct metrics_sink *sink)
 {
 	const struct quorum *members = &status->members;
-	uint64_t followers = 0, non_voting = 0, observers = 0;
+	uint64_t followers = 0, non_voting = 0;
 
 	for (uint32_t i = 0; i < status->learner_count; i++) {
 		const struct ensemble_learner *learner = &status->learner[i];
 
-		if (!learner->is_synced)
+		if (!learner->is_synced || learner->is_observer)
 			continue;
-		if (learner->is_observer)
-			observers++;
-		else
-			followers++;
-		non_voting += !learner->is_observer &&
-			      !quorum_is_voter(members, learner->sid);
+		followers++;
+		non_voting += !quorum_is_voter(members, learner->sid);
 	}
 	gauge(sink, "learners", status->learner_count);
 	gauge(sink, "synced_followers", followers);
 	gauge(sink, "synced_non_voting_followers", non_voting);
-	gauge(sink, "synced_observers", observers);
+	gauge(sink, "synced_observers", synced_observers(status));
 	gauge(sink, "pending_syncs", 0); /* each is answered or gone soon */
 	gauge(sink, "leader_uptime",
 	      time_ns_to_ms(clock_now_ns()) - status->since_ms);
@@ -58,7 +76,7 @@ metrics_visit_member(const struct server *server,
 	if (status.view.is_serving && status.view.role == FLE_LEADING)
 		visit_leader(&status, sink);
 	else
-		gauge(sink, "synced_observers", 0);
+		visit_learner(&status, sink);
 }
 
 const char *

@@ -26,7 +26,7 @@ HARMLESS = {
     'diff_syncs_max': 'a DIFF is read by BG in slices: no limit is needed',
     'observer_reconnect_ms': 'a delay for many observers; none is less',
     'observer_election_ms': 'a delay for many observers; none is less',
-    'observer_master_bytes': 'observerMasterPort is refused',
+    'observer_master_bytes': 'what an observer missed comes from the log',
     'leader_nodelay': 'TCP_NODELAY is always set',
     'follower_nodelay': 'TCP_NODELAY is always set',
 }

@@ -571,6 +571,11 @@ the_samples_of_ensembles_load(void **state)
 	assert_int_equal(config.server_count, 6);
 	assert_int_equal(config.peer_type, CONFIG_OBSERVER);
 	assert_true(config.readonly_mode_enabled);
+	load_member("observer.cfg", 1);
+	assert_int_equal(config.peer_type, CONFIG_PARTICIPANT);
+	load_member("observer.cfg", 12);
+	assert_int_equal(config.peer_type, CONFIG_OBSERVER);
+	assert_int_equal(config.observer_master_port, 2191);
 }
 
 static void
