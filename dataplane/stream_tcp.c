@@ -439,14 +439,16 @@ flush_one(struct stream_tcp *core, struct stream_tcp_conn *conn)
 {
 	if (conn->state == STREAM_TCP_CONNECTING)
 		return; /* The output waits for OPENED. */
+	/* Before it is sent: who saw so much unsent may have stopped for it. */
+	if (stream_tcp_unsent(conn) > core->config.writable_bytes)
+		conn->wants_writable = true;
 	stream_tcp_tx_forget(core, conn);
 	if (conn->is_tcp_dead)
 		return;
 	if (!stream_tcp_tx_move(core, conn))
 		list_add_tail(&core->stuck, &conn->dirty_link);
-	if (stream_tcp_unsent(conn) > core->config.writable_bytes)
-		conn->wants_writable = true;
-	else if (conn->wants_writable && conn->state == STREAM_TCP_OPEN)
+	if (stream_tcp_unsent(conn) <= core->config.writable_bytes &&
+	    conn->wants_writable && conn->state == STREAM_TCP_OPEN)
 		stream_tcp_ready(core, conn);
 	close_advance(core, conn);
 }

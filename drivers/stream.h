@@ -121,7 +121,7 @@ struct stream_config {
 	/* Default 64 MiB: queued output of one connection. */
 	uint32_t unsent_bytes_max;
 	/* Default 64 KiB: WRITABLE when unsent falls to this after it was above
-	 * it at the end of a flush, or after a refused reserve or write. */
+	 * it when a flush began, or after a refused reserve or write. */
 	uint32_t writable_bytes;
 	/* Default 5000: how long a closed connection may take to send and to
 	 * see the peer's FIN before it is reset. */

@@ -450,14 +450,16 @@ flush_one(struct socket_core *core, struct socket_conn *conn)
 {
 	if (conn->state == SOCKET_CONNECTING)
 		return; /* The output waits for OPENED. */
+	/* Before it is sent: who saw so much unsent may have stopped for it. */
+	if (conn->tx_unsent > core->config.writable_bytes)
+		conn->wants_writable = true;
 	if (conn->tx_unsent != 0 && !conn->is_blocked &&
 	    conn->reason == STREAM_NO_REASON)
 		core->driver->send(core, conn);
 	if (conn->tx_unsent == 0 && conn->tx_head != NULL)
 		socket_tx_drop(core, conn); /* Reserved, never committed. */
-	if (conn->tx_unsent > core->config.writable_bytes)
-		conn->wants_writable = true;
-	else if (conn->wants_writable && conn->state == SOCKET_OPEN)
+	if (conn->tx_unsent <= core->config.writable_bytes &&
+	    conn->wants_writable && conn->state == SOCKET_OPEN)
 		socket_ready(core, conn);
 	socket_close_advance(core, conn);
 }

@@ -44,11 +44,12 @@ def check_nodes(ops, tree, bases):
     """Acknowledged creates and deletes are there, and nothing else is.
 
     Paths are used once.  bases: below these every node is somebody's.
+    Ephemerals may be gone (check_ephemerals).
     """
     bad = []
     state = {}          # path -> [create Op or None, delete outcome or None]
     for op in ops:
-        if op.kind in ('create', 'multi'):
+        if op.kind in ('create', 'multi', 'eph'):
             for path in paths_of(op):
                 state.setdefault(path, [None, None])[0] = op
         elif op.kind == 'delete' and op.outcome != 'failed':
@@ -56,7 +57,8 @@ def check_nodes(ops, tree, bases):
     for path, (made, gone) in state.items():
         node = tree.get(path)
         if node is None:
-            if made is not None and made.outcome == 'ok' and gone is None:
+            if made is not None and made.outcome == 'ok' and \
+                    made.kind != 'eph' and gone is None:
                 bad.append('lost: %s, acknowledged at %x' % (path, made.zxid))
             continue
         if made is None or made.outcome == 'failed':

@@ -49,6 +49,10 @@ def sound():
         op('eph', 71, 'eph', '/eph/1', b'', 'ok', 30, 6),
         op('eph', 71, 'eph', '/eph/2', b'', 'unknown', 0, 7),
         op('eph', 74, 'eph', '/eph/3', b'', 'ok', 31, 8),
+        op('eph', 71, 'eph', '/eph/4', b'e4', 'ok', 32, 9),
+        op('eph', 71, 'delete', '/eph/4', b'', 'unknown', 0, 10),
+        op('eph', 71, 'eph', '/eph/5', b'e5', 'ok', 33, 11),
+        op('eph', 71, 'delete', '/eph/5', b'', 'ok', 34, 12),
     ]
     tree = {
         '/log': node(b'', 1), '/seq': node(b'', 2), '/multi': node(b'', 3),
@@ -62,6 +66,7 @@ def sound():
         '/multi/1x': node(b'm1', 12), '/multi/1y': node(b'm1', 12),
         '/multi/2x': node(b'm2', 19), '/multi/2y': node(b'm2', 19),
         '/eph/1': node(b'', 30, owner=71),
+        '/eph/4': node(b'e4', 32, owner=71),
     }
     trace = [Mark('armed', 20), Mark('read', 20), Mark('event', 0),
              Mark('read', 26), Mark('armed', 26), Mark('lost', 0),
@@ -154,6 +159,10 @@ DOCTORED = [
      put('/eph/3', node(b'', 31, owner=74)), 'which is gone'),
     ('an ephemeral of a live session is lost', drop('/eph/1'),
      'of a live session'),
+    ('an ephemeral came back', put('/eph/5', node(b'e5', 33, owner=71)),
+     'its delete was acknowledged'),
+    ('an ephemeral was made by another transaction',
+     spoil('/eph/4', czxid=31), 'acknowledged at 20'),
     ('an ephemeral has no owner', spoil('/eph/1', owner=0), 'has no owner'),
     ('servers differ in a time', diverge, 's2 has'),
     ('servers differ in a node', forget_one, 's2 has None'),

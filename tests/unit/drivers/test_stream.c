@@ -570,6 +570,37 @@ tells_when_there_is_room_after_a_refusal_within_one_loop(void **state)
 	rig_stop(&rig);
 }
 
+/* Whoever saw much unsent may have stopped for it, though the flush that
+ * followed got rid of all at once. */
+static void
+tells_when_there_is_room_after_a_flush_that_sent_all(void **state)
+{
+	struct stream_listener listener = rig_listener();
+	struct stream_config config = rig_config();
+	uint8_t data[2000] = {0};
+	struct rig rig;
+	int client;
+
+	(void)state;
+	config.writable_bytes = 1000;
+	rig_open(&rig, &config, &listener);
+
+	const stream_id id = rig_accept(&rig, &client);
+
+	assert_int_equal(stream_write(rig.core, id, data, 1000), 0);
+	stream_flush(rig.core);
+	client_recv(client, data, 1000);
+	rig_expect_silence(&rig);
+	assert_int_equal(stream_write(rig.core, id, data, 2000), 0);
+	assert_int_equal(stream_unsent(rig.core, id), 2000);
+	stream_flush(rig.core);
+	client_recv(client, data, 2000);
+	assert_true(rig_expect(&rig, STREAM_WRITABLE) == id);
+	rig_expect_silence(&rig);
+	close(client);
+	rig_stop(&rig);
+}
+
 static void
 sends_a_megabyte_through_a_tiny_window(void **state)
 {
@@ -808,6 +839,8 @@ main(int argc, char **argv)
 			refuses_output_above_the_limit_and_tells_when_there_is_room),
 		cmocka_unit_test(
 			tells_when_there_is_room_after_a_refusal_within_one_loop),
+		cmocka_unit_test(
+			tells_when_there_is_room_after_a_flush_that_sent_all),
 		cmocka_unit_test(sends_a_megabyte_through_a_tiny_window),
 		cmocka_unit_test(reserves_any_size_in_one_piece),
 		cmocka_unit_test(takes_dead_and_invented_ids_softly),
