@@ -63,6 +63,8 @@ class Member:
         self.is_paused = False
         self.may_end = False    # by itself: its disk fails
         self.environment = {}   # of the next start
+        self.conf = {}          # lines of zoo.cfg of its own
+        self.routes = {}        # sid: where it believes that server to be
         self.starts = 0
         os.makedirs(self.data)
 
@@ -82,6 +84,7 @@ class Member:
                     clientPortAddress=self.host)
         conf.update(self.ensemble.conf)
         conf.update(self.ensemble.conf_of_kind.get(self.kind, {}))
+        conf.update(self.conf)
         path = os.path.join(self.home, 'zoo.cfg')
         flags = []
         with open(path, 'w') as f:
@@ -93,7 +96,8 @@ class Member:
             for m in self.ensemble.members:
                 role = ':observer' if m.sid in self.ensemble.observers else ''
                 f.write('server.%d=%s:%d:%d%s\n' % (
-                    m.sid, m.host, QUORUM_PORT, ELECTION_PORT, role))
+                    m.sid, self.routes.get(m.sid, m.host), QUORUM_PORT,
+                    ELECTION_PORT, role))
             if self.sid in self.ensemble.observers:
                 f.write('peerType=observer\n')
         with open(os.path.join(self.data, 'myid'), 'w') as f:

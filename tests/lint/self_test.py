@@ -165,6 +165,37 @@ def config_used():
                    status, part)
 
 
+def matrix():
+    """A page of 84 rows; the seventh is what is said here."""
+    good = 'fault/rows.py: row_07_it_dies'
+
+    def tree(cell=good, **files):
+        rows = [f'| {n} | it dies | {cell if n == 7 else good} |'
+                for n in range(1, 85) if cell or n != 7]
+        return Tree(files={
+            'docs/matrix.md': '\n'.join(rows) + '\n',
+            'tests/fault/rows.py': 'def row_07_it_dies(group):\n',
+            'tests/unit/a.c': 'static void\nit_dies(void **state)\n',
+            'tests/interop/b.py': "@case('two; and it dies')\n", **files})
+
+    for what, made, status, part in [
+            ('whole', tree(), 0, ''),
+            ('others', tree(good + '; unit/a.c: it_dies; '
+                            'interop/b.py: two; and it dies'), 0, ''),
+            ('not built', tree('not built: no need (' + good + ')'), 0, ''),
+            ('a row is missing', tree(''), 1, 'there is no row 7'),
+            ('a row twice', tree(good + ' |\n| 8 | again | ' + good), 1,
+             'row 8 is not one'),
+            ('no file', tree('fault/x.py: f'), 1, 'no tests/fault/x.py'),
+            ('no test', tree('unit/a.c: it_die'), 1, 'there is no it_die'),
+            ('a file alone', tree('unit/a.c'), 1, 'no test in it'),
+            ('no reason', tree('not built'), 1, 'there is no tests/not'),
+            ('left out', tree(**{'tests/script/row_09_x.txt': 'x'}), 1,
+             'row 9 leaves out script/row_09_x.txt')]:
+        with made as root:
+            expect(f'matrix: {what}', lint('matrix.py', root), status, part)
+
+
 def formatting():
     if shutil.which('clang-format') is None:
         print('skipped: clang-format is not installed')
@@ -309,8 +340,8 @@ def probes():
 
 
 def main():
-    for group in (layering, tidy, config_used, formatting, headers, compatibility,
-                  pure_symbols, read_path, probes):
+    for group in (layering, tidy, config_used, matrix, formatting, headers,
+                  compatibility, pure_symbols, read_path, probes):
         group()
     print(f'{checks} checks, {len(failures)} failed')
     sys.exit(bool(failures))
