@@ -101,6 +101,7 @@ struct zab_lead {
 	bool is_yielding;
 	uint16_t yield_why; /* enum zab_reason */
 	bool yield_pauses;
+	uint64_t yield_by_ms; /* then with proposals that are not committed */
 	uint64_t began_ms;
 	uint64_t deadline_ms;  /* of the step, until ACTIVE */
 	uint64_t ping_ms;      /* next PINGs and checks */

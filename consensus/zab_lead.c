@@ -245,6 +245,7 @@ zab_lead_yield(struct zab_core *core, enum zab_reason why, bool pauses,
 		lead->is_yielding = true;
 		lead->yield_why = (uint16_t)why;
 		lead->yield_pauses = pauses;
+		lead->yield_by_ms = core->now_ms + zab_sync_ms(core);
 	}
 	if (is_all_committed(core))
 		step_down(core, out);
@@ -461,6 +462,12 @@ check_quorum(struct zab_core *core, struct zab_actions *out)
 static void
 check_reign(struct zab_core *core, struct zab_actions *out)
 {
+	/* What is outstanding may wait for the very server that cannot follow
+	 * in this epoch. The next leader brings it to an end. */
+	if (core->lead.is_yielding && core->now_ms >= core->lead.yield_by_ms) {
+		step_down(core, out);
+		return;
+	}
 	if (disk_limps(core) && zab_lead_others_suffice(core)) {
 		zab_lead_yield(core, ZAB_WHY_DISK_LIMPS, true, out);
 		return;
