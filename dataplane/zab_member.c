@@ -562,8 +562,10 @@ zab_member_take_over(struct zab *zab, int64_t session_id,
 
 	if (session == NULL || session->is_closing)
 		return false;
-	/* The connection that had it here is told by its next write, as
-	 * ZooKeeper does. */
+	/* A connection that had it here no longer keeps it alive, so it is
+	 * closed: a client that is still there comes back. ZooKeeper leaves it
+	 * until its next write, and lets its pings count meanwhile. */
+	zab_close_owner(zab, session->owner);
 	session->owner = owner;
 	session->heard_ms = zab->now_ms;
 	return true;

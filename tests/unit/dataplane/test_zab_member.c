@@ -695,6 +695,30 @@ a_session_has_one_owner(void **state)
 	assert_int_equal(entry.record.err, ZK_SESSIONMOVED);
 }
 
+/* Else it would ping in vain, and its session expire: only who owns a session
+ * keeps it alive. */
+static void
+a_session_that_moves_leaves_no_connection_behind(void **state)
+{
+	struct rig_client client;
+	int64_t session_id;
+
+	(void)state;
+	zab_member_begin_reign(rig.zab, EPOCH_MARK);
+	zab_member_set_mode(rig.zab, ZAB_LEADS, SERVING_ALL);
+	client = connecting();
+	zab_member_commit(rig.zab, EPOCH_MARK + 1);
+	rig_run(&rig);
+	session_id = granted(&client);
+	assert_true(session_id != 0);
+	assert_false(is_closed(&client));
+	assert_true(zab_member_take_over(rig.zab, session_id,
+					 zab_learner_owner(2, 5)));
+	rig_run(&rig);
+	assert_true(is_closed(&client));
+	assert_non_null(session_find(rig.sessions, session_id));
+}
+
 static void
 what_is_lent_comes_back_as_it_is_then(void **state)
 {
@@ -774,6 +798,7 @@ main(void)
 		CASE(the_configuration_of_the_data_is_told_with_its_zxid),
 		CASE(a_leader_makes_errors_for_its_learners),
 		CASE(a_session_has_one_owner),
+		CASE(a_session_that_moves_leaves_no_connection_behind),
 		CASE(what_is_lent_comes_back_as_it_is_then),
 		CASE(reads_only_are_served_without_a_leader),
 	};
