@@ -195,6 +195,38 @@ MUTATIONS = [
      'genesis->has_data)) {'),
     ('accepts_what_it_did_not_promise', 'consensus/genesis.c',
      'message->ballot != genesis->state.promised ||', 'false ||'),
+    ('who_hands_over_waits_for_ever', 'consensus/zab_lead.c',
+     'if (core->lead.is_yielding && core->now_ms', 'if (false && core->now_ms'),
+    # Sessions: the table of the servers, and the driver that stands around it.
+    ('session_expired_by_a_non_leader', 'tests/sim/sim_session.c',
+     'server->view.role != FLE_LEADING ||\n\t    server->paused_until_us',
+     'server->paused_until_us'),
+    ('touches_are_dropped', 'tests/sim/sim_session.c',
+     'ping->touch[i] = server->touched[i];', 'ping->touch[i] = 0;'),
+    ('own_clients_are_not_asked', 'znode/session.c',
+     'heard == NULL ? 0 : heard(arg, session);', '0;'),
+    ('deadlines_are_not_renewed', 'znode/session.c',
+     '\tsession->heard_ms = restart->now_ms;\n', ''),
+    ('a_close_outlives_its_leader', 'znode/session.c',
+     '\tsession->is_closing = false;\n', ''),
+    ('an_owner_outlives_its_leader', 'znode/session.c',
+     '\tsession->owner = (struct session_owner)'
+     '{.core = SESSION_OWNER_NONE};\n', ''),
+    ('expired_a_tick_early', 'znode/session.c',
+     'return (end / table->tick_ms + 1) * table->tick_ms;',
+     'return end / table->tick_ms * table->tick_ms;'),
+    ('closing_sessions_write', 'znode/session.c',
+     'if (session->is_closing)\n\t\treturn ZK_SESSIONEXPIRED;', ''),
+    ('sessions_that_moved_write', 'znode/session.c',
+     'return ZK_SESSIONMOVED;', 'return ZK_OK;'),
+    ('ephemerals_under_way_stay', 'tests/sim/sim_session.c',
+     'for (; node != server->published_node;',
+     'for (; false && node != server->published_node;'),
+    ('who_moves_leaves_a_connection', 'tests/sim/sim_session.c',
+     'if (owner.core == OWNER_LEARNER)\n\t\tsim_holder_hang_up(',
+     'if (false)\n\t\tsim_holder_hang_up('),
+    ('closing_sessions_move', 'tests/sim/sim_session.c',
+     'session != NULL && !session->is_closing;', 'session != NULL;'),
 ]
 
 
@@ -211,6 +243,7 @@ def sources():
         for name in sorted(os.listdir(os.path.join(ROOT, folder))):
             if name.endswith('.c'):
                 yield folder + '/' + name
+    yield 'znode/session.c'
     yield 'base/fal.c'
 
 

@@ -175,6 +175,9 @@ sim_init(struct sim *sim, const struct sim_options *options)
 	sim->conn_serial = 0;
 	sim->heal_serial = 0;
 	sim->op_count = 0;
+	sim->has_sessions = false;
+	sim->session_count = 0;
+	sim->sessions_alive = 0;
 	sim->acked_depth = 0;
 	sim->committed_count = 0;
 	sim->trace_count = 0;
@@ -371,6 +374,15 @@ happen_to_server(struct sim *sim, const struct sim_due *due)
 }
 
 static void
+expire_everywhere(struct sim *sim)
+{
+	for (uint32_t i = 0; i < sim->count; i++)
+		sim_session_expire(sim, &sim->server[i]);
+	sim_put(sim, 500ull * sim->core_options.tick_ms, SIM_DUE_EXPIRE, 0, 0,
+		0, 0);
+}
+
+static void
 happen(struct sim *sim, const struct sim_due *due)
 {
 	switch ((enum sim_kind)due->kind) {
@@ -417,6 +429,19 @@ happen(struct sim *sim, const struct sim_due *due)
 		break;
 	case SIM_DUE_REPLY:
 		sim_client_reply(sim, due->who, due->what);
+		break;
+	case SIM_DUE_HOLDER:
+		sim_holder_turn(sim, due->who);
+		break;
+	case SIM_DUE_BEAT:
+	case SIM_DUE_RESUME:
+		sim_holder_arrive(sim, due);
+		break;
+	case SIM_DUE_GREETED:
+		sim_holder_greeted(sim, due);
+		break;
+	case SIM_DUE_EXPIRE:
+		expire_everywhere(sim);
 		break;
 	default:
 		happen_to_server(sim, due);
@@ -470,7 +495,11 @@ calm_down(struct sim *sim)
 	}
 	sim->are_clients_done = true;
 	end_us = sim->now_us + sim_bound_us(sim);
-	while (!sim_check_is_calm(sim)) {
+	while (!sim_check_is_calm(sim) || !sim_holder_is_calm(sim)) {
+		if (sim->now_us > end_us && sim_check_is_calm(sim))
+			sim_fail(sim, "sessions",
+				 "%u live, and not all of them are held",
+				 sim->sessions_alive);
 		if (sim->now_us > end_us)
 			sim_fail(sim, "liveness",
 				 "not everybody serves the same state");
@@ -489,6 +518,8 @@ sim_run(struct sim *sim, const struct sim_options *options)
 	sim->is_genesis_all =
 		sim_random_once_in(&sim->random[SIM_STREAM_GENESIS], 3);
 	sim_client_init(sim);
+	if (sim_random_once_in(&sim->random[SIM_STREAM_SESSION], 2))
+		sim_holder_init(sim);
 	for (uint32_t i = 0; i < sim->count; i++)
 		sim_server_start(sim, &sim->server[i]);
 	sim->has_faults = true;
@@ -496,6 +527,7 @@ sim_run(struct sim *sim, const struct sim_options *options)
 	while (sim->counters.steps < options->steps)
 		sim_turn(sim);
 	sim_fault_end(sim);
+	sim->calm_us = sim->now_us;
 	calm_down(sim);
 }
 
@@ -514,6 +546,7 @@ sim_free(struct sim *sim)
 	sim_queue_free(&sim->queue);
 	sim_chain_free(&sim->chain);
 	free(sim->op);
+	free(sim->session);
 	free(sim->config);
 	free(sim->committed);
 	free(sim->committed_epoch);

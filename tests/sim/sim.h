@@ -22,6 +22,8 @@
  *   sim_plot.c    faults that aim
  *   sim_java.c    servers that speak as ZooKeeper's
  *   sim_client.c  writes, reads and syncs
+ *   sim_holder.c  clients that live for their session
+ *   sim_session.c sessions at the servers, and who may expire them
  *   sim_config.c  configurations and their files
  *   sim_genesis.c what an empty disk means
  *   sim_check.c   invariants
@@ -38,11 +40,13 @@
 #include "sim_chain.h"
 #include "sim_queue.h"
 #include "sim_random.h"
+#include "znode/session.h"
 
 #define SIM_SERVERS_MAX   9u
 #define SIM_CONNS_MAX     1024u
 #define SIM_SNAPSHOTS_MAX 2u
 #define SIM_CLIENTS_MAX   6u
+#define SIM_HOLDERS_MAX   4u
 #define SIM_SYNCS_MAX     64u
 #define SIM_EPOCHS_MAX    65536u
 #define SIM_TRACE_MAX     512u
@@ -96,6 +100,11 @@ enum sim_kind {
 	SIM_DUE_CLIENT,
 	SIM_DUE_OP,
 	SIM_DUE_REPLY,
+	SIM_DUE_HOLDER,  /* who: holder; its next turn */
+	SIM_DUE_BEAT,    /* who, what: server, number: session */
+	SIM_DUE_RESUME,  /* the same */
+	SIM_DUE_GREETED, /* who, what: is its session valid? */
+	SIM_DUE_EXPIRE,  /* all servers look */
 	SIM_DUE_LOAD_LIMIT,
 };
 
@@ -113,6 +122,12 @@ struct sim_message {
 	uint32_t op;            /* REQUEST: 1 + index of the operation */
 	uint32_t config;        /* NEWLEADER, or of the entry: 1 + index */
 	uint32_t beacon_ms;
+	/* REVALIDATE, and its answer. */
+	uint32_t held, holder, connection;
+	bool is_valid;
+	/* PING of a learner: sessions that were heard, as its table says; and
+	 * as it was. */
+	uint32_t touch[SIM_HOLDERS_MAX], told[SIM_HOLDERS_MAX];
 };
 
 /* The learner is end 0, the leader end 1. */
@@ -194,6 +209,12 @@ struct sim_pending {
 	uint32_t serial; /* of the connection it came by */
 };
 
+/* When a connection was last heard, as its reader notes it. */
+struct sim_heard {
+	uint32_t connection;
+	uint64_t ms;
+};
+
 struct sim_server {
 	uint32_t index;
 	int64_t sid;
@@ -243,6 +264,12 @@ struct sim_server {
 	uint32_t pending_count, pending_capacity;
 	uint32_t sync[SIM_SYNCS_MAX]; /* operations, oldest first */
 	uint32_t sync_count;
+	/* Sessions: NULL until it serves. By holder: its newest connection
+	 * here; its session, if it was heard since the last PING was answered,
+	 * and for the checks the same. */
+	struct session_table *sessions;
+	struct sim_heard heard[SIM_HOLDERS_MAX];
+	uint32_t touched[SIM_HOLDERS_MAX], told[SIM_HOLDERS_MAX];
 	struct sim_disk disk;
 	/* What is known of it for the checks, whatever it forgets. */
 	int64_t said_accepted; /* highest epoch of an ACKEPOCH */
@@ -260,6 +287,11 @@ enum sim_op_kind {
 	SIM_OP_READ,
 	SIM_OP_SYNC,
 	SIM_OP_RECONFIG, /* a write, too */
+	/* Of sessions: also writes. */
+	SIM_OP_OPEN,
+	SIM_OP_EPHEMERAL,
+	SIM_OP_CLOSE,
+	SIM_OP_EXPIRE, /* a leader's own */
 };
 
 struct sim_op {
@@ -271,6 +303,15 @@ struct sim_op {
 	uint32_t config;  /* RECONFIG: 1 + index */
 	uint32_t before;  /* 1 + the session's write before it; 0: none */
 	bool is_acked;
+	/* Of a session: which one (1 + index; 0: none), and what the leader
+	 * that proposed it made of it. client is the holder then, session its
+	 * connection. */
+	uint32_t held;
+	bool is_refused;
+	uint32_t ephemerals;  /* gone with its end */
+	uint32_t proposed_by; /* 1 + server */
+	uint32_t proposed_reign;
+	struct session_owner owner;
 	/* The longest history that anybody had been told of before. */
 	uint32_t known_depth;
 	uint64_t invoked_us, acked_us;
@@ -290,6 +331,29 @@ struct sim_client {
 	uint32_t committed_session, committed_number;
 };
 
+/* What is known of a session; its id is 1 + its index. */
+struct sim_session {
+	uint32_t holder;
+	int32_t timeout_ms;
+	uint32_t created_depth, closed_depth; /* 0: not */
+	uint32_t ephemerals;                  /* committed */
+	int64_t closing_epoch; /* of the last leader that wanted its end */
+	uint64_t place;        /* connection and number of its last request */
+	/* When a server that leads ought to have heard of it, by its clock. */
+	uint64_t known_ms[SIM_SERVERS_MAX];
+};
+
+struct sim_holder {
+	uint32_t server; /* SIM_NOBODY: not connected */
+	uint32_t reign;  /* of that server */
+	uint32_t connection, number;
+	uint32_t session, opening; /* 0: none */
+	bool is_attached;          /* the server took the session */
+	uint64_t timeout_us;
+	uint64_t began_us, attached_us, silent_until_us, last_us;
+	uint32_t seen_depth;
+};
+
 /* ----------------------------------------------------------------- run --- */
 
 struct sim_trace_line {
@@ -304,7 +368,7 @@ struct sim_trace_line {
 
 struct sim_counters {
 	uint64_t steps, commits, elections, crashes, wipes, snapshots;
-	uint64_t founders;
+	uint64_t founders, sessions, expired, moves;
 	uint64_t truncs, diffs, messages, acked, reads, syncs, reconfigs;
 };
 
@@ -364,6 +428,12 @@ struct sim {
 	struct sim_op *op;
 	uint32_t op_count, op_capacity;
 	uint32_t acked_depth; /* the longest history told to any client */
+	bool has_sessions;
+	struct sim_holder holder[SIM_HOLDERS_MAX];
+	struct sim_session *session;
+	uint32_t session_count, session_capacity;
+	uint32_t sessions_alive; /* by what is committed */
+	uint64_t calm_us;        /* the faults have ended then */
 	/* What the ensemble has committed: nodes by depth, and in which epoch.
 	 */
 	uint32_t *committed;
@@ -517,6 +587,8 @@ bool sim_config_is_sane(const struct sim *sim, const struct quorum *config);
 /* ---- sim_genesis.c ---- */
 /* May those lose their disks, and those who know are a quorum still? */
 bool sim_genesis_survives(const struct sim *sim, uint32_t lost);
+/* Who would be without a vote if everybody began anew, as the register says. */
+uint32_t sim_genesis_voteless(const struct sim *sim);
 /* Reads the register's file; true: the core starts without a vote. */
 bool sim_genesis_init(struct sim *sim, struct sim_server *server);
 /* Behind the core's start. */
@@ -595,6 +667,8 @@ void sim_plot_rival_goes_on(struct sim *sim, const struct sim_due *due);
 
 /* ---- sim_client.c ---- */
 void sim_client_init(struct sim *sim);
+/* Keeps it; its index. */
+uint32_t sim_client_new_op(struct sim *sim, const struct sim_op *op);
 /* Asks for something now; the client must be connected. Returns the index of
  * the operation. */
 uint32_t sim_client_invoke(struct sim *sim, uint32_t client,
@@ -610,6 +684,49 @@ void sim_client_published(struct sim *sim, struct sim_server *server,
 			  uint64_t value, uint32_t depth);
 void sim_client_synced(struct sim *sim, struct sim_server *server,
 		       uint32_t count);
+
+/* ---- sim_holder.c ---- */
+void sim_holder_init(struct sim *sim);
+void sim_holder_turn(struct sim *sim, uint32_t holder);
+/* A ping, or a session that comes back, is at the server. */
+void sim_holder_arrive(struct sim *sim, const struct sim_due *due);
+/* The server tells what became of that session. */
+void sim_holder_greet(struct sim *sim, const struct sim_server *server,
+		      uint32_t holder, uint32_t connection, bool is_valid);
+void sim_holder_greeted(struct sim *sim, const struct sim_due *due);
+void sim_holder_reply(struct sim *sim, const struct sim_op *op, uint32_t depth);
+/* The server closes the connection that this session has there, if any and if
+ * it is not `except` (0: none is). */
+void sim_holder_hang_up(struct sim *sim, const struct sim_server *server,
+			uint32_t held, uint32_t except);
+/* A leader expires it: is its client silent? */
+void sim_holder_check_overdue(struct sim *sim, const struct sim_server *leader,
+			      uint32_t held);
+/* Who has a session is attached, and nobody else's session lives. */
+bool sim_holder_is_calm(const struct sim *sim);
+
+/* ---- sim_session.c ---- */
+void sim_session_begin_serving(struct sim *sim, struct sim_server *server);
+/* The process is gone. */
+void sim_session_forget(struct sim_server *server);
+/* A leader is about to propose it: what will become of it? */
+void sim_session_judge(struct sim *sim, struct sim_server *server,
+		       const struct sim_pending *pending);
+void sim_session_committed(struct sim *sim, uint32_t op, uint32_t depth);
+void sim_session_published(struct sim *sim, struct sim_server *server,
+			   uint32_t op, uint32_t depth);
+/* Time has passed. */
+void sim_session_expire(struct sim *sim, struct sim_server *server);
+/* A connection with that session was heard. */
+void sim_session_heard(struct sim *sim, struct sim_server *server,
+		       uint32_t holder, uint32_t connection, uint32_t held);
+void sim_session_resume(struct sim *sim, struct sim_server *server,
+			uint32_t holder, uint32_t connection, uint32_t held);
+void sim_session_put_touches(struct sim_server *server,
+			     struct sim_message *ping);
+/* A packet has come, and the core has seen it. */
+void sim_session_packet(struct sim *sim, struct sim_server *server,
+			uint32_t slot, const struct sim_message *message);
 
 /* ---- sim_check.c ---- */
 void sim_check_step(struct sim *sim, struct sim_server *server);

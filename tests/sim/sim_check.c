@@ -442,7 +442,7 @@ sim_check_end(struct sim *sim)
 	for (uint32_t i = 0; i < sim->op_count; i++) {
 		const struct sim_op *op = &sim->op[i];
 
-		if ((op->kind != SIM_OP_WRITE && op->kind != SIM_OP_RECONFIG) ||
+		if (op->kind == SIM_OP_READ || op->kind == SIM_OP_SYNC ||
 		    !op->is_acked)
 			continue;
 		if (op->depth == 0 || op->depth > sim->committed_count ||

@@ -89,29 +89,37 @@ connect_somewhere(struct sim *sim, uint32_t index)
 }
 
 uint32_t
-sim_client_invoke(struct sim *sim, uint32_t index, enum sim_op_kind kind)
+sim_client_new_op(struct sim *sim, const struct sim_op *model)
 {
-	struct sim_client *client = &sim->client[index];
 	const uint32_t op = sim->op_count++;
 
-	FAL_ASSERT(is_connected(sim, client));
 	if (op == sim->op_capacity) {
 		sim->op_capacity =
 			sim->op_capacity ? sim->op_capacity * 2 : 1024;
 		sim->op = realloc(sim->op, sim->op_capacity * sizeof(*sim->op));
 		FAL_ASSERT(sim->op);
 	}
-	sim->op[op] = (struct sim_op){
-		.kind = kind,
-		.client = index,
-		.server = client->server,
-		.reign = client->reign,
-		.session = client->session,
-		.number = ++client->number,
-		.before = client->last_write,
-		.known_depth = sim->acked_depth,
-		.invoked_us = sim->now_us,
-	};
+	sim->op[op] = *model;
+	return op;
+}
+
+uint32_t
+sim_client_invoke(struct sim *sim, uint32_t index, enum sim_op_kind kind)
+{
+	struct sim_client *client = &sim->client[index];
+
+	FAL_ASSERT(is_connected(sim, client));
+	const uint32_t op = sim_client_new_op(
+		sim, &(struct sim_op){.kind = kind,
+				      .client = index,
+				      .server = client->server,
+				      .reign = client->reign,
+				      .session = client->session,
+				      .number = ++client->number,
+				      .before = client->last_write,
+				      .known_depth = sim->acked_depth,
+				      .invoked_us = sim->now_us});
+
 	if (kind == SIM_OP_RECONFIG)
 		sim->op[op].config = 1 + sim_config_draw(sim);
 	if (kind == SIM_OP_WRITE || kind == SIM_OP_RECONFIG)
@@ -172,7 +180,7 @@ reply(struct sim *sim, uint32_t index, uint32_t depth)
 	uint64_t at_us = sim->now_us + sim_net_delay_us(sim);
 
 	/* A new connection does not wait for answers of the last one. */
-	if (client->session == sim->op[index].session) {
+	if (!sim->op[index].held && client->session == sim->op[index].session) {
 		if (at_us < client->heard_us)
 			at_us = client->heard_us;
 		client->heard_us = at_us;
@@ -188,6 +196,13 @@ sim_client_op(struct sim *sim, const struct sim_due *due)
 
 	if (!is_served(sim, op) || sim_server_defers(sim, server, due))
 		return;
+	if (op->held) {
+		/* A newer connection of that client has closed this one. */
+		if (server->heard[op->client].connection > op->session)
+			return;
+		sim_session_heard(sim, server, op->client, op->session,
+				  op->held);
+	}
 	if (op->kind == SIM_OP_READ) {
 		reply(sim, due->who,
 		      sim->chain.node[server->published_node].depth);
@@ -212,6 +227,11 @@ sim_client_reply(struct sim *sim, uint32_t index, uint32_t depth)
 	struct sim_op *op = &sim->op[index];
 	struct sim_client *client = &sim->client[op->client];
 
+	if (op->held) {
+		op->is_acked = true;
+		sim_holder_reply(sim, op, depth);
+		return;
+	}
 	if (client->session != op->session || op->is_acked)
 		return;
 	op->is_acked = true;
@@ -252,6 +272,10 @@ sim_client_committed(struct sim *sim, uint64_t value, uint32_t depth)
 		sim_fail(sim, "linearizable writes",
 			 "write %u is before what was acknowledged before it",
 			 (uint32_t)value - 1);
+	if (op->held) {
+		sim_session_committed(sim, (uint32_t)value - 1, depth);
+		return;
+	}
 	if (op->session == client->committed_session &&
 	    op->number <= client->committed_number)
 		sim_fail(sim, "session order", "write %u of client %u",
@@ -266,7 +290,10 @@ sim_client_published(struct sim *sim, struct sim_server *server, uint64_t value,
 {
 	const struct sim_op *op = &sim->op[value - 1];
 
-	if (op->server == server->index && op->reign == server->reign)
+	if (op->held)
+		sim_session_published(sim, server, (uint32_t)value - 1, depth);
+	if (op->server == server->index && op->reign == server->reign &&
+	    op->kind != SIM_OP_EXPIRE)
 		reply(sim, (uint32_t)value - 1, depth);
 }
 

@@ -297,7 +297,7 @@ sim_config_survives(const struct sim *sim, uint32_t lost)
 bool
 sim_config_is_sane(const struct sim *sim, const struct quorum *config)
 {
-	uint32_t lost = 0;
+	uint32_t lost = sim_genesis_voteless(sim);
 
 	for (uint32_t i = 0; i < sim->count; i++)
 		lost |= (uint32_t)sim->server[i].is_wiped << i;

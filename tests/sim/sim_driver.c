@@ -89,6 +89,9 @@ send_one(struct sim *sim, struct sim_server *server,
 		send_range(sim, server, slot, &message, action->zxid_last);
 		return;
 	}
+	if (sim->has_sessions && action->packet == QUORUM_PING &&
+	    slot == ZAB_LEADER_SLOT)
+		sim_session_put_touches(server, &message);
 	if (action->packet == QUORUM_NEWLEADER)
 		message.config = config_of_newleader(sim, server, action);
 	if (server->acks_history && action->packet == QUORUM_ACK &&
@@ -306,6 +309,7 @@ change_state(struct sim *sim, struct sim_server *server,
 	if (action->is_serving && !server->is_serving) {
 		server->reign++;
 		sim_genesis_serves(sim, server);
+		sim_session_begin_serving(sim, server);
 	}
 	if (!action->is_serving) {
 		server->pending_count = 0;
@@ -455,9 +459,10 @@ sim_driver_request(struct sim *sim, struct sim_server *server, uint32_t op,
 
 /* A write becomes the next transaction, as soon as the core takes one. */
 static bool
-propose(struct sim *sim, struct sim_server *server, uint32_t op,
-	struct zab_event *event)
+propose(struct sim *sim, struct sim_server *server,
+	const struct sim_pending *pending, struct zab_event *event)
 {
+	const uint32_t op = pending->op;
 	const uint32_t config = sim->op[op].config;
 	struct sim_entry entry = {.zxid = zab_next_zxid(server->core, NULL),
 				  .value = op + 1ull};
@@ -471,6 +476,7 @@ propose(struct sim *sim, struct sim_server *server, uint32_t op,
 		sim->config[config - 1].version = zxid;
 		entry.config = config;
 	}
+	sim_session_judge(sim, server, pending);
 	sim_check_propose(sim, server, zxid);
 	append_entry(sim, server, &entry);
 	*event = (struct zab_event){
@@ -486,10 +492,9 @@ sim_driver_propose(struct sim *sim, struct sim_server *server,
 {
 	while (server->pending_count > 0) {
 		const struct sim_pending one = server->pending[0];
-		const bool is_write = sim->op[one.op].kind == SIM_OP_WRITE ||
-				      sim->op[one.op].kind == SIM_OP_RECONFIG;
+		const bool is_write = sim->op[one.op].kind != SIM_OP_SYNC;
 
-		if (is_write && !propose(sim, server, one.op, event))
+		if (is_write && !propose(sim, server, &one, event))
 			return false;
 		server->pending_count--;
 		memmove(&server->pending[0], &server->pending[1],

@@ -209,7 +209,7 @@ duplicate(struct sim *sim)
 bool
 sim_fault_may_lose_promises(const struct sim *sim, uint32_t index)
 {
-	uint32_t lost = 1u << index;
+	uint32_t lost = 1u << index | sim_genesis_voteless(sim);
 
 	if (sim->server[index].java != SIM_JAVA_NONE)
 		return false;

@@ -46,6 +46,31 @@ knows(const struct sim *sim, const struct sim_server *server)
 		memcmp(state->id, sim->id, GENESIS_ID_BYTES) == 0);
 }
 
+/* Would it start with a vote now? A disk that says so counts, nothing else: who
+ * was synchronized and has not written so yet is without one after a crash. */
+static bool
+has_vote(const struct sim *sim, const struct sim_server *server)
+{
+	const struct genesis_state *state = &server->disk.genesis;
+
+	return server->java != SIM_JAVA_NONE ||
+	       state->began == GENESIS_WITH_DATA || state->is_member ||
+	       (state->is_witness &&
+		memcmp(state->id, sim->id, GENESIS_ID_BYTES) == 0);
+}
+
+uint32_t
+sim_genesis_voteless(const struct sim *sim)
+{
+	uint32_t voteless = 0;
+
+	if (!sim->has_genesis || !sim->has_id)
+		return 0;
+	for (uint32_t i = 0; i < sim->count; i++)
+		voteless |= (uint32_t)!has_vote(sim, &sim->server[i]) << i;
+	return voteless;
+}
+
 bool
 sim_genesis_survives(const struct sim *sim, uint32_t lost)
 {

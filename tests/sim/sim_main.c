@@ -201,6 +201,9 @@ tell(const struct plan *plan, const struct totals *totals, double seconds)
 	       " messages\n",
 	       c->elections, c->crashes, c->wipes, c->founders, c->truncs,
 	       c->snapshots, c->reconfigs, c->messages);
+	printf("sim: %" PRIu64 " sessions, %" PRIu64
+	       " of them expired, %" PRIu64 " times taken over by REVALIDATE\n",
+	       c->sessions, c->expired, c->moves);
 	printf("sim: %.1f s, %.0f steps/s, %.0f transactions/s\n", seconds,
 	       (double)c->steps / seconds, (double)c->commits / seconds);
 }

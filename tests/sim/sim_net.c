@@ -312,6 +312,7 @@ deliver(struct sim *sim, struct sim_server *server, uint32_t slot,
 		sim_fail(sim, "C7 proposalConsistent, commitConsistent",
 			 "s%u: takes %" PRIx64 " out of order", server->index,
 			 (uint64_t)message->zxid);
+	sim_session_packet(sim, server, slot, message);
 	if (message->type == QUORUM_REQUEST && server->is_up &&
 	    server->view.role == FLE_LEADING)
 		sim_driver_request(sim, server, message->op - 1, slot);

@@ -22,6 +22,7 @@ enum sim_stream {
 	SIM_STREAM_CLIENT,
 	SIM_STREAM_FAULT, /* when and which */
 	SIM_STREAM_GENESIS,
+	SIM_STREAM_SESSION,
 	SIM_STREAM_COUNT
 };
 

@@ -190,6 +190,7 @@ sim_server_init(struct sim *sim, uint32_t index)
 	server->pending = old.pending;
 	server->pending_capacity = old.pending_capacity;
 	server->disk.log = old.disk.log;
+	session_table_destroy(old.sessions);
 	sim_disk_init(&server->disk);
 	server->options = sim->core_options;
 	server->acks_history =
@@ -219,6 +220,7 @@ sim_server_free(struct sim_server *server)
 	free(server->core);
 	free(server->held);
 	free(server->pending);
+	sim_session_forget(server);
 	sim_log_free(&server->log);
 	sim_log_free(&server->disk.log);
 	memset(server, 0, sizeof(*server));
@@ -314,6 +316,7 @@ sim_server_crash(struct sim *sim, struct sim_server *server, bool loses_power)
 	server->held_count = 0;
 	server->pending_count = 0;
 	server->sync_count = 0;
+	sim_session_forget(server);
 	memset(&server->view, 0, sizeof(server->view));
 	server->view.leader = ZAB_NO_SID;
 	if (!loses_power)

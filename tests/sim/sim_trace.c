@@ -124,6 +124,19 @@ print_config(const struct sim *sim, const char *name, uint32_t index, FILE *out)
 }
 
 static void
+print_genesis(const struct sim_server *server, FILE *out)
+{
+	const struct genesis_state *state = &server->disk.genesis;
+
+	fprintf(out, " genesis:%s%s%s%s accepted %u id %02x",
+		server->is_genesis_awaited ? " awaited" : "",
+		state->is_member ? " member" : "",
+		state->is_witness ? " witness" : "",
+		server->is_wiped ? " emptied" : "", state->accepted_ballot,
+		state->id[0]);
+}
+
+static void
 print_servers(const struct sim *sim, FILE *out)
 {
 	for (uint32_t i = 0; i < sim->count; i++) {
@@ -144,6 +157,8 @@ print_servers(const struct sim *sim, FILE *out)
 		if (server->disk.next_config)
 			print_config(sim, "next", server->disk.next_config - 1,
 				     out);
+		if (server->has_genesis)
+			print_genesis(server, out);
 		fputc('\n', out);
 	}
 }

@@ -301,6 +301,55 @@ a_promise_is_given_once(void **state)
 	assert_true(sim_check_is_calm(&test_sim));
 }
 
+/* Somebody who has a session and is attached to that server. */
+static uint32_t
+holder_at(uint32_t server)
+{
+	sim_holder_init(&test_sim);
+	for (uint32_t i = 0; i < test_sim.count; i++)
+		sim_session_begin_serving(&test_sim, &test_sim.server[i]);
+	test_sim.has_faults = true; /* They begin sessions, and move. */
+	for (;;) {
+		sim_turn(&test_sim);
+		for (uint32_t i = 0; i < SIM_HOLDERS_MAX; i++)
+			if (test_sim.holder[i].is_attached &&
+			    test_sim.holder[i].server == server)
+				return i;
+	}
+}
+
+/*
+ * A client comes back by way of a learner, which is slow; it goes to the leader
+ * instead, and then the leader hears that it is the learner's. Now the client
+ * only pings, and nobody else speaks for its session.
+ */
+static void
+a_client_that_pings_keeps_its_session(void **state)
+{
+	(void)state;
+	test_begin_exact(3);
+	const uint32_t leader = sim_leader_of(&test_sim);
+	const uint32_t index = holder_at(leader);
+	const struct sim_holder *holder = &test_sim.holder[index];
+	const uint32_t held = holder->session;
+	uint32_t slot = 0;
+
+	test_sim.has_faults = false; /* They only ping. */
+	test_sim.calm_us = test_sim.now_us;
+	while (test_sim.server[leader].conn[slot] == 0)
+		slot++;
+	sim_session_packet(
+		&test_sim, &test_sim.server[leader], slot,
+		&(struct sim_message){.type = QUORUM_REVALIDATE,
+				      .held = held,
+				      .holder = index,
+				      .connection = holder->connection - 1});
+	sim_turn_until(&test_sim, test_sim.now_us + 4 * holder->timeout_us);
+	assert_int_equal(holder->session, held);
+	assert_true(holder->is_attached);
+	assert_int_equal(test_sim.session[held - 1].closed_depth, 0);
+}
+
 int
 test_scenarios(void)
 {
@@ -313,6 +362,7 @@ test_scenarios(void)
 		cmocka_unit_test(the_longest_log_is_elected),
 		cmocka_unit_test(
 			an_emptied_server_does_not_help_an_outdated_leader),
+		cmocka_unit_test(a_client_that_pings_keeps_its_session),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
