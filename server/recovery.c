@@ -21,6 +21,7 @@
 #include "base/time.h"
 #include "drivers/clock.h"
 #include "server/config_file.h"
+#include "server/prefault.h"
 #include "store/small_file.h"
 #include "store/snapshot_job.h"
 
@@ -351,13 +352,16 @@ recover(struct server *server, struct server_error *error)
 {
 	struct restore restore = recovery_restore(server);
 	struct restore_result *found = &server->member->found;
+	struct prefault prefault;
 	const struct recover_outcome *outcome = &found->outcome;
 	int err;
 
 	restore.accepts_loss = server->config->recover_accepts_loss;
 	restore.ignores_digest = server->config->recover_ignores_digest;
 	restore.until_zxid = server->config->recover_until;
+	prefault_start(&prefault, server->tree);
 	err = restore_run(&restore, found);
+	prefault_stop(&prefault);
 	if (restore.accepts_loss || restore.ignores_digest ||
 	    restore.until_zxid != 0)
 		LOG_WARN("falconer.recover.* is set: take it out of %s again, "

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/be.h"
+#include "base/bits.h"
 #include "store/snap_source.h"
 
 #define HEADER_BYTES         16u
@@ -26,6 +27,9 @@
 #define SNAPPY_MAGIC_BYTES   8u
 #define ACL_ENTRIES_MAX      100000
 #define ACL_MAP_MIN          64u
+/* Nodes before the first guess at how many there are: fewer than the smallest
+ * index holds, so that it grows only once. */
+#define PROGRESS_MIN 256u
 
 struct scan {
 	struct snap_source *source;
@@ -223,11 +227,31 @@ decode_stat(const uint8_t *from, struct tree_stat *out)
 	out->pzxid = (int64_t)be_load64(from + 52);
 }
 
+/* How many bytes at the front are ASCII and not NUL, in whole words. */
+static size_t
+plain_bytes(const uint8_t *text, size_t bytes)
+{
+	const uint64_t ones = 0x0101010101010101ull;
+	const uint64_t tops = 0x8080808080808080ull;
+	size_t i = 0;
+
+	for (; i + sizeof(uint64_t) <= bytes; i += sizeof(uint64_t)) {
+		uint64_t word;
+
+		memcpy(&word, text + i, sizeof(word));
+		/* A byte of zero borrows into its top bit; a borrow that goes
+		 * further meets bytes that stop the word anyway. */
+		if (((word | (word - ones)) & tops) != 0)
+			break;
+	}
+	return i;
+}
+
 /* UTF-8 by its shape; surrogates pass, Java's encoder leaves them alone. */
 static bool
 is_text(const uint8_t *text, size_t bytes, bool *has_non_ascii)
 {
-	for (size_t i = 0; i < bytes;) {
+	for (size_t i = plain_bytes(text, bytes); i < bytes;) {
 		const uint8_t c = text[i];
 		const size_t more = c < 0x80             ? 0
 				    : (c & 0xe0) == 0xc0 ? 1
@@ -244,6 +268,15 @@ is_text(const uint8_t *text, size_t bytes, bool *has_non_ascii)
 		i += 1 + more;
 	}
 	return true;
+}
+
+static void
+tell_progress(struct scan *scan)
+{
+	uint64_t done, total;
+
+	snap_source_progress(scan->source, &done, &total);
+	scan->visitor->progress(scan->visitor->arg, done, total);
 }
 
 /*
@@ -293,6 +326,10 @@ scan_node(struct scan *scan)
 	at += real_bytes;
 	decode_stat(at + 8, &stat);
 	scan->info->nodes++;
+	if (scan->visitor->progress != NULL &&
+	    scan->info->nodes >= PROGRESS_MIN &&
+	    bits_is_pow2(scan->info->nodes))
+		tell_progress(scan);
 	if (scan->visitor->node != NULL)
 		visited(scan,
 			scan->visitor->node(scan->visitor->arg, path, data,
@@ -493,6 +530,14 @@ load_node(void *arg, struct jute_slice path, struct jute_slice data,
 	return err;
 }
 
+static void
+load_progress(void *arg, uint64_t done, uint64_t total)
+{
+	struct loader *loader = arg;
+
+	tree_load_expect(loader->tree, done, total);
+}
+
 static int
 loader_begin(struct loader *loader)
 {
@@ -532,7 +577,8 @@ snapshot_load(struct disk *disk, const char *path, enum file_coding coding,
 	const struct snapshot_visitor visitor = {.arg = &loader,
 						 .session = load_session,
 						 .acl = load_acl,
-						 .node = load_node};
+						 .node = load_node,
+						 .progress = load_progress};
 	int err = loader_begin(&loader);
 
 	if (err == 0)

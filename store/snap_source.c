@@ -20,8 +20,10 @@
 #include "base/be.h"
 #include "base/checksum.h"
 
-#define FIRST_BYTES         4096u
-#define READ_BYTES          (1u << 20)
+#define FIRST_BYTES 4096u
+/* What is read lies in the second-level cache until it is taken and summed up;
+ * a megabyte does not, and a loaded node costs 5 % more. */
+#define READ_BYTES          (128u << 10)
 #define INFLATE_BYTES       (256u << 10)
 #define GZIP_WINDOW_BITS    31 /* 15, and a gzip header */
 #define SNAPPY_HEADER_BYTES 16u
@@ -315,6 +317,14 @@ uint64_t
 snap_source_offset(const struct snap_source *source)
 {
 	return source->taken;
+}
+
+void
+snap_source_progress(const struct snap_source *source, uint64_t *done,
+		     uint64_t *total)
+{
+	*done = source->coding == FILE_PLAIN ? source->taken : source->file_at;
+	*total = source->file_bytes;
 }
 
 int

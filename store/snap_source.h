@@ -34,6 +34,9 @@ const uint8_t *snap_source_take(struct snap_source *, size_t bytes);
 uint32_t snap_source_adler(struct snap_source *);
 /* How many bytes were taken. */
 uint64_t snap_source_offset(const struct snap_source *);
+/* How far that is, in bytes of the file; of a compressed one about. */
+void snap_source_progress(const struct snap_source *, uint64_t *done,
+			  uint64_t *total);
 int snap_source_error(const struct snap_source *);
 
 #endif

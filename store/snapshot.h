@@ -87,6 +87,8 @@ struct snapshot_visitor {
 	/* num_children, data_bytes, acl of the stat are not filled. */
 	int (*node)(void *arg, struct jute_slice path, struct jute_slice data,
 		    int64_t acl_id, const struct tree_stat *);
+	/* Told now and then before a node: how much of the file is read. */
+	void (*progress)(void *arg, uint64_t done, uint64_t total);
 };
 
 /* Reads and verifies a whole file. Returns 0, FAL_ECORRUPT (*fault is filled),

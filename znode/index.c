@@ -27,6 +27,8 @@
 #include <emmintrin.h>
 #endif
 
+#include "base/bits.h"
+
 /* Average entries per bucket at which the next table is opened: 1 M entries
  * in 131,072 buckets (7.6) still fit, which is 8.4 bytes an entry. */
 #define LOAD_MAX 8u
@@ -189,7 +191,7 @@ chain_put(struct index *index, struct index_bucket *bucket, uint16_t tag,
 /* ---- tables -------------------------------------------------------------- */
 
 static struct index_table *
-table_new(uint64_t bucket_count)
+table_new(uint64_t bucket_count, bool is_start)
 {
 	struct index_table *table = calloc(1, sizeof(*table));
 
@@ -206,8 +208,10 @@ table_new(uint64_t bucket_count)
 		return NULL;
 	}
 	/* A huge page is zeroed at its first touch, 100 us and more: an insert
-	 * would pay for it. */
-	(void)madvise(at, table->bytes, MADV_NOHUGEPAGE);
+	 * would pay for it. While a snapshot is loaded nobody waits for one,
+	 * and every lookup after it misses fewer translations. */
+	(void)madvise(at, table->bytes,
+		      is_start ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 	table->buckets = at;
 	return table;
 }
@@ -242,7 +246,7 @@ index_init(struct index *index, struct region *region,
 {
 	*index = (struct index){.region = region, .retire = *retire};
 
-	struct index_table *table = table_new(INDEX_BUCKETS_FIRST);
+	struct index_table *table = table_new(INDEX_BUCKETS_FIRST, false);
 
 	if (table == NULL)
 		return FAL_ENOMEM;
@@ -317,7 +321,7 @@ chain_discard(struct index *index, struct index_bucket *bucket)
 	memset(bucket, 0, sizeof(*bucket));
 }
 
-/* Copies all entries of an old bucket to the two new ones. */
+/* Copies all entries of an old bucket to its new ones, usually two. */
 static int
 bucket_copy(struct index *index, struct index_table *table,
 	    const struct index_bucket *from)
@@ -352,8 +356,8 @@ growth_step(struct index *index, struct index_table *table,
 	struct index_bucket *from = &old->buckets[at];
 
 	if (bucket_copy(index, table, from) < 0) {
-		chain_discard(index, &table->buckets[at]);
-		chain_discard(index, &table->buckets[at + old->mask + 1]);
+		for (uint64_t to = at; to <= table->mask; to += old->mask + 1)
+			chain_discard(index, &table->buckets[to]);
 		return false;
 	}
 	/* Pairs with bucket_in(). */
@@ -409,12 +413,16 @@ growth_open(struct index *index)
 	if (atomic_load_explicit(&old->old, memory_order_relaxed) != NULL)
 		return;
 
-	const uint64_t bucket_count = (old->mask + 1) * 2;
-	struct index_table *table = table_new(bucket_count);
+	const uint64_t double_count = (old->mask + 1) * 2;
+	const uint64_t wanted = index->expected / LOAD_MAX;
+	const bool is_start = wanted > double_count;
+	const uint64_t bucket_count =
+		is_start ? bits_pow2_at_least(wanted) : double_count;
+	struct index_table *table = table_new(bucket_count, is_start);
 
 	if (table == NULL) {
 		/* Longer chains until the next try. */
-		index->grow_at += bucket_count;
+		index->grow_at += double_count;
 		return;
 	}
 	atomic_store_explicit(&table->old, old, memory_order_relaxed);
@@ -440,6 +448,18 @@ index_insert(struct index *index, uint64_t hash, uint32_t handle)
 		return err;
 	index->count++;
 	return 0;
+}
+
+void
+index_expect(struct index *index, uint64_t count)
+{
+	index->expected = count;
+}
+
+void
+index_prefetch(const struct index *index, uint64_t hash)
+{
+	__builtin_prefetch(index_bucket_of(index, hash), 1);
 }
 
 void

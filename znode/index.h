@@ -14,6 +14,7 @@
  *
  * Growth is incremental: a table of twice the size is opened and each insert
  * moves INDEX_MOVE_PER_INSERT buckets over, so no insert pays for the whole.
+ * Whoever knows how many entries are to come says so with index_expect().
  *
  * Context    W: insert, remove. R: index_first(), index_next(), wait-free; a
  *            reader loads its S before it probes (see index.c).
@@ -69,7 +70,8 @@ struct index {
 	struct region *region;
 	struct index_retire retire;
 	uint64_t count;
-	uint64_t grow_at; /* count that asks for the next table */
+	uint64_t grow_at;  /* count that asks for the next table */
+	uint64_t expected; /* entries, see index_expect() */
 	_Atomic uint64_t table_bytes;
 	struct index_stats stats;
 };
@@ -83,6 +85,12 @@ void index_free(struct index *);
 void index_table_free(struct index_table *);
 
 FAL_MUST_CHECK int index_insert(struct index *, uint64_t hash, uint32_t handle);
+/* W. About so many entries are to come: the next table is made for them at
+ * once, of huge pages, whose zeroing only a start can afford. 0: nobody knows.
+ */
+void index_expect(struct index *, uint64_t count);
+/* W. Fetches the line that an insert of that hash will write. */
+void index_prefetch(const struct index *, uint64_t hash);
 /* Takes out an entry that is there. */
 void index_remove(struct index *, uint64_t hash, uint32_t handle);
 

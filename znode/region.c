@@ -14,6 +14,13 @@
  *
  * When the range is used up a class takes a free block of a larger one.
  *
+ * A fault of a 4 KiB page costs a start more than the node that causes it, so a
+ * snapshot is loaded into huge pages (region_expect()), and another thread may
+ * fault them in meanwhile (region_touch_ahead()): a virtual machine whose host
+ * takes free memory back zeroes them at 0.7 GB/s. Afterwards pages are small
+ * again: no request shall wait for 2 MiB, and what a big free block gives back
+ * must not be collapsed into a huge page anew.
+ *
  * Merging neighbours was left out on purpose: it would touch foreign lines at
  * each free and make the cost of an allocation depend on history.
  */
@@ -116,6 +123,55 @@ region_reset(struct region *region)
 	memset(region->classes, 0, sizeof(region->classes));
 	atomic_store_explicit(&region->used_bytes, 0, memory_order_relaxed);
 	atomic_store_explicit(&region->touched_bytes, 0, memory_order_relaxed);
+}
+
+void
+region_expect(struct region *region, uint64_t bytes)
+{
+	if (bytes > region->reserved_bytes)
+		return;
+	bytes = bits_align_up(bytes, REGION_STEP_BYTES);
+	if (bytes > region->reserved_bytes)
+		return;
+	if (bytes > region->advised_bytes) {
+		/* Refused on machines without huge pages: no harm. */
+		(void)madvise(region->base, bytes, MADV_HUGEPAGE);
+		region->advised_bytes = bytes;
+	}
+	/* Pairs with region_touch_ahead(): advised before touched. */
+	atomic_store_explicit(&region->expected_bytes, bytes,
+			      memory_order_release);
+}
+
+void
+region_settle(struct region *region)
+{
+	atomic_store_explicit(&region->expected_bytes, 0, memory_order_relaxed);
+	if (region->advised_bytes > 0)
+		(void)madvise(region->base, region->advised_bytes,
+			      MADV_NOHUGEPAGE);
+	region->advised_bytes = 0;
+}
+
+bool
+region_touch_ahead(const struct region *region, uint64_t *at)
+{
+	/* Pairs with region_expect(). */
+	const uint64_t expected = atomic_load_explicit(&region->expected_bytes,
+						       memory_order_acquire);
+	const uint64_t touched =
+		bits_align_down(atomic_load_explicit(&region->touched_bytes,
+						     memory_order_relaxed),
+				REGION_STEP_BYTES);
+
+	if (*at < touched || *at > touched + REGION_AHEAD_BYTES)
+		*at = touched;
+	if (*at >= expected || *at == touched + REGION_AHEAD_BYTES)
+		return false;
+	*at += REGION_STEP_BYTES;
+	/* Unknown before Linux 5.14: then W's own touch does it. */
+	return madvise(region->base + *at - REGION_STEP_BYTES,
+		       REGION_STEP_BYTES, MADV_POPULATE_WRITE) == 0;
 }
 
 static uint64_t

@@ -31,6 +31,8 @@
 /* Values below are never handles: children arrays mark holes with them. */
 #define REGION_HANDLE_MIN       1024u
 #define REGION_BYTES_DEFAULT    (64ull << 30)
+#define REGION_STEP_BYTES       (2ull << 20)
+#define REGION_AHEAD_BYTES      (32ull << 20)
 #define REGION_BLOCK_BYTES_MAX  (1ull << 30)
 #define REGION_SMALL_CLASSES    64u /* 16, 32, .. 1024 bytes */
 #define REGION_STEPS_PER_DOUBLE 8u  /* above: at most 12.5 % waste */
@@ -45,10 +47,12 @@ struct region_class {
 struct region {
 	uint8_t *base;
 	uint64_t reserved_bytes;
-	uint64_t top; /* offset of what was never handed out */
-	bool poisons; /* freed memory is overwritten, for tests */
-	_Atomic uint64_t used_bytes;    /* live blocks, class sizes */
-	_Atomic uint64_t touched_bytes; /* cut from the range at any time */
+	uint64_t top;           /* offset of what was never handed out */
+	bool poisons;           /* freed memory is overwritten, for tests */
+	uint64_t advised_bytes; /* at the start: huge pages */
+	_Atomic uint64_t expected_bytes; /* see region_expect() */
+	_Atomic uint64_t used_bytes;     /* live blocks, class sizes */
+	_Atomic uint64_t touched_bytes;  /* cut from the range at any time */
 	struct region_class classes[REGION_CLASSES];
 };
 
@@ -58,6 +62,24 @@ FAL_MUST_CHECK int region_init(struct region *, uint64_t bytes);
 void region_free_all(struct region *);
 /* Back to empty: all handles die, all pages go back. */
 void region_reset(struct region *);
+
+/* About so many bytes from the start of the range are used soon: they come as
+ * huge pages where the machine has them. The last word counts. region_settle()
+ * ends that for what was
+ * not touched by then; pages stay as they are. */
+void region_expect(struct region *, uint64_t bytes);
+void region_settle(struct region *);
+/*
+ * Makes the next expected pages present, while W fills those before them:
+ * REGION_STEP_BYTES a call, never more than REGION_AHEAD_BYTES ahead of W.
+ *
+ * at  of the caller, 0 at first: how far it is
+ *
+ * Context  any one thread, while the region lives.
+ *
+ * Returns false  nothing is to be done now
+ */
+bool region_touch_ahead(const struct region *, uint64_t *at);
 
 /* Hands out a block of at least `bytes` (1..REGION_BLOCK_BYTES_MAX),
  * uninitialised. 0: used up. */

@@ -197,8 +197,16 @@ bool tree_reclaim_grace(struct tree *);
  * root ("") first, then tree_load_end(). No reader may be online from here to
  * there. */
 void tree_load_begin(struct tree *);
-/* Returns 0, FAL_ENOMEM, FAL_ECORRUPT (no parent, duplicate). The stat's
- * num_children and data_bytes are ignored, acl is a reference given. */
+/* Tells how far the load is, so that index and memory are made for what is to
+ * come: `done` of `total` bytes, say. Optional; any number of times. */
+void tree_load_expect(struct tree *, uint64_t done, uint64_t total);
+/* Any one other thread, as long as the tree lives: brings up memory before the
+ * load needs it. `at` is the caller's, 0 at first. False: nothing to do now. */
+bool tree_load_touch_ahead(const struct tree *, uint64_t *at);
+/* Returns 0, FAL_ENOMEM, FAL_ECORRUPT (no parent, duplicate). That a path was
+ * there already may also be said by one of the next calls or the end; from then
+ * on all of them say it. The stat's num_children and data_bytes are ignored,
+ * acl is a reference given if 0 is returned. */
 FAL_MUST_CHECK int tree_load_node(struct tree *, const void *path,
 				  uint32_t path_bytes, struct jute_slice data,
 				  const struct tree_stat *);

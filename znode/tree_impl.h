@@ -26,6 +26,7 @@
 #include "znode/rcu.h"
 
 #define TREE_READERS_MAX 32u
+#define TREE_LOAD_LATE   16u        /* loaded nodes that wait for the index */
 #define TREE_S_NONE      UINT64_MAX /* watermark of a reader that is offline */
 
 /* What waits for readers. The first group waits for the watermark, the second
@@ -83,7 +84,9 @@ struct tree_load {
 	uint32_t step_count, step_cap;
 	uint8_t *path;
 	uint32_t path_bytes, path_cap;
-	bool is_broken; /* no memory for the first tables */
+	uint32_t late[TREE_LOAD_LATE]; /* a ring, oldest at late_first */
+	uint32_t late_first, late_count;
+	int broken; /* what all calls answer until tree_load_begin(), or 0 */
 };
 
 struct tree {
@@ -202,6 +205,7 @@ struct tree_new {
 	struct tree_stat stat;
 	uint64_t stamp;
 	uint32_t flags;
+	bool is_indexed_later; /* by the caller */
 };
 /* Makes a node with its first version, in index and parent's array. Returns 0
  * or FAL_ENOMEM (nothing happened). The caller counts and publishes. */

@@ -7,6 +7,10 @@
  * and finding the parent costs one comparison of bytes instead of a lookup. An
  * order that jumps is served by a lookup.
  *
+ * A node goes into the index TREE_LOAD_LATE nodes later: its line is fetched
+ * meanwhile, and that line is what a node would otherwise wait for longest.
+ * Whether a path exists already is seen then, too.
+ *
  * What is loaded is published at once, with stamp 0: it is older than whatever
  * follows, and a czxid above the snapshot's zxid (a fuzzy file) does not hide
  * a node.
@@ -18,6 +22,10 @@
 
 #include "base/bits.h"
 #include "znode/digest.h"
+
+/* The first nodes of a file say little about more than so many times as many
+ * bytes; what they foretell for less is believed. */
+#define LOAD_SCALE_MAX 1e7
 
 static void
 load_forget(struct tree_load *load)
@@ -41,6 +49,7 @@ tree_load_begin(struct tree *tree)
 	acl_table_reset(tree->acls);
 	index_free(&tree->index);
 	owners_free(tree);
+	region_settle(&tree->region);
 	region_reset(&tree->region);
 	memset(&tree->counters, 0, sizeof(tree->counters));
 	tree->root = 0;
@@ -50,14 +59,93 @@ tree_load_begin(struct tree *tree)
 	tree->digest = 0;
 	tree->published_digest = 0;
 	load_forget(&tree->load);
+	tree->load.late_count = 0;
 	index_callbacks(tree, &retire);
 	/* Their first tables are small; without them tree_load_node() says
 	 * that memory is out. */
 	if (index_init(&tree->index, &tree->region, &retire) < 0 ||
 	    owners_init(tree) < 0)
-		tree->load.is_broken = true;
+		tree->load.broken = FAL_ENOMEM;
 	else
-		tree->load.is_broken = false;
+		tree->load.broken = 0;
+}
+
+void
+tree_load_expect(struct tree *tree, uint64_t done, uint64_t total)
+{
+	const double scale = done == 0 ? 0 : (double)total / (double)done;
+	const uint64_t nodes = atomic_load_explicit(&tree->counters.nodes,
+						    memory_order_relaxed);
+
+	if (scale < 1 || scale > LOAD_SCALE_MAX)
+		return;
+	index_expect(&tree->index, (uint64_t)((double)nodes * scale));
+	region_expect(&tree->region,
+		      (uint64_t)((double)tree->region.top * scale));
+}
+
+bool
+tree_load_touch_ahead(const struct tree *tree, uint64_t *at)
+{
+	return region_touch_ahead(&tree->region, at);
+}
+
+/* ---- the index, later ---------------------------------------------------- */
+
+/* Two nodes of one parent and one name are one path. */
+static bool
+load_is_there(struct tree *tree, const struct znode *node)
+{
+	struct index_probe probe;
+	uint32_t handle = index_first(&tree->index, node->hash, &probe);
+
+	for (; handle != 0; handle = index_next(&probe)) {
+		const struct znode *other = node_at(tree, handle);
+
+		if (other->parent == node->parent &&
+		    other->name_bytes == node->name_bytes &&
+		    memcmp(other->name, node->name, node->name_bytes) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int
+load_index_oldest(struct tree *tree)
+{
+	struct tree_load *load = &tree->load;
+	const uint32_t handle = load->late[load->late_first];
+	const struct znode *node = node_at(tree, handle);
+
+	FAL_ASSERT(load->late_count > 0);
+	load->late_first = (load->late_first + 1) % TREE_LOAD_LATE;
+	load->late_count--;
+	load->broken = load_is_there(tree, node)
+			       ? FAL_ECORRUPT
+			       : index_insert(&tree->index, node->hash, handle);
+	return load->broken;
+}
+
+/* Before anything is looked up. */
+static int
+load_index_all(struct tree *tree)
+{
+	while (tree->load.broken == 0 && tree->load.late_count > 0)
+		(void)load_index_oldest(tree);
+	return tree->load.broken;
+}
+
+static int
+load_index_later(struct tree *tree, const struct znode *node)
+{
+	struct tree_load *load = &tree->load;
+
+	if (load->late_count == TREE_LOAD_LATE && load_index_oldest(tree) < 0)
+		return load->broken;
+	index_prefetch(&tree->index, node->hash);
+	load->late[(load->late_first + load->late_count++) % TREE_LOAD_LATE] =
+		handle_of(tree, node);
+	return 0;
 }
 
 /* ---- the stack of ancestors ---------------------------------------------- */
@@ -115,6 +203,8 @@ load_parent(struct tree *tree, const uint8_t *path, uint32_t parent_bytes)
 	}
 	/* A jump: what is on the stack is of no more use. */
 	load_forget(load);
+	if (load_index_all(tree) < 0)
+		return NULL;
 
 	struct znode *parent =
 		tree_find(tree, tree_path_of(tree, path, parent_bytes));
@@ -134,13 +224,15 @@ load_checked(struct tree *tree, struct znode *parent,
 {
 	struct znode *node;
 
-	if (tree->load.is_broken || node_make(tree, parent, new, &node) < 0)
+	if (node_make(tree, parent, new, &node) < 0)
 		return FAL_ENOMEM;
+	struct version *version = spec_of(tree, node);
+
 	if (member_add(tree, node) < 0) {
-		node_unlink(tree, node);
+		version->acl = 0; /* stays with the caller */
+		tree->load.broken = FAL_ENOMEM;
 		return FAL_ENOMEM;
 	}
-	struct version *version = spec_of(tree, node);
 
 	if (parent != NULL)
 		spec_of(tree, parent)->num_children++;
@@ -155,8 +247,15 @@ load_checked(struct tree *tree, struct znode *parent,
 	if (tree_kind_of(tree, node->owner) == TREE_TTL)
 		count_up(&tree->counters.ttls_created, UINT64_MAX);
 	atomic_store_explicit(&node->pub, node->spec, memory_order_release);
-	return load_remember(&tree->load, handle_of(tree, node), new->path.text,
-			     new->path.bytes);
+
+	/* The node has its reference to the ACL: what fails from here on fails
+	 * the load, not this call. */
+	if (parent != NULL)
+		(void)load_index_later(tree, node);
+	if (load_remember(&tree->load, handle_of(tree, node), new->path.text,
+			  new->path.bytes) < 0)
+		tree->load.broken = FAL_ENOMEM;
+	return 0;
 }
 
 int
@@ -168,8 +267,11 @@ tree_load_node(struct tree *tree, const void *path, uint32_t path_bytes,
 		.data = data,
 		.stat = *stat,
 		.flags = ZNODE_LOADED,
+		.is_indexed_later = true,
 	};
 
+	if (tree->load.broken < 0)
+		return tree->load.broken;
 	if (path_bytes == 0) {
 		if (tree->root != 0)
 			return FAL_ECORRUPT;
@@ -188,8 +290,8 @@ tree_load_node(struct tree *tree, const void *path, uint32_t path_bytes,
 	struct znode *parent = load_parent(tree, text, parent_bytes);
 
 	new.path = tree_path_of(tree, text, path_bytes);
-	if (parent == NULL || tree_find(tree, new.path) != NULL)
-		return FAL_ECORRUPT;
+	if (parent == NULL)
+		return tree->load.broken < 0 ? tree->load.broken : FAL_ECORRUPT;
 	return load_checked(tree, parent, &new);
 }
 
@@ -200,6 +302,8 @@ load_missing(struct tree *tree, const char *path, uint32_t acl,
 	const uint32_t bytes = (uint32_t)strlen(path);
 	const struct tree_stat stat = {.acl = acl, .aversion = aversion};
 
+	if (load_index_all(tree) < 0)
+		return tree->load.broken;
 	if (tree_find(tree, tree_path_of(tree, path, bytes)) != NULL)
 		return 0;
 	return tree_load_node(tree, path, bytes, (struct jute_slice){0}, &stat);
@@ -217,9 +321,13 @@ tree_load_end(struct tree *tree, int64_t zxid)
 		err = load_missing(tree, "/zookeeper/quota", ACL_ID_OPEN, 0);
 	if (err == 0)
 		err = load_missing(tree, "/zookeeper/config", ACL_ID_READ, -1);
+	if (err == 0)
+		err = load_index_all(tree);
 	if (err < 0)
 		return err;
 	load_forget(&tree->load);
+	index_expect(&tree->index, 0);
+	region_settle(&tree->region);
 	tree->applied = (uint64_t)zxid;
 	tree->published = (uint64_t)zxid;
 	return 0;

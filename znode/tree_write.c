@@ -300,9 +300,12 @@ node_make(struct tree *tree, struct znode *parent, const struct tree_new *new,
 		goto free_node;
 	node->spec = handle_of(tree, version);
 	if (parent != NULL) {
-		if (index_insert(&tree->index, node->hash, handle) < 0)
+		if (!new->is_indexed_later &&
+		    index_insert(&tree->index, node->hash, handle) < 0)
 			goto free_version;
 		if (children_add(tree, parent, node) < 0) {
+			if (new->is_indexed_later)
+				goto free_version;
 			/* A reader may have met it in the index. */
 			index_remove(&tree->index, node->hash, handle);
 			limbo_put(tree, GARBAGE_NODE_MEMORY, handle);

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -289,6 +290,68 @@ a_fifo_gives_from_both_ends(void **state)
 	fifo_free(&fifo);
 }
 
+/* Bytes from the start of the range that are there, in whole steps. */
+static uint64_t
+present_bytes(const struct region *region)
+{
+	static uint8_t page[REGION_STEP_BYTES / 4096];
+	uint64_t present = 0;
+
+	while (present < region->reserved_bytes) {
+		assert_int_equal(mincore(region->base + present,
+					 REGION_STEP_BYTES, page),
+				 0);
+		for (uint32_t i = 0; i < sizeof(page); i++)
+			if ((page[i] & 1) == 0)
+				return present;
+		present += REGION_STEP_BYTES;
+	}
+	return present;
+}
+
+static void
+touch_all(const struct region *region, uint64_t *at)
+{
+	for (uint32_t i = 0; i < 1000; i++)
+		if (!region_touch_ahead(region, at))
+			return;
+	fail_msg("there is always something to touch");
+}
+
+static void
+expected_pages_come_ahead_of_their_use_but_not_far(void **state)
+{
+	const uint64_t reserved = 256ull << 20, expected = 50ull << 20;
+	struct region region;
+	uint64_t at = 0;
+
+	(void)state;
+	assert_int_equal(region_init(&region, reserved), 0);
+	assert_false(region_touch_ahead(&region, &at));
+	region_expect(&region, reserved + 1);
+	assert_false(region_touch_ahead(&region, &at));
+	region_expect(&region, expected);
+	touch_all(&region, &at);
+	assert_int_equal(present_bytes(&region), REGION_AHEAD_BYTES);
+	/* The writer comes nearer: so far as was expected, and no farther. */
+	assert_true(region_alloc(&region, 24ull << 20) != 0);
+	region_expect(&region, expected - REGION_STEP_BYTES);
+	touch_all(&region, &at);
+	assert_int_equal(present_bytes(&region), expected - REGION_STEP_BYTES);
+	region_expect(&region, expected);
+	touch_all(&region, &at);
+	assert_int_equal(present_bytes(&region), expected);
+	region_settle(&region);
+	assert_false(region_touch_ahead(&region, &at));
+	/* A load that begins anew begins at the front. */
+	region_reset(&region);
+	assert_int_equal(present_bytes(&region), 0);
+	region_expect(&region, 3);
+	touch_all(&region, &at);
+	assert_int_equal(present_bytes(&region), REGION_STEP_BYTES);
+	region_free_all(&region);
+}
+
 int
 main(void)
 {
@@ -298,6 +361,8 @@ main(void)
 			blocks_keep_their_bytes_and_the_account_is_exact),
 		cmocka_unit_test(
 			a_used_up_range_gives_nothing_until_something_is_freed),
+		cmocka_unit_test(
+			expected_pages_come_ahead_of_their_use_but_not_far),
 		cmocka_unit_test(a_list_of_handles_equals_an_array),
 		cmocka_unit_test(a_list_that_gets_no_memory_is_unchanged),
 		cmocka_unit_test(a_fifo_gives_from_both_ends),
