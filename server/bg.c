@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/time.h"
+#include "drivers/background.h"
 #include "drivers/clock.h"
 #include "server/store_jobs.h"
 #include "store/purge.h"
@@ -416,6 +417,7 @@ bg_main(void *arg)
 {
 	struct bg *bg = arg;
 
+	background_begin();
 	bg->reader = tree_reader_register(bg->server->tree);
 	FAL_ASSERT(bg->reader != NULL); /* a place is kept for it */
 	if (bg->server->store != NULL &&

@@ -17,11 +17,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/time.h"
+#include "drivers/background.h"
 #include "drivers/clock.h"
 #include "drivers/lcore.h"
 #include "drivers/stream.h"
@@ -442,6 +444,51 @@ reads_policies(void **state)
 	assert_int_equal(policy, IDLE_POLICY_YIELD);
 }
 
+struct schedule {
+	int policy, nice;
+};
+
+static struct schedule
+schedule_now(void)
+{
+	return (struct schedule){.policy = sched_getscheduler(0),
+				 .nice = getpriority(PRIO_PROCESS, 0)};
+}
+
+static void *
+go_into_the_background(void *arg)
+{
+	background_begin();
+	*(struct schedule *)arg = schedule_now();
+	return NULL;
+}
+
+static void
+puts_a_thread_into_the_background_and_no_other(void **state)
+{
+	const struct schedule before = schedule_now();
+	struct schedule in_thread = {0};
+	struct lcore lcore;
+
+	(void)state;
+	assert_int_equal(lcore_init(&lcore), 0);
+	assert_int_equal(lcore_start(&lcore, LCORE_ANY_CPU, "bg",
+				     go_into_the_background, &in_thread),
+			 0);
+	(void)lcore_join(&lcore);
+	lcore_free(&lcore);
+	if (before.policy == SCHED_OTHER || before.policy == SCHED_BATCH) {
+		assert_int_equal(in_thread.policy, SCHED_BATCH);
+		assert_int_equal(in_thread.nice, before.nice > BACKGROUND_NICE
+							 ? before.nice
+							 : BACKGROUND_NICE);
+	} else {
+		assert_int_equal(in_thread.policy, before.policy);
+	}
+	assert_int_equal(schedule_now().policy, before.policy);
+	assert_int_equal(schedule_now().nice, before.nice);
+}
+
 int
 main(void)
 {
@@ -458,6 +505,8 @@ main(void)
 			ladder_of_sleep_yields_first_when_work_is_frequent),
 		cmocka_unit_test(ladders_of_spin_and_yield_never_block),
 		cmocka_unit_test(reads_policies),
+		cmocka_unit_test(
+			puts_a_thread_into_the_background_and_no_other),
 	};
 
 	/* A lost wake hangs: then this ends the program as failed. */
