@@ -189,5 +189,5 @@ zab_digest_next(const struct zab *zab, uint64_t *position,
 void
 zab_note_time(struct zab *zab, uint64_t now_ns)
 {
-	zab->now_ns = now_ns;
+	zab->now_ns = zab->parts.ledger == NULL ? 0 : now_ns;
 }

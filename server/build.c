@@ -346,11 +346,13 @@ make_rest(struct server *server, struct server_error *error)
 	int err = delta_ring_create(DELTA_RECORDS_DEFAULT, DELTA_ARENA_DEFAULT,
 				    ZAB_READERS_MAX, &server->deltas);
 
-	server->ledger =
-		aligned_alloc(FAL_CACHE_LINE_BYTES, sizeof(*server->ledger));
-	if (server->ledger == NULL)
-		return explain(error, FAL_ENOMEM, "out of memory");
-	memset(server->ledger, 0, sizeof(*server->ledger));
+	if (server_has_ledger) {
+		server->ledger = aligned_alloc(FAL_CACHE_LINE_BYTES,
+					       sizeof(*server->ledger));
+		if (server->ledger == NULL)
+			return explain(error, FAL_ENOMEM, "out of memory");
+		memset(server->ledger, 0, sizeof(*server->ledger));
+	}
 	if (err == FAL_OK) {
 		delta_restart(server->deltas, (uint64_t)server->last_zxid);
 		err = words_create(server, &server->words);

@@ -54,7 +54,7 @@ struct server {
 	struct session_table *sessions;
 	struct prep *prep;
 	struct delta_ring *deltas;
-	struct ledger *ledger;
+	struct ledger *ledger; /* NULL: see server_has_ledger */
 	struct txlog *txlog;
 	struct zab *zab;
 	struct stream_limits *limits;
@@ -145,5 +145,8 @@ void log_thread_park(struct server *);
 void log_thread_resume(struct server *);
 /* txlog behind dataplane's log_port. */
 struct log_port log_thread_port(struct server *);
+
+/* ledger_on.c: false in a server that is measured without the ledger. */
+extern const bool server_has_ledger;
 
 #endif
