@@ -13,12 +13,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/time.h"
+#include "perf/load/bypass.h"
 #include "perf/load/rival.h"
 #include "wire/frame.h"
 #include "wire/proto.h"
 
 #define IN_BYTES_MIN (64u << 10)
 #define FRAME_MAX    (16 << 20)
+#define PORT_EVENTS  64u
 
 static void *
 must_allocate(size_t bytes)
@@ -76,10 +79,13 @@ conn_take_hello(struct load_conn *conn)
 }
 
 static void
-prepare(struct load_conn *conn, uint32_t index, uint32_t pending_max,
-	size_t request_bytes, int flags)
+prepare(struct load_conn *conn, const struct load_options *options,
+	uint32_t index, uint32_t pending_max, size_t request_bytes, int flags)
 {
-	*conn = (struct load_conn){.index = index, .next_xid = 1};
+	*conn = (struct load_conn){.index = index,
+				   .next_xid = 1,
+				   .is_on_port = options->port != NULL,
+				   .blocks = (flags & SOCK_NONBLOCK) == 0};
 	conn->pending_cap = power_of_two(pending_max);
 	conn->pending =
 		must_allocate(conn->pending_cap * sizeof(*conn->pending));
@@ -87,6 +93,9 @@ prepare(struct load_conn *conn, uint32_t index, uint32_t pending_max,
 	conn->out = must_allocate(conn->out_cap);
 	conn->in_cap = IN_BYTES_MIN + 2 * request_bytes;
 	conn->in = must_allocate(conn->in_cap);
+	conn->fd = -1;
+	if (conn->is_on_port)
+		return;
 	conn->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
 	if (conn->fd < 0)
 		load_die("connection %u: %s", index, strerror(errno));
@@ -110,8 +119,11 @@ void
 conn_open(struct load_conn *conn, const struct load_options *options,
 	  uint32_t index, uint32_t pending_max, size_t request_bytes)
 {
-	prepare(conn, index, pending_max, request_bytes, 0);
-	connect_to(conn, options);
+	prepare(conn, options, index, pending_max, request_bytes, 0);
+	if (conn->is_on_port)
+		bypass_connect(options, index);
+	else
+		connect_to(conn, options);
 	if (options->protocol != LOAD_ZOOKEEPER)
 		return;
 	put_hello(conn, options);
@@ -125,7 +137,7 @@ void
 conn_begin(struct load_conn *conn, const struct load_options *options,
 	   uint32_t index, size_t request_bytes)
 {
-	prepare(conn, index, 1, request_bytes, SOCK_NONBLOCK);
+	prepare(conn, options, index, 1, request_bytes, SOCK_NONBLOCK);
 	connect_to(conn, options);
 	put_hello(conn, options);
 }
@@ -133,6 +145,10 @@ conn_begin(struct load_conn *conn, const struct load_options *options,
 void
 conn_unblock(struct load_conn *conn)
 {
+	conn->blocks = false;
+	if (conn->is_on_port)
+		return;
+
 	const int flags = fcntl(conn->fd, F_GETFL);
 
 	if (flags < 0 || fcntl(conn->fd, F_SETFL, flags | O_NONBLOCK) != 0)
@@ -156,7 +172,10 @@ conn_say_farewell(struct load_conn *conn)
 void
 conn_close(struct load_conn *conn)
 {
-	close(conn->fd);
+	if (conn->is_on_port)
+		bypass_disconnect(conn->index);
+	else
+		close(conn->fd);
 	free(conn->pending);
 	free(conn->out);
 	free(conn->in);
@@ -198,6 +217,11 @@ bool
 conn_flush(struct load_conn *conn, uint64_t now_ns)
 {
 	conn->sent_ns = now_ns;
+	if (conn->is_on_port) {
+		bypass_send(conn->index, conn->out, conn->out_end);
+		conn->out_end = 0;
+		return true;
+	}
 	while (conn->out_first < conn->out_end) {
 		const ssize_t sent =
 			send(conn->fd, conn->out + conn->out_first,
@@ -221,11 +245,28 @@ conn_flush(struct load_conn *conn, uint64_t now_ns)
 	return conn->out_end == 0;
 }
 
+/* Over the port: as a socket that blocks would, if this one does. */
+static size_t
+receive_on_port(struct load_conn *conn)
+{
+	uint32_t ignored[PORT_EVENTS];
+	size_t got;
+
+	while ((got = bypass_receive(conn->index, conn->in + conn->in_bytes,
+				     conn->in_cap - conn->in_bytes)) == 0 &&
+	       conn->blocks)
+		(void)bypass_wait(ignored, PORT_EVENTS, NS_PER_MS);
+	conn->in_bytes += got;
+	return got;
+}
+
 size_t
 conn_receive(struct load_conn *conn)
 {
 	ssize_t got;
 
+	if (conn->is_on_port)
+		return receive_on_port(conn);
 	do {
 		got = recv(conn->fd, conn->in + conn->in_bytes,
 			   conn->in_cap - conn->in_bytes, 0);

@@ -41,6 +41,8 @@ struct load_conn {
 	uint8_t *in;
 	size_t in_bytes, in_cap;
 	bool waits_for_room; /* EPOLLOUT is asked for */
+	bool is_on_port;     /* a stream of bypass.h, no socket */
+	bool blocks;         /* conn_receive() waits for bytes */
 };
 
 static inline uint32_t

@@ -4,7 +4,8 @@
  * every reply and tells rate, latency and CPU time.
  *
  * Its parts: options (command line), request (frames), rival (those of other
- * servers), conn (sockets), fill (the keys), run and modes (what is measured),
+ * servers), conn (connections), bypass (those over our own TCP), wait (epoll),
+ * fill (the keys), run and modes (what is measured), timeline (over time),
  * process (/proc), report (output). Exit status: 0 good, 1 an error or a wrong
  * reply, 2 wrong usage.
  */
@@ -13,6 +14,7 @@
 #include "drivers/clock.h"
 #include "perf/load/fill.h"
 #include "perf/load/modes.h"
+#include "perf/load/bypass.h"
 #include "perf/load/process.h"
 #include "perf/load/report.h"
 #include "perf/load/rival.h"
@@ -95,9 +97,12 @@ main(int argc, char **argv)
 	struct load_options options;
 
 	load_options_parse(argc, argv, &options);
+	if (options.port != NULL)
+		bypass_open(&options);
 	fill(&options, &result);
 	if (options.mode == LOAD_FILL) {
 		report_fill(&options, &result);
+		bypass_close();
 		return 0;
 	}
 
@@ -114,5 +119,6 @@ main(int argc, char **argv)
 		conn_close(&conns[i]);
 	}
 	free(conns);
+	bypass_close();
 	return result.errors == 0 ? 0 : 1;
 }

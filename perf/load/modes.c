@@ -4,17 +4,14 @@
  */
 #include "perf/load/modes.h"
 
-#include <errno.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <unistd.h>
 
 #include "base/time.h"
 #include "drivers/clock.h"
 #include "perf/load/process.h"
+#include "perf/load/wait.h"
 
-#define EVENTS_MAX  256
-#define WAIT_MS     50
+#define WAIT_NS     (50 * NS_PER_MS)
 #define PATIENCE_NS (30 * NS_PER_SECOND)
 #define STORM_BYTES 512u
 #define PING_SHARE  3u /* of the timeout, as clients do */
@@ -23,7 +20,7 @@ struct modes {
 	const struct load_options *options;
 	struct load_conn *conns;
 	struct load_result *result;
-	int epoll_fd;
+	struct load_wait wait;
 	double own_cpu, server_cpu;
 	uint64_t begin_ns;
 };
@@ -38,9 +35,7 @@ begin(struct modes *modes, const struct load_options *options,
 	memset(out, 0, sizeof(*out));
 	*modes = (struct modes){
 		.options = options, .conns = conns, .result = out};
-	modes->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (modes->epoll_fd < 0)
-		load_die("epoll_create1: %s", strerror(errno));
+	wait_open(&modes->wait, options);
 	modes->own_cpu = process_own_cpu_seconds();
 	if (options->server_pid != 0 &&
 	    !process_cpu_seconds(options->server_pid, &modes->server_cpu))
@@ -56,7 +51,7 @@ end(struct modes *modes)
 
 	result->seconds = (double)(clock_os_now_ns() - modes->begin_ns) / 1e9;
 	result->client_cpu_seconds = process_own_cpu_seconds() - modes->own_cpu;
-	close(modes->epoll_fd);
+	wait_close(&modes->wait);
 	if (pid == 0)
 		return;
 	if (!process_cpu_seconds(pid, &result->server_cpu_seconds) ||
@@ -67,30 +62,10 @@ end(struct modes *modes)
 }
 
 static void
-watch(struct modes *modes, struct load_conn *conn, uint32_t what, int op)
-{
-	struct epoll_event event = {.events = what, .data.u32 = conn->index};
-
-	if (epoll_ctl(modes->epoll_fd, op, conn->fd, &event) != 0)
-		load_die("epoll_ctl: %s", strerror(errno));
-}
-
-static void
 watch_all(struct modes *modes)
 {
 	for (uint32_t i = 0; i < modes->options->connections; i++)
-		watch(modes, &modes->conns[i], EPOLLIN, EPOLL_CTL_ADD);
-}
-
-static int
-wait_events(struct modes *modes, struct epoll_event *events)
-{
-	const int got = epoll_wait(modes->epoll_fd, events, EVENTS_MAX,
-				   modes->options->spins ? 0 : WAIT_MS);
-
-	if (got < 0 && errno != EINTR)
-		load_die("epoll_wait: %s", strerror(errno));
-	return got < 0 ? 0 : got;
+		wait_add(&modes->wait, &modes->conns[i], false);
 }
 
 static void
@@ -138,14 +113,13 @@ await(struct modes *modes, uint64_t *replies, uint64_t want_replies,
       uint64_t *notified, uint64_t want_notified)
 {
 	const uint64_t give_up_ns = clock_os_now_ns() + PATIENCE_NS;
-	struct epoll_event events[EVENTS_MAX];
+	uint32_t index[WAIT_EVENTS_MAX];
 
 	while (*replies < want_replies || *notified < want_notified) {
-		const int count = wait_events(modes, events);
+		const uint32_t count = wait_for(&modes->wait, index, WAIT_NS);
 
-		for (int i = 0; i < count; i++) {
-			struct load_conn *conn =
-				&modes->conns[events[i].data.u32];
+		for (uint32_t i = 0; i < count; i++) {
+			struct load_conn *conn = &modes->conns[index[i]];
 			const uint64_t before = conn->notified;
 
 			*replies += take(modes, conn);
@@ -197,24 +171,26 @@ void
 modes_storm(const struct load_options *options, struct load_conn *conns,
 	    struct load_result *out)
 {
-	struct epoll_event events[EVENTS_MAX];
+	uint32_t index[WAIT_EVENTS_MAX];
 	struct modes modes;
 
 	begin(&modes, options, conns, out);
 	for (uint32_t i = 0; i < options->connections; i++) {
 		conn_begin(&conns[i], options, i, STORM_BYTES);
-		watch(&modes, &conns[i], EPOLLOUT, EPOLL_CTL_ADD);
+		/* On one machine the handshake is over by now. */
+		conns[i].waits_for_room = !conn_flush(&conns[i], 0);
+		wait_add(&modes.wait, &conns[i], conns[i].waits_for_room);
 	}
 	while (out->operations < options->connections) {
-		const int count = wait_events(&modes, events);
+		const uint32_t count = wait_for(&modes.wait, index, WAIT_NS);
 
-		for (int i = 0; i < count; i++) {
-			struct load_conn *conn = &conns[events[i].data.u32];
+		for (uint32_t i = 0; i < count; i++) {
+			struct load_conn *conn = &conns[index[i]];
 
-			if (conn->out_end > 0) {
-				if (conn_flush(conn, 0))
-					watch(&modes, conn, EPOLLIN,
-					      EPOLL_CTL_MOD);
+			if (conn->waits_for_room) {
+				conn->waits_for_room = !conn_flush(conn, 0);
+				if (!conn->waits_for_room)
+					wait_change(&modes.wait, conn, false);
 				continue;
 			}
 			if (conn_receive(conn) == 0 || !conn_take_hello(conn))
@@ -253,7 +229,7 @@ modes_idle(const struct load_options *options, struct load_conn *conns,
 {
 	const uint64_t each_ns =
 		time_ms_to_ns((uint64_t)options->timeout_ms) / PING_SHARE;
-	struct epoll_event events[EVENTS_MAX];
+	uint32_t index[WAIT_EVENTS_MAX];
 	struct modes modes;
 	uint64_t now_ns;
 
@@ -264,10 +240,10 @@ modes_idle(const struct load_options *options, struct load_conn *conns,
 		conns[i].sent_ns =
 			modes.begin_ns - each_ns * i / options->connections;
 	do {
-		const int count = wait_events(&modes, events);
+		const uint32_t count = wait_for(&modes.wait, index, WAIT_NS);
 
-		for (int i = 0; i < count; i++)
-			take(&modes, &conns[events[i].data.u32]);
+		for (uint32_t i = 0; i < count; i++)
+			take(&modes, &conns[index[i]]);
 		now_ns = clock_os_now_ns();
 		for (uint32_t i = 0; i < options->connections; i++)
 			if (now_ns - conns[i].sent_ns >= each_ns)

@@ -51,6 +51,10 @@ static const char usage_text[] =
 	"  --progress        a line a second to standard error\n"
 	"  --histogram FILE  latencies: upper end in us and count, a line "
 	"each\n"
+	"  --timeline FILE   latencies over time: a line each 20 ms\n"
+	"  --port DEVICE     over our own TCP on a device of DPDK, as in\n"
+	"                    falconer.dpdk.port, instead of sockets\n"
+	"  --port-address A  ours there, IPv4/bits\n"
 	"  --json            one JSON object instead of text\n";
 
 static const char *const kind_names[LOAD_KINDS] = {
@@ -188,6 +192,9 @@ enum option_key {
 	KEY_TIMEOUT,
 	KEY_SEED,
 	KEY_JSON,
+	KEY_TIMELINE,
+	KEY_PORT,
+	KEY_PORT_ADDRESS,
 };
 
 static const struct option long_options[] = {
@@ -215,6 +222,9 @@ static const struct option long_options[] = {
 	{"timeout", required_argument, NULL, KEY_TIMEOUT},
 	{"seed", required_argument, NULL, KEY_SEED},
 	{"json", no_argument, NULL, KEY_JSON},
+	{"timeline", required_argument, NULL, KEY_TIMELINE},
+	{"port", required_argument, NULL, KEY_PORT},
+	{"port-address", required_argument, NULL, KEY_PORT_ADDRESS},
 	{0},
 };
 
@@ -332,6 +342,15 @@ set_option(struct load_options *out, int key, const char *text)
 	case KEY_ROOT:
 		set_root(out, text);
 		break;
+	case KEY_TIMELINE:
+		out->timeline = text;
+		break;
+	case KEY_PORT:
+		out->port = text;
+		break;
+	case KEY_PORT_ADDRESS:
+		out->port_address = text;
+		break;
 	case KEY_JSON:
 		out->is_json = true;
 		break;
@@ -347,6 +366,12 @@ set_option(struct load_options *out, int key, const char *text)
 static void
 check(const struct load_options *options)
 {
+	if ((options->port == NULL) != (options->port_address == NULL))
+		refuse("both or none", "--port, --port-address");
+	if (options->port != NULL && options->mode == LOAD_STORM)
+		refuse("only over sockets", "--storm");
+	if (options->timeline != NULL && options->mode != LOAD_RUN)
+		refuse("only of a mix", "--timeline");
 	if (options->protocol == LOAD_ZOOKEEPER)
 		return;
 	if (options->mode > LOAD_FILL)

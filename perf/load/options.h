@@ -71,6 +71,9 @@ struct load_options {
 	bool spins;          /* never sleeps */
 	bool tells_progress; /* a line a second to standard error */
 	bool is_json;
+	const char *port;           /* device of DPDK; NULL: sockets */
+	const char *port_address;   /* ours on it */
+	const char *timeline;       /* file for latencies over time, or NULL */
 	const char *histogram;      /* file for the latencies, or NULL */
 	char root[LOAD_ROOT_BYTES]; /* under which the keys live */
 	const char *mix_text;       /* as it was given */

@@ -6,19 +6,17 @@
  */
 #include "perf/load/run.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 
 #include "base/time.h"
 #include "drivers/clock.h"
 #include "perf/load/process.h"
 #include "perf/load/rival.h"
-
-#define EVENTS_MAX 256
+#include "perf/load/timeline.h"
+#include "perf/load/wait.h"
 
 enum phase { PHASE_WARMUP, PHASE_MEASURED, PHASE_LAST_REPLIES };
 
@@ -26,7 +24,8 @@ struct run {
 	const struct load_options *options;
 	struct load_conn *conns;
 	struct load_result *result;
-	int epoll_fd;
+	struct load_wait wait;
+	struct timeline timeline;
 	enum phase phase;
 	uint64_t random;
 	uint32_t weight_sum;
@@ -141,14 +140,10 @@ may_issue(const struct run *run)
 static void
 ask_for_room(struct run *run, struct load_conn *conn, bool waits)
 {
-	struct epoll_event event = {.events = EPOLLIN | (waits ? EPOLLOUT : 0),
-				    .data.u32 = conn->index};
-
 	if (waits == conn->waits_for_room)
 		return;
 	conn->waits_for_room = waits;
-	if (epoll_ctl(run->epoll_fd, EPOLL_CTL_MOD, conn->fd, &event) != 0)
-		load_die("epoll_ctl: %s", strerror(errno));
+	wait_change(&run->wait, conn, waits);
 }
 
 static void
@@ -172,6 +167,7 @@ take_reply(struct run *run, const struct load_reply *reply, uint64_t now_ns)
 		return;
 	result->operations++;
 	hist_record(&result->latency, now_ns - reply->request.at_ns);
+	timeline_record(&run->timeline, now_ns, now_ns - reply->request.at_ns);
 }
 
 static void
@@ -234,6 +230,7 @@ begin_measure(struct run *run, uint64_t now_ns)
 
 	run->phase = PHASE_MEASURED;
 	run->measure_ns = now_ns;
+	timeline_open(&run->timeline, run->options->timeline, now_ns);
 	run->own_cpu = process_own_cpu_seconds();
 	if (pid != 0 && !process_cpu_seconds(pid, &run->server_cpu))
 		load_die("no process %d", pid);
@@ -246,6 +243,7 @@ end_measure(struct run *run, uint64_t now_ns)
 	const int32_t pid = run->options->server_pid;
 
 	run->phase = PHASE_LAST_REPLIES;
+	timeline_close(&run->timeline, now_ns);
 	result->seconds = (double)(now_ns - run->measure_ns) / 1e9;
 	result->client_cpu_seconds = process_own_cpu_seconds() - run->own_cpu;
 	if (pid == 0)
@@ -331,59 +329,34 @@ advance_phase(struct run *run, uint64_t now_ns)
 	}
 }
 
-/* Waits for sockets, but not beyond the next scheduled request. */
-static int
-wait_events(struct run *run, struct epoll_event *events)
+/* How long may be waited: not beyond the next scheduled request. */
+static uint64_t
+patience_ns(const struct run *run)
 {
-	struct timespec wait = {
-		.tv_nsec = run->options->spins ? 0 : 50 * (long)NS_PER_MS};
+	const uint64_t most = 50 * NS_PER_MS;
 
-	if (run->options->rate > 0 && may_issue(run)) {
-		const uint64_t now = clock_os_now_ns();
-		const uint64_t due = due_ns(run, run->issued);
+	if (run->options->rate <= 0 || !may_issue(run))
+		return most;
 
-		if (due <= now)
-			wait.tv_nsec =
-				run->under_way > 0 && !run->options->spins
-					? 20000
-					: 0;
-		else if (due - now < (uint64_t)wait.tv_nsec)
-			wait.tv_nsec = (long)(due - now);
-	}
+	const uint64_t now = clock_os_now_ns();
+	const uint64_t due = due_ns(run, run->issued);
 
-	const int got =
-		epoll_pwait2(run->epoll_fd, events, EVENTS_MAX, &wait, NULL);
-
-	if (got < 0 && errno != EINTR)
-		load_die("epoll_pwait2: %s", strerror(errno));
-	return got < 0 ? 0 : got;
-}
-
-static void
-watch_all(struct run *run)
-{
-	run->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (run->epoll_fd < 0)
-		load_die("epoll_create1: %s", strerror(errno));
-	for (uint32_t i = 0; i < run->options->connections; i++) {
-		struct epoll_event event = {.events = EPOLLIN, .data.u32 = i};
-
-		if (epoll_ctl(run->epoll_fd, EPOLL_CTL_ADD, run->conns[i].fd,
-			      &event) != 0)
-			load_die("epoll_ctl: %s", strerror(errno));
-	}
+	if (due <= now)
+		return run->under_way > 0 ? 20000 : 0;
+	return due - now < most ? due - now : most;
 }
 
 static void
 run_loop(struct run *run)
 {
-	struct epoll_event events[EVENTS_MAX];
+	uint32_t index[WAIT_EVENTS_MAX];
 
 	for (;;) {
-		const int count = wait_events(run, events);
+		const uint32_t count =
+			wait_for(&run->wait, index, patience_ns(run));
 
-		for (int i = 0; i < count; i++)
-			serve_conn(run, &run->conns[events[i].data.u32]);
+		for (uint32_t i = 0; i < count; i++)
+			serve_conn(run, &run->conns[index[i]]);
 
 		const uint64_t now_ns = clock_os_now_ns();
 
@@ -409,7 +382,9 @@ run_load(const struct load_options *options, struct load_conn *conns,
 	memset(out, 0, sizeof(*out));
 	for (uint32_t kind = 0; kind < LOAD_KINDS; kind++)
 		run.weight_sum += options->weight[kind];
-	watch_all(&run);
+	wait_open(&run.wait, options);
+	for (uint32_t i = 0; i < options->connections; i++)
+		wait_add(&run.wait, &conns[i], false);
 	run.begin_ns = clock_os_now_ns();
 	run.pinged_ns = run.begin_ns;
 	run.told_ns = run.begin_ns;
@@ -420,4 +395,5 @@ run_load(const struct load_options *options, struct load_conn *conns,
 		flush(&run, &conns[i], run.begin_ns);
 	}
 	run_loop(&run);
+	wait_close(&run.wait);
 }
