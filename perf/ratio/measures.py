@@ -104,6 +104,29 @@ def floor(context, table, seconds, histogram=None):
     return sum(result[name][table['value']] for name in table['names'])
 
 
+def vhost(context, table, seconds, histogram=None):
+    """A load over vhost-user, on a server of its own: the guest's device goes
+    with the load program."""
+    server = servers.OnVhost(table.get('conf'))
+    try:
+        return field(context.tools.load(
+            server, server.load_args() + ' ' + table['args'], seconds,
+            histogram), table['value'])
+    finally:
+        server.close()
+
+
+def instructions(context, table, seconds, histogram=None):
+    """As perf/gates/gates.txt has them; ./test gates holds the code to it."""
+    counts = {}
+    with open(os.path.join(servers.ROOT, 'perf', 'gates', 'gates.txt')) as f:
+        for line in f:
+            if not line.startswith('#'):
+                name, count = line.split()
+                counts[name] = int(count)
+    return sum(counts[name] for name in table['names'])
+
+
 def fill(context, table, seconds, histogram=None):
     return context.full(table['server'], table['nodes'])[1]['seconds']
 
@@ -245,6 +268,8 @@ def read_snapshot(context, table, seconds, histogram=None):
 KINDS = {
     'load': load,
     'floor': floor,
+    'vhost': vhost,
+    'instructions': instructions,
     'fill': fill,
     'restart': restart,
     'memory-node': memory_node,

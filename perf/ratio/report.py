@@ -189,3 +189,81 @@ def plot_lines(name, title, x_label, y_label, series, logs='x'):
                     y_label) +
             ('set logscale %s\n' % logs if logs else '') + 'plot ' +
             ', '.join(parts))
+
+
+TIMELINE = '''set terminal svg size 860,%d font "sans,13" background "#ffffff"
+set output "%s"
+set multiplot layout %d,1 title "%s"
+set xlabel "seconds"
+set ylabel "us"
+set grid
+set key outside right center
+set border 3
+set tics nomirror
+set logscale y
+set format y "%%g"
+'''
+SHADE = 'set object %d rectangle from %g, graph 0 to %g, graph 1 ' \
+    'fillcolor rgb "#f2c078" fillstyle solid 0.6 noborder behind\n'
+PANEL = 300     # its height
+
+
+def plot_panels(name, title, panels):
+    """One below the other, all to the same scale. panels: [(commands, plot)]"""
+    return gnuplot(
+        TIMELINE % (PANEL * len(panels) + 40,
+                    os.path.join(DOCS, 'perf', name + '.svg'), len(panels),
+                    title) +
+        ''.join('unset object\n%splot %s\n' % panel for panel in panels) +
+        'unset multiplot\n')
+
+
+def write_points(folder, name, points):
+    path = os.path.join(folder, name)
+    with open(path, 'w') as f:
+        for point in points:
+            f.write(' '.join('%g' % value for value in point) + '\n')
+    return path
+
+
+def scale(values):
+    """The range of y that all panels share."""
+    values = [v for v in values if v > 0] or [1]
+    return 'set yrange [%g:%g]\n' % (min(values) / 1.5, max(values) * 1.5)
+
+
+def plot_timeline(name, title, series):
+    """series: {label: (steps, spans)}, see timeline.py."""
+    with tempfile.TemporaryDirectory() as folder:
+        panels = []
+        whole = scale([value for steps, _ in series.values()
+                       for step in steps if step[1] for value in step[2:4]])
+        for label, (steps, spans) in series.items():
+            data = write_points(folder, label, [s for s in steps if s[1]])
+            end = max((step[0] for step in steps), default=1)
+            shades = ''.join(
+                SHADE % (i + 1, begin, min(max(stop, begin + 0.01), end))
+                for i, (begin, stop) in enumerate(spans) if begin < end)
+            panels.append((
+                whole + shades + 'set xrange [0:%g]\n' % end +
+                'set title "%s"\n' % label,
+                '"%s" using 1:4 with lines lw 1.5 lc rgb "#c0392b" title '
+                '"p99", "" using 1:3 with lines lw 1.5 lc rgb "#2c5f8a" title '
+                '"p50"' % data))
+        return plot_panels(name, title, panels)
+
+
+def plot_points(name, title, series, moment, seconds):
+    """series: {label: [(seconds, us)]}; a line stands at the moment."""
+    with tempfile.TemporaryDirectory() as folder:
+        panels = []
+        whole = scale([us for points in series.values() for _, us in points])
+        for label, points in series.items():
+            data = write_points(folder, label, points)
+            panels.append((
+                whole + 'set xrange [0:%g]\n' % seconds +
+                SHADE % (1, moment, moment + 0.02) +
+                'set title "%s"\n' % label,
+                '"%s" with points pt 7 ps 0.3 lc rgb "#2c5f8a" title '
+                '"a write"' % data))
+        return plot_panels(name, title, panels)

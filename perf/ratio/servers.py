@@ -54,6 +54,62 @@ class ZooKeeper:
         self.server.close()
 
 
+class WithoutLedger(ZooKeeper):
+    """Falconer from the same objects, with the ledger switched off."""
+
+    def __init__(self, conf=None):
+        before = os.environ['FALCONER']
+        program = os.path.join(os.path.dirname(before), 'perf', 'ledger',
+                               'falconerd_no_ledger')
+        if not os.access(program, os.X_OK):
+            raise Missing('%s is not there: ninja' % program)
+        os.environ['FALCONER'] = program
+        try:
+            super().__init__('falconer', conf)
+        finally:
+            os.environ['FALCONER'] = before
+
+
+class OnVhost:
+    """Falconer on vhost-user; the load program is the guest's side and owns
+    the socket. Both use our own TCP, the kernel has no part in it."""
+
+    protocol = 'zookeeper'
+    ADDRESS, GUEST = '10.99.0.2', '10.99.0.1'
+
+    def __init__(self, conf=None):
+        self.folder = tempfile.mkdtemp(prefix='perf-vhost-')
+        self.path = os.path.join(self.folder, 'socket')
+        # DPDK wants a folder of its own to run in.
+        os.environ['XDG_RUNTIME_DIR'] = self.folder
+        settings = {
+            'clientPortAddress': self.ADDRESS,
+            'preAllocSize': None,
+            'falconer.dataplane': 'dpdk',
+            'falconer.hugepages': 'no',
+            'falconer.dpdk.port': 'net_vhost0,iface=%s,client=1' % self.path,
+            'falconer.dpdk.address': self.ADDRESS + '/24'}
+        settings.update(conf or {})
+        self.server = harness.Server('falconer', conf=settings)
+        self.server.spawn()
+
+    @property
+    def hosts(self):
+        return '%s:%d' % (self.ADDRESS, self.server.port)
+
+    @property
+    def pid(self):
+        return self.server.process.pid
+
+    def load_args(self):
+        return '--port net_virtio_user0,path=%s,server=1 --port-address ' \
+            '%s/24' % (self.path, self.GUEST)
+
+    def close(self):
+        self.server.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
 class Ensemble:
     """Three servers on loopback; load goes to the leader, whose CPU time
     counts."""
@@ -174,6 +230,8 @@ def start(kind, conf=None):
         return redis(kind == 'redis-synced')
     if kind == 'etcd':
         return etcd()
+    if kind == 'falconer-no-ledger':
+        return WithoutLedger(conf)
     raise ValueError('no such server: %s' % kind)
 
 
