@@ -261,6 +261,24 @@ sim_holder_hang_up(struct sim *sim, const struct sim_server *server,
 /* ---------------------------------------------------------------- checks ---
  */
 
+/* Both ends have it, and nothing is in its way. A leader that was replaced and
+ * has not noticed keeps its clients, and so does who follows a dead line. */
+static bool
+is_connected(const struct sim *sim, const struct sim_server *server,
+	     const struct sim_server *leader)
+{
+	const uint32_t index = server->conn[ZAB_LEADER_SLOT];
+
+	if (server == leader)
+		return true;
+	if (index == 0)
+		return false;
+	const struct sim_conn *conn = &sim->conn[index - 1];
+
+	return conn->server[1] == leader->index && !conn->is_broken &&
+	       conn->is_open[0] && conn->is_open[1];
+}
+
 void
 sim_holder_check_overdue(struct sim *sim, const struct sim_server *leader,
 			 uint32_t held)
@@ -272,6 +290,9 @@ sim_holder_check_overdue(struct sim *sim, const struct sim_server *leader,
 	if (sim->has_faults || holder->session != held ||
 	    !holder->is_attached || !is_there(sim, holder))
 		return;
+	if (!is_connected(sim, &sim->server[holder->server], leader))
+		return;
+
 	if (since_us < sim->calm_us)
 		since_us = sim->calm_us;
 	if (since_us < leader->paused_until_us)

@@ -100,6 +100,9 @@ number_of(const char *name, uint32_t otherwise)
 	return text ? (uint32_t)strtoul(text, NULL, 0) : otherwise;
 }
 
+/* Places for a fourth crash, tried or not. */
+static uint64_t fourth_places;
+
 /*
  * After so many crashes one more, at every place up to `end` where the run with
  * these crashes ended; of the third and the fourth one only some places, which
@@ -116,6 +119,8 @@ crash_again(const uint64_t crash_at[4], uint32_t count, uint64_t end)
 	uint64_t next[4], runs = 0;
 
 	memcpy(next, crash_at, sizeof(next));
+	if (count == 3 && end > last)
+		fourth_places += end - last;
 	for (uint64_t at = last + 1 + (7 * last + 13 * end) % step; at <= end;
 	     at += step, runs++) {
 		next[count] = at;
@@ -135,8 +140,10 @@ no_place_for_crashes_does_harm(void **state)
 	const uint64_t runs = crash_again(none, 0, places);
 
 	(void)state;
-	print_message("%u places for a crash, %u runs with up to four\n",
-		      (uint32_t)places, (uint32_t)runs);
+	print_message("%u places for a crash, %u runs with up to four, of %u "
+		      "places for the fourth\n",
+		      (uint32_t)places, (uint32_t)runs,
+		      (uint32_t)fourth_places);
 }
 
 /* With both directions needed for anything, 2^20 masks are 2^10 graphs. */

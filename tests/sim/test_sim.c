@@ -350,6 +350,10 @@ main(void)
 		cmocka_unit_test(
 			a_leader_is_replaced_soon_after_it_died_or_froze),
 	};
+	const char *only = getenv("FAL_SIM_ONLY");
+
+	if (only)
+		cmocka_set_test_filter(only);
 	const int failed = cmocka_run_group_tests(tests, NULL, NULL) +
 			   test_scenarios() + test_places();
 
