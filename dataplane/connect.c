@@ -133,6 +133,10 @@ connect_request(struct reader *reader, struct conn *conn, const uint8_t *frame,
 		conn_close(reader, conn);
 		return true;
 	}
+	/* What this round believes is old; whoever comes because the server
+	 * says that it serves is judged by the next. */
+	if (attend_is_due(reader))
+		return false;
 	if (!is_let_in(reader, &request)) {
 		conn_close(reader, conn);
 		return true;

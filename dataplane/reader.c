@@ -113,17 +113,10 @@ reader_resume(struct reader *reader)
 		tree_reader_resume(reader->tree_reader);
 }
 
-static bool
-must_attend(const struct reader *reader)
-{
-	return reader->parts.serving != NULL &&
-	       serving_load(reader->parts.serving) != reader->serving_word;
-}
-
 bool
 reader_has_work(const struct reader *reader)
 {
-	if (FAL_UNLIKELY(must_attend(reader)))
+	if (FAL_UNLIKELY(attend_is_due(reader)))
 		return true;
 	if (FAL_UNLIKELY(reader->is_parked))
 		return false;

@@ -420,6 +420,14 @@ attend_state(const struct reader *reader)
 	return reader->serving_word & SERVING_STATE_MASK;
 }
 
+/* Whether the word has changed since attend_follow() looked. */
+static inline bool
+attend_is_due(const struct reader *reader)
+{
+	return reader->parts.serving != NULL &&
+	       serving_load(reader->parts.serving) != reader->serving_word;
+}
+
 /* ---- answer.c ---- */
 /* Delta records up to P, unicasts in their places; true if any. */
 bool answer_poll(struct reader *);

@@ -27,6 +27,7 @@ from faults import FAULTS
 
 FAULTS_A_LOAD = 8
 HOLD_SECONDS = 2.5
+LONG_SECONDS = 5     # that writes take is told
 
 
 class Run:
@@ -89,8 +90,11 @@ class Run:
         began = time.monotonic()
         if writes_go_on:
             self.load.progress(10)
-            self.longest_gap = max(self.longest_gap,
-                                   time.monotonic() - began)
+            took = time.monotonic() - began
+            self.longest_gap = max(self.longest_gap, took)
+            if took > LONG_SECONDS:
+                self.say('    %s: ten writes took %.1f s' % (
+                    time.strftime('%H:%M:%S', time.gmtime()), took))
         time.sleep(self.rng.random() * HOLD_SECONDS)
 
     def crash(self, member):

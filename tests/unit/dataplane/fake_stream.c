@@ -63,9 +63,13 @@ static uint32_t
 fake_poll(struct stream_core *core, uint64_t now_ns,
 	  struct stream_event *events, uint32_t max)
 {
+	void (*meanwhile)(void) = core_of(core)->meanwhile;
 	uint32_t count = 0;
 
 	(void)now_ns;
+	core_of(core)->meanwhile = NULL;
+	if (meanwhile != NULL)
+		meanwhile();
 	for (uint32_t i = 0; i < FAKE_STREAMS && count + 3 < max; i++) {
 		struct fake_stream *stream = &core_of(core)->stream[i];
 

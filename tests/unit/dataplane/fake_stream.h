@@ -35,9 +35,10 @@ struct fake_stream {
 
 struct fake_core {
 	struct stream_core head;
-	uint32_t listen_tag;    /* of who connects */
-	bool is_unreachable;    /* stream_connect() fails at once */
-	uint32_t connect_count; /* calls of stream_connect() */
+	uint32_t listen_tag;     /* of who connects */
+	bool is_unreachable;     /* stream_connect() fails at once */
+	uint32_t connect_count;  /* calls of stream_connect() */
+	void (*meanwhile)(void); /* at the next poll, once; NULL: nothing */
 	uint32_t next; /* to be used; what ended can be looked at for long */
 	struct fake_stream stream[FAKE_STREAMS];
 };

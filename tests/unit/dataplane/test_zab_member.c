@@ -360,6 +360,32 @@ who_is_not_serving_hangs_up(void **state)
 }
 
 static void
+open_now(void)
+{
+	zab_member_mark(rig.zab, EPOCH_MARK);
+	zab_member_set_mode(rig.zab, ZAB_LEARNS, SERVING_ALL);
+}
+
+/* The ZAB core opens, and says so to the world, while a reader is within its
+ * round: who comes upon that word must not be told what was true before. */
+static void
+who_comes_as_the_server_opens_is_served(void **state)
+{
+	struct rig_client client;
+
+	(void)state;
+	rig.streams->meanwhile = open_now;
+	client = connecting();
+	assert_false(is_closed(&client));
+	assert_int_equal(quorum.count, 1);
+	assert_int_equal(quorum.note[0].op, OP_CREATE_SESSION);
+	leader_answers();
+	rig_run(&rig);
+	commit();
+	assert_int_equal(granted(&client), quorum.note[0].session_id);
+}
+
+static void
 a_learner_answers_when_it_is_committed(void **state)
 {
 	struct rig_client client;
@@ -784,6 +810,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(who_is_not_serving_hangs_up),
+		CASE(who_comes_as_the_server_opens_is_served),
 		CASE(a_learner_answers_when_it_is_committed),
 		CASE(an_error_comes_back_in_its_place),
 		CASE(transactions_of_others_answer_nobody),
