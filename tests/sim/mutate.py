@@ -209,9 +209,6 @@ MUTATIONS = [
      '\tsession->heard_ms = restart->now_ms;\n', ''),
     ('a_close_outlives_its_leader', 'znode/session.c',
      '\tsession->is_closing = false;\n', ''),
-    ('an_owner_outlives_its_leader', 'znode/session.c',
-     '\tsession->owner = (struct session_owner)'
-     '{.core = SESSION_OWNER_NONE};\n', ''),
     ('expired_a_tick_early', 'znode/session.c',
      'return (end / table->tick_ms + 1) * table->tick_ms;',
      'return end / table->tick_ms * table->tick_ms;'),

@@ -364,7 +364,7 @@ take_over(struct sim *sim, struct sim_server *server, uint32_t held,
 	const bool lives =
 		lives_at(known, sim->chain.node[server->published_node].depth);
 
-	if (is_valid && !lives)
+	if (is_valid && (!lives || known->closing_epoch == server->view.epoch))
 		sim_fail(sim, "S2", "s%u: session %u comes back from the dead",
 			 server->index, held);
 	if (!is_valid && lives && known->closing_epoch != server->view.epoch)
