@@ -5,8 +5,8 @@ import os
 
 import report
 
-CONNECTIONS = (1, 2, 4, 8, 16, 32, 64, 128)
-WINDOWS = (1, 2, 4, 8, 16, 32, 64)
+CONNECTIONS = (1, 4, 16, 64, 128)
+WINDOWS = (1, 4, 16, 64)
 LOADS = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95)
 KINDS = ('falconer', 'java')
 
@@ -64,6 +64,6 @@ def throughput(context, seconds):
 
 def all_curves(context, seconds):
     os.makedirs(os.path.join(report.DOCS, 'perf'), exist_ok=True)
-    latencies(context, 2 * seconds)
-    offered(context, seconds)
-    throughput(context, seconds)
+    report.attempt(latencies, context, 2 * seconds)
+    report.attempt(offered, context, seconds)
+    report.attempt(throughput, context, seconds)

@@ -45,9 +45,9 @@ class Tools:
         command += args.split() + [server.hosts]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
-            raise SystemExit('%s\nended with %d: %s' % (
-                ' '.join(command), done.returncode,
-                done.stderr or done.stdout))
+            raise harness.ServerError('ended with %d: %s: %s' % (
+                done.returncode, (done.stderr or done.stdout).strip(),
+                ' '.join(command)))
         return json.loads(done.stdout)
 
     def floor(self, folder, names, seconds):

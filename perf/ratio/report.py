@@ -17,6 +17,18 @@ def load_average():
     return os.getloadavg()[0]
 
 
+def attempt(function, *args):
+    """One part of the page; if it fails that is said, and the others are made.
+    """
+    try:
+        return function(*args)
+    except (servers.Missing, servers.harness.ServerError, AssertionError,
+            OSError) as e:
+        print('%s: %s' % (function.__name__, str(e).splitlines()[0]),
+              flush=True)
+        return None
+
+
 def first_line(command):
     try:
         done = subprocess.run(command, capture_output=True, text=True)

@@ -247,23 +247,26 @@ def worst(steps, spans):
 
 
 def table(snapshots, rolls, failovers):
+    """A part that could not be measured is None."""
     lines = ['| what | Falconer | Java ZooKeeper |', '|---|---|---|']
 
-    def row(what, cell):
-        lines.append('| %s | %s | %s |' % (what, cell('falconer'),
-                                           cell('java')))
+    def row(what, part, cell):
+        lines.append('| %s | %s |' % (what, ' | '.join(
+            'not measured' if part is None else cell(part[kind])
+            for kind in KINDS)))
     row('worst p99 of 20 ms during a snapshot of 1 M znodes / beside it, us',
-        lambda k: '%.0f / %.0f' % worst(*snapshots[k]))
-    row('snapshots in %d s, and how long each took, s' % SECONDS,
-        lambda k: '%d: %s' % (len(snapshots[k][1]), ', '.join(
-            '%.2f' % (b - a) for a, b in snapshots[k][1]) or '-'))
-    row('worst p99 of 20 ms around a roll of the log / beside it, us',
-        lambda k: '%.0f / %.0f' % worst(*rolls[k]))
-    row('longest wait of a write when the leader is killed, s',
-        lambda k: '%.3f' % gap(failovers[k]))
+        snapshots, lambda run: '%.0f / %.0f' % worst(*run))
+    row('snapshots in %d s, and how long each took, s' % SECONDS, snapshots,
+        lambda run: '%d: %s' % (len(run[1]), ', '.join(
+            '%.2f' % (b - a) for a, b in run[1]) or '-'))
+    row('worst p99 of 20 ms around a roll of the log / beside it, us', rolls,
+        lambda run: '%.0f / %.0f' % worst(*run))
+    row('longest wait of a write when the leader is killed, s', failovers,
+        lambda run: '%.3f' % gap(run))
     return lines
 
 
 def all_timelines(context):
     os.makedirs(os.path.join(report.DOCS, 'perf'), exist_ok=True)
-    return table(snapshot(context), log_roll(context), failover(context))
+    return table(*(report.attempt(part, context)
+                   for part in (snapshot, log_roll, failover)))
