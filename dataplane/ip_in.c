@@ -221,20 +221,11 @@ ip_in_ether(struct tcp_core *core, struct ip_frame *frame)
 }
 
 /* A frame that is not what is expected. */
-static __attribute__((noinline)) void
+__attribute__((noinline)) void
 ip_in_frame(struct tcp_core *core, struct rte_mbuf *mbuf)
 {
 	struct ip_frame frame = {.mbuf = mbuf};
 
 	ip_in_ether(core, &frame);
 	rte_pktmbuf_free(frame.mbuf);
-}
-
-void
-tcp_input(struct tcp_core *core, struct rte_mbuf *mbuf, uint64_t now_ns)
-{
-	tcp_now(core, now_ns);
-	core->counters.rx_frames++;
-	if (FAL_UNLIKELY(!tcp_fast_in(core, mbuf)))
-		ip_in_frame(core, mbuf);
 }

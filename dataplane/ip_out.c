@@ -10,21 +10,6 @@
 
 #include "dataplane/tcp_int.h"
 
-/* The sum, as 16 bits, of a TCP segment behind an IP header without options or
- * extensions, and of its pseudo header: `addresses` bytes of both addresses lie
- * in front of it. 0xffff over a good one. */
-__attribute__((noinline)) uint32_t
-ip_sum_tcp(const uint8_t *tcp, uint32_t bytes, uint32_t addresses)
-{
-	const uint8_t *at = tcp - addresses;
-	uint32_t words = (addresses + bytes) / 8, left = bytes % 8;
-	uint64_t sum = __builtin_bswap32(6 + bytes);
-
-	if (left != 0)
-		sum += ip_load(tcp + bytes - 8) >> (64 - 8 * left);
-	return ip_fold_sum(ip_sum_words(sum, at, words));
-}
-
 /* The checksum of TCP and ICMPv6 with their pseudo headers (RFC 9293 3.1, RFC
  * 8200 8.1), in host order; 0 over a whole good one. */
 uint16_t
@@ -81,39 +66,43 @@ ip_out_headers(const struct tcp_core *core, uint8_t *at, const uint8_t *mac,
 	ip_header_write6(ip, source, destination, protocol, payload_bytes);
 }
 
-/* Hands the queue to the port as far as it takes it. */
-void
-ip_out_flush(struct tcp_core *core)
+/* Drops the first `done` frames of the queue, which the port has. */
+static __attribute__((noinline)) void
+ip_out_keep_rest(struct tcp_core *core, uint32_t done)
 {
-	uint32_t done = 0;
-
-	while (done < core->tx_count) {
-		uint32_t left = core->tx_count - done;
-		uint16_t count =
-			(uint16_t)(left > PORT_BURST_MAX ? PORT_BURST_MAX
-							 : left);
-		uint16_t taken = port_tx(core->config.port, core->now_ns,
-					 core->tx + done, count);
-
-		core->counters.tx_frames += taken;
-		done += taken;
-		if (taken < count)
-			break;
-	}
 	core->tx_count -= done;
-	if (core->tx_count == 0)
-		return;
 	memmove(core->tx, core->tx + done,
 		core->tx_count * sizeof(core->tx[0]));
 }
 
-/* Queues a frame, given. Returns false, and frees it, when the queue is full
- * and the port takes nothing. */
-bool
-ip_out_push(struct tcp_core *core, struct rte_mbuf *mbuf)
+/* Hands the queue to the port as far as it takes it. */
+void
+ip_out_flush(struct tcp_core *core)
 {
-	if (core->tx_count == TCP_TX_QUEUE)
-		ip_out_flush(core);
+	uint32_t done = 0, count, taken;
+
+	if (core->tx_count == 0)
+		return;
+	do {
+		count = core->tx_count - done;
+		if (FAL_UNLIKELY(count > PORT_BURST_MAX))
+			count = PORT_BURST_MAX;
+		taken = port_tx(core->config.port, core->now_ns,
+				core->tx + done, (uint16_t)count);
+		core->counters.tx_frames += taken;
+		done += taken;
+	} while (FAL_UNLIKELY(done < core->tx_count && taken == count));
+	if (FAL_LIKELY(done == core->tx_count))
+		core->tx_count = 0;
+	else
+		ip_out_keep_rest(core, done);
+}
+
+/* The same as ip_out_push() with a full queue. */
+__attribute__((noinline)) bool
+ip_out_push_full(struct tcp_core *core, struct rte_mbuf *mbuf)
+{
+	ip_out_flush(core);
 	if (core->tx_count == TCP_TX_QUEUE) {
 		core->counters.tx_full++;
 		rte_pktmbuf_free(mbuf);

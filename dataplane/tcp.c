@@ -103,6 +103,10 @@ tcp_core_create(const struct tcp_config *config, uint64_t now_ns,
 	memset(made->wheel, 0xff, sizeof(made->wheel));
 	tcp_core_addresses(made);
 	made->is_fast = true;
+	made->rto_min_us = made->config.rto_min_ms > TCP_RTO_MAX_US / 1000
+				   ? TCP_RTO_MAX_US
+				   : made->config.rto_min_ms * 1000;
+	tcp_fast_prepare(made);
 	made->time_wait_head = TCP_NONE;
 	made->time_wait_tail = TCP_NONE;
 	made->out_head = TCP_NONE;
@@ -153,28 +157,11 @@ tcp_poll(struct tcp_core *core, uint64_t now_ns)
 	tcp_timer_run(core);
 }
 
-void
-tcp_flush(struct tcp_core *core)
-{
-	uint32_t at = core->out_head;
-
-	core->out_head = TCP_NONE;
-	core->out_tail = TCP_NONE;
-	while (at != TCP_NONE) {
-		struct tcp_conn *conn = &core->conns[at];
-
-		at = conn->out_next;
-		conn->lists = (uint8_t)(conn->lists & ~TCP_IN_OUT);
-		tcp_out(core, conn);
-	}
-	ip_out_flush(core);
-}
-
 static bool
 tcp_can_send(const struct tcp_conn *conn)
 {
 	return !tcp_has(conn, TCP_FIN_QUEUED) &&
-	       (conn->state == TCP_ESTABLISHED ||
+	       (FAL_LIKELY(conn->state == TCP_ESTABLISHED) ||
 		conn->state == TCP_CLOSE_WAIT);
 }
 
@@ -203,18 +190,20 @@ tcp_reserve_mss(const struct tcp_core *core, struct tcp_conn *conn)
 		conn->mss = conn->mss_max;
 }
 
-void *
-tcp_reserve(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes,
-	    uint32_t *got)
+/* The same when it is not the first segment to be sent, or something is short.
+ */
+static __attribute__((noinline)) void *
+tcp_reserve_rare(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes,
+		 uint32_t *got)
 {
 	FAL_ASSERT(bytes > 0);
-	if (FAL_UNLIKELY(conn->mss != conn->mss_max))
+	if (conn->mss != conn->mss_max)
 		tcp_reserve_mss(core, conn);
 	core->spare_for = NULL;
 	*got = 0;
 	if (!tcp_can_send(conn) || bytes > conn->mss)
 		return NULL;
-	if (FAL_UNLIKELY(conn->snd_send != NULL)) {
+	if (conn->snd_send != NULL) {
 		struct rte_mbuf *tail = conn->snd_tail;
 		struct tcp_seg *seg = tcp_seg_of(tail);
 		uint32_t used = (uint32_t)(seg->offset - RTE_PKTMBUF_HEADROOM) +
@@ -229,7 +218,7 @@ tcp_reserve(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes,
 	}
 	if (core->spare == NULL && tcp_may_write(core))
 		core->spare = tcp_mbuf_alloc(core);
-	if (FAL_UNLIKELY(core->spare == NULL)) {
+	if (core->spare == NULL) {
 		core->counters.tx_no_mbuf++;
 		return NULL;
 	}
@@ -238,35 +227,66 @@ tcp_reserve(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes,
 	return (uint8_t *)core->spare->buf_addr + RTE_PKTMBUF_HEADROOM;
 }
 
+void *
+tcp_reserve(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes,
+	    uint32_t *got)
+{
+	struct rte_mempool_cache *cache = core->cache;
+	struct rte_mbuf *mbuf;
+
+	if (FAL_UNLIKELY(conn->snd_send != NULL || core->spare != NULL ||
+			 conn->state != TCP_ESTABLISHED ||
+			 tcp_has(conn, TCP_FIN_QUEUED) ||
+			 bytes - 1u >= conn->mss ||
+			 conn->mss != conn->mss_max || core->output_left == 0 ||
+			 cache == NULL || cache->len == 0))
+		return tcp_reserve_rare(core, conn, bytes, got);
+	core->output_left--;
+	mbuf = cache->objs[--cache->len];
+	tcp_mbuf_reset(mbuf);
+	core->spare = mbuf;
+	core->spare_for = conn;
+	*got = conn->mss;
+	return (uint8_t *)mbuf->buf_addr + RTE_PKTMBUF_HEADROOM;
+}
+
+/* Queues the spare mbuf as a segment of `bytes`. */
+static inline void
+tcp_commit_segment(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
+{
+	struct rte_mbuf *mbuf = core->spare;
+	struct tcp_seg *seg = tcp_seg_of(mbuf);
+
+	seg->next = NULL;
+	seg->flags = 0;
+	seg->seq = conn->snd_end;
+	seg->bytes = (uint16_t)bytes;
+	seg->offset = RTE_PKTMBUF_HEADROOM;
+	if (conn->snd_tail == NULL)
+		conn->snd_head = mbuf;
+	else
+		tcp_seg_of(conn->snd_tail)->next = mbuf;
+	conn->snd_tail = mbuf;
+	if (conn->snd_send == NULL)
+		conn->snd_send = mbuf;
+	core->spare = NULL;
+	core->spare_for = NULL;
+}
+
 void
 tcp_commit(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
 {
-	struct rte_mbuf *mbuf = core->spare;
 	struct tcp_seg *seg;
 
 	if (bytes == 0 || !tcp_can_send(conn))
 		return;
 	FAL_ASSERT(bytes <= conn->mss);
-	if (core->spare_for != conn) {
+	if (FAL_LIKELY(core->spare_for == conn)) {
+		tcp_commit_segment(core, conn, bytes);
+	} else {
 		FAL_ASSERT(conn->snd_send != NULL);
 		seg = tcp_seg_of(conn->snd_tail);
 		seg->bytes = (uint16_t)(seg->bytes + bytes);
-	} else {
-		seg = tcp_seg_of(mbuf);
-		seg->next = NULL;
-		seg->flags = 0;
-		seg->seq = conn->snd_end;
-		seg->bytes = (uint16_t)bytes;
-		seg->offset = RTE_PKTMBUF_HEADROOM;
-		if (conn->snd_tail == NULL)
-			conn->snd_head = mbuf;
-		else
-			tcp_seg_of(conn->snd_tail)->next = mbuf;
-		conn->snd_tail = mbuf;
-		if (conn->snd_send == NULL)
-			conn->snd_send = mbuf;
-		core->spare = NULL;
-		core->spare_for = NULL;
 	}
 	conn->snd_end += bytes;
 	tcp_conn_out(core, conn);

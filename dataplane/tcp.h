@@ -180,8 +180,10 @@ tcp_address_ipv6(const uint8_t *bytes)
 static inline bool
 tcp_address_is_ipv4(const struct tcp_address *address)
 {
-	return address->word[0] == 0 && address->word[1] == 0 &&
-	       address->word[2] == 0xffff;
+	uint64_t high;
+
+	memcpy(&high, address->word, sizeof(high));
+	return high == 0 && address->word[2] == 0xffff;
 }
 
 static inline bool

@@ -313,15 +313,16 @@ tcp_peek(const struct tcp_conn *conn, struct tcp_slice *slices, uint32_t max)
 	return count;
 }
 
-void
-tcp_consume(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
+/* The same when it is not all that is there, or the window opens. */
+static __attribute__((noinline)) void
+tcp_consume_rare(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
 {
 	FAL_ASSERT(bytes <= conn->rcv_bytes);
 	conn->rcv_bytes -= bytes;
 	while (bytes > 0) {
 		struct rte_mbuf *mbuf = conn->rcv_head;
 
-		if (FAL_UNLIKELY(bytes < mbuf->data_len)) {
+		if (bytes < mbuf->data_len) {
 			rte_pktmbuf_adj(mbuf, (uint16_t)bytes);
 			break;
 		}
@@ -332,9 +333,29 @@ tcp_consume(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
 		tcp_mbuf_free(core, mbuf);
 	}
 	/* RFC 9293 3.8.6.2.2: a window that has grown enough is announced. */
-	if (tcp_out_window(core, conn) != conn->rcv_adv - conn->rcv_nxt &&
+	if (tcp_window_beside(core, conn, conn->rcv_bytes) !=
+		    conn->rcv_adv - conn->rcv_nxt &&
 	    conn->state >= TCP_ESTABLISHED && !tcp_has(conn, TCP_FIN_SEEN)) {
 		tcp_set(conn, TCP_ACK_NOW);
 		tcp_conn_out(core, conn);
 	}
+}
+
+void
+tcp_consume(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
+{
+	struct rte_mbuf *mbuf = conn->rcv_head;
+
+	if (FAL_UNLIKELY(mbuf == NULL || mbuf != conn->rcv_tail ||
+			 bytes != mbuf->data_len ||
+			 tcp_window_beside(core, conn, 0) !=
+				 conn->rcv_adv - conn->rcv_nxt)) {
+		tcp_consume_rare(core, conn, bytes);
+		return;
+	}
+	FAL_ASSERT(bytes == conn->rcv_bytes);
+	conn->rcv_bytes = 0;
+	conn->rcv_head = NULL;
+	conn->rcv_tail = NULL;
+	tcp_mbuf_free(core, mbuf);
 }

@@ -16,6 +16,10 @@
  *   Ethernet  0 destination  6 source  12 type (0x8100: tag at 14, type at 16)
  *   IPv4      20 bytes: no options       IPv6  40 bytes: no extensions
  *   TCP       20 bytes, then nothing or padding, padding, timestamps
+ *
+ * Of a frame with timestamps over IPv4 and without a tag, what has to be there
+ * lies in three pieces of 16 bytes (struct tcp_usual), each a load, a compare
+ * and a mask; all others are looked at field by field.
  */
 
 #include "dataplane/tcp_int.h"
@@ -34,11 +38,101 @@
 	 TCP_LOSS | TCP_ORPHAN | TCP_FIN_SEEN | TCP_SYN_DUE | TCP_TLP_OUT | \
 	 TCP_TLP_AGAIN | TCP_LINK_LOCAL)
 
+/* Where the pieces of struct tcp_usual are in a frame. */
+enum { FAST_PIECE_0 = 0, FAST_PIECE_1 = 20, FAST_PIECE_2 = 42 };
+
+_Static_assert(FAST_PIECE_2 + 16 <= FAST_BYTES_MIN, "every frame has them");
+
+typedef uint64_t fast_piece __attribute__((vector_size(16)));
+
 /* Who sent a segment: the words of its address, the first two in one. */
 struct fast_remote {
 	uint64_t high;
 	uint32_t middle, last;
 };
+
+static inline fast_piece
+fast_differs(const struct tcp_usual *usual, uint32_t piece, const uint8_t *at)
+{
+	fast_piece there, want, mask;
+
+	memcpy(&there, at, sizeof(there));
+	memcpy(&want, usual->want[piece], sizeof(want));
+	memcpy(&mask, usual->mask[piece], sizeof(mask));
+	return (there ^ want) & mask;
+}
+
+/* Whether a frame is for us, whole, over IPv4 without options, has the flags
+ * of data, and timestamps where everybody puts them. */
+static inline bool
+fast_is_usual(const struct tcp_core *core, const struct rte_mbuf *mbuf,
+	      const uint8_t *at)
+{
+	const struct tcp_usual *usual = &core->usual;
+	fast_piece differs = fast_differs(usual, 0, at + FAST_PIECE_0) |
+			     fast_differs(usual, 1, at + FAST_PIECE_1) |
+			     fast_differs(usual, 2, at + FAST_PIECE_2);
+
+	return (differs[0] | differs[1] |
+		(mbuf->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED)) == 0;
+}
+
+/* Byte `offset` of a frame has to be `want` where `mask` is set. */
+static void
+fast_want(struct tcp_usual *usual, uint32_t offset, uint8_t want, uint8_t mask)
+{
+	uint32_t piece = offset >= FAST_PIECE_2   ? 2
+			 : offset >= FAST_PIECE_1 ? 1
+						  : 0;
+	const uint32_t first[] = {FAST_PIECE_0, FAST_PIECE_1, FAST_PIECE_2};
+
+	usual->want[piece][offset - first[piece]] = want;
+	usual->mask[piece][offset - first[piece]] = mask;
+}
+
+static void
+fast_prepare_head(struct tcp_core *core)
+{
+	struct tcp_usual *usual = &core->usual;
+	uint8_t header[TCP_IP4_BYTES];
+
+	ip_header_write4(header, core->config.address, 0, FAST_PROTOCOL, 0);
+	memcpy(usual->head, core->config.port->mac, PORT_MAC_BYTES);
+	be_store16(usual->head + 6, 0x0800);
+	memcpy(usual->head + 8, header, 8);
+	/* Its checksum is the sum of the others, the length included. */
+	usual->head_sum = (~be_load16(header + 10) & 0xffffu) - TCP_IP4_BYTES;
+}
+
+/* Says what is usual. Also once a tick: a device that comes back may have
+ * another MAC. With a VLAN no frame is. */
+void
+tcp_fast_prepare(struct tcp_core *core)
+{
+	struct tcp_usual *usual = &core->usual;
+	const bool is_tagged = core->config.vlan != 0;
+	const uint32_t ip = TCP_ETHER_BYTES, tcp = ip + TCP_IP4_BYTES;
+
+	fast_prepare_head(core);
+	for (uint32_t i = 0; i < PORT_MAC_BYTES; i++)
+		fast_want(usual, i, core->config.port->mac[i], 0xff);
+	fast_want(usual, PORT_MAC_BYTES, 0, 0x01); /* from no group */
+	fast_want(usual, 12, 0x08, 0xff);
+	fast_want(usual, 13, 0x00, 0xff);
+	fast_want(usual, ip, is_tagged ? 0 : 0x45, 0xff);
+	fast_want(usual, ip + 6, 0, 0x3f); /* no fragment */
+	fast_want(usual, ip + 7, 0, 0xff);
+	fast_want(usual, ip + 9, FAST_PROTOCOL, 0xff);
+	for (uint32_t i = 0; i < 4; i++)
+		fast_want(usual, ip + 16 + i,
+			  (uint8_t)(core->config.address >> (24 - 8 * i)),
+			  0xff);
+	fast_want(usual, tcp + 12, 0x80, 0xff);
+	fast_want(usual, tcp + 13, TCP_ACK, (uint8_t)~TCP_PSH);
+	for (uint32_t i = 0; i < 4; i++)
+		fast_want(usual, tcp + TCP_HEADER_BYTES + i,
+			  (uint8_t)(FAST_TIMESTAMPS >> (24 - 8 * i)), 0xff);
+}
 
 /* Where the packet of a frame to us begins; 0: look again. */
 static inline uint32_t
@@ -61,25 +155,6 @@ fast_ether(const struct tcp_core *core, const struct rte_mbuf *mbuf,
 	return TCP_ETHER_BYTES + TCP_VLAN_BYTES;
 }
 
-/* Whether the options are none, or timestamps where everybody puts them, and
- * the flags those of data. */
-static inline bool
-fast_options(const uint8_t *tcp, uint32_t bytes)
-{
-	uint32_t word = be_load32(tcp + 12) >> 16 & ~TCP_PSH;
-
-	if (FAL_LIKELY(word == (0x8000 | TCP_ACK)))
-		return bytes >= TCP_HEADER_BYTES + FAST_TS_BYTES &&
-		       be_load32(tcp + TCP_HEADER_BYTES) == FAST_TIMESTAMPS;
-	return word == (0x5000 | TCP_ACK);
-}
-
-static inline bool
-fast_has_ts(const uint8_t *tcp)
-{
-	return tcp[12] == 0x80;
-}
-
 static inline bool
 fast_checksum(const struct rte_mbuf *mbuf, const uint8_t *tcp, uint32_t bytes,
 	      uint32_t addresses)
@@ -89,7 +164,7 @@ fast_checksum(const struct rte_mbuf *mbuf, const uint8_t *tcp, uint32_t bytes,
 	if (verdict == TCP_VERDICT_GOOD)
 		return true;
 	return verdict == TCP_VERDICT_NONE &&
-	       ip_sum_tcp(tcp, bytes, addresses) == 0xffff;
+	       ip_sum_is_good(ip_sum_tcp(tcp, bytes, addresses));
 }
 
 /* The connection of a segment to one of our addresses, or NULL. Which address
@@ -98,8 +173,9 @@ static inline struct tcp_conn *
 fast_find(const struct tcp_core *core, const uint8_t *tcp,
 	  const struct fast_remote *remote)
 {
-	uint64_t key =
-		tcp_key(remote->last, be_load16(tcp), be_load16(tcp + 2));
+	uint32_t ports = be_load32(tcp);
+	uint64_t key = tcp_key(remote->last, 0, 0) |
+		       (uint64_t)(ports << 16 | ports >> 16) << 32;
 	uint32_t at = tcp_hash(core, key, remote->high, remote->middle) &
 		      core->table_mask;
 
@@ -146,12 +222,13 @@ fast_expects_ack(const struct tcp_conn *conn, uint32_t ack)
 }
 
 static inline bool
-fast_expects(const struct tcp_conn *conn, const uint8_t *tcp, uint32_t bytes)
+fast_expects(const struct tcp_conn *conn, const uint8_t *tcp, uint32_t bytes,
+	     bool has_ts)
 {
 	uint32_t flags = TCP_HAS_SACK;
 	uint32_t payload = bytes - TCP_HEADER_BYTES;
 
-	if (FAL_LIKELY(fast_has_ts(tcp))) {
+	if (has_ts) {
 		payload -= FAST_TS_BYTES;
 		flags |= TCP_HAS_TS;
 		if (tcp_seq_lt(be_load32(tcp + 24), conn->ts_recent))
@@ -167,7 +244,7 @@ fast_expects(const struct tcp_conn *conn, const uint8_t *tcp, uint32_t bytes)
 }
 
 /* What tcp_loss_ack() does about an ack of whole segments. */
-static __attribute__((noinline)) void
+static inline void
 fast_ack(struct tcp_core *core, struct tcp_conn *conn, uint32_t ack)
 {
 	uint32_t acked = ack - conn->snd_una;
@@ -204,10 +281,10 @@ fast_ack(struct tcp_core *core, struct tcp_conn *conn, uint32_t ack)
 /* Gives the segment to the connection that expects it. */
 static inline __attribute__((always_inline)) void
 fast_take(struct tcp_core *core, struct tcp_conn *conn, struct rte_mbuf *mbuf,
-	  const uint8_t *tcp, uint32_t bytes)
+	  const uint8_t *tcp, uint32_t bytes, bool has_ts)
 {
 	uint32_t ack = be_load32(tcp + 8);
-	uint32_t header = (uint32_t)(tcp[12] >> 4) * 4;
+	uint32_t header = TCP_HEADER_BYTES + (has_ts ? FAST_TS_BYTES : 0);
 	uint32_t window = (uint32_t)be_load16(tcp + 14) << conn->snd_shift;
 	uint32_t news = 0;
 
@@ -216,7 +293,7 @@ fast_take(struct tcp_core *core, struct tcp_conn *conn, struct rte_mbuf *mbuf,
 	if (FAL_UNLIKELY(conn->keepalive_ms != 0))
 		conn->life_deadline =
 			tcp_timer_in(core, conn->keepalive_ms * NS_PER_MS);
-	if (fast_has_ts(tcp) && conn->last_ack_sent == conn->rcv_nxt)
+	if (has_ts && conn->last_ack_sent == conn->rcv_nxt)
 		conn->ts_recent = be_load32(tcp + 24);
 	conn->probes = 0;
 	if (ack != conn->snd_una) {
@@ -254,44 +331,75 @@ fast_take(struct tcp_core *core, struct tcp_conn *conn, struct rte_mbuf *mbuf,
 	tcp_conn_news(core, conn, news | TCP_NEWS_DATA);
 }
 
-/* Takes a segment that lies behind an IP header without options; the compiler
- * makes one for each version. */
+/* Takes a segment with the flags and options of data; the compiler makes one
+ * for each that may be. */
 static inline __attribute__((always_inline)) bool
-fast_tcp(struct tcp_core *core, struct rte_mbuf *mbuf, const uint8_t *tcp,
-	 uint32_t bytes, uint32_t addresses, const struct fast_remote *remote)
+fast_segment(struct tcp_core *core, struct rte_mbuf *mbuf, const uint8_t *tcp,
+	     uint32_t bytes, uint32_t addresses,
+	     const struct fast_remote *remote, bool has_ts)
 {
 	struct tcp_conn *conn;
 
-	if (FAL_UNLIKELY(!fast_options(tcp, bytes) ||
-			 !fast_checksum(mbuf, tcp, bytes, addresses)))
+	if (FAL_UNLIKELY(!fast_checksum(mbuf, tcp, bytes, addresses)))
 		return false;
 	conn = fast_find(core, tcp, remote);
-	if (FAL_UNLIKELY(conn == NULL || !fast_expects(conn, tcp, bytes)))
+	if (FAL_UNLIKELY(conn == NULL ||
+			 !fast_expects(conn, tcp, bytes, has_ts)))
 		return false;
-	fast_take(core, conn, mbuf, tcp, bytes);
+	fast_take(core, conn, mbuf, tcp, bytes, has_ts);
 	return true;
 }
 
+/* Takes a segment that lies behind an IP header without options. */
 static inline bool
-fast_ip4(struct tcp_core *core, struct rte_mbuf *mbuf, const uint8_t *ip,
-	 uint32_t bytes)
+fast_tcp(struct tcp_core *core, struct rte_mbuf *mbuf, const uint8_t *tcp,
+	 uint32_t bytes, uint32_t addresses, const struct fast_remote *remote)
 {
-	uint32_t first = be_load32(ip);
-	uint32_t total = first & 0xffff;
-	struct fast_remote remote = {
+	uint32_t word = be_load32(tcp + 12) >> 16 & ~TCP_PSH;
+
+	if (FAL_LIKELY(word == (0x8000 | TCP_ACK)))
+		return bytes >= TCP_HEADER_BYTES + FAST_TS_BYTES &&
+		       be_load32(tcp + TCP_HEADER_BYTES) == FAST_TIMESTAMPS &&
+		       fast_segment(core, mbuf, tcp, bytes, addresses, remote,
+				    true);
+	return word == (0x5000 | TCP_ACK) &&
+	       fast_segment(core, mbuf, tcp, bytes, addresses, remote, false);
+}
+
+/* Whether the length of an IPv4 packet leaves `least` bytes to TCP and is
+ * there, and whether the header's checksum is right. */
+static inline bool
+fast_ip4_is_whole(const uint8_t *ip, uint32_t bytes, uint32_t least)
+{
+	uint32_t total = be_load16(ip + 2);
+
+	return total <= bytes && total >= TCP_IP4_BYTES + least &&
+	       ip_sum_is_good(ip_sum(0, ip, TCP_IP4_BYTES));
+}
+
+static inline struct fast_remote
+fast_remote4(const uint8_t *ip)
+{
+	return (struct fast_remote){
 		.middle = 0xffff,
 		.last = be_load32(ip + 12),
 	};
+}
+
+static __attribute__((noinline)) bool
+fast_ip4(struct tcp_core *core, struct rte_mbuf *mbuf, const uint8_t *ip,
+	 uint32_t bytes)
+{
+	const struct fast_remote remote = fast_remote4(ip);
 
 	/* The fragment's flags and place, and the protocol. */
-	if (FAL_UNLIKELY(first >> 24 != 0x45 || total > bytes ||
-			 total < TCP_IP4_BYTES + TCP_HEADER_BYTES ||
+	if (FAL_UNLIKELY(ip[0] != 0x45 ||
 			 (be_load32(ip + 6) & 0x3fff00ffu) != FAST_PROTOCOL ||
 			 be_load32(ip + 16) != core->config.address ||
-			 ip_fold_sum(ip_sum(0, ip, TCP_IP4_BYTES)) != 0xffff))
+			 !fast_ip4_is_whole(ip, bytes, TCP_HEADER_BYTES)))
 		return false;
-	return fast_tcp(core, mbuf, ip + TCP_IP4_BYTES, total - TCP_IP4_BYTES,
-			8, &remote);
+	return fast_tcp(core, mbuf, ip + TCP_IP4_BYTES,
+			be_load16(ip + 2) - TCP_IP4_BYTES, 8, &remote);
 }
 
 static __attribute__((noinline)) bool
@@ -315,25 +423,53 @@ fast_ip6(struct tcp_core *core, struct rte_mbuf *mbuf, const uint8_t *ip,
 	return fast_tcp(core, mbuf, ip + TCP_IP6_BYTES, payload, 32, &remote);
 }
 
-/* Takes a received frame if it is one that is expected. Returns false, and has
- * changed nothing, if it is not. */
-bool
-tcp_fast_in(struct tcp_core *core, struct rte_mbuf *mbuf)
+/* Looks at a frame field by field. */
+static inline bool
+fast_other(struct tcp_core *core, struct rte_mbuf *mbuf, const uint8_t *at,
+	   uint32_t bytes)
 {
-	const uint8_t *at = rte_pktmbuf_mtod(mbuf, const uint8_t *);
-	uint32_t offset, bytes = mbuf->data_len;
+	uint32_t offset = fast_ether(core, mbuf, at);
 	uint32_t type;
 
-	if (FAL_UNLIKELY(bytes < FAST_BYTES_MIN || mbuf->nb_segs != 1 ||
-			 !core->is_fast))
-		return false;
-	offset = fast_ether(core, mbuf, at);
 	if (FAL_UNLIKELY(offset == 0))
 		return false;
 	type = be_load16(at + offset - 2);
 	bytes -= offset;
-	if (FAL_LIKELY(type == 0x0800))
+	if (type == 0x0800)
 		return fast_ip4(core, mbuf, at + offset, bytes);
 	return type == 0x86dd && bytes >= TCP_IP6_BYTES + TCP_HEADER_BYTES &&
 	       fast_ip6(core, mbuf, at + offset, bytes);
+}
+
+/* Takes a received frame if it is one that is expected. Returns false, and has
+ * changed nothing, if it is not. */
+static inline bool
+fast_in(struct tcp_core *core, struct rte_mbuf *mbuf)
+{
+	const uint8_t *at = rte_pktmbuf_mtod(mbuf, const uint8_t *);
+	const uint8_t *ip = at + TCP_ETHER_BYTES;
+	uint32_t bytes = mbuf->data_len;
+	struct fast_remote remote;
+
+	if (FAL_UNLIKELY(bytes < FAST_BYTES_MIN || mbuf->nb_segs != 1 ||
+			 !core->is_fast))
+		return false;
+	if (FAL_UNLIKELY(!fast_is_usual(core, mbuf, at)))
+		return fast_other(core, mbuf, at, bytes);
+	if (FAL_UNLIKELY(!fast_ip4_is_whole(ip, bytes - TCP_ETHER_BYTES,
+					    TCP_HEADER_BYTES + FAST_TS_BYTES)))
+		return false;
+	remote = fast_remote4(ip);
+	return fast_segment(core, mbuf, ip + TCP_IP4_BYTES,
+			    be_load16(ip + 2) - TCP_IP4_BYTES, 8, &remote,
+			    true);
+}
+
+void
+tcp_input(struct tcp_core *core, struct rte_mbuf *mbuf, uint64_t now_ns)
+{
+	tcp_now(core, now_ns);
+	core->counters.rx_frames++;
+	if (FAL_UNLIKELY(!fast_in(core, mbuf)))
+		ip_in_frame(core, mbuf);
 }

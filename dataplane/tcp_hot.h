@@ -13,9 +13,40 @@
 
 #include "dataplane/tcp_int.h"
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define IP_SUM_IN_C 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
+#define IP_SUM_IN_C 1
+#endif
+#endif
+
 _Static_assert(RTE_MBUF_F_RX_L4_CKSUM_NONE == (RTE_MBUF_F_RX_L4_CKSUM_GOOD |
 					       RTE_MBUF_F_RX_L4_CKSUM_BAD),
 	       "see tcp_verdict_of()");
+
+/* What rearm_data says of an empty mbuf that stands alone: where data begins,
+ * one reference, one segment, no port. */
+#define TCP_MBUF_EMPTY \
+	(RTE_PKTMBUF_HEADROOM | 1ull << 16 | 1ull << 32 | 0xffffull << 48)
+
+_Static_assert(offsetof(struct rte_mbuf, port) ==
+			       offsetof(struct rte_mbuf, rearm_data) + 6 &&
+		       offsetof(struct rte_mbuf, vlan_tci) ==
+			       offsetof(struct rte_mbuf, packet_type) + 10,
+	       "tcp_mbuf_reset() writes words that several fields share");
+
+/* As rte_pktmbuf_reset(), for an mbuf out of a cache. What its flags say is not
+ * there (outer tag, offload lengths) is left as it was. */
+static inline void
+tcp_mbuf_reset(struct rte_mbuf *mbuf)
+{
+	const uint64_t empty = TCP_MBUF_EMPTY;
+
+	memcpy(&mbuf->rearm_data, &empty, sizeof(empty));
+	mbuf->ol_flags &= RTE_MBUF_F_EXTERNAL;
+	memset(&mbuf->packet_type, 0, 12);
+}
 
 /* Takes an empty mbuf of one segment; NULL: none is left. */
 static inline struct rte_mbuf *
@@ -28,16 +59,15 @@ tcp_mbuf_alloc(struct tcp_core *core)
 		return rte_pktmbuf_alloc(core->config.pool);
 	/* What lies in a pool stands alone; the rest is as it was left. */
 	mbuf = cache->objs[--cache->len];
-	mbuf->data_off = RTE_PKTMBUF_HEADROOM;
-	mbuf->ol_flags &= RTE_MBUF_F_EXTERNAL;
-	mbuf->packet_type = 0;
-	mbuf->pkt_len = 0;
-	mbuf->data_len = 0;
-	mbuf->vlan_tci = 0;
-	mbuf->vlan_tci_outer = 0;
-	mbuf->tx_offload = 0;
-	mbuf->port = RTE_MBUF_PORT_INVALID;
+	tcp_mbuf_reset(mbuf);
 	return mbuf;
+}
+
+/* One that others hold, too, or of another pool, or a full cache. */
+static __attribute__((noinline, cold)) void
+tcp_mbuf_free_rare(struct rte_mbuf *mbuf)
+{
+	rte_pktmbuf_free(mbuf);
 }
 
 /* Gives back one reference of an mbuf that stands alone. */
@@ -53,7 +83,7 @@ tcp_mbuf_free(struct tcp_core *core, struct rte_mbuf *mbuf)
 			 mbuf->pool != core->config.pool ||
 			 !RTE_MBUF_DIRECT(mbuf) ||
 			 cache->len >= cache->flushthresh)) {
-		rte_pktmbuf_free(mbuf);
+		tcp_mbuf_free_rare(mbuf);
 		return;
 	}
 	cache->objs[cache->len++] = mbuf;
@@ -126,13 +156,70 @@ tcp_conn_out(struct tcp_core *core, struct tcp_conn *conn)
 	core->out_tail = index;
 }
 
+/* The tick a time is in, with the one after it: a deadline there is not early;
+ * never 0. */
+static inline uint32_t
+tcp_tick_behind(uint64_t ns)
+{
+	uint32_t tick = (uint32_t)(ns >> TCP_TICK_SHIFT) + 1;
+
+	return tick == 0 ? 1 : tick;
+}
+
 /* The tick at which a deadline passes that is `wait_ns` away; never 0. */
 static inline uint32_t
 tcp_timer_in(const struct tcp_core *core, uint64_t wait_ns)
 {
-	uint64_t tick = ((core->now_ns + wait_ns) >> TCP_TICK_SHIFT) + 1;
+	return tcp_tick_behind(core->now_ns + wait_ns);
+}
 
-	return (uint32_t)tick == 0 ? 1 : (uint32_t)tick;
+/* Bytes to promise the peer who has `held` in our buffer. The right edge never
+ * moves left, and moves right by two segments or half the buffer at least (RFC
+ * 9293 3.8.6.2.2). */
+static inline uint32_t
+tcp_window_beside(const struct tcp_core *core, const struct tcp_conn *conn,
+		  uint32_t held)
+{
+	uint32_t limit = core->config.window_bytes;
+	uint32_t promised = conn->rcv_adv - conn->rcv_nxt;
+	uint32_t step = 2u * conn->mss;
+
+	if (FAL_UNLIKELY(conn->rcv_shift == 0 || (int32_t)promised < 0 ||
+			 step > limit / 2))
+		return tcp_out_window_rare(core, conn, held);
+	if (FAL_LIKELY(held + promised + step > limit ||
+		       core->pool_level >= TCP_POOL_NO_WINDOW))
+		return promised;
+	return limit - held;
+}
+
+/* Sees to it that the wheel wakes a connection in time. It does already if it
+ * comes round before the only deadline there is. */
+static inline void
+tcp_timer_rearm(struct tcp_core *core, struct tcp_conn *conn)
+{
+	if (FAL_UNLIKELY((conn->lists & TCP_IN_WHEEL) == 0 ||
+			 (conn->ack_deadline | conn->life_deadline) != 0 ||
+			 conn->tx_deadline == 0 ||
+			 !tcp_seq_le(conn->wheel_tick, conn->tx_deadline)))
+		tcp_timer_arm(core, conn);
+}
+
+/* How long to wait for an ack before the tail is probed (RFC 8985 7.2); 0: not.
+ */
+static inline uint32_t
+tcp_rack_probe_us(const struct tcp_conn *conn)
+{
+	const uint32_t flags = TCP_HAS_SACK | TCP_RECOVERY | TCP_TLP_OUT;
+	uint32_t wait_us = 2 * conn->srtt_us;
+
+	if ((conn->flags & flags) != TCP_HAS_SACK || conn->srtt_us == 0 ||
+	    (conn->backoff | conn->sacked) != 0 ||
+	    conn->snd_una == conn->snd_nxt)
+		return 0;
+	if (conn->snd_nxt - conn->snd_una <= conn->mss)
+		wait_us += TCP_TLP_DELAYED_US;
+	return wait_us < 1000 ? 1000 : wait_us;
 }
 
 /* Settles when `bytes` that came in order are acknowledged (RFC 9293 3.8.6.3,
@@ -150,7 +237,7 @@ tcp_data_ack(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes,
 		tcp_conn_out(core, conn);
 	} else if (conn->ack_deadline == 0) {
 		/* The turn in tcp_flush() arms it, unless a reply goes out. */
-		conn->ack_deadline = tcp_timer_in(core, TCP_ACK_DELAY_NS);
+		conn->ack_deadline = core->ack_tick;
 		tcp_conn_out(core, conn);
 	}
 }
@@ -164,6 +251,7 @@ tcp_now(struct tcp_core *core, uint64_t now_ns)
 	core->now_ns = now_ns;
 	core->now_us = (uint32_t)(now_ns / NS_PER_US);
 	core->now_ts = (uint32_t)(now_ns / NS_PER_MS) + core->ts_offset;
+	core->ack_tick = tcp_tick_behind(now_ns + TCP_ACK_DELAY_NS);
 }
 
 static inline uint64_t
@@ -184,34 +272,70 @@ ip_add(uint64_t a, uint64_t b)
 	return sum + (sum < a);
 }
 
-/* RFC 1071, over 64-bit words in memory order. Written so that a word is an add
- * and an add with carry. */
+/* Adds four words. Compilers make two instructions of a word where one would
+ * do, and a segment has 25 of them; a build whose sanitizer wants to see the
+ * loads, or for another machine, has it in C. */
+#if defined(__x86_64__) && !defined(IP_SUM_IN_C)
+static inline uint64_t
+ip_sum_block(uint64_t sum, const uint8_t *at)
+{
+	const struct ip_block {
+		uint8_t byte[32];
+	} *block = (const void *)at;
+
+	__asm__("addq (%1), %0\n\t"
+		"adcq 8(%1), %0\n\t"
+		"adcq 16(%1), %0\n\t"
+		"adcq 24(%1), %0\n\t"
+		"adcq $0, %0"
+		: "+r"(sum)
+		: "r"(at), "m"(*block)
+		: "cc");
+	return sum;
+}
+#else
+static inline uint64_t
+ip_sum_block(uint64_t sum, const uint8_t *at)
+{
+	for (uint32_t i = 0; i < 32; i += 8)
+		sum = ip_add(sum, ip_load(at + i));
+	return sum;
+}
+#endif
+
+/* RFC 1071, over 64-bit words in memory order. */
 static inline uint64_t
 ip_sum_words(uint64_t sum, const uint8_t *at, uint32_t words)
 {
-	uint64_t carries = 0;
-	uint64_t word;
+	const uint8_t *end = at + 8 * (size_t)(words & ~3u);
 
-	for (; words >= 4; words -= 4, at += 32) {
-		word = ip_load(at);
-		sum += word;
-		carries += sum < word;
-		word = ip_load(at + 8);
-		sum += word;
-		carries += sum < word;
-		word = ip_load(at + 16);
-		sum += word;
-		carries += sum < word;
-		word = ip_load(at + 24);
-		sum += word;
-		carries += sum < word;
-	}
-	for (; words > 0; words--, at += 8) {
-		word = ip_load(at);
-		sum += word;
-		carries += sum < word;
-	}
-	return ip_add(sum, carries);
+	for (; at != end; at += 32)
+		sum = ip_sum_block(sum, at);
+	for (end += 8 * (size_t)(words & 3); at != end; at += 8)
+		sum = ip_add(sum, ip_load(at));
+	return sum;
+}
+
+/* Over a TCP segment behind an IP header without options or extensions, and
+ * its pseudo header: `addresses` bytes of both addresses lie in front of it. */
+static inline uint64_t
+ip_sum_tcp(const uint8_t *tcp, uint32_t bytes, uint32_t addresses)
+{
+	uint64_t sum = __builtin_bswap32(6 + bytes);
+	uint32_t left = bytes % 8;
+
+	if (left != 0)
+		sum += ip_load(tcp + bytes - 8) >> (64 - 8 * left);
+	return ip_sum_words(sum, tcp - addresses, (addresses + bytes) / 8);
+}
+
+/* Whether a sum over something with its checksum is that of a good one, minus
+ * zero. Folding keeps the remainder, and nothing that has a version or a
+ * protocol in it sums to plain zero. */
+static inline bool
+ip_sum_is_good(uint64_t sum)
+{
+	return sum % 0xffff == 0;
 }
 
 /* The same over bytes; an odd last one is padded. Only the last piece of a sum
@@ -280,6 +404,17 @@ ip_header_write6(uint8_t *at, const struct tcp_address *source,
 	be_store32(at + 4, payload_bytes << 16 | (uint32_t)protocol << 8 | 64);
 	ip_address_write(source, at + 8);
 	ip_address_write(destination, at + 24);
+}
+
+/* Queues a frame, given. Returns false, and frees it, when the queue is full
+ * and the port takes nothing. */
+static inline bool
+ip_out_push(struct tcp_core *core, struct rte_mbuf *mbuf)
+{
+	if (FAL_UNLIKELY(core->tx_count == TCP_TX_QUEUE))
+		return ip_out_push_full(core, mbuf);
+	core->tx[core->tx_count++] = mbuf;
+	return true;
 }
 
 /* What the port says about the TCP checksum of a received frame. */

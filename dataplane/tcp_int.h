@@ -26,31 +26,32 @@
 #define TCP_PSH 0x08u
 #define TCP_ACK 0x10u
 
-#define TCP_NONE          UINT32_MAX
-#define TCP_ETHER_BYTES   14u
-#define TCP_VLAN_BYTES    4u
-#define TCP_IP4_BYTES     20u
-#define TCP_IP6_BYTES     40u
-#define TCP_HEADER_BYTES  20u
-#define TCP_OPTIONS_MAX   40u
-#define TCP_MSS_MIN       216u /* a smaller one is a resource attack */
-#define TCP_MSS_DEFAULT4  536u /* RFC 9293 3.7.1 */
-#define TCP_MSS_DEFAULT6  1220u
-#define TCP_SACKS_MAX     4u
-#define TCP_RUNS_MAX      64u
-#define TCP_WHEEL_SLOTS   4096u
-#define TCP_TICK_SHIFT    20 /* a tick is 2^20 ns, about 1 ms */
-#define TCP_TX_QUEUE      256u
-#define TCP_NEIGHBOURS    256u
-#define TCP_WINDOW_SHIFT  7u
-#define TCP_CWND_MAX      (1u << 26)
-#define TCP_RTO_FIRST_US  1000000u
-#define TCP_RTO_MAX_US    10000000u
-#define TCP_RETRIES_MAX   12u
-#define TCP_SYN_TRIES_MAX 3u
-#define TCP_ACK_DELAY_NS  NS_PER_MS
-#define TCP_CHALLENGE_MAX 10u /* a second and connection */
-#define TCP_PATH_MINUTES  10u /* that a smaller path MTU is believed */
+#define TCP_NONE           UINT32_MAX
+#define TCP_ETHER_BYTES    14u
+#define TCP_VLAN_BYTES     4u
+#define TCP_IP4_BYTES      20u
+#define TCP_IP6_BYTES      40u
+#define TCP_HEADER_BYTES   20u
+#define TCP_OPTIONS_MAX    40u
+#define TCP_MSS_MIN        216u /* a smaller one is a resource attack */
+#define TCP_MSS_DEFAULT4   536u /* RFC 9293 3.7.1 */
+#define TCP_MSS_DEFAULT6   1220u
+#define TCP_SACKS_MAX      4u
+#define TCP_RUNS_MAX       64u
+#define TCP_WHEEL_SLOTS    4096u
+#define TCP_TICK_SHIFT     20 /* a tick is 2^20 ns, about 1 ms */
+#define TCP_TX_QUEUE       256u
+#define TCP_NEIGHBOURS     256u
+#define TCP_WINDOW_SHIFT   7u
+#define TCP_CWND_MAX       (1u << 26)
+#define TCP_RTO_FIRST_US   1000000u
+#define TCP_RTO_MAX_US     10000000u
+#define TCP_RETRIES_MAX    12u
+#define TCP_SYN_TRIES_MAX  3u
+#define TCP_ACK_DELAY_NS   NS_PER_MS
+#define TCP_CHALLENGE_MAX  10u    /* a second and connection */
+#define TCP_TLP_DELAYED_US 45000u /* what Linux delays an ack, and some */
+#define TCP_PATH_MINUTES   10u    /* that a smaller path MTU is believed */
 
 enum tcp_state {
 	TCP_FREE = 0,
@@ -238,6 +239,20 @@ struct ip_frame {
 	bool is_group;  /* sent to a group of stations  */
 };
 
+/* What a frame with data over IPv4 begins with, where everybody's is alike, and
+ * which bits of that count: three pieces of 16 bytes, see tcp_fast.c. */
+#define TCP_USUAL_PIECES 3u
+
+struct tcp_usual {
+	_Alignas(16) uint8_t want[TCP_USUAL_PIECES][16];
+	uint8_t mask[TCP_USUAL_PIECES][16];
+	/* What we send over IPv4 has, from our MAC to the fragment's place: all
+	 * but its length. And the sum of the words of such an IP header that
+	 * are always the same. */
+	uint8_t head[16];
+	uint32_t head_sum;
+};
+
 struct tcp_listener {
 	uint16_t port; /* 0: free */
 	uint32_t tag;
@@ -261,14 +276,17 @@ struct tcp_core {
 	uint32_t now_us;
 	uint32_t now_ts; /* ms from a start that the secret hides: RFC 7323 7.1
 			  */
+	uint32_t ack_tick; /* of a delayed ack that waits from now on */
 	struct tcp_address local4, local6, link6;
 	uint32_t ether_bytes; /* of a header that we write */
 	uint32_t pool_level;  /* enum tcp_pool_level */
 	uint32_t output_left; /* mbufs that output may take until the next look
 			       */
 	uint32_t ts_offset;
+	uint32_t rto_min_us;             /* no timeout is shorter */
 	struct rte_mempool_cache *cache; /* of the pool; see tcp_hot.h */
 	bool is_fast; /* tests want to see both ways of a segment */
+	struct tcp_usual usual;
 	uint64_t cookies_until_ns; /* cookies may come back until then */
 	struct hash_key hash_key;
 	uint32_t tick;
@@ -387,7 +405,7 @@ struct tcp_conn *tcp_cookie_take(struct tcp_core *core,
 				 const struct tcp_packet *packet);
 
 /* tcp_fast.c */
-bool tcp_fast_in(struct tcp_core *core, struct rte_mbuf *mbuf);
+void tcp_fast_prepare(struct tcp_core *core);
 
 /* tcp_in.c, tcp_data.c */
 void tcp_in(struct tcp_core *core, struct tcp_packet *packet);
@@ -429,14 +447,12 @@ void tcp_rack_look(struct tcp_core *core, struct tcp_conn *conn);
 void tcp_rack_duplicate(struct tcp_core *core, struct tcp_conn *conn,
 			const struct tcp_sack *sack);
 void tcp_rack_recovered(struct tcp_core *core, struct tcp_conn *conn);
-uint32_t tcp_rack_probe_us(const struct tcp_conn *conn);
 void tcp_rack_probe_acked(struct tcp_core *core, struct tcp_conn *conn,
 			  uint32_t ack);
 
 /* tcp_out.c */
-void tcp_out(struct tcp_core *core, struct tcp_conn *conn);
-uint32_t tcp_out_window(const struct tcp_core *core,
-			const struct tcp_conn *conn);
+uint32_t tcp_out_window_rare(const struct tcp_core *core,
+			     const struct tcp_conn *conn, uint32_t held);
 void tcp_out_reset(struct tcp_core *core, struct tcp_conn *conn);
 void tcp_out_refuse(struct tcp_core *core, const struct tcp_packet *packet);
 void tcp_out_answer(struct tcp_core *core, const struct tcp_packet *packet,
@@ -444,6 +460,7 @@ void tcp_out_answer(struct tcp_core *core, const struct tcp_packet *packet,
 		    const uint8_t *options, uint32_t option_bytes);
 
 /* ip_in.c, ip6_in.c */
+void ip_in_frame(struct tcp_core *core, struct rte_mbuf *mbuf);
 void ip_in_tcp(struct tcp_core *core, struct ip_frame *frame,
 	       const struct tcp_address *source,
 	       const struct tcp_address *destination, const uint8_t *tcp,
@@ -451,7 +468,6 @@ void ip_in_tcp(struct tcp_core *core, struct ip_frame *frame,
 void ip6_in(struct tcp_core *core, struct ip_frame *frame);
 
 /* ip_out.c: checksums, headers, frames into the tx queue */
-uint32_t ip_sum_tcp(const uint8_t *tcp, uint32_t bytes, uint32_t addresses);
 uint16_t ip_checksum(const struct tcp_address *source,
 		     const struct tcp_address *destination, uint32_t protocol,
 		     const void *data, uint32_t bytes);
@@ -463,7 +479,7 @@ void ip_out_headers(const struct tcp_core *core, uint8_t *at,
 		    const uint8_t *mac, const struct tcp_address *source,
 		    const struct tcp_address *destination, uint8_t protocol,
 		    uint32_t payload_bytes);
-bool ip_out_push(struct tcp_core *core, struct rte_mbuf *mbuf);
+bool ip_out_push_full(struct tcp_core *core, struct rte_mbuf *mbuf);
 void ip_out_flush(struct tcp_core *core);
 
 /* neighbour.c, arp.c, nd.c */

@@ -59,8 +59,8 @@ tcp_loss_rto_us(const struct tcp_core *core, const struct tcp_conn *conn)
 
 	if (conn->srtt_us == 0)
 		return TCP_RTO_FIRST_US;
-	if (rto_us < core->config.rto_min_ms * 1000ull)
-		rto_us = core->config.rto_min_ms * 1000ull;
+	if (rto_us < core->rto_min_us)
+		rto_us = core->rto_min_us;
 	return rto_us > TCP_RTO_MAX_US ? TCP_RTO_MAX_US : (uint32_t)rto_us;
 }
 

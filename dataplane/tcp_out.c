@@ -10,38 +10,40 @@
 
 #include "dataplane/tcp_int.h"
 
-/* Bytes to promise the peer. The right edge never moves left, and moves right
- * by two segments or half the buffer at least (RFC 9293 3.8.6.2.2). */
-uint32_t
-tcp_out_window(const struct tcp_core *core, const struct tcp_conn *conn)
+/* The same for a small buffer, a peer without window scale, or one that has
+ * sent beyond the edge. */
+__attribute__((noinline)) uint32_t
+tcp_out_window_rare(const struct tcp_core *core, const struct tcp_conn *conn,
+		    uint32_t held)
 {
 	uint32_t limit = core->config.window_bytes;
 	uint32_t promised = conn->rcv_adv - conn->rcv_nxt;
 	uint32_t step = 2u * conn->mss;
 
-	if (FAL_UNLIKELY(conn->rcv_shift == 0 && limit > 65535))
+	if (conn->rcv_shift == 0 && limit > 65535)
 		limit = 65535;
-	if (FAL_UNLIKELY((int32_t)promised < 0))
+	if ((int32_t)promised < 0)
 		promised = 0;
-	if (FAL_UNLIKELY(step > limit / 2))
+	if (step > limit / 2)
 		step = limit / 2;
-	if (FAL_LIKELY(conn->rcv_bytes + promised + step > limit ||
-		       core->pool_level >= TCP_POOL_NO_WINDOW))
+	if (held + promised + step > limit ||
+	    core->pool_level >= TCP_POOL_NO_WINDOW)
 		return promised;
-	return limit - conn->rcv_bytes;
+	return limit - held;
 }
 
-static uint16_t
+/* What goes into the window field; the peer is then promised that much. */
+static inline uint32_t
 tcp_out_window_field(struct tcp_core *core, struct tcp_conn *conn, bool is_syn)
 {
-	uint32_t window = tcp_out_window(core, conn);
+	uint32_t window = tcp_window_beside(core, conn, conn->rcv_bytes);
 	uint32_t shift = is_syn ? 0 : conn->rcv_shift;
 	uint32_t field = (window + (1u << shift) - 1) >> shift;
 
-	if (field > 65535)
+	if (FAL_UNLIKELY(field > 65535))
 		field = 65535;
 	conn->rcv_adv = conn->rcv_nxt + (field << shift);
-	return (uint16_t)field;
+	return field;
 }
 
 static uint32_t
@@ -81,18 +83,41 @@ tcp_out_has_sacks(const struct tcp_conn *conn)
 	       tcp_has(conn, TCP_HAS_SACK);
 }
 
-/* The Ethernet header without a tag, in two words that overlap. */
+/* Ethernet without a tag and IPv4, before a TCP segment of `bytes`. The head of
+ * struct tcp_usual begins at our MAC, and its last eight bytes at IP. */
 static inline void
-tcp_out_ether(const struct tcp_core *core, const struct tcp_conn *conn,
-	      uint8_t *at, bool is_ipv4)
+tcp_out_headers_usual(const struct tcp_core *core, const struct tcp_conn *conn,
+		      uint8_t *at, uint32_t bytes)
 {
-	uint64_t type = is_ipv4 ? 0x0008 : 0xdd86;
-	uint64_t own = ip_load(core->config.port->mac);
-	uint64_t hop = ip_load(conn->mac);
+	const struct tcp_usual *usual = &core->usual;
+	uint32_t remote = conn->remote.word[3];
+	uint64_t sum = (uint64_t)usual->head_sum + TCP_IP4_BYTES + bytes;
+	uint8_t *ip = at + TCP_ETHER_BYTES;
 
-	memcpy(at, &hop, sizeof(hop));
-	own = (own & 0xffffffffffffull) | type << 48;
-	memcpy(at + PORT_MAC_BYTES, &own, sizeof(own));
+	memcpy(at, conn->mac, 8); /* and two bytes that the next ones cover */
+	memcpy(at + PORT_MAC_BYTES, usual->head, sizeof(usual->head));
+	be_store16(ip + 2, (uint16_t)(TCP_IP4_BYTES + bytes));
+	be_store32(ip + 8, 64u << 24 | 6u << 16 |
+				   (~ip_fold_sum(sum + remote) & 0xffff));
+	be_store32(ip + 12, core->local4.word[3]);
+	be_store32(ip + 16, remote);
+}
+
+/* The same with a tag, or over IPv6. */
+static inline void
+tcp_out_headers(const struct tcp_core *core, const struct tcp_conn *conn,
+		uint8_t *at, uint32_t bytes)
+{
+	uint8_t *ip = at + core->ether_bytes;
+
+	if (tcp_address_is_ipv4(&conn->remote)) {
+		ip_out_ether(core, at, conn->mac, 0x0800);
+		ip_header_write4(ip, core->local4.word[3], conn->remote.word[3],
+				 6, bytes);
+		return;
+	}
+	ip_out_ether(core, at, conn->mac, 0x86dd);
+	ip_header_write6(ip, tcp_local(core, conn), &conn->remote, 6, bytes);
 }
 
 /* Writes the checksum, or leaves it to the port. */
@@ -121,49 +146,59 @@ tcp_out_checksum(struct tcp_core *core, struct rte_mbuf *mbuf, uint8_t *tcp,
 		sum = (uint16_t)ip_fold_sum(ip_sum(__builtin_bswap32(6 + bytes),
 						   tcp - addresses, addresses));
 	} else {
-		sum = (uint16_t)~ip_sum_tcp(tcp, bytes, addresses);
+		sum = (uint16_t)~ip_fold_sum(ip_sum_tcp(tcp, bytes, addresses));
 	}
 	memcpy(tcp + 16, &sum, sizeof(sum));
 }
 
-/* Writes headers before the payload that mbuf holds and pushes it, given. */
+/* What a segment carries: `bytes` at `offset` of the mbuf's buffer. */
+struct out_payload {
+	uint32_t seq;
+	uint16_t offset, bytes;
+};
+
+/* Writes headers before the payload and pushes the mbuf, given.
+ *
+ * options   NULL: timestamps
+ * is_usual  IPv4, no tag; a constant, as is is_ipv4: the compiler then makes
+ *           one function of each kind
+ */
 static inline __attribute__((always_inline)) bool
 tcp_out_frame_of(struct tcp_core *core, struct tcp_conn *conn,
-		 struct rte_mbuf *mbuf, uint32_t seq, uint32_t flags,
-		 const uint8_t *options, uint32_t option_bytes, bool is_ipv4)
+		 struct rte_mbuf *mbuf, struct out_payload payload,
+		 uint32_t flags, const uint8_t *options, uint32_t option_bytes,
+		 bool is_ipv4, bool is_usual)
 {
 	uint32_t header = TCP_HEADER_BYTES + option_bytes;
-	uint32_t tcp_bytes = header + mbuf->data_len;
-	uint32_t below =
-		core->ether_bytes + (is_ipv4 ? TCP_IP4_BYTES : TCP_IP6_BYTES);
+	uint32_t tcp_bytes = header + payload.bytes;
+	uint32_t below = (is_usual ? TCP_ETHER_BYTES : core->ether_bytes) +
+			 (is_ipv4 ? TCP_IP4_BYTES : TCP_IP6_BYTES);
+	uint8_t *tcp = (uint8_t *)mbuf->buf_addr + payload.offset - header;
 	uint32_t window = 0;
-	uint8_t *at, *tcp;
 
-	FAL_ASSERT(below + header <= mbuf->data_off);
-	mbuf->data_off = (uint16_t)(mbuf->data_off - below - header);
+	FAL_ASSERT(below + header <= payload.offset);
+	mbuf->data_off = (uint16_t)(payload.offset - header - below);
 	mbuf->data_len = (uint16_t)(below + tcp_bytes);
 	mbuf->pkt_len = below + tcp_bytes;
-	at = rte_pktmbuf_mtod(mbuf, uint8_t *);
-	tcp = at + below;
-	if (FAL_LIKELY(core->ether_bytes == TCP_ETHER_BYTES))
-		tcp_out_ether(core, conn, at, is_ipv4);
+	if (is_usual)
+		tcp_out_headers_usual(core, conn, tcp - below, tcp_bytes);
 	else
-		ip_out_ether(core, at, conn->mac, is_ipv4 ? 0x0800 : 0x86dd);
-	if (is_ipv4)
-		ip_header_write4(at + core->ether_bytes, core->local4.word[3],
-				 conn->remote.word[3], 6, tcp_bytes);
-	else
-		ip_header_write6(at + core->ether_bytes, tcp_local(core, conn),
-				 &conn->remote, 6, tcp_bytes);
+		tcp_out_headers(core, conn, tcp - below, tcp_bytes);
 	if ((flags & TCP_RST) == 0)
 		window = tcp_out_window_field(core, conn,
 					      (flags & TCP_SYN) != 0);
 	be_store32(tcp, (uint32_t)conn->local_port << 16 | conn->remote_port);
-	be_store32(tcp + 4, seq);
+	be_store32(tcp + 4, payload.seq);
 	be_store32(tcp + 8, (flags & TCP_ACK) != 0 ? conn->rcv_nxt : 0);
 	be_store32(tcp + 12, header << 26 | flags << 16 | window);
 	be_store32(tcp + 16, 0);
-	memcpy(tcp + TCP_HEADER_BYTES, options, option_bytes);
+	if (options == NULL) {
+		be_store32(tcp + 20, 0x0101080a);
+		be_store32(tcp + 24, core->now_ts);
+		be_store32(tcp + 28, conn->ts_recent);
+	} else {
+		memcpy(tcp + TCP_HEADER_BYTES, options, option_bytes);
+	}
 	tcp_out_checksum(core, mbuf, tcp, tcp_bytes, is_ipv4);
 	if ((flags & TCP_ACK) != 0) {
 		conn->last_ack_sent = conn->rcv_nxt;
@@ -174,10 +209,11 @@ tcp_out_frame_of(struct tcp_core *core, struct tcp_conn *conn,
 	return ip_out_push(core, mbuf);
 }
 
-/* The same for what is not the usual: SYN, no timestamps, SACK. */
+/* The same for what is not the usual: SYN, no timestamps, SACK, IPv6, a tag. */
 static __attribute__((noinline)) bool
 tcp_out_frame_rare(struct tcp_core *core, struct tcp_conn *conn,
-		   struct rte_mbuf *mbuf, uint32_t seq, uint32_t flags)
+		   struct rte_mbuf *mbuf, struct out_payload payload,
+		   uint32_t flags)
 {
 	uint8_t options[TCP_OPTIONS_MAX];
 	uint32_t bytes;
@@ -185,33 +221,30 @@ tcp_out_frame_rare(struct tcp_core *core, struct tcp_conn *conn,
 	if ((flags & TCP_SYN) != 0)
 		bytes = tcp_out_options_syn(core, conn, options);
 	else if (tcp_out_has_sacks(conn))
-		bytes = tcp_out_options_sacks(core, conn, mbuf->data_len,
+		bytes = tcp_out_options_sacks(core, conn, payload.bytes,
 					      options);
 	else
 		bytes = tcp_opt_write(options, tcp_has(conn, TCP_HAS_TS),
 				      core->now_ts, conn->ts_recent, NULL, 0);
-	return tcp_out_frame_of(core, conn, mbuf, seq, flags, options, bytes,
-				tcp_address_is_ipv4(&conn->remote));
+	if (tcp_address_is_ipv4(&conn->remote))
+		return tcp_out_frame_of(core, conn, mbuf, payload, flags,
+					options, bytes, true, false);
+	return tcp_out_frame_of(core, conn, mbuf, payload, flags, options,
+				bytes, false, false);
 }
 
 static inline __attribute__((always_inline)) bool
 tcp_out_frame(struct tcp_core *core, struct tcp_conn *conn,
-	      struct rte_mbuf *mbuf, uint32_t seq, uint32_t flags)
+	      struct rte_mbuf *mbuf, struct out_payload payload, uint32_t flags)
 {
-	uint8_t options[12];
-
-	if ((flags & TCP_SYN) != 0 || !tcp_has(conn, TCP_HAS_TS) ||
-	    tcp_out_has_sacks(conn))
-		return tcp_out_frame_rare(core, conn, mbuf, seq, flags);
-	be_store32(options, 0x0101080a);
-	be_store32(options + 4, core->now_ts);
-	be_store32(options + 8, conn->ts_recent);
-	/* One for each version: what they differ in is then known. */
-	if (FAL_LIKELY(tcp_address_is_ipv4(&conn->remote)))
-		return tcp_out_frame_of(core, conn, mbuf, seq, flags, options,
-					sizeof(options), true);
-	return tcp_out_frame_of(core, conn, mbuf, seq, flags, options,
-				sizeof(options), false);
+	if (FAL_UNLIKELY((flags & TCP_SYN) != 0 || conn->runs != NULL ||
+			 (conn->flags & (TCP_HAS_TS | TCP_DSACK)) !=
+				 TCP_HAS_TS ||
+			 core->ether_bytes != TCP_ETHER_BYTES ||
+			 !tcp_address_is_ipv4(&conn->remote)))
+		return tcp_out_frame_rare(core, conn, mbuf, payload, flags);
+	return tcp_out_frame_of(core, conn, mbuf, payload, flags, NULL, 12,
+				true, true);
 }
 
 /* Sends a segment without payload. */
@@ -219,13 +252,14 @@ static __attribute__((noinline)) bool
 tcp_out_empty(struct tcp_core *core, struct tcp_conn *conn, uint32_t seq,
 	      uint32_t flags)
 {
+	struct out_payload none = {.seq = seq, .offset = RTE_PKTMBUF_HEADROOM};
 	struct rte_mbuf *mbuf = tcp_mbuf_alloc(core);
 
 	if (mbuf == NULL) {
 		core->counters.tx_no_mbuf++;
 		return false;
 	}
-	return tcp_out_frame(core, conn, mbuf, seq, flags);
+	return tcp_out_frame(core, conn, mbuf, none, flags);
 }
 
 /* Sends a queued segment; false: the driver still holds it or takes no more. */
@@ -234,17 +268,14 @@ tcp_out_segment_inline(struct tcp_core *core, struct tcp_conn *conn,
 		       struct rte_mbuf *mbuf)
 {
 	struct tcp_seg *seg = tcp_seg_of(mbuf);
-	uint32_t flags = TCP_ACK;
+	struct out_payload payload = {seg->seq, seg->offset, seg->bytes};
+	/* The last one that is queued pushes. */
+	uint32_t flags = TCP_ACK | (uint32_t)(seg->next == NULL) * TCP_PSH;
 
 	if (rte_mbuf_refcnt_read(mbuf) != 1)
 		return false;
-	mbuf->data_off = seg->offset;
-	mbuf->data_len = seg->bytes;
-	mbuf->pkt_len = seg->bytes;
-	if (seg->next == NULL)
-		flags |= TCP_PSH;
-	rte_mbuf_refcnt_update(mbuf, 1);
-	if (!tcp_out_frame(core, conn, mbuf, seg->seq, flags))
+	rte_mbuf_refcnt_set(mbuf, 2);
+	if (!tcp_out_frame(core, conn, mbuf, payload, flags))
 		return false;
 	seg->sent_us = core->now_us;
 	seg->sent_ts = core->now_ts;
@@ -426,36 +457,48 @@ tcp_out_tail(struct tcp_core *core, struct tcp_conn *conn)
 	tcp_set(conn, TCP_TLP_AGAIN);
 }
 
-static void
-tcp_out_new(struct tcp_core *core, struct tcp_conn *conn)
+/* Sends the first unsent segment, as much of it as is permitted. Returns
+ * whether the next one may be tried. */
+static inline __attribute__((always_inline)) bool
+tcp_out_next(struct tcp_core *core, struct tcp_conn *conn)
 {
-	for (uint32_t i = 0; conn->snd_send != NULL; i++) {
-		struct rte_mbuf *mbuf = conn->snd_send;
-		struct tcp_seg *seg = tcp_seg_of(mbuf);
-		uint32_t bytes = tcp_out_permitted(conn, seg);
+	struct rte_mbuf *mbuf = conn->snd_send;
+	struct tcp_seg *seg = tcp_seg_of(mbuf);
+	uint32_t bytes = tcp_out_permitted(conn, seg);
 
-		if (bytes == 0)
-			return;
+	if (bytes == 0)
+		return false;
+	if (FAL_UNLIKELY(bytes < seg->bytes) &&
+	    !tcp_out_split(core, conn, mbuf, bytes))
+		return false;
+	if (!tcp_out_segment_inline(core, conn, mbuf)) {
+		tcp_conn_out(core, conn);
+		return false;
+	}
+	/* It was for persist; or the tail is another one now. */
+	if (conn->snd_una == conn->snd_nxt || tcp_has(conn, TCP_TIMER_TLP))
+		conn->tx_deadline = 0;
+	conn->snd_nxt = seg->seq + seg->bytes;
+	conn->snd_send = seg->next;
+	if (FAL_UNLIKELY(tcp_has(conn, TCP_TLP_DUE)))
+		tcp_out_probed(core, conn);
+	return true;
+}
+
+/* Sends what is new, but for `sent` segments of this turn. */
+static __attribute__((noinline)) void
+tcp_out_new(struct tcp_core *core, struct tcp_conn *conn, uint32_t sent)
+{
+	for (; conn->snd_send != NULL; sent++) {
 		/* Others shall have their turn: the rest in the next loop. */
-		if (i == 64) {
-			tcp_conn_out(core, conn);
+		if (sent == 64) {
+			if (tcp_out_permitted(conn,
+					      tcp_seg_of(conn->snd_send)) > 0)
+				tcp_conn_out(core, conn);
 			return;
 		}
-		if (bytes < seg->bytes &&
-		    !tcp_out_split(core, conn, mbuf, bytes))
+		if (!tcp_out_next(core, conn))
 			return;
-		if (!tcp_out_segment_inline(core, conn, mbuf)) {
-			tcp_conn_out(core, conn);
-			return;
-		}
-		/* It was for persist; or the tail is another one now. */
-		if (conn->snd_una == conn->snd_nxt ||
-		    tcp_has(conn, TCP_TIMER_TLP))
-			conn->tx_deadline = 0;
-		conn->snd_nxt = seg->seq + seg->bytes;
-		conn->snd_send = seg->next;
-		if (tcp_has(conn, TCP_TLP_DUE))
-			tcp_out_probed(core, conn);
 	}
 }
 
@@ -486,8 +529,8 @@ tcp_out_fin(struct tcp_core *core, struct tcp_conn *conn)
 		conn->state == TCP_CLOSE_WAIT ? TCP_LAST_ACK : TCP_FIN_WAIT_1;
 }
 
-static void
-tcp_out_arm(struct tcp_core *core, struct tcp_conn *conn)
+static __attribute__((noinline)) void
+tcp_out_arm_rare(struct tcp_core *core, struct tcp_conn *conn)
 {
 	bool has_unsent =
 		conn->snd_send != NULL ||
@@ -516,6 +559,25 @@ tcp_out_arm(struct tcp_core *core, struct tcp_conn *conn)
 	tcp_timer_arm(core, conn);
 }
 
+/* Says when the connection is to be looked at if nothing happens. After a
+ * segment on a path without trouble that is when its tail is probed, which is
+ * before any timeout. */
+static inline void
+tcp_out_arm(struct tcp_core *core, struct tcp_conn *conn)
+{
+	uint32_t probe_us = tcp_rack_probe_us(conn);
+
+	if (FAL_UNLIKELY(conn->tx_deadline != 0 ||
+			 probe_us - 1 >= core->rto_min_us - 1)) {
+		tcp_out_arm_rare(core, conn);
+		return;
+	}
+	tcp_clear(conn, TCP_TIMER_RACK);
+	tcp_set(conn, TCP_TIMER_TLP);
+	conn->tx_deadline = tcp_timer_in(core, (uint64_t)probe_us * NS_PER_US);
+	tcp_timer_rearm(core, conn);
+}
+
 /* A connection that opens, has ended, or has something special to send. */
 static __attribute__((noinline)) void
 tcp_out_rare(struct tcp_core *core, struct tcp_conn *conn)
@@ -539,7 +601,7 @@ tcp_out_rare(struct tcp_core *core, struct tcp_conn *conn)
 	}
 	if (conn->state != TCP_TIME_WAIT) {
 		tcp_out_again(core, conn);
-		tcp_out_new(core, conn);
+		tcp_out_new(core, conn, 0);
 		if (tcp_has(conn, TCP_TLP_DUE))
 			tcp_out_tail(core, conn);
 		tcp_out_fin(core, conn);
@@ -550,7 +612,7 @@ tcp_out_rare(struct tcp_core *core, struct tcp_conn *conn)
 		tcp_out_arm(core, conn);
 }
 
-void
+static inline void
 tcp_out(struct tcp_core *core, struct tcp_conn *conn)
 {
 	if (FAL_UNLIKELY(conn->state != TCP_ESTABLISHED || conn->lost != 0 ||
@@ -559,11 +621,29 @@ tcp_out(struct tcp_core *core, struct tcp_conn *conn)
 		tcp_out_rare(core, conn);
 		return;
 	}
-	if (conn->snd_send != NULL)
-		tcp_out_new(core, conn);
+	if (conn->snd_send != NULL && tcp_out_next(core, conn) &&
+	    FAL_UNLIKELY(conn->snd_send != NULL))
+		tcp_out_new(core, conn, 1);
 	if (tcp_has(conn, TCP_ACK_NOW))
 		tcp_out_empty(core, conn, conn->snd_nxt, TCP_ACK);
 	tcp_out_arm(core, conn);
+}
+
+void
+tcp_flush(struct tcp_core *core)
+{
+	uint32_t at = core->out_head;
+
+	core->out_head = TCP_NONE;
+	core->out_tail = TCP_NONE;
+	while (at != TCP_NONE) {
+		struct tcp_conn *conn = &core->conns[at];
+
+		at = conn->out_next;
+		conn->lists = (uint8_t)(conn->lists & ~TCP_IN_OUT);
+		tcp_out(core, conn);
+	}
+	ip_out_flush(core);
 }
 
 /* RST on a connection we give up. */

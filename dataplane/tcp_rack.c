@@ -20,9 +20,8 @@
 
 #include "dataplane/tcp_int.h"
 
-#define RACK_PERSIST    16u
-#define RACK_MULT_MAX   4u
-#define RACK_DELAYED_US 45000u /* what Linux delays an ack, and some */
+#define RACK_PERSIST  16u
+#define RACK_MULT_MAX 4u
 
 /* Whether (time, sequence) a was sent before b. */
 static bool
@@ -155,21 +154,6 @@ tcp_rack_recovered(struct tcp_core *core, struct tcp_conn *conn)
 	}
 	if (conn->rack_persist > 0 && --conn->rack_persist == 0)
 		conn->rack_mult = 0;
-}
-
-/* How long to wait for an ack before the tail is probed (7.2); 0: not. */
-uint32_t
-tcp_rack_probe_us(const struct tcp_conn *conn)
-{
-	uint32_t wait_us = 2 * conn->srtt_us;
-
-	if (!tcp_has(conn, TCP_HAS_SACK) || conn->srtt_us == 0 ||
-	    conn->backoff > 0 || conn->snd_una == conn->snd_nxt ||
-	    tcp_has(conn, TCP_RECOVERY | TCP_TLP_OUT) || conn->sacked > 0)
-		return 0;
-	if (conn->snd_nxt - conn->snd_una <= conn->mss)
-		wait_us += RACK_DELAYED_US;
-	return wait_us < 1000 ? 1000 : wait_us;
 }
 
 /* An ack came while a probe was out (7.4). */

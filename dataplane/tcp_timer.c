@@ -200,8 +200,10 @@ tcp_timer_run(struct tcp_core *core)
 	uint32_t now_tick = (uint32_t)(core->now_ns >> TCP_TICK_SHIFT);
 	uint32_t turns = now_tick - core->tick;
 
-	if (turns > 0)
+	if (turns > 0) {
 		tcp_timer_look_at_pool(core);
+		tcp_fast_prepare(core);
+	}
 	if (turns > TCP_WHEEL_SLOTS) {
 		core->tick = now_tick - TCP_WHEEL_SLOTS;
 		turns = TCP_WHEEL_SLOTS;
