@@ -149,6 +149,7 @@ tcp_poll(struct tcp_core *core, uint64_t now_ns)
 		uint16_t count = port_rx(core->config.port, now_ns, frames,
 					 PORT_BURST_MAX);
 
+		FAL_PROBE1(rx_burst, count);
 		for (uint16_t j = 0; j < count; j++)
 			tcp_input(core, frames[j], now_ns);
 		if (count < PORT_BURST_MAX)

@@ -173,6 +173,7 @@ void
 tcp_conn_end(struct tcp_core *core, struct tcp_conn *conn,
 	     enum tcp_reason reason)
 {
+	FAL_PROBE3(tcp_end, conn->local_port, conn->remote_port, reason);
 	if (tcp_has(conn, TCP_ORPHAN)) {
 		tcp_conn_free(core, conn);
 		return;
@@ -189,6 +190,7 @@ tcp_conn_establish(struct tcp_core *core, struct tcp_conn *conn)
 {
 	uint32_t mss = conn->mss;
 
+	FAL_PROBE2(tcp_open, conn->local_port, conn->remote_port);
 	if (tcp_has(conn, TCP_PASSIVE)) {
 		tcp_clear(conn, TCP_PASSIVE | TCP_ORPHAN);
 		core->counters.half_open--;

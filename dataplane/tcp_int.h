@@ -18,6 +18,7 @@
 
 #include "base/be.h"
 #include "base/hash.h"
+#include "base/probe.h"
 #include "base/time.h"
 
 #define TCP_FIN 0x01u

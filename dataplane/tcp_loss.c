@@ -349,6 +349,7 @@ tcp_loss_timeout(struct tcp_core *core, struct tcp_conn *conn)
 		return;
 	}
 	conn->backoff++;
+	FAL_PROBE2(rto, conn->remote_port, conn->backoff);
 	if (conn->snd_una != conn->snd_nxt) {
 		if (conn->backoff > TCP_RETRIES_MAX) {
 			core->counters.timed_out++;

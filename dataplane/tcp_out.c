@@ -372,6 +372,8 @@ tcp_out_again(struct tcp_core *core, struct tcp_conn *conn)
 				return;
 			}
 			core->counters.retransmits++;
+			FAL_PROBE3(retransmit, conn->remote_port, seg->seq,
+				   seg->bytes);
 			conn->undo_count++;
 			tcp_set(conn, TCP_UNDO_SENT);
 			conn->lost -= seg->bytes;
@@ -451,6 +453,7 @@ tcp_out_tail(struct tcp_core *core, struct tcp_conn *conn)
 		if (!tcp_out_segment(core, conn, mbuf))
 			return;
 		core->counters.retransmits++;
+		FAL_PROBE3(retransmit, conn->remote_port, seg->seq, seg->bytes);
 		seg->flags |= TCP_SEG_AGAIN;
 	}
 	tcp_out_probed(core, conn);
