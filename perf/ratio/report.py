@@ -213,7 +213,7 @@ set key outside right center
 set border 3
 set tics nomirror
 set logscale y
-set format y "%%g"
+set format y "%%.0f"
 '''
 SHADE = 'set object %d rectangle from %g, graph 0 to %g, graph 1 ' \
     'fillcolor rgb "#f2c078" fillstyle solid 0.6 noborder behind\n'
