@@ -105,6 +105,20 @@ handle_list_at(const struct region *region, const struct handle_list *list,
 	return *place_of(region, list, position);
 }
 
+void
+handle_list_copy(const struct region *region, const struct handle_list *list,
+		 uint32_t *out)
+{
+	for (uint32_t at = 0; at < list->count; at += BLOCK_HANDLES) {
+		const uint32_t left = list->count - at;
+		const uint32_t count =
+			left < BLOCK_HANDLES ? left : BLOCK_HANDLES;
+
+		memcpy(out + at, place_of(region, list, at),
+		       count * sizeof(*out));
+	}
+}
+
 uint32_t
 handle_list_take(struct region *region, struct handle_list *list,
 		 uint32_t position)

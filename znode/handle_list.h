@@ -29,6 +29,9 @@ FAL_MUST_CHECK int handle_list_push(struct region *, struct handle_list *,
 				    uint32_t handle);
 uint32_t handle_list_at(const struct region *, const struct handle_list *,
 			uint32_t position);
+/* All of them; `out` has room for count. Costs a copy of 4 bytes each. */
+void handle_list_copy(const struct region *, const struct handle_list *,
+		      uint32_t *out);
 /* Takes out what is at `position`; the last takes its place. Returns the
  * handle that moved there, 0 if none did. */
 uint32_t handle_list_take(struct region *, struct handle_list *,

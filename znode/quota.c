@@ -25,6 +25,7 @@ struct quota {
 	struct tree_path dir;
 	uint8_t *text; /* DIR_TEXT, path, room for a name */
 	size_t cap;
+	bool is_checking; /* looks at what was before the open transaction */
 	uint64_t *cursor; /* stack of a walk */
 	size_t depth_max;
 };
@@ -164,9 +165,23 @@ add_wrapping(int64_t a, int64_t b)
 
 /* ---- roots --------------------------------------------------------------- */
 
+static struct znode *
+find(const struct quota *quota, size_t bytes)
+{
+	const struct tree_path path =
+		tree_path_of(quota->tree, quota->text, (uint32_t)bytes);
+
+	return quota->is_checking ? tree_find_before(quota->tree, path)
+				  : tree_find(quota->tree, path);
+}
+
+/* May be true for nothing. */
 static bool
 is_used(const struct quota *quota)
 {
+	if (quota->is_checking)
+		return true;
+
 	struct znode *dir = tree_find(quota->tree, quota->dir);
 	struct tree_stat stat;
 
@@ -205,9 +220,7 @@ find_named(struct quota *quota, size_t bytes, const char *name)
 
 	memcpy(kept, tail, name_bytes);
 	memcpy(tail, name, name_bytes);
-	struct znode *node = tree_find(
-		quota->tree, tree_path_of(quota->tree, quota->text,
-					  (uint32_t)(bytes + name_bytes)));
+	struct znode *node = find(quota, bytes + name_bytes);
 
 	memcpy(tail, kept, name_bytes);
 	return node;
@@ -232,9 +245,7 @@ find_root(struct quota *quota, struct jute_slice path, size_t *root)
 			memchr(quota->text + end + 1, '/', bytes - end - 1);
 
 		end = slash == NULL ? bytes : (size_t)(slash - quota->text);
-		if (tree_find(quota->tree,
-			      tree_path_of(quota->tree, quota->text,
-					   (uint32_t)end)) == NULL)
+		if (find(quota, end) == NULL)
 			break;
 		if (find_named(quota, end, LIMITS_NAME) != NULL)
 			*root = end;
@@ -249,9 +260,8 @@ exceeds(int64_t value, int64_t more, int64_t hard)
 	return more != 0 && hard > -1 && add_wrapping(value, more) > hard;
 }
 
-int32_t
-quota_check(struct quota *quota, struct jute_slice path, int64_t nodes,
-	    int64_t bytes)
+static int32_t
+check(struct quota *quota, struct jute_slice path, int64_t nodes, int64_t bytes)
 {
 	size_t root;
 
@@ -264,14 +274,26 @@ quota_check(struct quota *quota, struct jute_slice path, int64_t nodes,
 	if (limits == NULL || stats == NULL)
 		return ZK_OK;
 	const struct track limit =
-		parse_track(tree_spec_data(quota->tree, limits));
+		parse_track(tree_data_before(quota->tree, limits));
 	const struct track usage =
-		parse_track(tree_spec_data(quota->tree, stats));
+		parse_track(tree_data_before(quota->tree, stats));
 
 	if (exceeds(usage.count, nodes, limit.count_hard) ||
 	    exceeds(usage.bytes, bytes, limit.bytes_hard))
 		return ZK_QUOTAEXCEEDED;
 	return ZK_OK;
+}
+
+int32_t
+quota_check(struct quota *quota, struct jute_slice path, int64_t nodes,
+	    int64_t bytes)
+{
+	quota->is_checking = true;
+
+	const int32_t err = check(quota, path, nodes, bytes);
+
+	quota->is_checking = false;
+	return err;
 }
 
 int

@@ -208,6 +208,13 @@ tree_path_text(const struct tree *tree, const struct znode *node, uint8_t *text,
 	return bytes;
 }
 
+uint32_t
+tree_node_text(const struct tree *tree, uint32_t handle, uint8_t *text,
+	       uint32_t cap)
+{
+	return tree_path_text(tree, node_at(tree, handle), text, cap);
+}
+
 /* ---- the writer's view --------------------------------------------------- */
 
 struct znode *
@@ -240,6 +247,42 @@ tree_find(struct tree *tree, struct tree_path path)
 			return node;
 	}
 	return NULL;
+}
+
+/* The node's newest version that the open transaction did not make; NULL: it
+ * made the node. Of a transaction there is one version a node. */
+static const struct version *
+version_before(const struct tree *tree, const struct znode *node)
+{
+	const struct version *version = spec_of(tree, node);
+
+	if (!tree->is_open || version->stamp != tree->open_zxid)
+		return version;
+	return version->prev == 0 ? NULL : version_of(tree, version->prev);
+}
+
+struct znode *
+tree_find_before(struct tree *tree, struct tree_path path)
+{
+	struct index_probe probe;
+	uint32_t handle = index_first(&tree->index, path.hash, &probe);
+
+	FAL_ASSERT(path.bytes > 0);
+	for (; handle != 0; handle = index_next(&probe)) {
+		struct znode *node = node_at(tree, handle);
+		const struct version *version = version_before(tree, node);
+
+		if (version != NULL && !version->is_deleted &&
+		    node_has_path(tree, node, path.text, path.bytes))
+			return node;
+	}
+	return NULL;
+}
+
+struct jute_slice
+tree_data_before(const struct tree *tree, const struct znode *node)
+{
+	return version_data(&tree->region, version_before(tree, node));
 }
 
 void

@@ -118,6 +118,9 @@ uint64_t tree_published_digest(const struct tree *);
 
 /* The writer's view (spec). NULL: no such node there. */
 struct znode *tree_find(struct tree *, struct tree_path);
+/* The same as of before the open transaction. */
+struct znode *tree_find_before(struct tree *, struct tree_path);
+struct jute_slice tree_data_before(const struct tree *, const struct znode *);
 struct znode *tree_root(struct tree *);
 struct znode *tree_parent(struct tree *, const struct znode *); /* root: NULL */
 void tree_spec_stat(const struct tree *, const struct znode *,
@@ -130,6 +133,10 @@ struct jute_slice tree_spec_data(const struct tree *, const struct znode *);
  * the length also when it did not fit (nothing written then). */
 uint32_t tree_path_text(const struct tree *, const struct znode *,
 			uint8_t *text, uint32_t cap);
+/* The same for a handle of tree_ephemeral_handles(). Also a reader's, as long
+ * as its oldest state is not behind the one that the handles are of. */
+uint32_t tree_node_text(const struct tree *, uint32_t handle, uint8_t *text,
+			uint32_t cap);
 
 /*
  * Adds a node that must not exist under a parent that does; stamps, times
@@ -160,6 +167,12 @@ FAL_MUST_CHECK int tree_set_parent(struct tree *, struct znode *,
  * (0..count-1), NULL past the end. Stable while nothing is changed. */
 struct znode *tree_ephemeral(struct tree *, int64_t session_id, uint32_t index);
 uint32_t tree_ephemeral_count(const struct tree *, int64_t session_id);
+/*
+ * All of them at once, as handles for a reader to name by tree_node_text(); a
+ * copy of 4 bytes each, into room for tree_ephemeral_count().
+ */
+void tree_ephemeral_handles(const struct tree *, int64_t session_id,
+			    uint32_t *out);
 /* Children in the writer's view, in no order: start with *cursor = 0; NULL at
  * the end. Nothing may be inserted or removed meanwhile. (Replay of a fuzzy
  * snapshot removes subtrees, quotas count them.) */

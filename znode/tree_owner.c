@@ -204,6 +204,16 @@ tree_ephemeral_count(const struct tree *tree, int64_t session_id)
 	return owner == NULL ? 0 : owner->nodes.count;
 }
 
+void
+tree_ephemeral_handles(const struct tree *tree, int64_t session_id,
+		       uint32_t *out)
+{
+	const struct tree_owner *owner = owner_find(tree, session_id);
+
+	if (owner != NULL)
+		handle_list_copy(&tree->region, &owner->nodes, out);
+}
+
 struct id_sweep {
 	struct tree *tree;
 	uint64_t count;

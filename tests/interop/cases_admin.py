@@ -110,6 +110,28 @@ def quota_enforced(server):
         ok(c.create('/other'))
 
 
+@numbered(79, conf={'enforceQuota': 'true'})
+def quota_in_a_multi(server):
+    """each operation of a multi is checked against the usage before it"""
+    with server.client() as c:
+        ok(c.create('/q', b''))
+        set_quota(c, '/q', b'count=1,bytes=1=;byteHardLimit=10;'
+                  b'countHardLimit=3')
+        three = [op(CREATE, '/q/%d' % i, b'12345') for i in range(3)]
+        expect([r[0] for r in ok(c.call(zkwire.MULTI, three)).value], [1] * 3,
+               'three at once')
+        expect(counts(quota_text(c, '/q')[0])['count'], 4, 'usage')
+        expect_err(c.create('/q/x'), -125, 'behind it')
+        # A limit that the same multi sets does not count in it.
+        ok(c.create('/r', b''))
+        ok(c.create('/zookeeper/quota/r'))
+        stats = op(CREATE, '/zookeeper/quota/r/zookeeper_stats', b'')
+        limits = op(CREATE, '/zookeeper/quota/r/zookeeper_limits',
+                    b'count=1,bytes=1=;byteHardLimit=1;countHardLimit=1')
+        ok(c.call(zkwire.MULTI, [limits, stats, op(CREATE, '/r/1', b'22')]))
+        expect_err(c.create('/r/2'), -125, 'behind that')
+
+
 @numbered(79)
 def quota_recount_comes_behind(server):
     """creating a stats node answers with the Stat before its recount"""
