@@ -88,7 +88,8 @@ answer_sync(struct reader *reader, struct conn *conn, struct req *req)
 		   req->body, (uint32_t)(body.at - req->body));
 }
 
-static void
+/* True: it was kept, for a job. */
+static bool
 answer_unicast_req(struct reader *reader, struct conn *conn, struct req *req)
 {
 	switch (req->kind) {
@@ -97,17 +98,22 @@ answer_unicast_req(struct reader *reader, struct conn *conn, struct req *req)
 			connect_granted(reader, conn, req->session_id);
 		else
 			connect_refused(reader, conn);
-		return;
+		return false;
 	case REQ_SYNC:
 		answer_sync(reader, conn, req);
 		break;
 	default:
+		if (req->kind == REQ_EPHEMERAL && req->err == ZK_OK) {
+			if (listing_serve_ephemerals(reader, conn, req))
+				return true;
+			break;
+		}
 		conn_reply(reader, conn, req->xid, (int64_t)reader->S, req->err,
-			   req->reply,
-			   req->err == ZK_OK ? req->reply_bytes : 0);
+			   NULL, 0);
 	}
 	conn_account(reader, conn, req->op, req->xid, (int64_t)reader->S,
 		     req->received_ns);
+	return false;
 }
 
 static void
@@ -143,8 +149,10 @@ handle_unicast(struct reader *reader, struct req *req)
 	FAL_ASSERT(conn->head == req);
 	if (req->kind == REQ_SYNC)
 		conn->is_syncing = false;
-	if (req->verdict == REQ_ANSWER)
-		answer_unicast_req(reader, conn, req);
+	if (req->kind == REQ_EPHEMERAL)
+		conn->is_long = false;
+	if (req->verdict == REQ_ANSWER && answer_unicast_req(reader, conn, req))
+		return;
 	conn_queue_pop(reader, conn);
 }
 

@@ -2,7 +2,7 @@
 /*
  * job - requests that take longer than a round: counting a subtree
  * (count.c), listing what is large (listing.c), registering watches by the
- * thousand again (rewatch.c).
+ * thousand again (rewatch.c), naming a session's ephemerals (listing.c).
  *
  * A job's request stays at the head of its connection's queue, as if it were
  * at the ZAB core, and each round does one slice of one job, in turns: so a
@@ -44,7 +44,8 @@ job_begin(struct reader *reader, struct conn *conn, const struct local_op *op,
 	job->req = req;
 	job->conn = conn->index;
 	job->conn_gen = conn->gen;
-	conn_queue_push_head(conn, req);
+	if (conn->head != req) /* else it came back from the ZAB core */
+		conn_queue_push_head(conn, req);
 	conn->is_long = true;
 	list_add_tail(&reader->jobs, &job->turn);
 	/* Jobs start at growing S, so the first pinned one is the oldest. */

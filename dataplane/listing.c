@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * listing - replies that are made in slices: getChildren of a large directory,
- * and multiRead, whose results may be of any number and size.
+ * multiRead, whose results may be of any number and size, and getEphemerals,
+ * for which the writer said which nodes they are.
  *
  * The frame's length stands in front of it, so the reply is gone through twice
  * at one state S0: measured first, then written, some names or results a round
@@ -39,6 +40,12 @@ struct listing {
 	uint32_t names_left;
 	bool has_stat;
 	struct tree_stat stat;
+
+	const uint32_t *nodes; /* getEphemerals: handles, the request's */
+	uint32_t node_count, node_at;
+	struct jute_slice prefix; /* of the paths that are wanted; none: all */
+	uint32_t matches;
+
 	bool is_at_end;
 	int32_t err; /* of the whole request */
 };
@@ -63,6 +70,17 @@ struct listing_job {
 
 /* ---- the sink -------------------------------------------------------------
  */
+
+static void
+sink_start(struct sink *sink, struct reader *reader, struct conn *conn)
+{
+	sink->reader = reader;
+	sink->conn = conn;
+	sink->pass = PASS_MEASURE;
+	sink->is_refused = false;
+	sink->bytes = 0;
+	sink->used = 0;
+}
 
 static void
 sink_flush(struct sink *sink)
@@ -135,15 +153,40 @@ sink_put_multi_header(struct sink *sink, struct proto_multi_header header)
 /* ---- the walk --------------------------------------------------------------
  */
 
-static struct listing
-listing_of(const struct reader *reader, const struct local_op *op)
+/* client-protocol.md 3.13: null, blank or "/" means all, else a plain string
+ * prefix. */
+static bool
+prefix_is_all(struct jute_slice prefix)
 {
-	return (struct listing){
+	if (prefix.bytes == 1 && prefix.data[0] == '/')
+		return true;
+	for (int32_t i = 0; i < prefix.bytes; i++)
+		if (prefix.data[i] > ' ')
+			return false;
+	return true;
+}
+
+/* The walk from its start. Of a job `op` is that of its request. */
+static struct listing
+listing_of(uint64_t S, const struct local_op *op)
+{
+	struct listing walk = {
 		.op = op->op,
-		.S = reader->S,
+		.S = S,
 		.ids = op->ids,
 		.body = jute_reader_of(op->body, op->body_bytes),
 	};
+
+	if (op->op == OP_GET_EPHEMERALS) {
+		const int err = proto_get_path(&walk.body, &walk.prefix);
+
+		FAL_ASSERT(err == 0); /* the writer has looked */
+		if (prefix_is_all(walk.prefix))
+			walk.prefix.bytes = 0;
+		walk.nodes = (const void *)op->req->reply;
+		walk.node_count = op->req->reply_bytes / sizeof(uint32_t);
+	}
+	return walk;
 }
 
 /* Names follow from here on. */
@@ -239,6 +282,44 @@ next_read(struct listing *walk, struct sink *sink)
 	}
 }
 
+static bool
+is_wanted(const struct listing *walk, const uint8_t *text, uint32_t bytes)
+{
+	const uint32_t least = (uint32_t)walk->prefix.bytes;
+
+	return bytes >= least &&
+	       (least == 0 || memcmp(text, walk->prefix.data, least) == 0);
+}
+
+/* The node's names are those of the state that the handles are of, which the
+ * job keeps readable. */
+static void
+next_ephemeral(struct listing *walk, struct sink *sink)
+{
+	struct reader *reader = sink->reader;
+	const struct tree *tree = reader->parts.tree;
+
+	if (walk->node_at == walk->node_count) {
+		walk->is_at_end = true;
+		return;
+	}
+
+	const uint32_t node = walk->nodes[walk->node_at++];
+	const uint32_t bytes = tree_node_text(tree, node, NULL, 0);
+	uint8_t *text = serve_scratch(reader, bytes);
+
+	if (text == NULL) {
+		sink->is_refused = true;
+		conn_abort(reader, sink->conn);
+		return;
+	}
+	(void)tree_node_text(tree, node, text, bytes);
+	if (!is_wanted(walk, text, bytes))
+		return;
+	walk->matches++;
+	sink_put_slice(sink, jute_slice_of(text, bytes));
+}
+
 /* Goes on for a slice; true: at the end, or nothing more can be done. */
 static bool
 walk_slice(struct listing *walk, struct sink *sink)
@@ -249,7 +330,9 @@ walk_slice(struct listing *walk, struct sink *sink)
 	     i++) {
 		if (walk->is_at_end || walk->err != ZK_OK || sink->is_refused)
 			return true;
-		if (walk->dir != NULL)
+		if (walk->op == OP_GET_EPHEMERALS)
+			next_ephemeral(walk, sink);
+		else if (walk->dir != NULL)
 			next_name(walk, sink);
 		else
 			next_read(walk, sink);
@@ -257,14 +340,17 @@ walk_slice(struct listing *walk, struct sink *sink)
 	return walk->is_at_end || walk->err != ZK_OK;
 }
 
-/* A getChildren begins in its directory; it was found and may be read. */
+/* A getChildren begins in its directory; it was found and may be read. How
+ * many ephemerals there are is known when all have been measured. */
 static void
-walk_begin(struct listing *walk, struct sink *sink)
+walk_begin(struct listing *walk, struct sink *sink, uint32_t matches)
 {
 	struct proto_path_watch request;
 	const struct znode *dir;
 
-	if (walk->op == OP_MULTI_READ)
+	if (walk->op == OP_GET_EPHEMERALS)
+		sink_put_int(sink, (int32_t)matches);
+	if (walk->op == OP_MULTI_READ || walk->op == OP_GET_EPHEMERALS)
 		return;
 
 	const int err = proto_get_path_watch(&walk->body, &request);
@@ -317,8 +403,10 @@ write_end(struct sink *sink, uint64_t S)
 static int
 pass_end(struct reader *reader, struct conn *conn, struct listing_job *job)
 {
-	const struct req *req = job->job.req;
+	struct req *req = job->job.req;
 
+	if (job->sink.is_refused)
+		return 0;
 	if (job->walk.err != ZK_OK) {
 		conn_release(reader, conn);
 		conn_reply(reader, conn, req->xid, (int64_t)job->job.S,
@@ -334,15 +422,11 @@ pass_end(struct reader *reader, struct conn *conn, struct listing_job *job)
 	if (!write_begin(&job->sink, req->xid, job->job.S))
 		return FAL_ELIMIT;
 
-	const uint64_t S = job->walk.S;
+	const struct local_op op = local_op_of(req);
+	const uint32_t matches = job->walk.matches;
 
-	job->walk = (struct listing){
-		.op = req->op,
-		.S = S,
-		.ids = req->ids->list,
-		.body = jute_reader_of(req->body, req->body_bytes),
-	};
-	walk_begin(&job->walk, &job->sink);
+	job->walk = listing_of(job->job.S, &op);
+	walk_begin(&job->walk, &job->sink, matches);
 	return 1;
 }
 
@@ -390,21 +474,11 @@ begin_job(struct reader *reader, struct conn *conn, const struct local_op *op)
 		return false;
 	}
 
-	const struct req *req = job->job.req;
+	const struct local_op own = local_op_of(job->job.req);
 
-	job->walk = (struct listing){
-		.op = op->op,
-		.S = reader->S,
-		.ids = req->ids->list,
-		.body = jute_reader_of(req->body, req->body_bytes),
-	};
-	job->sink.reader = reader;
-	job->sink.conn = conn;
-	job->sink.pass = PASS_MEASURE;
-	job->sink.is_refused = false;
-	job->sink.bytes = 0;
-	job->sink.used = 0;
-	walk_begin(&job->walk, &job->sink);
+	job->walk = listing_of(reader->S, &own);
+	sink_start(&job->sink, reader, conn);
+	walk_begin(&job->walk, &job->sink, 0);
 	return true;
 }
 
@@ -421,40 +495,68 @@ listing_serve(struct reader *reader, struct conn *conn,
 		conn_abort(reader, conn);
 }
 
+/* In one go if a slice is enough; false: it is not. */
+static bool
+serve_at_once(struct reader *reader, struct conn *conn,
+	      const struct local_op *op)
+{
+	/* Too large for the stack of a poll loop; one core, one at a time. */
+	struct sink *sink = reader->listing_sink;
+	struct listing walk = listing_of(reader->S, op);
+
+	sink_start(sink, reader, conn);
+	walk_begin(&walk, sink, 0);
+	if (!walk_slice(&walk, sink))
+		return false;
+	if (sink->is_refused)
+		return true;
+	if (walk.err != ZK_OK) {
+		conn_reply(reader, conn, op->xid, (int64_t)reader->S, walk.err,
+			   NULL, 0);
+		return true;
+	}
+
+	const uint32_t matches = walk.matches;
+
+	walk = listing_of(reader->S, op);
+	if (!write_begin(sink, op->xid, reader->S)) {
+		conn_abort(reader, conn);
+		return true;
+	}
+	walk_begin(&walk, sink, matches);
+	if (walk_slice(&walk, sink))
+		write_end(sink, reader->S);
+	else
+		conn_abort(reader, conn);
+	return true;
+}
+
+static void
+serve(struct reader *reader, struct conn *conn, const struct local_op *op)
+{
+	events_before_output(reader, conn);
+	if (conn->stream != STREAM_NONE && !serve_at_once(reader, conn, op) &&
+	    !begin_job(reader, conn, op))
+		conn_abort(reader, conn);
+}
+
 void
 listing_serve_multi(struct reader *reader, struct conn *conn,
 		    const struct local_op *op)
 {
-	/* Too large for the stack of a poll loop; one core, one at a time. */
-	struct sink *sink = reader->listing_sink;
-	struct listing walk = listing_of(reader, op);
+	serve(reader, conn, op);
+}
 
-	events_before_output(reader, conn);
-	if (conn->stream == STREAM_NONE)
-		return;
-	sink->reader = reader;
-	sink->conn = conn;
-	sink->pass = PASS_MEASURE;
-	sink->is_refused = false;
-	sink->bytes = 0;
-	sink->used = 0;
-	if (!walk_slice(&walk, sink)) {
-		if (!begin_job(reader, conn, op))
-			conn_abort(reader, conn);
-		return;
-	}
-	if (walk.err != ZK_OK) {
-		conn_reply(reader, conn, op->xid, (int64_t)reader->S, walk.err,
-			   NULL, 0);
-		return;
-	}
-	walk = listing_of(reader, op);
-	if (!write_begin(sink, op->xid, reader->S) ||
-	    !walk_slice(&walk, sink)) {
-		conn_abort(reader, conn);
-		return;
-	}
-	write_end(sink, reader->S);
+bool
+listing_serve_ephemerals(struct reader *reader, struct conn *conn,
+			 struct req *req)
+{
+	const struct local_op op = local_op_of(req);
+
+	/* Walked from the state the nodes are of: none of them is gone. */
+	FAL_ASSERT(req->fence <= reader->S);
+	serve(reader, conn, &op);
+	return conn->is_long;
 }
 
 bool

@@ -197,6 +197,22 @@ struct local_op {
 	uint32_t children_max; /* getChildren of more is made in slices */
 };
 
+/* The same of a request that waited. */
+static inline struct local_op
+local_op_of(struct req *req)
+{
+	return (struct local_op){
+		.xid = req->xid,
+		.op = req->op,
+		.body = req->body,
+		.body_bytes = req->body_bytes,
+		.ids = req->ids->list,
+		.ids_counted = req->ids,
+		.received_ns = req->received_ns,
+		.req = req,
+	};
+}
+
 /* Events that wait behind a reply which is being made. */
 struct held_output {
 	uint32_t bytes, cap;
@@ -404,6 +420,9 @@ bool rewatch_is_long(const struct local_op *);
 void listing_serve(struct reader *, struct conn *, const struct local_op *);
 void listing_serve_multi(struct reader *, struct conn *,
 			 const struct local_op *);
+/* getEphemerals that came back with its nodes, at the head of its connection's
+ * queue. True: it stays there, for a job. */
+bool listing_serve_ephemerals(struct reader *, struct conn *, struct req *);
 bool listing_init(struct reader *);
 void listing_destroy(struct reader *);
 /* Names that are written in one go. */

@@ -68,7 +68,7 @@ struct req {
 	uint8_t kind;        /* enum req_kind */
 	uint8_t state;       /* enum req_state, reader only */
 	bool is_password_ok; /* RESUME */
-	bool is_long;        /* LOCAL: nothing was let in behind it */
+	bool is_long;        /* LOCAL, EPHEMERAL: nothing was let in behind */
 	int32_t xid;
 	int32_t op;
 	int32_t timeout_ms; /* CONNECT, RESUME: negotiated */
@@ -93,7 +93,9 @@ struct req {
 	uint8_t verdict; /* enum req_verdict */
 	int32_t err;
 	uint64_t fence; /* answer at S >= fence */
-	uint8_t *reply; /* malloc'ed, or NULL; the reader frees it */
+	/* getEphemerals: handles of the nodes, 4 bytes each; malloc'ed, or
+	 * NULL; the reader frees it. */
+	uint8_t *reply;
 	uint32_t reply_bytes;
 
 	uint8_t inline_body[REQ_INLINE_BYTES];

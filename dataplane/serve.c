@@ -455,16 +455,7 @@ serve_queued(struct reader *reader, struct conn *conn, struct req *req)
 		return false;
 	}
 
-	struct local_op op = {
-		.xid = req->xid,
-		.op = req->op,
-		.body = req->body,
-		.body_bytes = req->body_bytes,
-		.ids = req->ids->list,
-		.ids_counted = req->ids,
-		.received_ns = req->received_ns,
-		.req = req,
-	};
+	struct local_op op = local_op_of(req);
 
 	serve_local(reader, conn, &op);
 	return conn->head == req;
@@ -711,7 +702,11 @@ serve_ephemerals(struct reader *reader, struct conn *conn,
 		conn_pause(reader, conn);
 		return false;
 	}
-	return queue_req(reader, conn, REQ_EPHEMERAL, op);
+	if (!queue_req(reader, conn, REQ_EPHEMERAL, op))
+		return false;
+	conn->tail->is_long = true; /* there may be any number of them */
+	conn->is_long = true;
+	return true;
 }
 
 /* A read-only server takes no writes; the client shall find a better one. */

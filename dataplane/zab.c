@@ -16,16 +16,13 @@
 
 #include "base/log.h"
 #include "base/probe.h"
+#include "base/time.h"
 
 /* Per round and reader; keeps a round short when everybody floods. */
 #define DATA_BURST    64u
 #define SESSION_BURST 64u
 /* Garbage freed per round. */
 #define RECLAIM_BURST 64u
-/* Room that must be free in the delta ring before a request is taken. */
-#define DELTA_ROOM_BYTES 65536u
-/* What an entry needs beside its body: headers, digest, a listed default. */
-#define ENTRY_MARGIN_BYTES 65536u
 
 int
 zab_create(const struct zab_options *options, const struct zab_parts *parts,
@@ -193,128 +190,6 @@ zab_note_appended(struct zab *zab, const struct pending *pending, int32_t cxid,
 			     result->entry_bytes);
 }
 
-/* Hands the applied transaction to the log and, invisible yet, to the
- * readers. */
-static void
-append(struct zab *zab, const struct prep_request *request, struct req *req)
-{
-	const struct txn_result *result = &zab->result;
-	const bool is_internal =
-		request->ids == NULL && request->type != OP_CREATE_SESSION;
-	const struct pending pending = {
-		.zxid = result->zxid,
-		.session_id = request->session_id,
-		.type = result->type,
-		.timeout_ms = request->timeout_ms,
-		.digest = result->digest,
-		.owner = request->owner,
-		.req = req,
-	};
-
-	zab_note_appended(zab, &pending, request->cxid,
-			  is_internal ? DELTA_INTERNAL : 0);
-}
-
-/* What an entry for this request may need. closeSession lists the ephemerals,
- * of which there may be any number. */
-static uint32_t
-entry_bytes_of(const struct zab *zab, int32_t type, uint32_t body_bytes)
-{
-	const uint32_t max = zab->parts.log.entry_bytes_max;
-	const uint64_t bytes = ENTRY_MARGIN_BYTES + 2ull * body_bytes;
-
-	if (type == OP_CLOSE_SESSION || bytes > max)
-		return max;
-	return (uint32_t)bytes;
-}
-
-/* 0: none may be taken now. */
-static int64_t
-next_zxid(struct zab *zab, uint32_t entry_bytes)
-{
-	return zab->mode == ZAB_ALONE
-		       ? zab->appended + 1
-		       : zab->quorum.next_zxid(zab->quorum.arg, entry_bytes);
-}
-
-/* Can one more transaction be taken now? */
-enum log_port_room
-zab_room_for(struct zab *zab, int32_t type, uint32_t body_bytes)
-{
-	const uint32_t bytes = entry_bytes_of(zab, type, body_bytes);
-
-	if (zab->pending_end - zab->pending_first >= ZAB_PENDING_MAX ||
-	    !delta_can_append(zab->parts.deltas, DELTA_ROOM_BYTES) ||
-	    next_zxid(zab, bytes) == 0)
-		return LOG_PORT_WAIT;
-	return zab->parts.log.admit(zab->parts.log.log, bytes);
-}
-
-/* What prep made of a request at `at`. */
-static void
-take_made(struct zab *zab, const struct prep_request *request, struct req *req,
-	  const uint8_t *at)
-{
-	const int64_t zxid = zab->result.zxid;
-
-	if (zab->mode == ZAB_ALONE) {
-		append(zab, request, NULL);
-		return;
-	}
-	/* The log may move it. */
-	zab->quorum.keep(zab->quorum.arg, zxid, at, zab->result.entry_bytes);
-	append(zab, request, req);
-	if (req != NULL)
-		list_add_tail(&zab->waiting, &req->waiting_link);
-	zab->quorum.proposed(zab->quorum.arg, zxid);
-}
-
-/* Room was found. Returns what prep_request() returns. */
-static int
-propose(struct zab *zab, const struct prep_request *request, struct req *req)
-{
-	uint32_t room = 0;
-	uint8_t *at = zab->parts.log.reserve(zab->parts.log.log, &room);
-	struct jute_writer entry = jute_writer_of(at, room);
-	const int64_t zxid = next_zxid(zab, 0);
-
-	struct prep_request made = *request;
-
-	FAL_ASSERT(zxid > zab->appended);
-	if (FAL_UNLIKELY(made.type == OP_RECONFIG) && zab->mode == ZAB_LEADS)
-		made.config_err =
-			zab->quorum.reconfigure(zab->quorum.arg, made.body,
-						made.body_bytes, &made.config);
-
-	const int err = prep_request(zab->parts.prep, &made, zxid, zab->wall_ms,
-				     &entry, &zab->result);
-
-	if (err == FAL_OK)
-		take_made(zab, request, req, at);
-	return err;
-}
-
-int
-zab_propose(struct zab *zab, const struct prep_request *request)
-{
-	return propose(zab, request, NULL);
-}
-
-int
-zab_propose_error(struct zab *zab, const struct prep_request *request,
-		  int32_t code)
-{
-	uint32_t room = 0;
-	uint8_t *at = zab->parts.log.reserve(zab->parts.log.log, &room);
-	struct jute_writer entry = jute_writer_of(at, room);
-	const int err = prep_refuse(zab->parts.prep, request, next_zxid(zab, 0),
-				    zab->wall_ms, code, &entry, &zab->result);
-
-	if (err == FAL_OK)
-		take_made(zab, request, NULL, at);
-	return err;
-}
-
 static struct prep_request
 request_of(const struct zab *zab, const struct req *req)
 {
@@ -370,8 +245,8 @@ zab_is_tree_full(const struct zab *zab)
 	       zab->options.tree_bytes_max / 10;
 }
 
-static void
-refuse_write(struct zab *zab, struct req *req)
+void
+zab_refuse_write(struct zab *zab, struct req *req)
 {
 	stats_add(zab->parts.stats, STAT_THROTTLED_OPS, 1);
 	if (zab_is_tree_full(zab))
@@ -390,7 +265,7 @@ zab_handle_write(struct zab *zab, struct req *req)
 	const struct prep_request request = request_of(zab, req);
 
 	if (FAL_UNLIKELY(zab_is_tree_full(zab)) && is_growing(zab, req)) {
-		refuse_write(zab, req);
+		zab_refuse_write(zab, req);
 		return true;
 	}
 	switch (zab_room_for(zab, request.type, request.body_bytes)) {
@@ -399,13 +274,13 @@ zab_handle_write(struct zab *zab, struct req *req)
 		return false;
 	case LOG_PORT_NO_SPACE:
 		zab->has_committed = true; /* so that space is looked for */
-		refuse_write(zab, req);
+		zab_refuse_write(zab, req);
 		return true;
 	default:
 		break;
 	}
-	switch (propose(zab, &request, req)) {
-	case FAL_OK: /* answered by its delta record */
+	switch (zab_propose_for(zab, &request, req)) {
+	case FAL_OK: /* answered by its delta record, or in some rounds */
 		break;
 	case FAL_EPROTO:
 		zab_answer(zab, req, REQ_ANSWER, ZK_MARSHALLINGERROR);
@@ -414,7 +289,7 @@ zab_handle_write(struct zab *zab, struct req *req)
 		zab_answer(zab, req, REQ_DROP, 0);
 		break;
 	default: /* the tree is full, or the entry larger than any may be */
-		refuse_write(zab, req);
+		zab_refuse_write(zab, req);
 	}
 	return true;
 }
@@ -526,15 +401,19 @@ take_lane(struct zab *zab, uint32_t c, uint32_t lane)
 	bool did_work = false;
 	uint64_t now_ns = 0; /* one time for all: they waited together */
 
-	for (uint32_t i = 0; i < burst; i++) {
+	for (uint32_t i = 0; i < burst && !zab->is_midway; i++) {
 		struct req *req = zab->held[c][lane];
 
 		if (req == NULL) {
 			req = ring_pop(ring);
 			if (req == NULL)
 				break;
-			if (now_ns == 0)
+			if (now_ns == 0) {
 				now_ns = zab_ledger_ns(zab);
+				stats_summary_record(zab->parts.stats,
+						     SUMMARY_PREP_QUEUE,
+						     1 + ring_count(ring));
+			}
 			req->taken_ns = now_ns;
 		}
 		zab->held[c][lane] = handle_req(zab, req) ? NULL : req;
@@ -618,6 +497,7 @@ note_in_ledger(struct zab *zab, const struct pending *pending, uint64_t now_ns)
 bool
 zab_publish_to(struct zab *zab, int64_t zxid)
 {
+	const uint64_t first = zab->pending_first;
 	uint64_t now_ns;
 
 	if (zxid <= zab->published || zab->pending_first == zab->pending_end)
@@ -646,6 +526,8 @@ zab_publish_to(struct zab *zab, int64_t zxid)
 	for (uint32_t c = 0; c < zab->parts.channel_count; c++)
 		zab->must_ring[c] = true;
 	stats_add(zab->parts.stats, STAT_PUBLICATIONS, 1);
+	stats_summary_record(zab->parts.stats, SUMMARY_COMMIT_BATCH,
+			     zab->pending_first - first);
 	return true;
 }
 
@@ -693,6 +575,19 @@ run_timers(struct zab *zab)
 	return did_work;
 }
 
+/* What waits for the disk. */
+static void
+note_log_queue(struct zab *zab)
+{
+	const uint64_t durable = zab->pending_durable < zab->pending_first
+					 ? zab->pending_first
+					 : zab->pending_durable;
+
+	if (durable < zab->pending_end)
+		stats_summary_record(zab->parts.stats, SUMMARY_SYNC_QUEUE,
+				     zab->pending_end - durable);
+}
+
 bool
 zab_poll(struct zab *zab, uint64_t now_ms, int64_t wall_ms)
 {
@@ -704,15 +599,20 @@ zab_poll(struct zab *zab, uint64_t now_ms, int64_t wall_ms)
 		did_work |= commit_durable(zab);
 	else
 		did_work |= zab->quorum.poll(zab->quorum.arg, now_ms, wall_ms);
-	did_work |= take_requests(zab);
-	did_work |= run_timers(zab);
+	if (FAL_UNLIKELY(zab->is_midway)) {
+		did_work |= zab_go_on(zab);
+	} else {
+		did_work |= take_requests(zab);
+		did_work |= run_timers(zab);
+	}
 	/* Proposals first: the others write theirs while we wake our LOG. */
 	if (zab->mode != ZAB_ALONE)
 		zab->quorum.flush(zab->quorum.arg, now_ms);
 	if (zab->has_committed && !zab->is_lent) {
 		zab->has_committed = false;
 		zab->parts.log.kick(zab->parts.log.log);
-		did_work |= zab_trigger_snapshot(zab);
+		note_log_queue(zab);
+		did_work |= !zab->is_midway && zab_trigger_snapshot(zab);
 	}
 	ring_doorbells(zab);
 	if (!zab->is_lent)
@@ -727,6 +627,8 @@ zab_has_work(const struct zab *zab)
 {
 	int err = FAL_OK;
 
+	if (zab->is_midway)
+		return true;
 	for (uint32_t c = 0; c < zab->parts.channel_count; c++) {
 		const struct channel *channel = zab->parts.channel[c];
 
@@ -746,7 +648,7 @@ zab_has_work(const struct zab *zab)
 bool
 zab_is_idle(const struct zab *zab)
 {
-	return zab->pending_first == zab->pending_end;
+	return zab->pending_first == zab->pending_end && !zab->is_midway;
 }
 
 int64_t

@@ -10,6 +10,7 @@
  *   zab_lists.c  what is listed on request: ephemerals, sessions, digests
  *   zab_snapshot.c when a snapshot is due
  *   zab_local.c  local sessions
+ *   zab_propose.c a request becomes a transaction
  *   zab_member.c what is different in an ensemble
  *
  * Context    the ZAB core.
@@ -57,6 +58,14 @@ struct zab {
 	uint64_t pending_first, pending_durable, pending_end;
 	struct pending *pending;
 	struct txn_result result;
+	/* The request that is being made a transaction. If that takes several
+	 * rounds (zab_propose.c) nothing else is made or taken meanwhile. */
+	struct prep_request made; /* its ids are not followed any more */
+	struct jute_writer made_entry;
+	uint8_t *made_at;
+	uint64_t made_ns;     /* closeSession: since when */
+	struct req *made_req; /* whose it is; NULL: nobody's here */
+	bool is_midway;
 	int64_t next_session_id;
 
 	uint64_t txns_since_snapshot, bytes_since_snapshot;
@@ -108,14 +117,6 @@ void zab_member_note_commit(struct zab *, const struct pending *,
 
 /* ---- zab.c ---- */
 
-/* Can one more transaction be taken now, with a body of so many bytes? */
-enum log_port_room zab_room_for(struct zab *, int32_t type,
-				uint32_t body_bytes);
-/* Room was found: makes it a transaction. Returns what prep_request() does. */
-FAL_MUST_CHECK int zab_propose(struct zab *, const struct prep_request *);
-/* The same as an error transaction. */
-FAL_MUST_CHECK int zab_propose_error(struct zab *, const struct prep_request *,
-				     int32_t code);
 /* A transaction is in the window: delta record and `pending`. */
 void zab_note_appended(struct zab *, const struct pending *, int32_t cxid,
 		       uint16_t delta_flags);
@@ -139,6 +140,35 @@ int64_t zab_new_session_id(struct zab *);
 /* Closes the connection that speaks for a session here. */
 void zab_close_owner(struct zab *, struct session_owner);
 bool zab_is_tree_full(const struct zab *);
+
+/* It cannot be one: the tree or the log is full. */
+void zab_refuse_write(struct zab *, struct req *);
+
+/* ---- zab_propose.c ---- */
+
+/* Can one more transaction be taken now, with a body of so many bytes? */
+enum log_port_room zab_room_for(struct zab *, int32_t type,
+				uint32_t body_bytes);
+/* Room was found: makes it a transaction. Returns what prep_request() does;
+ * FAL_OK also if it will be one some rounds later. */
+FAL_MUST_CHECK int zab_propose(struct zab *, const struct prep_request *);
+/* The same for a request of a client here. */
+FAL_MUST_CHECK int zab_propose_for(struct zab *, const struct prep_request *,
+				   struct req *);
+/* The same as an error transaction. */
+FAL_MUST_CHECK int zab_propose_error(struct zab *, const struct prep_request *,
+				     int32_t code);
+/* A round's share of what takes several; true if there was any. */
+bool zab_go_on(struct zab *);
+/* To its end, at once. */
+void zab_go_to_end(struct zab *);
+/* The role is over: takes back what was done, closes who asked. */
+void zab_break_off(struct zab *);
+
+/* ---- zab_timers.c ---- */
+
+/* The session's closing failed: it lives for another timeout. */
+void zab_keep_session(struct zab *, struct session *);
 
 /* ---- zab_member.c ---- */
 
@@ -180,7 +210,7 @@ bool zab_local_expire(struct zab *);
 
 /* ---- zab_lists.c ---- */
 
-/* getEphemerals: puts the reply into the req. Returns how to answer it, *err is
+/* getEphemerals: puts the nodes into the req. Returns how to answer it, *err is
  * the error of the reply. */
 enum req_verdict zab_list_ephemerals(struct zab *, struct req *, int32_t *err);
 /* When the owner of a session last heard of it; a session_heard_fn whose

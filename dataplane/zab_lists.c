@@ -4,91 +4,43 @@
  * for getEphemerals, all sessions with their ephemerals for the word dump, and
  * past digests for the word hash.
  *
- * A reply to a client is one state and made in one go. The lists of the words
- * are made bit by bit between the transactions, so they are of no single
- * moment; each line was true when it was written.
+ * A client's list is one state: the writer copies which nodes they are, the
+ * reader makes the reply of them. The lists of the words are made bit by bit
+ * between the transactions, so they are of no single moment; each line was true
+ * when it was written.
  */
 #include "dataplane/zab_int.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* client-protocol.md 3.13: null, blank or "/" means all, else a plain string
- * prefix. */
-static bool
-prefix_is_all(struct jute_slice prefix)
-{
-	if (prefix.bytes == 1 && prefix.data[0] == '/')
-		return true;
-	for (int32_t i = 0; i < prefix.bytes; i++)
-		if (prefix.data[i] > ' ')
-			return false;
-	return true;
-}
-
-/* Writes the session's ephemeral paths that start with the prefix; returns
- * how many there are. out may be full or NULL: then it only counts bytes. */
-static int32_t
-put_ephemerals(struct zab *zab, int64_t session_id, struct jute_slice prefix,
-	       struct jute_writer *out, size_t *bytes)
-{
-	struct tree *tree = zab->parts.tree;
-	const bool is_all = prefix_is_all(prefix);
-	const struct znode *node;
-	int32_t count = 0;
-
-	for (uint32_t i = 0;
-	     (node = tree_ephemeral(tree, session_id, i)) != NULL; i++) {
-		const uint32_t length = tree_path_text(
-			tree, node, zab->path_text, ZAB_PATH_TEXT_BYTES);
-
-		FAL_ASSERT(length <= ZAB_PATH_TEXT_BYTES);
-		if (!is_all && (length < (uint32_t)prefix.bytes ||
-				memcmp(zab->path_text, prefix.data,
-				       (size_t)prefix.bytes) != 0))
-			continue;
-		count++;
-		*bytes += 4 + length;
-		if (out != NULL)
-			jute_put_slice(out,
-				       jute_slice_of(zab->path_text, length));
-	}
-	return count;
-}
-
 /*
- * The writer has the lists. They are those after everything appended so far,
- * which is the state the answer's fence names. The reply is malloc'ed here and
- * freed by the reader, the one exception to "whoever allocates frees": it is
- * rare and its size is known only here.
+ * The nodes are those after everything appended so far, which is the state the
+ * answer's fence names; the reader makes the text of them, in slices. Their
+ * array is malloc'ed here and freed by the reader, the one exception to
+ * "whoever allocates frees": it is rare and its size is known only here.
  */
 enum req_verdict
 zab_list_ephemerals(struct zab *zab, struct req *req, int32_t *err)
 {
+	const struct tree *tree = zab->parts.tree;
 	struct jute_reader body = jute_reader_of(req->body, req->body_bytes);
+	const uint64_t bytes =
+		tree_ephemeral_count(tree, req->session_id) * sizeof(uint32_t);
 	struct jute_slice prefix;
-	size_t bytes = 4;
 
 	if (proto_get_path(&body, &prefix) != 0) {
 		*err = ZK_MARSHALLINGERROR;
 		return REQ_ANSWER;
 	}
-
-	const int32_t count =
-		put_ephemerals(zab, req->session_id, prefix, NULL, &bytes);
-
-	req->reply = malloc(bytes);
+	*err = ZK_OK;
+	if (bytes == 0)
+		return REQ_ANSWER;
+	req->reply = bytes > UINT32_MAX ? NULL : malloc(bytes);
 	if (req->reply == NULL)
 		return REQ_CLOSE;
-
-	struct jute_writer out = jute_writer_of(req->reply, bytes);
-
-	bytes = 0;
-	jute_put_int(&out, count);
-	put_ephemerals(zab, req->session_id, prefix, &out, &bytes);
-	FAL_ASSERT(!out.is_full);
-	req->reply_bytes = (uint32_t)jute_written(&out);
-	*err = ZK_OK;
+	tree_ephemeral_handles(tree, req->session_id, (void *)req->reply);
+	req->reply_bytes = (uint32_t)bytes;
 	return REQ_ANSWER;
 }
 

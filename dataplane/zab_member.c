@@ -158,6 +158,8 @@ zab_member_set_mode(struct zab *zab, enum zab_mode mode, uint32_t serving)
 	forget_touched(zab);
 	if (mode == ZAB_CLOSED)
 		zab_local_restart(zab);
+	if (zab->is_midway)
+		zab_break_off(zab);
 	if (!list_empty(&zab->waiting))
 		send_all_back(zab);
 	ring_readers(zab);

@@ -12,6 +12,14 @@
 /* Sessions looked at per round. */
 #define EXPIRE_BURST 256u
 
+void
+zab_keep_session(struct zab *zab, struct session *session)
+{
+	session->is_closing = false;
+	session_add(zab->parts.sessions, session->id, session->timeout_ms,
+		    zab->now_ms);
+}
+
 /* Expiry is a closeSession like a client's own, but nobody waits for it. */
 static void
 session_expired(void *arg, struct session *session)
@@ -23,12 +31,12 @@ session_expired(void *arg, struct session *session)
 		.owner = session->owner,
 	};
 
+	/* One before it, of this round, has many nodes. */
+	if (FAL_UNLIKELY(zab->is_midway))
+		zab_go_to_end(zab);
 	if (zab_room_for(zab, OP_CLOSE_SESSION, 0) != LOG_PORT_READY ||
 	    zab_propose(zab, &request) != FAL_OK) {
-		/* No room now: it lives for another timeout. */
-		session->is_closing = false;
-		session_add(zab->parts.sessions, session->id,
-			    session->timeout_ms, zab->now_ms);
+		zab_keep_session(zab, session);
 		zab->has_committed = true; /* wakes the log */
 		return;
 	}

@@ -9,6 +9,9 @@
  * it takes the zxid all the same, since other replicas count. Error
  * transactions carry no digest (disk-format.md section 2).
  *
+ * A closeSession deletes any number of nodes. It stays one transaction, open in
+ * the tree from the first step to the last; nothing else is applied meanwhile.
+ *
  * A multi that does not decode is an error transaction too, because upstream
  * numbers it before it decodes; other bodies that do not decode take no zxid.
  */
@@ -18,15 +21,8 @@
 
 #include "znode/prep_impl.h"
 
-/* A request under way. */
-struct run {
-	struct prep *prep;
-	const struct prep_request *request;
-	struct jute_writer *entry;
-	uint8_t *start; /* of the entry */
-	struct txn_header header;
-	struct prep_op op;
-};
+/* Ephemerals that one step deletes: a few hundred microseconds. */
+#define CLOSE_STEP 256u
 
 int
 prep_create(const struct prep_options *options, struct tree *tree,
@@ -134,7 +130,7 @@ needs_session(const struct prep_request *request)
 }
 
 static void
-put_header(struct run *run, int32_t type)
+put_header(struct prep_run *run, int32_t type)
 {
 	run->header.type = type;
 	run->prep->apply.result->type = type;
@@ -143,7 +139,7 @@ put_header(struct run *run, int32_t type)
 
 /* Takes back what was done and written, leaves an error transaction. */
 static void
-put_error(struct run *run, int32_t err)
+put_error(struct prep_run *run, int32_t err)
 {
 	struct txn_result *result = run->prep->apply.result;
 
@@ -160,7 +156,7 @@ put_error(struct run *run, int32_t err)
 }
 
 static void
-run_create_session(struct run *run)
+run_create_session(struct prep_run *run)
 {
 	txn_put_record(
 		run->entry,
@@ -169,23 +165,26 @@ run_create_session(struct run *run)
 }
 
 /*
- * Deletes the session's ephemerals one by one and lists their paths as they
- * go: the tree's order is the order of the list, so replicas tell their
- * watchers in the same order.
+ * Deletes a step's share of the session's ephemerals one by one and lists their
+ * paths as they go: the tree's order is the order of the list, so replicas tell
+ * their watchers in the same order.
  */
 static void
-run_close_session(struct run *run)
+close_some(struct prep_run *run)
 {
-	struct prep *prep = run->prep;
-	struct apply *apply = &prep->apply;
-	const bool has_paths = prep->options.has_close_paths;
-	uint8_t *count_at =
-		has_paths ? jute_claim(run->entry, sizeof(uint32_t)) : NULL;
-	uint32_t count = 0;
-	struct znode *node;
+	struct apply *apply = &run->prep->apply;
 
-	while ((node = tree_ephemeral(apply->tree, apply->session_id, 0)) !=
-	       NULL) {
+	run->has_more = false;
+	for (uint32_t i = 0; i < CLOSE_STEP; i++) {
+		struct znode *node =
+			tree_ephemeral(apply->tree, apply->session_id, 0);
+
+		if (node == NULL) {
+			if (run->count_at != NULL)
+				be_store32(run->count_at, run->count);
+			return;
+		}
+
 		const struct jute_slice text = apply_node_path(apply, node);
 		struct apply_path path;
 
@@ -193,18 +192,25 @@ run_close_session(struct run *run)
 		    !apply_path_of(apply, text, &path))
 			return;
 		apply_delete(apply, node, &path);
-		if (has_paths)
+		if (run->count_at != NULL)
 			jute_put_slice(run->entry, text);
-		count++;
+		run->count++;
 	}
-	if (count_at != NULL)
-		be_store32(count_at, count);
+	run->has_more = true;
+}
+
+static void
+run_close_session(struct prep_run *run)
+{
+	if (run->prep->options.has_close_paths)
+		run->count_at = jute_claim(run->entry, sizeof(uint32_t));
+	close_some(run);
 }
 
 /* From now on writes of the session are refused; not before it is certain that
  * the transaction stands. */
 static void
-mark_closing(const struct run *run)
+mark_closing(const struct prep_run *run)
 {
 	struct session *session =
 		session_find(run->prep->sessions, run->request->session_id);
@@ -218,7 +224,7 @@ mark_closing(const struct run *run)
 /* The new text becomes the data of the config node; its data version is always
  * -1. A standalone server has no quorum to change. */
 static int32_t
-set_config(struct run *run, const struct prep_asker *asker)
+set_config(struct prep_run *run, const struct prep_asker *asker)
 {
 	struct apply *apply = &run->prep->apply;
 	const struct jute_slice path =
@@ -245,7 +251,7 @@ set_config(struct run *run, const struct prep_asker *asker)
 }
 
 static int32_t
-run_reconfig(struct run *run, const struct prep_asker *asker)
+run_reconfig(struct prep_run *run, const struct prep_asker *asker)
 {
 	if (!run->prep->options.is_reconfig_enabled)
 		return ZK_RECONFIGDISABLED;
@@ -259,10 +265,11 @@ run_reconfig(struct run *run, const struct prep_asker *asker)
 }
 
 static int32_t
-run_single(struct run *run, const struct prep_asker *asker)
+run_single(struct prep_run *run, const struct prep_asker *asker,
+	   const struct prep_op *op)
 {
 	struct txn_record record;
-	const int32_t err = prep_run_op(run->prep, asker, &run->op, &record);
+	const int32_t err = prep_run_op(run->prep, asker, op, &record);
 
 	if (err == ZK_OK && run->prep->apply.fail == 0)
 		txn_put_record(run->entry, &record);
@@ -270,7 +277,8 @@ run_single(struct run *run, const struct prep_asker *asker)
 }
 
 static int32_t
-run_by_type(struct run *run, const struct prep_asker *asker)
+run_by_type(struct prep_run *run, const struct prep_asker *asker,
+	    const struct prep_op *op)
 {
 	switch (run->request->type) {
 	case OP_CREATE_SESSION:
@@ -285,14 +293,14 @@ run_by_type(struct run *run, const struct prep_asker *asker)
 		return prep_run_multi(run->prep, asker, run->request,
 				      run->entry);
 	default:
-		return run_single(run, asker);
+		return run_single(run, asker, op);
 	}
 }
 
 /* Room for the digest is looked for before the transaction is closed: after
  * that it could not be taken back. */
 static int
-finish(struct run *run)
+finish(struct prep_run *run)
 {
 	struct prep *prep = run->prep;
 	struct apply *apply = &prep->apply;
@@ -317,18 +325,48 @@ finish(struct run *run)
 	return 0;
 }
 
-static struct run
+static struct prep_run
 run_of(struct prep *prep, const struct prep_request *request, int64_t zxid,
        int64_t time_ms, struct jute_writer *entry)
 {
-	return (struct run){.prep = prep,
-			    .request = request,
-			    .entry = entry,
-			    .start = entry->at,
-			    .header = {.session_id = request->session_id,
-				       .cxid = request->cxid,
-				       .zxid = zxid,
-				       .time_ms = time_ms}};
+	return (struct prep_run){.prep = prep,
+				 .request = request,
+				 .entry = entry,
+				 .start = entry->at,
+				 .header = {.session_id = request->session_id,
+					    .cxid = request->cxid,
+					    .zxid = zxid,
+					    .time_ms = time_ms}};
+}
+
+/* What is left of a closeSession waits for prep_go_on(). */
+static int
+pause_or_finish(struct prep_run *run)
+{
+	if (!run->has_more || run->prep->apply.fail != 0)
+		return finish(run);
+	run->prep->open = *run;
+	return FAL_EAGAIN;
+}
+
+int
+prep_go_on(struct prep *prep)
+{
+	struct prep_run run = prep->open;
+
+	FAL_ASSERT(prep->open.has_more);
+	prep->open.has_more = false;
+	close_some(&run);
+	return pause_or_finish(&run);
+}
+
+void
+prep_abandon(struct prep *prep)
+{
+	FAL_ASSERT(prep->open.has_more);
+	prep->open.has_more = false;
+	abandon(&prep->apply);
+	prep->open.entry->at = prep->open.start;
 }
 
 int
@@ -336,7 +374,7 @@ prep_refuse(struct prep *prep, const struct prep_request *request, int64_t zxid,
 	    int64_t time_ms, int32_t err, struct jute_writer *entry,
 	    struct txn_result *result)
 {
-	struct run run = run_of(prep, request, zxid, time_ms, entry);
+	struct prep_run run = run_of(prep, request, zxid, time_ms, entry);
 
 	apply_begin(&prep->apply, result, zxid, request->session_id);
 	tree_txn_begin(prep->apply.tree, zxid, time_ms);
@@ -349,14 +387,16 @@ prep_request(struct prep *prep, const struct prep_request *request,
 	     int64_t zxid, int64_t time_ms, struct jute_writer *entry,
 	     struct txn_result *result)
 {
-	struct run run = run_of(prep, request, zxid, time_ms, entry);
+	struct prep_run run = run_of(prep, request, zxid, time_ms, entry);
 	struct prep_asker asker = {.ids = request->ids,
 				   .session_id = request->session_id,
 				   .is_local_session =
 					   request->is_local_session,
 				   .is_forwarded = request->is_forwarded};
+	struct prep_op op;
 
-	if (decode(request, &run.op) != 0)
+	FAL_ASSERT(!prep->open.has_more);
+	if (decode(request, &op) != 0)
 		return request->is_forwarded
 			       ? prep_refuse(prep, request, zxid, time_ms,
 					     ZK_MARSHALLINGERROR, entry, result)
@@ -373,11 +413,11 @@ prep_request(struct prep *prep, const struct prep_request *request,
 	prep->wrapped.bytes = 0;
 	tree_txn_begin(prep->apply.tree, zxid, time_ms);
 	put_header(&run, request->type);
-	const int32_t err = run_by_type(&run, &asker);
+	const int32_t err = run_by_type(&run, &asker, &op);
 
 	if (err != ZK_OK && prep->apply.fail == 0)
 		put_error(&run, err);
-	return finish(&run);
+	return pause_or_finish(&run);
 }
 
 /* ---- entries made elsewhere ---------------------------------------------- */

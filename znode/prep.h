@@ -104,11 +104,21 @@ void prep_get_counts(const struct prep *, struct prep_counts *out);
  *         FAL_ENOSPC  the entry does not fit; nothing happened
  *         FAL_ENOMEM  the tree is full; nothing happened
  *         FAL_ENOENT  no such session: drop the request silently
+ *         FAL_EAGAIN  a closeSession with many ephemerals: a first part of them
+ *                     is deleted, in an open transaction. Nothing but
+ *                     prep_go_on() or prep_abandon() may follow; request, entry
+ *                     and result stay where they are. What was applied before
+ *                     may be published meanwhile.
  */
 FAL_MUST_CHECK int prep_request(struct prep *, const struct prep_request *,
 				int64_t zxid, int64_t time_ms,
 				struct jute_writer *entry,
 				struct txn_result *result);
+
+/* The next part. Returns FAL_EAGAIN: goes on; else as prep_request(). */
+FAL_MUST_CHECK int prep_go_on(struct prep *);
+/* Takes back what was done so far, all of it. */
+void prep_abandon(struct prep *);
 
 /* Makes the request an `error` transaction with that code, whatever it asks
  * for. Returns as prep_request(): 0, FAL_ENOSPC, FAL_ENOMEM. */

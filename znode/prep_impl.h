@@ -18,6 +18,19 @@ struct prep_wrapped {
 	int32_t cversion;
 };
 
+/* A request under way. */
+struct prep_run {
+	struct prep *prep;
+	const struct prep_request *request;
+	struct jute_writer *entry;
+	uint8_t *start; /* of the entry */
+	struct txn_header header;
+	/* closeSession: where the number of paths goes, or NULL. */
+	uint8_t *count_at;
+	uint32_t count;
+	bool has_more; /* ephemerals; goes on in prep_go_on() */
+};
+
 struct prep {
 	struct prep_options options;
 	struct session_table *sessions;
@@ -26,6 +39,7 @@ struct prep {
 	struct txn_bytes acl;     /* the list of the op under way, fixed */
 	struct txn_bytes name;    /* the path of a sequential create */
 	struct txn_bytes wrapped; /* of struct prep_wrapped */
+	struct prep_run open;     /* if has_more: between two steps */
 };
 
 /* One operation, decoded. type is that of the transaction's record. */

@@ -9,9 +9,11 @@
  */
 #include "pipeline_rig.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/be.h"
+#include "base/time.h"
 #include "dataplane/req.h"
 #include "dataplane/zab_member.h"
 #include "wire/txn.h"
@@ -686,6 +688,50 @@ a_leader_makes_errors_for_its_learners(void **state)
 	assert_int_equal(entry.record.err, ZK_MARSHALLINGERROR);
 }
 
+/* A leader that stops leading in the middle of a long transaction: nothing of
+ * it is left, and who asked is gone like all others. */
+static void
+the_end_of_a_role_ends_a_long_transaction(void **state)
+{
+	struct rig_client a;
+	struct tree_counts counts;
+	char path[32];
+
+	(void)state;
+	zab_member_begin_reign(rig.zab, EPOCH_MARK);
+	zab_member_set_mode(rig.zab, ZAB_LEADS, SERVING_ALL);
+	a = connecting();
+	zab_member_commit(rig.zab, quorum.next_zxid - 1);
+	rig_run(&rig);
+	assert_true(granted(&a) != 0);
+	for (uint32_t i = 0; i < 1000; i++) {
+		snprintf(path, sizeof(path), "/e%06u", i);
+		const int32_t xid = rig_create(&a, path, "", 1);
+
+		rig_run(&rig);
+		zab_member_commit(rig.zab, quorum.next_zxid - 1);
+		rig_run(&rig);
+		rig_expect(&a, xid, ZK_OK);
+	}
+	const int64_t zxid = zab_member_appended(rig.zab);
+
+	rig_bare_op(&a, OP_CLOSE_SESSION);
+	reader_poll(rig.reader, rig.now_ms * NS_PER_MS, (int64_t)rig.now_ms);
+	for (int i = 0; i < 2; i++)
+		zab_poll(rig.zab, rig.now_ms, (int64_t)rig.now_ms);
+	tree_counts(rig.tree, &counts);
+	assert_in_range(counts.ephemerals, 1, 999);
+	assert_false(zab_is_idle(rig.zab));
+	zab_member_set_mode(rig.zab, ZAB_CLOSED, SERVING_CLOSED);
+	tree_counts(rig.tree, &counts);
+	assert_int_equal(counts.ephemerals, 1000);
+	assert_true(zab_is_idle(rig.zab));
+	assert_int_equal(zab_member_appended(rig.zab), zxid);
+	rig_run(&rig);
+	assert_true(is_closed(&a));
+	assert_true(zab_member_has_session(rig.zab, a.session_id));
+}
+
 static void
 a_session_has_one_owner(void **state)
 {
@@ -824,6 +870,7 @@ main(void)
 		CASE(only_who_was_heard_is_told_to_the_leader),
 		CASE(the_configuration_of_the_data_is_told_with_its_zxid),
 		CASE(a_leader_makes_errors_for_its_learners),
+		CASE(the_end_of_a_role_ends_a_long_transaction),
 		CASE(a_session_has_one_owner),
 		CASE(a_session_that_moves_leaves_no_connection_behind),
 		CASE(what_is_lent_comes_back_as_it_is_then),

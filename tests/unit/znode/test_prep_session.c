@@ -114,6 +114,130 @@ create_session_is_a_transaction_with_a_timeout(void **state)
 	world_close(&world);
 }
 
+#define MANY 1000u
+
+static void
+make_many(struct world *world)
+{
+	char path[32];
+
+	assert_int_equal(world_create(world, OP_CREATE, "/d", 0), ZK_OK);
+	for (uint32_t i = 0; i < MANY; i++) {
+		snprintf(path, sizeof(path), "/d/%u", i);
+		assert_int_equal(world_create(world, OP_CREATE, path, 1),
+				 ZK_OK);
+	}
+}
+
+/* Begins to close WORLD_SESSION. */
+static int
+begin_closing(struct world *world, struct prep_request *request,
+	      struct jute_writer *entry)
+{
+	*entry = jute_writer_of(world->entry, world->entry_cap);
+	*request = (struct prep_request){.session_id = WORLD_SESSION,
+					 .type = OP_CLOSE_SESSION};
+	return prep_request(world->prep, request, world->zxid + 1,
+			    world->time_ms + 1, entry, &world->result);
+}
+
+static uint32_t
+left(struct world *world)
+{
+	return tree_ephemeral_count(world->tree, WORLD_SESSION);
+}
+
+/* One transaction in parts: the entry and the events are those of a replica
+ * that applies it in one go, digest included, and what was before is read and
+ * published in between. */
+static void
+a_session_of_many_nodes_closes_in_steps(void **state)
+{
+	(void)state;
+	struct world world, other;
+	struct prep_request request;
+	struct jute_writer entry;
+	uint32_t before = MANY, steps = 1;
+	bool digest_matches = true;
+	int err;
+
+	world_open(&world, NULL);
+	world_open(&other, NULL);
+	make_many(&world);
+	make_many(&other);
+	world.is_held_back = true;
+	assert_int_equal(world_set(&world, "/d", "late", -1), ZK_OK);
+	other.time_ms = world.time_ms - 1;
+	assert_int_equal(world_set(&other, "/d", "late", -1), ZK_OK);
+	const struct tree_path first = tree_path_of(world.tree, "/d/0", 4);
+
+	err = begin_closing(&world, &request, &entry);
+	tree_publish(world.tree, world.zxid);
+	for (; err == FAL_EAGAIN; steps++) {
+		assert_true(left(&world) < before);
+		assert_true(before - left(&world) <= 256);
+		before = left(&world);
+		assert_non_null(
+			tree_lookup(world.tree, first, (uint64_t)world.zxid));
+		assert_false(session_find(world.sessions, WORLD_SESSION)
+				     ->is_closing);
+		err = prep_go_on(world.prep);
+	}
+	assert_int_equal(err, 0);
+	assert_true(steps >= MANY / 256);
+	assert_int_equal(left(&world), 0);
+	assert_true(session_find(world.sessions, WORLD_SESSION)->is_closing);
+	world.entry_bytes = world.result.entry_bytes;
+	assert_int_equal(world_entry(&world).record.paths.count, MANY);
+
+	assert_int_equal(prep_apply(other.prep, world.entry, world.entry_bytes,
+				    &other.result, &digest_matches),
+			 0);
+	assert_true(digest_matches);
+	assert_int_equal(other.result.digest, world.result.digest);
+	assert_int_equal(other.result.effect_count, world.result.effect_count);
+	tree_publish(world.tree, world.zxid + 1);
+	assert_null(tree_lookup(world.tree, first, (uint64_t)world.zxid + 1));
+	world_close(&world);
+	world_close(&other);
+}
+
+/* Given up between two parts, and for want of room in the log. */
+static void
+a_closing_that_is_given_up_leaves_nothing(void **state)
+{
+	(void)state;
+	struct world world, other;
+	struct prep_request request;
+	struct jute_writer entry;
+	int err;
+
+	world_open(&world, NULL);
+	world_open(&other, NULL);
+	make_many(&world);
+	make_many(&other);
+	assert_int_equal(begin_closing(&world, &request, &entry), FAL_EAGAIN);
+	assert_int_equal(prep_go_on(world.prep), FAL_EAGAIN);
+	prep_abandon(world.prep);
+	assert_int_equal(left(&world), MANY);
+	assert_ptr_equal(entry.at, world.entry);
+
+	world.entry_cap = 6000;
+	err = begin_closing(&world, &request, &entry);
+	while (err == FAL_EAGAIN)
+		err = prep_go_on(world.prep);
+	assert_int_equal(err, FAL_ENOSPC);
+	assert_int_equal(left(&world), MANY);
+	assert_false(session_find(world.sessions, WORLD_SESSION)->is_closing);
+
+	/* As if nothing had been: the digests stay equal. */
+	assert_int_equal(world_create(&world, OP_CREATE, "/x", 1), ZK_OK);
+	assert_int_equal(world_create(&other, OP_CREATE, "/x", 1), ZK_OK);
+	assert_int_equal(world.result.digest, other.result.digest);
+	world_close(&world);
+	world_close(&other);
+}
+
 static void
 closing_a_session_deletes_its_ephemerals(void **state)
 {
@@ -436,6 +560,8 @@ main(void)
 		cmocka_unit_test(
 			create_session_is_a_transaction_with_a_timeout),
 		cmocka_unit_test(closing_a_session_deletes_its_ephemerals),
+		cmocka_unit_test(a_session_of_many_nodes_closes_in_steps),
+		cmocka_unit_test(a_closing_that_is_given_up_leaves_nothing),
 		cmocka_unit_test(close_paths_can_be_left_out),
 		cmocka_unit_test(reaping_asks_neither_session_nor_acl),
 		cmocka_unit_test(
