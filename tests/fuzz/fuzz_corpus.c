@@ -3,7 +3,7 @@
  * Makes the fuzz targets' first inputs from the golden files:
  *
  *   fuzz_corpus GOLDEN OUT     writes OUT/proto, txn, quorum, peers,
- *                              conn
+ *                              conn, log, snapshot
  *
  * A reply's request type is not known here: types are tried in turn, which is
  * good enough for a beginning.
@@ -220,6 +220,57 @@ visit_log_file(const char *path, void *context)
 	free(data);
 }
 
+/* A log or snapshot file of a golden directory, without the zeros behind it. */
+static void
+visit_disk_file(const char *path, void *context)
+{
+	struct output *output = context;
+	const bool is_log = strcmp(output->name, "log") == 0;
+	const uint8_t plain = 4; /* see fuzz_snapshot.c */
+	size_t bytes;
+	uint8_t *data;
+
+	if (strncmp(strrchr(path, '/') + 1, is_log ? "log." : "snapshot.",
+		    is_log ? 4 : 9) != 0)
+		return;
+	data = vector_read_bytes(path, &bytes);
+	while (bytes > 64 && data[bytes - 1] == 0 && data[bytes - 64] == 0)
+		bytes--;
+	output_write(output, &plain, is_log ? 0 : 1, data, bytes);
+	free(data);
+}
+
+static void
+write_disk_files(const char *golden, struct output *output)
+{
+	static const char *const directories[] = {
+		"txn-types",
+		"synthetic-v0",
+		"rollover",
+		"no-digest",
+		"trunc/before",
+		"damaged/torn_crc_only",
+		"damaged/torn_eof",
+		"damaged/torn_zero",
+		"damaged/hole_mid_eor",
+		"damaged/bitflip_mid",
+		"damaged/huge_len",
+		"damaged/neg_len",
+		"damaged/dup_zxid",
+		"damaged/short_header_tail",
+		"damaged/snap_trunc",
+		"damaged/snap_trail_flip",
+	};
+	char path[PATH_BYTES];
+
+	for (size_t i = 0; i < sizeof(directories) / sizeof(directories[0]);
+	     i++) {
+		(void)snprintf(path, sizeof(path), "%s/disk/%s", golden,
+			       directories[i]);
+		(void)vector_files_visit(path, "", visit_disk_file, output);
+	}
+}
+
 int
 main(int argc, char **argv)
 {
@@ -239,6 +290,8 @@ main(int argc, char **argv)
 	directory_make(argv[2], "quorum");
 	directory_make(argv[2], "peers");
 	directory_make(argv[2], "conn");
+	directory_make(argv[2], "log");
+	directory_make(argv[2], "snapshot");
 	output = (struct output){argv[2], "proto", 0};
 	(void)snprintf(path, sizeof(path), "%s/client", argv[1]);
 	(void)vector_files_visit(path, ".hex", visit_client_file, &output);
@@ -256,5 +309,9 @@ main(int argc, char **argv)
 			       logs[i]);
 		(void)vector_files_visit(path, "", visit_log_file, &output);
 	}
+	output = (struct output){argv[2], "log", 0};
+	write_disk_files(argv[1], &output);
+	output = (struct output){argv[2], "snapshot", 0};
+	write_disk_files(argv[1], &output);
 	return 0;
 }

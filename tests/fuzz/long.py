@@ -43,6 +43,11 @@ def seeds(build, target):
     return [made] if os.path.isdir(made) else []
 
 
+def dictionary(build, target):
+    path = os.path.join(build, target + '.dict')
+    return ['-dict=' + path] if os.path.exists(path) else []
+
+
 def cpu_seconds():
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
@@ -57,7 +62,7 @@ def run(build, state, target, seconds):
          '-max_total_time=%d' % seconds, '-timeout=25',
          '-print_final_stats=1',
          '-artifact_prefix=%s.' % corpus] + OPTIONS.get(target, []) +
-        [corpus] + seeds(build, target),
+        dictionary(build, target) + [corpus] + seeds(build, target),
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, errors='replace')
     units = re.findall(r'stat::number_of_executed_units: (\d+)', done.stderr)
     cover = re.findall(r'cov: (\d+) ft: (\d+) corp: (\d+)/', done.stderr)
