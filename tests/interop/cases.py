@@ -4,6 +4,10 @@
 Goal: every numbered case is run and can be found by its number; those that
 belong to other suites are listed with the reason.
 
+77 and 78, SASL and TLS, are what a server does that has neither configured:
+keys that would configure them stop the start by name (tests/unit/server/
+test_config.c).
+
 Method: the cases live in the cases_*.py modules and, for connecting,
 sessions and robustness, in sessions.py.  They run on one shared server
 unless they want settings of their own.  Where section 18 or 19 tells 3.8
@@ -27,8 +31,6 @@ from harness import expect
 MODULES = (cases_nodes, cases_multi, cases_watch, cases_access, cases_admin)
 
 ELSEWHERE = {
-    77: 'SASL is not part of the single server',
-    78: 'TLS is not part of the single server',
     87: 'the admin server has a suite of its own, admin.py',
 }
 

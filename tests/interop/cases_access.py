@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cases 62-76: order among requests, authentication, ACLs.
+"""Cases 62-78: order among requests, authentication, ACLs, SASL, TLS.
 
 Run by cases.py; numbers are those of the protocol's section 15.
 """
 import base64
 import hashlib
+import os
+import ssl
 import threading
 import time
 
@@ -326,3 +328,64 @@ def enforced_authentication(server):
         ok(c.ping())
         expect_err(c.exists('/a76'), -101)
         ok(c.create('/a76'))
+
+
+# -- SASL and TLS at a server that has neither --------------------------------
+
+# What a client of DIGEST-MD5 sends second; its nonce is not ours.
+DIGEST_MD5 = (b'charset=utf-8,username="bob",realm="zk-sasl-md5",nonce="Zm9v",'
+              b'nc=00000001,cnonce="YmFy",digest-uri="zookeeper/zk-sasl-md5",'
+              b'maxbuf=65536,response=%s,qop=auth' % (b'0' * 32))
+
+
+@numbered(77)
+def sasl_where_there_is_none(server):
+    """SASL tokens get a null token, and nobody becomes anybody by them"""
+    with server.client() as c:
+        tokens = [b'', DIGEST_MD5, b'x' * 4000, os.urandom(40)]
+        # A null token ends the connection there; here it is as good as none.
+        for token in tokens if server.is_java else tokens + [None]:
+            body = zkwire.Writer().buf(token).bytes()
+            reply = ok(c.call_raw(zkwire.SASL, body, xid=77))
+            expect((reply.xid, reply.zxid, reply.body[16:]),
+                   (77, 0, b'\xff\xff\xff\xff'), 'a null token')
+        if not server.is_java:  # 3.8 answers it at once, ours in its place
+            c.post(CREATE, '/a77-b', b'', OPEN, 0)
+            c.post_raw(zkwire.SASL, zkwire.Writer().buf(b'x').bytes(), 78)
+            c.post(GETDATA, '/a77-b', False)
+            expect([r.err for r in c.drain()], [0, 0, 0], 'in its place')
+        expect_err(c.create('/a77', acl=[(31, 'sasl', 'bob')]), -114,
+                   'no provider of the scheme')
+        expect(ok(c.call(zkwire.WHOAMI)).value, [('ip', '127.0.0.1')],
+               'whoAmI')
+
+
+def client_hello(context):
+    """The first bytes of a TLS client."""
+    out = ssl.MemoryBIO()
+    tls = context.wrap_bio(ssl.MemoryBIO(), out, server_hostname='zk')
+    try:
+        tls.do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    return out.read()
+
+
+@numbered(78)
+def tls_on_the_plain_port(server):
+    """a TLS handshake on the plain port ends in a close, without a byte"""
+    context = ssl.create_default_context()
+    hello = client_hello(context)
+    expect(hello[:2], b'\x16\x03', 'a handshake record')
+    with server.client() as other:
+        for pieces in ([hello], [hello[:3], hello[3:]],
+                       [hello[i:i + 1] for i in range(5)],
+                       # An alert and data of a connection that never was.
+                       [b'\x15\x03\x03\x00\x02\x02\x28'],
+                       [b'\x17\x03\x03\x40\x00' + os.urandom(64)]):
+            c = server.conn()
+            for piece in pieces:
+                c.send(piece)
+            expect_closed(c, '%d bytes of TLS' % sum(map(len, pieces)))
+        ok(other.exists('/'))
+    expect(server.four_letter('ruok'), b'imok', 'in clear, as ever')
