@@ -193,6 +193,34 @@ a_snapshot_that_stops_early_is_forgotten(void **arg)
 	}
 }
 
+/* store_rig.h allows three, as leader.maxConcurrentSnapSyncs would. */
+static void
+no_more_snapshots_are_sent_at_once_than_allowed(void **arg)
+{
+	struct store_stream *stream[3];
+	struct rig from;
+	int64_t zxid = 0;
+
+	(void)arg;
+	rig_begin(&from, FULL_DIR);
+	for (uint32_t i = 0; i < 3; i++) {
+		stream[i] = from.port.open_snapshot(from.jobs, &zxid);
+		assert_non_null(stream[i]);
+	}
+	assert_null(from.port.open_snapshot(from.jobs, &zxid));
+	stream[1]->ops->close(stream[1]);
+	stream[1] = NULL;
+	for (uint32_t i = 0; i < 100 && stream[1] == NULL; i++) {
+		rig_turn(&from);
+		stream[1] = from.port.open_snapshot(from.jobs, &zxid);
+	}
+	assert_non_null(stream[1]);
+	assert_null(from.port.open_snapshot(from.jobs, &zxid));
+	for (uint32_t i = 0; i < 3; i++)
+		stream[i]->ops->close(stream[i]);
+	rig_end(&from);
+}
+
 /* ---- histories are sent
  * -------------------------------------------------------- */
 
@@ -359,6 +387,8 @@ main(void)
 		cmocka_unit_test(what_is_not_in_the_log_cannot_be_cut),
 		cmocka_unit_test(a_snapshot_goes_from_one_server_to_another),
 		cmocka_unit_test(a_snapshot_that_stops_early_is_forgotten),
+		cmocka_unit_test(
+			no_more_snapshots_are_sent_at_once_than_allowed),
 		cmocka_unit_test(a_history_comes_from_files_and_window),
 		cmocka_unit_test(a_missing_file_is_told_and_not_passed_over),
 		cmocka_unit_test(epochs_are_durable_when_told),
