@@ -85,6 +85,7 @@ main(int argc, char **argv)
 
 	nodes_count = GATE_NODES;
 	is_right = count_list(gate_pipeline_cases, true, argc, argv);
+	is_right &= count_list(gate_tcp_cases, true, argc, argv);
 
 	for (uint32_t i = 0; bench_lists[i] != NULL; i++)
 		/* How much a log writes at once is the disk's to say. */

@@ -22,5 +22,6 @@ void gate_end(void);
 
 /* Cases that call gate_begin() and gate_end() themselves. */
 extern const struct bench_case gate_pipeline_cases[];
+extern const struct bench_case gate_tcp_cases[];
 
 #endif

@@ -165,7 +165,7 @@ make_roles(struct rig *rig)
 		.acl = &rig->acl,
 	};
 	const struct reader_parts parts = {
-		.streams = &rig->streams->head,
+		.streams = rig->lent != NULL ? rig->lent : &rig->streams->head,
 		.channel = &rig->channel,
 		.tree = rig->tree,
 		.deltas = rig->deltas,
@@ -230,6 +230,14 @@ rig_start_limited(struct rig *rig, const struct reader_options *limits)
 {
 	clear(rig);
 	rig->limits = *limits;
+	start(rig);
+}
+
+void
+rig_start_over(struct rig *rig, struct stream_core *streams)
+{
+	clear(rig);
+	rig->lent = streams;
 	start(rig);
 }
 

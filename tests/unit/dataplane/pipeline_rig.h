@@ -34,6 +34,7 @@ struct rig {
 	struct zab *zab;
 	uint64_t now_ms;
 	uint64_t tree_bytes_max;
+	struct stream_core *lent;     /* what rig_start_over() was given */
 	struct reader_options limits; /* what rig_start_limited() was given */
 
 	/* The log. */
@@ -66,6 +67,8 @@ void rig_start_capped(struct rig *, uint64_t tree_bytes_max);
 /* The same with limits of the reader: those fields of the options that
  * dataplane/reader.h calls limits, and ensemble_names. */
 void rig_start_limited(struct rig *, const struct reader_options *limits);
+/* The same over other streams, lent, whose clients are not the rig's. */
+void rig_start_over(struct rig *, struct stream_core *streams);
 /* The same as a member of an ensemble. */
 void rig_start_member(struct rig *);
 void rig_stop(struct rig *);
