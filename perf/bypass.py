@@ -1,0 +1,77 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Latency of the kernel-bypass path, beside its floors, in one run.
+
+    perf/bypass.py [--build DIR] [--seconds 2]
+
+Prints p50, p99 and p99.9 of getData and setData over vhost-user (log without
+and with flushes), of a frame echo and a TCP echo over the same device, of the
+kernel's TCP over loopback, and of a word to the other processor and back,
+before and after: two processors of a virtual machine are near or far, and only
+equal runs compare.  Neither side sleeps.  Then the ratios of the targets.
+
+Needs a build with -Dperf=true and -Dtests=true (the default folder has both),
+no root and no huge pages.
+"""
+import argparse
+import os
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, 'ratio'))
+sys.dont_write_bytecode = True
+
+import bypass  # noqa: E402
+import measures  # noqa: E402
+import report  # noqa: E402
+import servers  # noqa: E402
+
+ROWS = (
+    ('hop', 'a word to the other processor and back'),
+    ('frame', 'frame echo, vhost-user'),
+    ('tcp', 'TCP echo, our own, vhost-user'),
+    ('echo_spin', 'TCP echo, the kernel\'s, loopback'),
+    ('get', 'getData, vhost-user'),
+    ('set', 'setData, vhost-user, log without flushes'),
+    ('set-synced', 'setData, vhost-user, log flushed'),
+    ('hop', 'a word to the other processor and back, again'),
+)
+
+
+def measure(tools, folder, what, seconds):
+    if what in ('hop', 'echo_spin'):
+        return tools.floor(folder, [what], seconds)[what]
+    return bypass.measure(tools, what, seconds)
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument('--build', default=os.path.join(servers.ROOT, 'build'))
+    p.add_argument('--seconds', type=float, default=2, help='of each row')
+    options = p.parse_args()
+    tools = measures.Tools(os.path.abspath(options.build))
+    before, found, missing = report.load_average(), {}, False
+    print('| round trip | p50 us | p99 us | p99.9 us |\n|---|---|---|---|')
+    with tempfile.TemporaryDirectory(prefix='bypass-') as folder:
+        for what, title in ROWS:
+            try:
+                took = measure(tools, folder, what, options.seconds)
+            except (servers.Missing, servers.harness.ServerError) as e:
+                print('| %s | not measured: %s |||' % (title, e), flush=True)
+                missing = True
+                continue
+            found.setdefault(what, took)
+            print('| %s | %s |' % (title, ' | '.join(
+                '%.2f' % took[q] for q in bypass.QUANTILES)), flush=True)
+    for a, b in (('tcp', 'frame'), ('get', 'tcp'), ('get', 'echo_spin')):
+        if a in found and b in found:
+            print('\np50 of %s to %s: %.2f' % (
+                a, b, found[a]['p50'] / found[b]['p50']), end='')
+    print('\n\n%s. Load average %.1f before, %.1f after.' % (
+        report.machine(), before, report.load_average()))
+    return 1 if missing else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
