@@ -195,8 +195,6 @@ MUTATIONS = [
      'genesis->has_data)) {'),
     ('accepts_what_it_did_not_promise', 'consensus/genesis.c',
      'message->ballot != genesis->state.promised ||', 'false ||'),
-    ('who_hands_over_waits_for_ever', 'consensus/zab_lead.c',
-     'if (core->lead.is_yielding && core->now_ms', 'if (false && core->now_ms'),
     # Sessions: the table of the servers, and the driver that stands around it.
     ('session_expired_by_a_non_leader', 'tests/sim/sim_session.c',
      'server->view.role != FLE_LEADING ||\n\t    server->paused_until_us',

@@ -131,6 +131,16 @@ connect_somewhere(struct sim *sim, uint32_t index)
 	holder->session = 0;
 }
 
+/* Between two ephemerals: the first one goes with the session, whether it is
+ * committed by then or not, and the second comes too late. */
+static void
+end_session(struct sim *sim, uint32_t index)
+{
+	ask(sim, index, SIM_OP_EPHEMERAL);
+	ask(sim, index, SIM_OP_CLOSE);
+	ask(sim, index, SIM_OP_EPHEMERAL);
+}
+
 static void
 live(struct sim *sim, uint32_t index)
 {
@@ -143,7 +153,7 @@ live(struct sim *sim, uint32_t index)
 	if (sim_random_once_in(random, 3))
 		ask(sim, index, SIM_OP_EPHEMERAL);
 	else if (sim_random_once_in(random, 24))
-		ask(sim, index, SIM_OP_CLOSE);
+		end_session(sim, index);
 	else if (sim_random_once_in(random, 8))
 		leave(holder); /* and comes back elsewhere */
 	else if (sim_random_once_in(random, 24))
@@ -218,6 +228,9 @@ sim_holder_greeted(struct sim *sim, const struct sim_due *due)
 	if (due->what) {
 		holder->is_attached = true;
 		holder->attached_us = sim->now_us;
+		/* What it asked for elsewhere may still be on its way. */
+		if (sim->has_faults)
+			ask(sim, due->who, SIM_OP_EPHEMERAL);
 		return;
 	}
 	holder->session = 0;
