@@ -66,6 +66,7 @@ fle_net_create(const struct fle_net_options *options,
 	net->hello_bytes = (uint32_t)jute_written(&writer);
 	net->options.own_addresses = NULL; /* the caller's */
 	net->is_due = true;
+	door_init(&net->door, net->streams, options->stats);
 	*out = net;
 	return FAL_OK;
 }
@@ -105,8 +106,8 @@ fle_peer_of_stream(struct fle_net *net, stream_id id)
 static void
 peer_leave(struct fle_net *net, struct fle_peer *peer)
 {
-	fle_hang_up(net, peer->conn);
-	fle_hang_up(net, peer->dial);
+	stream_loan_hang_up(&net->loan, net->streams, peer->conn);
+	stream_loan_hang_up(&net->loan, net->streams, peer->dial);
 	peer->is_used = false;
 }
 
@@ -467,33 +468,6 @@ earlier(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-static uint64_t
-strangers_poll(struct fle_net *net)
-{
-	uint64_t wake_ms = UINT64_MAX;
-
-	for (uint32_t i = 0; i < FLE_NET_STRANGERS_MAX; i++) {
-		struct fle_stranger *stranger = &net->stranger[i];
-
-		if (stranger->id == STREAM_NONE)
-			continue;
-
-		const uint64_t end_ms =
-			stranger->since_ms + net->options.hello_ms;
-
-		if (net->now_ms < end_ms) {
-			wake_ms = earlier(wake_ms, end_ms);
-			continue;
-		}
-		peer_address_log(LOG_ELECTION_SILENT,
-				 stream_peer(net->streams, stranger->id));
-		stats_add(net->options.stats, STAT_PEER_REFUSED, 1);
-		stream_abort(net->streams, stranger->id);
-		stranger->id = STREAM_NONE;
-	}
-	return wake_ms;
-}
-
 static bool
 wants_dial(const struct fle_peer *peer)
 {
@@ -538,7 +512,8 @@ fle_net_poll(struct fle_net *net, uint64_t now_ms)
 	if (!net->is_due && now_ms < net->wake_ms)
 		return net->wake_ms;
 	net->is_due = false;
-	wake_ms = strangers_poll(net);
+	wake_ms = door_expire(&net->door, now_ms, net->options.hello_ms,
+			      LOG_ELECTION_SILENT);
 	for (uint32_t i = 0; i < FLE_NET_PEERS_MAX; i++)
 		if (net->peer[i].is_used)
 			wake_ms =
@@ -550,8 +525,7 @@ fle_net_poll(struct fle_net *net, uint64_t now_ms)
 void
 fle_net_destroy(struct fle_net *net)
 {
-	for (uint32_t i = 0; i < FLE_NET_STRANGERS_MAX; i++)
-		fle_hang_up(net, net->stranger[i].id);
+	door_shut(&net->door);
 	for (uint32_t i = 0; i < FLE_NET_PEERS_MAX; i++)
 		if (net->peer[i].is_used)
 			peer_leave(net, &net->peer[i]);

@@ -32,7 +32,7 @@
  * Limits     FLE_NET_PEERS_MAX sids at a time; a stranger too many is hung up.
  *            A connection that says no whole hello within hello_ms is closed,
  *            as is one that announces a frame outside of 1..524288 bytes; of
- *            FLE_NET_STRANGERS_MAX that have not said theirs the oldest goes.
+ *            DOOR_PLACES that have not said theirs the oldest goes.
  * Errors     whatever a peer does ends at most its connection: a log line and
  *            a counter (falconer_peer_...). Sids that cannot be (own, negative,
  *            the one of observers before 3.4) are hung up. SASL is refused with
@@ -49,8 +49,7 @@
 #include "drivers/stream.h"
 #include "wire/fle_msg.h"
 
-#define FLE_NET_PEERS_MAX     64u
-#define FLE_NET_STRANGERS_MAX 64u
+#define FLE_NET_PEERS_MAX 64u
 /* Of the own configuration's text; asserted. */
 #define FLE_NET_CONFIG_BYTES_MAX 65536u
 

@@ -30,58 +30,19 @@
 
 /* ---- ending ------------------------------------------------------------- */
 
-void
-fle_hang_up(struct fle_net *net, stream_id id)
-{
-	if (id == STREAM_NONE)
-		return;
-	if (id == net->busy)
-		net->busy_must_end = true;
-	else
-		stream_close(net->streams, id);
-}
-
-/* A hook looks at bytes of the connection: see fle_net.busy. */
-static void
-lend(struct fle_net *net, stream_id id)
-{
-	net->busy = id;
-	net->busy_must_end = false;
-}
-
-static void
-take_back(struct fle_net *net, stream_id id, uint32_t bytes)
-{
-	net->busy = STREAM_NONE;
-	stream_consume(net->streams, id, bytes);
-	if (net->busy_must_end)
-		stream_close(net->streams, id);
-}
-
 /* Counts, hangs up. */
 static void
 refuse(struct fle_net *net, stream_id id)
 {
 	stats_add(net->options.stats, STAT_PEER_REFUSED, 1);
-	fle_hang_up(net, id);
+	stream_loan_hang_up(&net->loan, net->streams, id);
 }
 
-/* The answer of a server that is asked to authenticate and will not. */
 static void
 refuse_sasl(struct fle_net *net, stream_id id)
 {
-	const struct quorum_auth answer = {
-		.status = QUORUM_AUTH_ERROR,
-		.token = {.data = NULL, .bytes = -1},
-	};
-	uint8_t bytes[32];
-	struct jute_writer writer = jute_writer_of(bytes, sizeof(bytes));
-
-	quorum_auth_put(&writer, &answer);
 	peer_address_log(LOG_PEER_SASL, stream_peer(net->streams, id));
-	/* What cannot be told is not worth another try. */
-	(void)!stream_write(net->streams, id, bytes,
-			    (uint32_t)jute_written(&writer));
+	door_answer_sasl(net->streams, id);
 	refuse(net, id);
 }
 
@@ -97,39 +58,6 @@ peer_down(struct fle_net *net, struct fle_peer *peer)
 }
 
 /* ---- strangers ---------------------------------------------------------- */
-
-static struct fle_stranger *
-stranger_find(struct fle_net *net, stream_id id)
-{
-	for (uint32_t i = 0; i < FLE_NET_STRANGERS_MAX; i++)
-		if (net->stranger[i].id == id)
-			return &net->stranger[i];
-	return NULL;
-}
-
-/* Whoever speaks at once finds a place however many just hold theirs. */
-static void
-stranger_add(struct fle_net *net, stream_id id)
-{
-	struct fle_stranger *oldest = &net->stranger[0];
-
-	for (uint32_t i = 0; i < FLE_NET_STRANGERS_MAX; i++) {
-		struct fle_stranger *stranger = &net->stranger[i];
-
-		if (stranger->id == STREAM_NONE) {
-			oldest = stranger;
-			break;
-		}
-		if (stranger->since_ms < oldest->since_ms)
-			oldest = stranger;
-	}
-	if (oldest->id != STREAM_NONE) {
-		stats_add(net->options.stats, STAT_PEER_REFUSED, 1);
-		stream_abort(net->streams, oldest->id);
-	}
-	*oldest = (struct fle_stranger){.id = id, .since_ms = net->now_ms};
-	net->is_due = true;
-}
 
 /* The server with the smaller sid has no connection and wants one; not sooner
  * than a pause after the last dial, or two servers that cannot agree would keep
@@ -167,13 +95,13 @@ hello_accept(struct fle_net *net, stream_id id, const struct fle_hello *hello)
 	FAL_ASSERT(peer->hello_bytes <= sizeof(peer->hello));
 	if (peer->hello_bytes > 0)
 		memcpy(peer->hello, hello->addresses.data, peer->hello_bytes);
-	fle_hang_up(net, peer->conn);
+	stream_loan_hang_up(&net->loan, net->streams, peer->conn);
 	if (hello->sid > net->options.sid) {
-		fle_hang_up(net, peer->dial);
+		stream_loan_hang_up(&net->loan, net->streams, peer->dial);
 		fle_peer_up(net, peer, id);
 		return;
 	}
-	fle_hang_up(net, id);
+	stream_loan_hang_up(&net->loan, net->streams, id);
 	if (peer->conn != STREAM_NONE) {
 		peer_down(net, peer);
 		if (!peer->is_used)
@@ -184,7 +112,7 @@ hello_accept(struct fle_net *net, stream_id id, const struct fle_hello *hello)
 
 /* Returns whether the connection is somebody's now. */
 static bool
-stranger_read(struct fle_net *net, struct fle_stranger *stranger)
+stranger_read(struct fle_net *net, struct stranger *stranger)
 {
 	const stream_id id = stranger->id;
 	struct fle_hello hello;
@@ -212,9 +140,9 @@ stranger_read(struct fle_net *net, struct fle_stranger *stranger)
 			refuse(net, id);
 			return false;
 		}
-		lend(net, id);
+		stream_loan_begin(&net->loan, id);
 		hello_accept(net, id, &hello);
-		take_back(net, id, (uint32_t)wanted);
+		stream_loan_end(&net->loan, net->streams, (uint32_t)wanted);
 		return true;
 	}
 }
@@ -308,12 +236,12 @@ frames_read(struct fle_net *net, stream_id id)
 			return;
 		body = jute_slice_of(data + FRAME_LENGTH_BYTES,
 				     bytes - FRAME_LENGTH_BYTES);
-		lend(net, id);
+		stream_loan_begin(&net->loan, id);
 		if (body.bytes >= 4 && be_load32(body.data) == GENESIS_MAGIC)
 			genesis_take(net, peer, body);
 		else
 			notification_take(net, peer, body);
-		take_back(net, id, (uint32_t)bytes);
+		stream_loan_end(&net->loan, net->streams, (uint32_t)bytes);
 	}
 }
 
@@ -344,7 +272,8 @@ opened(struct fle_net *net, const struct stream_event *event)
 	struct fle_peer *peer;
 
 	if (event->is_accepted) {
-		stranger_add(net, event->id);
+		door_enter(&net->door, event->id, event->tag, net->now_ms);
+		net->is_due = true;
 		return;
 	}
 	peer = fle_peer_of_stream(net, event->id);
@@ -357,7 +286,7 @@ opened(struct fle_net *net, const struct stream_event *event)
 static void
 readable(struct fle_net *net, stream_id id)
 {
-	struct fle_stranger *stranger = stranger_find(net, id);
+	struct stranger *stranger = door_find(&net->door, id);
 
 	if (stranger == NULL || stranger_read(net, stranger))
 		frames_read(net, id);
@@ -366,12 +295,11 @@ readable(struct fle_net *net, stream_id id)
 static void
 closed(struct fle_net *net, stream_id id)
 {
-	struct fle_stranger *stranger = stranger_find(net, id);
+	struct stranger *stranger = door_find(&net->door, id);
 	struct fle_peer *peer = fle_peer_of_stream(net, id);
 
 	if (stranger != NULL) {
-		stats_add(net->options.stats, STAT_PEER_REFUSED, 1);
-		stranger->id = STREAM_NONE;
+		door_left(&net->door, stranger);
 	} else if (peer != NULL && peer->dial == id) {
 		fle_peer_dial_failed(net, peer);
 	} else if (peer != NULL) {

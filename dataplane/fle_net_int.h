@@ -9,7 +9,9 @@
  * who may stay, and what comes in.
  */
 
+#include "dataplane/door.h"
 #include "dataplane/fle_net.h"
+#include "dataplane/stream_loan.h"
 #include "wire/frame.h"
 
 /* A frame of ours. */
@@ -55,12 +57,6 @@ struct fle_peer {
 	uint8_t hello[FLE_HELLO_TEXT_BYTES_MAX];
 };
 
-/* A connection that did not say yet who it is. */
-struct fle_stranger {
-	stream_id id; /* STREAM_NONE: free */
-	uint64_t since_ms;
-};
-
 struct fle_net {
 	struct fle_net_options options;
 	struct fle_net_hooks hooks;
@@ -69,14 +65,11 @@ struct fle_net {
 	uint64_t wake_ms; /* what the last poll returned */
 	uint64_t uses;
 	bool is_due; /* something changed since */
-	/* The connection whose bytes a hook looks at: it is hung up only when
-	 * the hook has returned, for its bytes go with it. */
-	stream_id busy;
-	bool busy_must_end;
+	struct stream_loan loan;
 	uint8_t *memory; /* all messages */
 	uint8_t hello[FLE_HELLO_BYTES_MAX];
 	uint32_t hello_bytes;
-	struct fle_stranger stranger[FLE_NET_STRANGERS_MAX];
+	struct door door;
 	struct fle_peer peer[FLE_NET_PEERS_MAX];
 };
 
@@ -103,10 +96,5 @@ void fle_peer_dial_failed(struct fle_net *, struct fle_peer *);
  * no configuration is given up after FLE_STRANGER_DIALS of them. */
 void fle_peer_back_off(struct fle_net *, struct fle_peer *,
 		       uint32_t at_least_ms);
-
-/* ---- fle_net_conn.c ---- */
-
-/* Ends a connection in order, if it is one. */
-void fle_hang_up(struct fle_net *, stream_id);
 
 #endif

@@ -29,6 +29,7 @@ peer_net_create(const struct peer_options *options, struct stream_core *streams,
 		net->options.queue_bytes_max = 64u << 20;
 	net->hooks = *hooks;
 	net->streams = streams;
+	door_init(&net->door, streams, options->stats);
 	*out = net;
 	return FAL_OK;
 }
@@ -89,27 +90,17 @@ slot_begin(struct peer_net *net, uint32_t slot, stream_id id)
 }
 
 uint32_t
-peer_slot_take(struct peer_net *net, const struct peer_stranger *stranger)
+peer_slot_take(struct peer_net *net, const struct stranger *stranger)
 {
 	for (uint32_t i = 0; i < ZAB_CONNS_MAX; i++) {
 		if (net->slot[i].state != PEER_FREE)
 			continue;
 		slot_begin(net, i, stranger->id);
-		net->slot[i].is_master = stranger->is_master;
+		net->slot[i].is_master =
+			stranger->tag != net->options.listen_tag;
 		return i;
 	}
 	return PEER_SLOTS;
-}
-
-void
-peer_hang_up(struct peer_net *net, stream_id id)
-{
-	if (id == STREAM_NONE)
-		return;
-	if (id == net->busy)
-		net->busy_must_end = true;
-	else
-		stream_close(net->streams, id);
 }
 
 static void
@@ -145,7 +136,7 @@ peer_close(struct peer_net *net, uint32_t slot)
 	const stream_id id = net->slot[slot].id;
 
 	slot_free(net, slot);
-	peer_hang_up(net, id);
+	stream_loan_hang_up(&net->loan, net->streams, id);
 }
 
 void
@@ -163,9 +154,8 @@ peer_fall(struct peer_net *net, uint32_t slot, enum peer_down why)
 	FAL_ASSERT(it->state == PEER_UP || it->state == PEER_DIALING);
 	if (it->state == PEER_DIALING)
 		dial_end(net);
-	if (it->id != STREAM_NONE && it->id == net->busy)
-		net->busy_must_end = true;
-	else if (it->id != STREAM_NONE)
+	if (it->id != STREAM_NONE &&
+	    !stream_loan_defers_end(&net->loan, it->id))
 		stream_abort(net->streams, it->id);
 	peer_program_drop(net, slot);
 	it->id = STREAM_NONE;
@@ -324,8 +314,7 @@ opened(struct peer_net *net, const struct stream_event *event)
 	const uint32_t index = dial_index(net, event->id);
 
 	if (event->is_accepted)
-		peer_stranger_add(net, event->id,
-				  event->tag != net->options.listen_tag);
+		door_enter(&net->door, event->id, event->tag, net->now_ms);
 	else if (index < PEER_ADDRESSES_MAX)
 		dial_opened(net, index);
 	else
@@ -337,22 +326,21 @@ closed(struct peer_net *net, stream_id id)
 {
 	const uint32_t slot = peer_slot_of(net, id);
 	const uint32_t index = dial_index(net, id);
-	struct peer_stranger *stranger = peer_stranger_find(net, id);
+	struct stranger *stranger = door_find(&net->door, id);
 
 	if (slot < PEER_SLOTS) {
 		peer_down_now(net, slot, PEER_BROKEN);
 	} else if (index < PEER_ADDRESSES_MAX) {
 		dial_closed(net, index);
 	} else if (stranger != NULL) {
-		stats_add(net->options.stats, STAT_PEER_REFUSED, 1);
-		stranger->id = STREAM_NONE;
+		door_left(&net->door, stranger);
 	}
 }
 
 static void
 readable(struct peer_net *net, stream_id id)
 {
-	struct peer_stranger *stranger = peer_stranger_find(net, id);
+	struct stranger *stranger = door_find(&net->door, id);
 	const uint32_t slot = peer_slot_of(net, id);
 
 	if (stranger != NULL)
@@ -423,7 +411,9 @@ peer_net_poll(struct peer_net *net, uint64_t now_ms)
 	tell_fallen(net);
 	if (now_ms > net->raw_full_ms)
 		retry_raw(net);
-	wake_ms = earlier(dial_poll(net), peer_strangers_poll(net));
+	wake_ms = earlier(dial_poll(net),
+			  door_expire(&net->door, now_ms, net->options.first_ms,
+				      LOG_QUORUM_SILENT));
 	for (uint32_t i = 0; net->playing != 0 && i < PEER_SLOTS; i++)
 		if ((net->playing & peer_bit(i)) != 0)
 			wake_ms = earlier(wake_ms, peer_program_play(net, i));
@@ -437,7 +427,6 @@ peer_net_destroy(struct peer_net *net)
 {
 	for (uint32_t i = 0; i < PEER_SLOTS; i++)
 		peer_close(net, i);
-	for (uint32_t i = 0; i < PEER_STRANGERS_MAX; i++)
-		peer_hang_up(net, net->stranger[i].id);
+	door_shut(&net->door);
 	free(net);
 }

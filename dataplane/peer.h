@@ -31,7 +31,7 @@
  *            and poll.
  * Ownership  the stream core is lent. A store_stream is given.
  * Limits     ZAB_CONNS_MAX learners; a connection too many is refused, as is
- *            one without a first packet for first_ms. Of PEER_STRANGERS_MAX the
+ *            one without a first packet for first_ms. Of DOOR_PLACES the
  *            oldest goes. Data of a packet up to packet_bytes_max, of a first
  *            one up to PEER_FIRST_BYTES_MAX.
  * Errors     a peer's bad bytes: the on_down hook with PEER_PROTOCOL. Before
@@ -49,7 +49,6 @@
 #include "drivers/stream.h"
 #include "wire/quorum_packet.h"
 
-#define PEER_STRANGERS_MAX   64u
 #define PEER_FIRST_BYTES_MAX 4096u
 
 struct peer_net;

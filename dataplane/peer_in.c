@@ -14,23 +14,6 @@
 
 #define PACKETS_PER_EVENT 64u
 
-/* A hook looks at bytes of the connection: see peer_net.busy. */
-static void
-lend(struct peer_net *net, stream_id id)
-{
-	net->busy = id;
-	net->busy_must_end = false;
-}
-
-static void
-take_back(struct peer_net *net, stream_id id, uint32_t bytes)
-{
-	net->busy = STREAM_NONE;
-	stream_consume(net->streams, id, bytes);
-	if (net->busy_must_end)
-		stream_close(net->streams, id);
-}
-
 /*
  * The packet at the start of a connection's bytes, in place.
  *
@@ -68,73 +51,21 @@ packet_view(struct peer_net *net, stream_id id, uint32_t bytes_max,
 
 /* ---- strangers ---------------------------------------------------------- */
 
-struct peer_stranger *
-peer_stranger_find(struct peer_net *net, stream_id id)
-{
-	for (uint32_t i = 0; i < PEER_STRANGERS_MAX; i++)
-		if (net->stranger[i].id == id)
-			return &net->stranger[i];
-	return NULL;
-}
-
-/* Whoever speaks at once finds a place however many just hold theirs. */
-void
-peer_stranger_add(struct peer_net *net, stream_id id, bool is_master)
-{
-	struct peer_stranger *oldest = &net->stranger[0];
-
-	for (uint32_t i = 0; i < PEER_STRANGERS_MAX; i++) {
-		struct peer_stranger *stranger = &net->stranger[i];
-
-		if (stranger->id == STREAM_NONE) {
-			oldest = stranger;
-			break;
-		}
-		if (stranger->since_ms < oldest->since_ms)
-			oldest = stranger;
-	}
-	if (oldest->id != STREAM_NONE) {
-		stats_add(net->options.stats, STAT_PEER_REFUSED, 1);
-		stream_abort(net->streams, oldest->id);
-	}
-	*oldest = (struct peer_stranger){
-		.id = id, .is_master = is_master, .since_ms = net->now_ms};
-}
-
-static void
-stranger_refuse(struct peer_net *net, struct peer_stranger *stranger,
-		enum log_event event)
-{
-	peer_address_log(event, stream_peer(net->streams, stranger->id));
-	stats_add(net->options.stats, STAT_PEER_REFUSED, 1);
-	stream_close(net->streams, stranger->id);
-	stranger->id = STREAM_NONE;
-}
-
 /* Whether it wants SASL; it has been answered then. */
 static bool
-stranger_refuse_sasl(struct peer_net *net, struct peer_stranger *stranger)
+refuse_sasl(struct peer_net *net, struct stranger *stranger)
 {
-	const struct quorum_auth answer = {
-		.status = QUORUM_AUTH_ERROR,
-		.token = {.data = NULL, .bytes = -1},
-	};
 	const uint8_t *first = stream_pull(net->streams, stranger->id, 8);
-	uint8_t bytes[32];
-	struct jute_writer writer = jute_writer_of(bytes, sizeof(bytes));
 
 	if (first == NULL || be_load64(first) != (uint64_t)QUORUM_AUTH_MAGIC)
 		return false;
-	quorum_auth_put(&writer, &answer);
-	/* What cannot be told is not worth another try. */
-	(void)!stream_write(net->streams, stranger->id, bytes,
-			    (uint32_t)jute_written(&writer));
-	stranger_refuse(net, stranger, LOG_PEER_SASL);
+	door_answer_sasl(net->streams, stranger->id);
+	door_refuse(&net->door, stranger, LOG_PEER_SASL);
 	return true;
 }
 
 void
-peer_stranger_read(struct peer_net *net, struct peer_stranger *stranger)
+peer_stranger_read(struct peer_net *net, struct stranger *stranger)
 {
 	const stream_id id = stranger->id;
 	struct quorum_packet packet;
@@ -142,47 +73,25 @@ peer_stranger_read(struct peer_net *net, struct peer_stranger *stranger)
 	uint32_t slot;
 	int got;
 
-	if (stranger_refuse_sasl(net, stranger))
+	if (refuse_sasl(net, stranger))
 		return;
 	got = packet_view(net, id, PEER_FIRST_BYTES_MAX, &packet, &raw);
 	if (got == 0)
 		return;
 	if (got < 0 || (packet.type != QUORUM_FOLLOWERINFO &&
 			packet.type != QUORUM_OBSERVERINFO)) {
-		stranger_refuse(net, stranger, LOG_QUORUM_GARBAGE);
+		door_refuse(&net->door, stranger, LOG_QUORUM_GARBAGE);
 		return;
 	}
 	slot = peer_slot_take(net, stranger);
 	if (slot == PEER_SLOTS) {
-		stranger_refuse(net, stranger, LOG_QUORUM_FULL);
+		door_refuse(&net->door, stranger, LOG_QUORUM_FULL);
 		return;
 	}
 	stranger->id = STREAM_NONE;
 	net->hooks.on_up(net->hooks.arg, slot);
 	if (peer_slot_of(net, id) == slot)
 		peer_slot_read(net, slot);
-}
-
-uint64_t
-peer_strangers_poll(struct peer_net *net)
-{
-	uint64_t wake_ms = UINT64_MAX;
-
-	for (uint32_t i = 0; i < PEER_STRANGERS_MAX; i++) {
-		struct peer_stranger *stranger = &net->stranger[i];
-
-		if (stranger->id == STREAM_NONE)
-			continue;
-
-		const uint64_t end_ms =
-			stranger->since_ms + net->options.first_ms;
-
-		if (net->now_ms >= end_ms)
-			stranger_refuse(net, stranger, LOG_QUORUM_SILENT);
-		else if (end_ms < wake_ms)
-			wake_ms = end_ms;
-	}
-	return wake_ms;
 }
 
 /* ---- slots -------------------------------------------------------------- */
@@ -198,11 +107,11 @@ raw_read(struct peer_net *net, uint32_t slot)
 
 	if (stream_peek(net->streams, id, slices) == 0)
 		return false;
-	lend(net, id);
+	stream_loan_begin(&net->loan, id);
 	taken = net->hooks.on_raw(net->hooks.arg, slot, slices[0].data,
 				  slices[0].bytes);
 	FAL_ASSERT(taken <= slices[0].bytes);
-	take_back(net, id, taken);
+	stream_loan_end(&net->loan, net->streams, taken);
 	if (it->state != PEER_UP || it->id != id)
 		return false;
 	if (taken == slices[0].bytes || !it->is_raw)
@@ -235,9 +144,9 @@ packet_read(struct peer_net *net, uint32_t slot)
 		return false;
 	}
 	stats_add(net->options.stats, STAT_PEER_PACKETS_RECEIVED, 1);
-	lend(net, id);
+	stream_loan_begin(&net->loan, id);
 	net->hooks.on_packet(net->hooks.arg, slot, &packet, raw);
-	take_back(net, id, (uint32_t)raw.bytes);
+	stream_loan_end(&net->loan, net->streams, (uint32_t)raw.bytes);
 	return it->state == PEER_UP && it->id == id;
 }
 

@@ -9,7 +9,9 @@
  * and raw bytes. peer_out.c: programs.
  */
 
+#include "dataplane/door.h"
 #include "dataplane/peer.h"
+#include "dataplane/stream_loan.h"
 
 enum peer_slot_state {
 	PEER_FREE = 0,
@@ -40,21 +42,12 @@ struct peer_slot {
 	uint64_t part_bytes; /* in the byte parts */
 };
 
-struct peer_stranger {
-	stream_id id; /* STREAM_NONE: free */
-	bool is_master;
-	uint64_t since_ms;
-};
-
 struct peer_net {
 	struct peer_options options;
 	struct peer_hooks hooks;
 	struct stream_core *streams;
 	uint64_t now_ms; /* of the last event or poll */
-	/* The connection whose bytes a hook looks at: it is hung up only when
-	 * the hook has returned, for its bytes go with it. */
-	stream_id busy;
-	bool busy_must_end;
+	struct stream_loan loan;
 	/* The dial: connections being opened, STREAM_NONE where it failed. */
 	stream_id dial[PEER_ADDRESSES_MAX];
 	struct stream_address dial_address[PEER_ADDRESSES_MAX];
@@ -62,7 +55,7 @@ struct peer_net {
 	/* Masks of slots that peer_net_poll() has to look at. */
 	uint64_t fallen, playing, raw_full;
 	uint64_t raw_full_ms; /* when the last of raw_full began to wait */
-	struct peer_stranger stranger[PEER_STRANGERS_MAX];
+	struct door door;
 	struct peer_slot slot[ZAB_LEADER_SLOT + 1];
 };
 
@@ -80,9 +73,7 @@ peer_bit(uint32_t slot)
 /* The slot of a connection, or PEER_SLOTS. */
 uint32_t peer_slot_of(const struct peer_net *, stream_id);
 /* Gives the connection a free learner's slot, or PEER_SLOTS. */
-uint32_t peer_slot_take(struct peer_net *, const struct peer_stranger *);
-/* Ends a connection in order, if it is one. */
-void peer_hang_up(struct peer_net *, stream_id);
+uint32_t peer_slot_take(struct peer_net *, const struct stranger *);
 /* Frees the slot, its connection is closed, and says so to the hook at once. */
 void peer_down_now(struct peer_net *, uint32_t slot, enum peer_down why);
 /* Aborts the connection; the hook is told by the next poll. */
@@ -90,12 +81,7 @@ void peer_fall(struct peer_net *, uint32_t slot, enum peer_down why);
 
 /* ---- peer_in.c ---- */
 
-void peer_stranger_add(struct peer_net *, stream_id, bool is_master);
-/* NULL if it is none. */
-struct peer_stranger *peer_stranger_find(struct peer_net *, stream_id);
-void peer_stranger_read(struct peer_net *, struct peer_stranger *);
-/* Closes those that say nothing; returns when the next one is due. */
-uint64_t peer_strangers_poll(struct peer_net *);
+void peer_stranger_read(struct peer_net *, struct stranger *);
 void peer_slot_read(struct peer_net *, uint32_t slot);
 
 /* ---- peer_out.c ---- */

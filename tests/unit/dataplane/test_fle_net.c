@@ -7,6 +7,7 @@
  *         strangers, byte by byte where it matters, and sets the clock. The
  *         hooks' record and the counters are judged.
  */
+#include "dataplane/door.h"
 #include "fle_rig.h"
 
 #include "wire/quorum_auth.h"
@@ -348,7 +349,7 @@ static void
 many_silent_ones_do_not_keep_a_speaker_out(void **state)
 {
 	(void)state;
-	for (uint32_t i = 0; i < FLE_NET_STRANGERS_MAX + 10; i++) {
+	for (uint32_t i = 0; i < DOOR_PLACES + 10; i++) {
 		(void)fake_connect(rig.core);
 		fle_rig_pass(&rig, 1);
 	}

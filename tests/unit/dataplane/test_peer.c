@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "base/stats.h"
+#include "dataplane/door.h"
 #include "dataplane/peer.h"
 #include "wire/quorum_auth.h"
 
@@ -400,7 +401,7 @@ a_scanner_that_says_nothing_or_too_little_is_hung_up_in_time(void **state)
 	assert_true(is_closed(silent) && is_closed(loris));
 	assert_int_equal(rig.ups, 0);
 	/* Many of them do not keep a learner out. */
-	for (uint32_t i = 0; i < PEER_STRANGERS_MAX + 10; i++) {
+	for (uint32_t i = 0; i < DOOR_PLACES + 10; i++) {
 		(void)fake_connect(rig.core);
 		pass(1);
 	}
