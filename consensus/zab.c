@@ -153,12 +153,28 @@ is_settled(const struct zab_core *core)
 	       core->durable_zxid == core->history.last_zxid;
 }
 
+/* An observer that kept no log votes from now on, and may name only what a
+ * crash leaves. */
+static void
+keep_log(struct zab_core *core, struct zab_actions *out)
+{
+	core->is_volatile = false;
+	core->current_epoch = core->kept_epoch;
+	core->busy = ZAB_RELOADING;
+	zab_out(out, ZAB_DO_KEEP_LOG);
+	zab_out(out, ZAB_DO_RELOAD);
+}
+
 static void
 settle(struct zab_core *core, struct zab_actions *out)
 {
 	if (core->role != FLE_LOOKING || core->fle.is_running ||
 	    !is_settled(core))
 		return;
+	if (core->is_volatile && !zab_is_observer(core)) {
+		keep_log(core, out);
+		return;
+	}
 	FAL_ASSERT(core->current_epoch <= core->accepted_epoch);
 	if (core->appointed == ZAB_NO_SID || must_be_silent(core)) {
 		elect(core, out);
@@ -236,6 +252,17 @@ zab_look(struct zab_core *core, enum zab_reason why, struct zab_actions *out)
 	settle(core, out);
 }
 
+void
+zab_reload(struct zab_core *core, enum zab_reason why, struct zab_actions *out)
+{
+	FAL_ASSERT(core->busy != ZAB_RELOADING);
+	core->busy = ZAB_RELOADING;
+	if (core->role != FLE_LOOKING)
+		zab_look(core, why, out);
+	fle_stop(&core->fle);
+	zab_out(out, ZAB_DO_RELOAD);
+}
+
 /* ------------------------------------------------------------- events --- */
 
 static void
@@ -244,6 +271,11 @@ take_history(struct zab_core *core, const struct zab_disk_state *disk)
 	FAL_ASSERT(zab_history_is_sound(disk->history));
 	core->history = *disk->history;
 	core->durable_zxid = core->history.last_zxid;
+	/* What was in memory only comes back from a leader. */
+	if (core->has_volatile &&
+	    core->committed_zxid > core->history.last_zxid)
+		core->committed_zxid = core->history.last_zxid;
+	core->has_volatile = false;
 	if (disk->committed_zxid > core->committed_zxid)
 		core->committed_zxid = disk->committed_zxid;
 	FAL_ASSERT(core->committed_zxid <= core->history.last_zxid);
@@ -274,6 +306,8 @@ on_start(struct zab_core *core, const struct zab_event *event,
 	core->is_started = true;
 	core->accepted_epoch = disk->accepted_epoch;
 	core->current_epoch = disk->current_epoch;
+	core->kept_epoch = disk->current_epoch;
+	core->is_volatile = core->options.is_log_volatile;
 	core->is_nonvoting = disk->is_nonvoting;
 	take_history(core, disk);
 	/* A crash between the synchronized history and currentEpoch leaves a
@@ -316,7 +350,7 @@ on_fle(struct zab_core *core, const struct zab_event *event,
 	    zab_reconfig_adopt(core, event->config, out) &&
 	    core->fle.is_running) {
 		fle_stop(&core->fle);
-		elect(core, out);
+		settle(core, out);
 		if (core->role != FLE_LOOKING)
 			return;
 	}
@@ -417,6 +451,7 @@ on_epoch_durable(struct zab_core *core, const struct zab_event *event,
 	if (event->is_current) {
 		FAL_ASSERT(event->epoch == core->current_writing);
 		core->current_epoch = event->epoch;
+		core->kept_epoch = event->epoch;
 		core->current_writing = 0;
 		if (core->role == FLE_LEADING)
 			zab_lead_current(core, out);
@@ -470,6 +505,7 @@ on_history(struct zab_core *core, const struct zab_event *event,
 			return;
 		zab_history_init(&core->history, event->zxid);
 		core->durable_zxid = event->zxid;
+		core->has_volatile = false;
 		core->snapshot_epoch = 0;
 		zab_reconfig_note_snapshot(core, event->config, out);
 		take_next(core, event->config);
@@ -498,13 +534,8 @@ on_diverged(struct zab_core *core, struct zab_actions *out)
 	/* What is committed beyond the disk comes back with the snapshot. */
 	if (core->committed_zxid > core->durable_zxid)
 		core->committed_zxid = core->durable_zxid;
-	if (core->busy == ZAB_RELOADING)
-		return;
-	core->busy = ZAB_RELOADING;
-	if (core->role != FLE_LOOKING)
-		zab_look(core, ZAB_WHY_DIVERGED, out);
-	fle_stop(&core->fle);
-	zab_out(out, ZAB_DO_RELOAD);
+	if (core->busy != ZAB_RELOADING)
+		zab_reload(core, ZAB_WHY_DIVERGED, out);
 }
 
 static void

@@ -121,6 +121,10 @@ struct zab_core_options {
 	/* A follower serves observers, an observer looks for such a follower.
 	 */
 	bool has_observer_masters;
+	/* While this server is an observer its log is in memory only:
+	 * LOG_DURABLE says nothing about the disk, which holds what was there
+	 * at the start or came with a snapshot. */
+	bool is_log_volatile;
 	/* sync answers only after a quorum has echoed a PING sent after it. */
 	bool is_sync_confirmed;
 };
@@ -296,6 +300,9 @@ enum zab_reason {
  * INSTALL_SNAPSHOT  zxid: what follows on the leader's connection is a
  *                   snapshot; answered by SNAP_INSTALLED. When the connection
  *                   breaks meanwhile: CONN_DOWN
+ * KEEP_LOG          only with is_log_volatile: this server votes now. RELOAD
+ *                   follows, and what is appended after it is on stable storage
+ *                   when LOG_DURABLE says so
  * RELOAD            stop loading, drop memory, recover from the disk; answered
  *                   by RELOADED
  * PERSIST_ACCEPTED, PERSIST_CURRENT  epoch: answered by EPOCH_DURABLE

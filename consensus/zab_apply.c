@@ -58,6 +58,7 @@ append(struct zab_core *core, int64_t first, int64_t last,
 
 	action->zxid = first;
 	action->zxid_last = last;
+	core->has_volatile = core->is_volatile;
 	for (int64_t zxid = first; zxid <= last; zxid++) {
 		const int err = zab_history_append(&core->history, zxid);
 

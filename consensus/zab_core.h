@@ -178,7 +178,8 @@ struct zab_core {
 	uint8_t role;  /* enum fle_state */
 	uint8_t phase; /* enum zab_phase */
 	uint8_t busy;  /* enum zab_busy: the disk changes under us */
-	bool reserved; /* false */
+	/* The log is in memory only; it holds what the disk does not. */
+	bool is_volatile, has_volatile;
 	/* A TRUNC of the leader of this epoch could not be done; 0: none. */
 	int64_t snapshot_epoch;
 	uint64_t now_ms;
@@ -187,6 +188,7 @@ struct zab_core {
 	/* Promises: durable, and on their way to the disk (0: nothing is). */
 	int64_t accepted_epoch, current_epoch;
 	int64_t accepted_writing, current_writing;
+	int64_t kept_epoch;     /* currentEpoch on the disk */
 	int64_t config_writing; /* version; 0: nothing */
 	/* Highest acceptedEpoch that any member told since the start: the next
 	 * epoch of this server as leader lies above it. */
@@ -234,6 +236,9 @@ zab_sync_ms(const struct zab_core *core)
  * memory are at rest. */
 void zab_look(struct zab_core *core, enum zab_reason why,
 	      struct zab_actions *out);
+/* As zab_look(), but memory is thrown away first and read from the disk. */
+void zab_reload(struct zab_core *core, enum zab_reason why,
+		struct zab_actions *out);
 void zab_die(struct zab_core *core, enum zab_reason why,
 	     struct zab_actions *out);
 void zab_tell_state(struct zab_core *core, enum zab_reason why,

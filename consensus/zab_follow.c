@@ -224,6 +224,10 @@ on_trunc(struct zab_core *core, int64_t zxid, struct zab_actions *out)
 		dial_again(core, out);
 		return;
 	}
+	if (core->has_volatile) {
+		zab_reload(core, ZAB_WHY_LOG_NOT_KEPT, out);
+		return;
+	}
 	core->busy = ZAB_TRUNCATING;
 	core->busy_zxid = zxid;
 	zab_out_zxid(out, ZAB_DO_TRUNCATE, zxid);
@@ -283,6 +287,9 @@ zab_follow_flush(struct zab_core *core, struct zab_actions *out)
 	if (follow->step != ZAB_FOLLOW_FLUSH || core->config_writing != 0 ||
 	    core->durable_zxid != core->history.last_zxid)
 		return;
+	/* What is in memory only is vouched for in memory only. */
+	if (core->has_volatile)
+		core->current_epoch = follow->epoch;
 	if (core->current_epoch == follow->epoch) {
 		become_ready(core, out);
 		return;

@@ -186,6 +186,9 @@ act_on_disk(struct ensemble *ensemble, const struct zab_action *action)
 	case ZAB_DO_INSTALL_SNAPSHOT:
 		ensemble_want_lend(ensemble, LEND_INSTALL, action->zxid);
 		break;
+	case ZAB_DO_KEEP_LOG:
+		store->keep_log(store->store);
+		break;
 	case ZAB_DO_RELOAD:
 		ensemble_want_lend(ensemble, LEND_RELOAD, 0);
 		break;

@@ -39,6 +39,9 @@ struct log_port {
 	int64_t (*durable_zxid)(void *log, int *err);
 	/* The next record starts a new file. */
 	void (*roll)(void *log);
+	/* Nothing of it is on the disk: then snapshots are not, either. NULL:
+	 * always false. */
+	bool (*is_volatile)(const void *log);
 };
 
 #endif

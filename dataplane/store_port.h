@@ -110,6 +110,9 @@ struct store_port {
 	 * FAL_EPROTO: this is no snapshot; reload() must follow */
 	int32_t (*install_push)(void *store, const uint8_t *data,
 				uint32_t bytes, bool *is_end);
+	/* The log that was in memory only is written from the reload() on that
+	 * follows. */
+	void (*keep_log)(void *store);
 	/* Also ends an installation under way, which then gives no event. */
 	void (*reload)(void *store);
 

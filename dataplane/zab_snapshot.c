@@ -106,7 +106,9 @@ zab_trigger_snapshot(struct zab *zab)
 		return false;
 	}
 	roll_log(zab);
-	zab_start_snapshot(zab);
+	if (zab->parts.log.is_volatile == NULL ||
+	    !zab->parts.log.is_volatile(zab->parts.log.log))
+		zab_start_snapshot(zab);
 	zab_draw_snapshot_limits(zab);
 	return true;
 }

@@ -108,17 +108,14 @@ fill_first_file(struct server *server)
 		continue;
 }
 
-/* What ZooKeeper's observers may leave out, ours never do. */
 static void
-say_sync(const struct config *config)
+say_sync(const struct server *server)
 {
-	if (config->is_standalone || config->peer_type != CONFIG_OBSERVER ||
-	    (config->sync_enabled && config->observer_sync_enabled))
-		return;
-	LOG_WARN("syncEnabled=false has no effect: this observer writes its "
-		 "log and snapshots; a restart then needs no snapshot of the "
-		 "leader. Take the key out, or give the observer a disk that "
-		 "keeps up");
+	if (member_is_log_volatile(server->config))
+		LOG_INFO("syncEnabled=false: this observer writes no log and "
+			 "takes no snapshots; after a restart a leader sends "
+			 "what is missing since 0x%llx",
+			 (unsigned long long)server->last_zxid);
 }
 
 static int
@@ -131,6 +128,7 @@ make_log(struct server *server, struct server_error *error)
 		.prealloc_bytes = (uint64_t)config->log_prealloc_kb << 10,
 		.entry_bytes_max = SERVER_ENTRY_BYTES_MAX,
 		.has_no_sync = !config->fsync_enabled,
+		.is_volatile = member_is_log_volatile(config),
 		.last_zxid = (uint64_t)server->last_zxid,
 		.durable_notify = durable_notify,
 		.arg = server,
@@ -141,7 +139,7 @@ make_log(struct server *server, struct server_error *error)
 		return explain(error, err, "cannot write the log in %s: %s",
 			       server->data_dir.log_dir, fal_err_str(err));
 	fill_first_file(server);
-	say_sync(config);
+	say_sync(server);
 	if (!config->fsync_enabled)
 		LOG_WARN("forceSync=no: acknowledged writes can be lost when "
 			 "the machine stops; a crash of this process alone "

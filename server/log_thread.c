@@ -199,6 +199,14 @@ port_roll(void *arg)
 	txlog_roll(server->txlog);
 }
 
+static bool
+port_is_volatile(const void *arg)
+{
+	const struct server *server = arg;
+
+	return txlog_is_volatile(server->txlog);
+}
+
 struct log_port
 log_thread_port(struct server *server)
 {
@@ -211,5 +219,6 @@ log_thread_port(struct server *server)
 		.kick = port_kick,
 		.durable_zxid = port_durable_zxid,
 		.roll = port_roll,
+		.is_volatile = port_is_volatile,
 	};
 }

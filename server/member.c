@@ -182,6 +182,13 @@ write_config_node(void *arg)
 		on_fatal(arg, "out of memory");
 }
 
+bool
+member_is_log_volatile(const struct config *config)
+{
+	return !config->is_standalone && config->peer_type == CONFIG_OBSERVER &&
+	       !(config->sync_enabled && config->observer_sync_enabled);
+}
+
 /* ---- options
  * ------------------------------------------------------------------ */
 
@@ -211,6 +218,7 @@ core_options(const struct config *config)
 					  ? 0
 					  : (uint32_t)config->beacon_lost_ms,
 		.is_reconfig_enabled = config->reconfig_enabled,
+		.is_log_volatile = member_is_log_volatile(config),
 		.has_observer_masters = config->observer_master_port != 0,
 		.is_sync_confirmed = true,
 	};

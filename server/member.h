@@ -45,6 +45,9 @@ struct member {
 	uint32_t diverged; /* times; the ZAB core's */
 };
 
+/* syncEnabled=false of an observer: it writes no log and no snapshots but those
+ * that a leader sends. */
+bool member_is_log_volatile(const struct config *);
 /* Makes server->peer; the stores and the zab are there. */
 FAL_MUST_CHECK int member_create(struct server *, struct server_error *);
 /* Listens on the election port, the quorum port and the port for observers. */

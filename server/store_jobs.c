@@ -504,6 +504,14 @@ port_install_push(void *store, const uint8_t *data, uint32_t bytes,
 }
 
 static void
+port_keep_log(void *store)
+{
+	struct store_jobs *jobs = store;
+
+	txlog_keep(jobs->parts.txlog);
+}
+
+static void
 port_reload(void *store)
 {
 	struct store_jobs *jobs = store;
@@ -603,6 +611,7 @@ store_jobs_port(struct store_jobs *jobs)
 		.truncate = port_truncate,
 		.install_begin = port_install_begin,
 		.install_push = port_install_push,
+		.keep_log = port_keep_log,
 		.reload = port_reload,
 		.open_history = store_history_open,
 		.open_snapshot = store_snapshot_open,

@@ -108,7 +108,9 @@ txlog_create(struct disk *disk, const struct txlog_options *options,
 		DISK_LOG | (options->has_no_sync ? DISK_NOSYNC : 0u);
 	atomic_init(&log->durable_zxid, options->last_zxid);
 	err = check_options(options, log);
-	atomic_init(&log->fill_bytes, log->prealloc_bytes);
+	atomic_init(&log->is_volatile, options->is_volatile);
+	atomic_init(&log->fill_bytes,
+		    options->is_volatile ? 0 : log->prealloc_bytes);
 	if (err == 0)
 		memcpy(log->dir, options->dir, strlen(options->dir) + 1);
 	if (err == 0)
@@ -126,13 +128,16 @@ txlog_create(struct disk *disk, const struct txlog_options *options,
 static void
 close_current(struct txlog *log)
 {
-	while (log->is_flying && disk_poll(log->file) == FAL_EAGAIN)
+	const bool is_volatile = txlog_is_volatile(log);
+
+	while (log->is_flying && !is_volatile &&
+	       disk_poll(log->file) == FAL_EAGAIN)
 		continue;
 	log->is_flying = false;
 	if (log->file == NULL)
 		return;
 	/* Nothing is in the file that was not reported: cut it. */
-	if (txlog_error(log) == 0 && log->done == log->head)
+	if (txlog_error(log) == 0 && log->done == log->head && !is_volatile)
 		(void)!disk_truncate(log->file, log->done - log->out_start);
 	disk_close(log->file);
 	log->file = NULL;
@@ -161,6 +166,41 @@ restart_window(struct txlog *log, uint64_t last_zxid, uint64_t start)
 			      memory_order_release);
 }
 
+void
+txlog_keep(struct txlog *log)
+{
+	/* pairs with acquire in begin_to_keep() */
+	atomic_store_explicit(&log->must_keep, true, memory_order_release);
+}
+
+bool
+txlog_is_volatile(const struct txlog *log)
+{
+	return atomic_load_explicit(&log->is_volatile, memory_order_relaxed);
+}
+
+/* The next file, if there is one, has no storage: it is made anew. */
+static void
+begin_to_keep(struct txlog *log)
+{
+	uint32_t ready = NEXT_READY;
+
+	/* pairs with release in txlog_keep() */
+	if (!txlog_is_volatile(log) ||
+	    !atomic_load_explicit(&log->must_keep, memory_order_acquire))
+		return;
+	atomic_store_explicit(&log->is_volatile, false, memory_order_relaxed);
+	atomic_store_explicit(&log->fill_bytes, log->prealloc_bytes,
+			      memory_order_relaxed);
+	if (!atomic_compare_exchange_strong(&log->next_state, &ready,
+					    NEXT_FILLING))
+		return;
+	disk_close(log->next_file);
+	log->next_file = NULL;
+	atomic_store(&log->next_state, NEXT_NONE);
+	txlog_provide_next(log);
+}
+
 int
 txlog_restart(struct txlog *log, uint64_t last_zxid)
 {
@@ -175,6 +215,7 @@ txlog_restart(struct txlog *log, uint64_t last_zxid)
 	close_current(log);
 	start = bits_align_up(log->head, BLOCK);
 	restart_window(log, last_zxid, start);
+	begin_to_keep(log);
 	log->out_start = start;
 	log->done = start;
 	log->flying = start;

@@ -63,7 +63,10 @@ struct txlog_options {
 	uint64_t prealloc_bytes;  /* preAllocSize; 0: 64 MiB */
 	uint32_t entry_bytes_max; /* 0: 4 MiB */
 	bool has_no_sync;         /* forceSync=no: written counts as durable */
-	uint64_t last_zxid;       /* durable at start: recovery's result */
+	/* Nothing is written: what is in the window counts as durable, and is
+	 * lost with the process. Until txlog_keep(). */
+	bool is_volatile;
+	uint64_t last_zxid; /* durable at start: recovery's result */
 	/* Called by LOG when the durable or error word moved, and by LOG or
 	 * BG when a refused append may succeed now. May be NULL. */
 	void (*durable_notify)(void *arg);
@@ -116,6 +119,10 @@ void txlog_destroy(struct txlog *);
  * Returns 0, or the disk's error: then the log has failed for good.
  */
 FAL_MUST_CHECK int txlog_restart(struct txlog *, uint64_t last_zxid);
+/* From the next txlog_restart() on a volatile log is written. Context  ZAB */
+void txlog_keep(struct txlog *);
+/* Context  any */
+bool txlog_is_volatile(const struct txlog *);
 
 /* ---- ZAB -------------------------------------------------------------- */
 

@@ -36,6 +36,9 @@ struct txlog {
 	uint64_t least_bytes; /* of a file: it holds the largest entry */
 	uint32_t entry_bytes_max;
 	uint32_t log_open_flags;
+	/* Nothing is written; changes while ZAB and LOG stand still. */
+	_Atomic bool is_volatile;
+	_Atomic bool must_keep;
 	void (*durable_notify)(void *arg);
 	void *arg;
 	char dir[FILE_PATH_MAX];

@@ -32,7 +32,9 @@ make_next(struct txlog *log)
 
 	if (err != 0)
 		return err;
-	err = disk_allocate(log->next_file, 0, log->prealloc_bytes);
+	err = txlog_is_volatile(log)
+		      ? 0
+		      : disk_allocate(log->next_file, 0, log->prealloc_bytes);
 	if (err == 0) {
 		log->next_filled = 0;
 		return 0;

@@ -78,6 +78,8 @@ name_file(struct txlog *log)
 	int err = file_path_log(path, log->dir, zxid);
 
 	log->out_zxid = zxid;
+	if (txlog_is_volatile(log))
+		return err;
 	if (err == 0)
 		err = disk_sync(log->file);
 	if (err != 0)
@@ -113,7 +115,7 @@ write_done(struct txlog *log)
 			return;
 		}
 		log->is_unnamed = false;
-		count(&log->files, 1);
+		count(&log->files, !txlog_is_volatile(log));
 		atomic_store_explicit(&log->next_state, NEXT_NONE,
 				      memory_order_release);
 	}
@@ -146,6 +148,11 @@ write_begin(struct txlog *log, uint64_t end)
 	int err;
 
 	FAL_ASSERT(log->done < end && start >= log->out_start);
+	if (txlog_is_volatile(log)) {
+		log->flying = end;
+		log->is_flying = true;
+		return true;
+	}
 	if (end - start > TXLOG_WRITE_BYTES_MAX)
 		end = start + TXLOG_WRITE_BYTES_MAX;
 	full = bits_align_down(end, BLOCK);
@@ -209,8 +216,10 @@ open_claimed(struct txlog *log)
 {
 	int err;
 
-	if (log->file != NULL)
+	if (log->file != NULL && !txlog_is_volatile(log))
 		close_file(log);
+	else if (log->file != NULL)
+		disk_close(log->file);
 	disk_close(log->next_file);
 	log->next_file = NULL;
 	err = disk_open(log->disk, log->prealloc_path, log->log_open_flags,
@@ -234,7 +243,7 @@ write_complete(struct txlog *log)
 
 	if (!log->is_flying)
 		return true;
-	err = disk_poll(log->file);
+	err = txlog_is_volatile(log) ? 0 : disk_poll(log->file);
 	if (err == FAL_EAGAIN)
 		return false;
 	if (err == 0) {

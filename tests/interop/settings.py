@@ -449,15 +449,49 @@ def _(options):
            {'snap': 1, 'diff': 0})
 
 
-@SUITE.case('members: syncEnabled=false of an observer is warned of')
+def files_of(member):
+    """What holds transactions, not what only could."""
+    return sorted(f for f in os.listdir(os.path.join(
+        member.data, 'version-2')) if re.match(r'(log|snapshot)\.', f))
+
+
+@SUITE.case('members: syncEnabled=false: an observer keeps nothing')
 def _(options):
     falconer_only(options)
     with members.Ensemble(['falconer'] * 3, observers=(3,), conf={
-            'syncEnabled': 'false'}) as ensemble:
+            'syncEnabled': 'false', 'snapCount': 60}) as ensemble:
+        observer = ensemble[3]
+
+        def write(name, count):
+            with ensemble[1].client() as client:
+                for i in range(count):
+                    ok(client.create('/%s%d' % (name, i)))
         ensemble.start()
-        for member in ensemble.members:
-            expect('syncEnabled=false has no effect' in member.stderr(),
-                   member.sid == 3, str(member.sid))
+        write('a', 200)
+        ensemble.same_data()
+        assert any(f.startswith('log.') for f in files_of(ensemble[1]))
+        assert len([f for f in files_of(ensemble[1])
+                    if f.startswith('snap')]) > 1
+        # But for the snapshot that a leader may have sent at the start.
+        kept = files_of(observer)
+        assert len(kept) <= 1 and not any(
+            f.startswith('log.') for f in kept), kept
+        # What it held is gone with the process, and comes again.
+        observer.kill()
+        write('b', 100)
+        observer.start()
+        ensemble.same_data()
+        write('c', 100)
+        ensemble.same_data()
+        assert not any(f.startswith('log.') for f in files_of(observer))
+        # A log that is kept again begins where the disk ends.
+        observer.conf['syncEnabled'] = 'true'
+        observer.restart()
+        write('d', 20)
+        ensemble.same_data()
+        observer.restart()
+        ensemble.same_data()
+        assert any(f.startswith('log.') for f in files_of(observer))
 
 
 @SUITE.case('members: db.autocreate=false: an empty disk does not vote')

@@ -565,6 +565,8 @@ execute(struct rig *rig, uint32_t index, const struct zab_event *event,
 	case ZAB_DO_SYNC_DONE:
 		server->syncs_done += action->count;
 		break;
+	case ZAB_DO_KEEP_LOG: /* the log of the rig is always kept */
+		break;
 	case ZAB_DO_VOTER_AGAIN:
 		server->is_nonvoting = false;
 		break;

@@ -218,6 +218,7 @@ rig_trace_action(struct rig *rig, uint32_t index,
 		fprintf(out, ": %s", zab_reason_text(action->why));
 		break;
 	case ZAB_DO_DROP_HELD:
+	case ZAB_DO_KEEP_LOG:
 	case ZAB_DO_RELOAD:
 	case ZAB_DO_VOTER_AGAIN:
 	case ZAB_DO_FORGET_FLE:

@@ -331,6 +331,8 @@ act_on_disk(struct sim *sim, struct sim_server *server,
 		sim->counters.snapshots++;
 		begin_busy(sim, server, ZAB_EV_SNAP_INSTALLED, action->zxid);
 		break;
+	case ZAB_DO_KEEP_LOG: /* the logs of the simulator are always kept */
+		break;
 	case ZAB_DO_RELOAD:
 		begin_busy(sim, server, ZAB_EV_RELOADED, 0);
 		break;

@@ -31,6 +31,7 @@ struct world {
 	uint32_t appended;
 	uint32_t notified;
 	uint64_t prealloc;
+	bool is_volatile;
 };
 
 static uint8_t scratch[LOG_ENTRY_BYTES_MAX];
@@ -50,6 +51,7 @@ world_open_log(struct world *world, bool has_no_sync)
 		.prealloc_bytes = world->prealloc,
 		.entry_bytes_max = ENTRY_MAX,
 		.has_no_sync = has_no_sync,
+		.is_volatile = world->is_volatile,
 		.last_zxid = FIRST_ZXID - 1 + world->appended,
 		.durable_notify = note_durable,
 		.arg = world,
@@ -67,6 +69,7 @@ world_begin(struct world *world)
 	world->notified = 0;
 	world->log = NULL;
 	world->prealloc = PREALLOC;
+	world->is_volatile = false;
 	assert_int_equal(disk_mem_create(testing_random(), &world->mem), 0);
 	assert_int_equal(disk_mkdir(disk_mem_disk(world->mem), DIR_PATH), 0);
 	assert_int_equal(disk_sync_dir(disk_mem_disk(world->mem), "/"), 0);
@@ -786,6 +789,56 @@ held_records_are_not_overwritten(void **arg)
 	world_end(&world);
 }
 
+/* As soon as LOG or BG has made the next file. */
+static void
+append_patiently(struct world *world, uint32_t bytes)
+{
+	while (!append(world, bytes)) {
+		drain(world);
+		txlog_prepare(world->log);
+	}
+}
+
+static void
+a_volatile_log_writes_nothing_until_it_is_kept(void **arg)
+{
+	struct world world;
+	struct txlog_counters counters;
+	uint32_t first;
+
+	(void)arg;
+	world_begin(&world);
+	world.is_volatile = true;
+	world_open_log(&world, false);
+	/* Several files' worth. */
+	for (uint32_t i = 0; i < 2000; i++) {
+		append_patiently(&world, 4000);
+		drain(&world);
+		assert_int_equal(durable_count(&world), i + 1);
+	}
+	txlog_counters(world.log, &counters);
+	assert_int_equal(counters.bytes_written, 0);
+	assert_int_equal(count_files(&world), 0);
+	/* A restart alone changes nothing, one behind txlog_keep() does. */
+	assert_int_equal(
+		txlog_restart(world.log, FIRST_ZXID + world.appended - 1), 0);
+	assert_true(txlog_is_volatile(world.log));
+	txlog_keep(world.log);
+	assert_true(append(&world, 300));
+	drain(&world);
+	assert_int_equal(count_files(&world), 0);
+	assert_int_equal(
+		txlog_restart(world.log, FIRST_ZXID + world.appended - 1), 0);
+	assert_false(txlog_is_volatile(world.log));
+	first = world.appended;
+	for (uint32_t i = 0; i < 100; i++)
+		append_patiently(&world, 300);
+	drain(&world);
+	assert_int_equal(durable_count(&world), first + 100);
+	assert_int_equal(count_files(&world), 1);
+	world_end(&world);
+}
+
 static void
 impossible_options_are_refused(void **arg)
 {
@@ -843,6 +896,8 @@ main(void)
 			the_window_serves_records_from_any_zxid_it_still_has),
 		cmocka_unit_test(a_reader_steps_over_any_padding_between_files),
 		cmocka_unit_test(held_records_are_not_overwritten),
+		cmocka_unit_test(
+			a_volatile_log_writes_nothing_until_it_is_kept),
 		cmocka_unit_test(impossible_options_are_refused),
 	};
 
