@@ -292,6 +292,9 @@ main(int argc, char **argv)
 	directory_make(argv[2], "conn");
 	directory_make(argv[2], "log");
 	directory_make(argv[2], "snapshot");
+	/* Stays empty: what is found goes to the first directory that the
+	 * fuzzer is given, and the samples of configs/ are the second. */
+	directory_make(argv[2], "config");
 	output = (struct output){argv[2], "proto", 0};
 	(void)snprintf(path, sizeof(path), "%s/client", argv[1]);
 	(void)vector_files_visit(path, ".hex", visit_client_file, &output);
