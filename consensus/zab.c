@@ -440,7 +440,8 @@ on_log_durable(struct zab_core *core, const struct zab_event *event,
 		zab_follow_flush(core, out);
 	else {
 		zab_apply_acks(core, out);
-		zab_master_durable(core, out);
+		if (core->used_slots)
+			zab_master_durable(core, out);
 	}
 }
 

@@ -193,8 +193,9 @@ on_commit(struct zab_core *core, const struct zab_event *event,
 	if (core->follow.step == ZAB_FOLLOW_ACTIVE) {
 		if (!commit_logged(core, event->zxid, out))
 			return;
-		zab_master_committed(core, event->zxid, activates, event->sid,
-				     out);
+		if (core->used_slots)
+			zab_master_committed(core, event->zxid, activates,
+					     event->sid, out);
 		if (activates)
 			zab_reconfig_commit_follow(core, event->sid, out);
 		return;

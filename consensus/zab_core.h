@@ -342,13 +342,21 @@ void zab_master_up(struct zab_core *core, uint32_t slot,
 		   struct zab_actions *out);
 void zab_master_packet(struct zab_core *core, const struct zab_event *event,
 		       struct zab_actions *out);
-/* The log is durable further: who waited for that is synchronized. */
+/* The next two only while there are learners (used_slots): a follower without
+ * any pays nothing for them.
+ *
+ * The log is durable further: who waited for that is synchronized. */
 void zab_master_durable(struct zab_core *core, struct zab_actions *out);
 /* zxid was published; with activates a configuration became active by it. */
 void zab_master_committed(struct zab_core *core, int64_t zxid, bool activates,
 			  int64_t designated, struct zab_actions *out);
 void zab_master_tick(struct zab_core *core, struct zab_actions *out);
-uint64_t zab_master_wake_ms(const struct zab_core *core);
+
+static inline uint64_t
+zab_master_wake_ms(const struct zab_core *core)
+{
+	return core->used_slots == 0 ? ZAB_NEVER : core->follow.ping_ms;
+}
 
 /* ---- zab_beacon.c ---- */
 /* Before a step: was this server itself away since the last one? */

@@ -203,8 +203,6 @@ zab_master_packet(struct zab_core *core, const struct zab_event *event,
 void
 zab_master_durable(struct zab_core *core, struct zab_actions *out)
 {
-	if (core->used_slots == 0)
-		return;
 	for (uint32_t i = 0; i < ZAB_CONNS_MAX; i++)
 		if (core->learner[i].station == ZAB_ST_ACKED)
 			sync_observer(core, i, out);
@@ -216,8 +214,6 @@ zab_master_committed(struct zab_core *core, int64_t zxid, bool activates,
 {
 	const uint64_t slots = core->follow.inform_slots;
 
-	if (core->used_slots == 0)
-		return;
 	if (slots && activates)
 		zab_out_send(out, slots, QUORUM_INFORMANDACTIVATE, zxid, zxid)
 			->sid = designated;
@@ -255,10 +251,4 @@ zab_master_tick(struct zab_core *core, struct zab_actions *out)
 	if (follow->inform_slots)
 		zab_out_send(out, follow->inform_slots, QUORUM_PING, zxid,
 			     zxid);
-}
-
-uint64_t
-zab_master_wake_ms(const struct zab_core *core)
-{
-	return core->used_slots == 0 ? ZAB_NEVER : core->follow.ping_ms;
 }
