@@ -20,7 +20,7 @@ import time
 import harness
 import members
 import zkwire
-from admin import AUTH, admin_server, ask, command, falconer_only
+from adminlib import AUTH, admin_server, ask, command, falconer_only
 from harness import Suite, expect, ok, wait_until
 
 logging.disable(logging.CRITICAL)  # kazoo tells of each lost connection
