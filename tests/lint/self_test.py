@@ -196,6 +196,22 @@ def matrix():
             expect(f'matrix: {what}', lint('matrix.py', root), status, part)
 
 
+def python_names():
+    library = 'import os\nif os:\n    def there():\n        pass\nA, B = 1, 2\n'
+
+    for what, text, status, part in [
+            ('all there', 'from lib import A, there\nimport lib as l\n'
+             'print(l.B, l.os, l.__file__, os.none)\nimport os\n', 0, ''),
+            ('not ours', 'from json import none\n', 0, ''),
+            ('none to take', 'from lib import pass_\n', 1,
+             'tests/a.py:1: there is no pass_ in tests/lib.py'),
+            ('none in it', 'import lib as l\n\n\nl.there(l.C)\n', 1,
+             'tests/a.py:4: there is no C')]:
+        with Tree(files={'tests/lib.py': library, 'tests/a.py': text}) as root:
+            expect(f'python_names: {what}', lint('python_names.py', root),
+                   status, part)
+
+
 def formatting():
     if shutil.which('clang-format') is None:
         print('skipped: clang-format is not installed')
@@ -340,8 +356,9 @@ def probes():
 
 
 def main():
-    for group in (layering, tidy, config_used, matrix, formatting, headers,
-                  compatibility, pure_symbols, read_path, probes):
+    for group in (layering, tidy, config_used, matrix, python_names,
+                  formatting, headers, compatibility, pure_symbols,
+                  read_path, probes):
         group()
     print(f'{checks} checks, {len(failures)} failed')
     sys.exit(bool(failures))
