@@ -21,6 +21,7 @@ from servers import harness
 
 SERVER, CLIENT = '10.99.0.2', '10.99.0.1'
 QUANTILES = ('p50', 'p99', 'p99.9')
+PATIENCE = 60
 # So many requests take about a second.
 REQUESTS = {'get': 100000, 'set': 100000, 'set-synced': 3000}
 
@@ -89,7 +90,10 @@ def client(tools, is_synced, count):
                 ['taskset', '-c', '1', path,
                  'net_virtio_user0,path=' + folder.socket, CLIENT + '/24',
                  '%s:%d' % (SERVER, server.port), str(count)],
-                capture_output=True, text=True, env=folder.env)
+                capture_output=True, text=True, env=folder.env,
+                timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise servers.Missing('zc_port: not done within %d s' % PATIENCE)
         finally:
             server.close()
     found = dict((name, dict(zip(QUANTILES, map(float, values))))

@@ -46,9 +46,8 @@ class Tools:
         command += args.split() + [server.hosts]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
-            raise harness.ServerError('ended with %d: %s: %s' % (
-                done.returncode, (done.stderr or done.stdout).strip(),
-                ' '.join(command)))
+            raise harness.ServerError('load %s ended with %d: %s' % (
+                args, done.returncode, (done.stderr or done.stdout).strip()))
         return json.loads(done.stdout)
 
     def floor(self, folder, names, seconds):
@@ -290,4 +289,7 @@ KINDS = {
 
 
 def measure(context, table, seconds, histogram=None):
-    return KINDS[table['kind']](context, table, seconds, histogram)
+    try:
+        return KINDS[table['kind']](context, table, seconds, histogram)
+    finally:
+        context.pool.rest()

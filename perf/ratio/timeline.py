@@ -191,6 +191,8 @@ class Prober:
 
 
 def failover_of(kind):
+    # What the snapshots before have left to write is none of its business.
+    os.sync()
     ensemble = servers.Ensemble(kind, {'tickTime': 2000})
     killer = None
     try:
@@ -220,8 +222,10 @@ def failover_of(kind):
 
 def gap(points):
     """The longest wait of a write that fell due about when the leader was
-    killed, in seconds."""
-    late = [us for at, us in points if at > KILL_AFTER - 0.2]
+    killed, in seconds. However long nothing can be written, it is the first
+    ones that wait longest; what is late much later has another cause."""
+    late = [us for at, us in points
+            if KILL_AFTER - 0.2 < at < KILL_AFTER + 0.5]
     return max(late or [us for _, us in points]) / 1e6
 
 
