@@ -121,6 +121,8 @@ struct zab_core_options {
 	/* A follower serves observers, an observer looks for such a follower.
 	 */
 	bool has_observer_masters;
+	/* Every learner gets a snapshot, whatever it holds. */
+	bool forces_snapshots;
 	/* While this server is an observer its log is in memory only:
 	 * LOG_DURABLE says nothing about the disk, which holds what was there
 	 * at the start or came with a snapshot. */

@@ -296,6 +296,8 @@ void zab_learner_close(struct zab_core *core, uint32_t slot,
 /* FOLLOWERINFO or OBSERVERINFO. False: it was closed for it. */
 bool zab_learner_take_info(struct zab_core *core, const struct zab_event *event,
 			   struct zab_actions *out);
+/* What it told of its log, as far as that may spare it a snapshot; -1: not. */
+int64_t zab_learner_known_zxid(const struct zab_core *core, uint32_t slot);
 /* The packet of the plan and what follows it. */
 void zab_learner_send_plan(uint64_t slots, const struct zab_sync_plan *plan,
 			   struct zab_actions *out);

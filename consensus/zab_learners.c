@@ -313,6 +313,12 @@ zab_learner_send_plan(uint64_t slots, const struct zab_sync_plan *plan,
 	}
 }
 
+int64_t
+zab_learner_known_zxid(const struct zab_core *core, uint32_t slot)
+{
+	return core->options.forces_snapshots ? -1 : core->learner[slot].zxid;
+}
+
 static void
 sync_learner(struct zab_core *core, uint32_t slot, struct zab_actions *out)
 {
@@ -320,9 +326,9 @@ sync_learner(struct zab_core *core, uint32_t slot, struct zab_actions *out)
 	struct zab_learner *learner = &core->learner[slot];
 	const uint64_t bit = zab_slot_bit(slot);
 	const int64_t to = lead->acks.committed_zxid;
-	const struct zab_sync_plan plan =
-		zab_sync_plan(&core->history, learner->zxid, to, lead->epoch,
-			      lead->elected_epoch);
+	const struct zab_sync_plan plan = zab_sync_plan(
+		&core->history, zab_learner_known_zxid(core, slot), to,
+		lead->epoch, lead->elected_epoch);
 
 	FAL_ASSERT(learner->station == ZAB_ST_ACKED);
 	/* What it acknowledged on an older connection may be cut now. */

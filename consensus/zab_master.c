@@ -86,9 +86,9 @@ sync_observer(struct zab_core *core, uint32_t slot, struct zab_actions *out)
 	if (zab_epoch(learner->zxid) == epoch &&
 	    zab_counter(learner->zxid) != 0 && learner->zxid > to)
 		return;
-	const struct zab_sync_plan plan =
-		zab_sync_plan(&core->history, learner->zxid, to, epoch,
-			      zab_epoch(core->follow.base_zxid));
+	const struct zab_sync_plan plan = zab_sync_plan(
+		&core->history, zab_learner_known_zxid(core, slot), to, epoch,
+		zab_epoch(core->follow.base_zxid));
 
 	zab_learner_send_plan(zab_slot_bit(slot), &plan, out);
 	zab_out_send(out, zab_slot_bit(slot), QUORUM_NEWLEADER,

@@ -218,6 +218,7 @@ core_options(const struct config *config)
 					  ? 0
 					  : (uint32_t)config->beacon_lost_ms,
 		.is_reconfig_enabled = config->reconfig_enabled,
+		.forces_snapshots = config->force_snapshot_sync,
 		.is_log_volatile = member_is_log_volatile(config),
 		.has_observer_masters = config->observer_master_port != 0,
 		.is_sync_confirmed = true,

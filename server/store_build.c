@@ -59,7 +59,6 @@ server_make_store(struct server *server)
 		.snapshots_max = (uint32_t)config->snap_syncs_max,
 		.worth_factor = config->snapshot_size_factor,
 		.worth_count = (uint32_t)config->commit_log_count,
-		.forces_snapshots = config->force_snapshot_sync,
 		.history = &server->member->found.history,
 		.arg = server,
 		.lend = lend,

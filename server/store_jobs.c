@@ -368,10 +368,6 @@ store_jobs_run(struct store_jobs *jobs)
 		store_orders_done(&jobs->bg_orders);
 		return true;
 	}
-	if (jobs->parts.forces_snapshots)
-		raise_floor(jobs, (int64_t)atomic_load_explicit(
-					  jobs->parts.published,
-					  memory_order_acquire));
 	if (jobs->has_lent)
 		return store_install_run(jobs);
 	return store_flows_run(jobs);

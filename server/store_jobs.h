@@ -52,7 +52,6 @@ struct store_parts {
 	uint32_t snapshots_max;            /* leader.maxConcurrentSnapSyncs */
 	double worth_factor;               /* snapshotSizeFactor */
 	uint32_t worth_count;              /* commitLogCount */
-	bool forces_snapshots;             /* forceSnapshotSync */
 	const struct zab_history *history; /* of recovery; copied */
 
 	/* Any of them may be NULL. */

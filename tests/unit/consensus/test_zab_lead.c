@@ -64,7 +64,7 @@ durable(struct bench *b, int64_t epoch, bool is_current)
 
 /* Elected, with an empty log. */
 static void
-set_up(struct bench *b)
+set_up_with(struct bench *b, bool forces_snapshots)
 {
 	struct zab_history history = {0};
 	struct quorum voters = {.member_count = 3};
@@ -81,7 +81,9 @@ set_up(struct bench *b)
 						 .dial_tries = 5,
 						 .outstanding_max = 3,
 						 .beacon_ms = 20,
-						 .beacon_lost_ms = 100};
+						 .beacon_lost_ms = 100,
+						 .forces_snapshots =
+							 forces_snapshots};
 
 	for (uint32_t i = 0; i < 3; i++)
 		voters.member[i] = (struct quorum_member){
@@ -98,6 +100,12 @@ set_up(struct bench *b)
 					   .notification = {FLE_LOOKING, 2,
 							    SELF, 0, 1, 0}});
 	assert_int_equal(find(b, ZAB_DO_STATE, 0)->role, FLE_LEADING);
+}
+
+static void
+set_up(struct bench *b)
+{
+	set_up_with(b, false);
 }
 
 static void
@@ -221,6 +229,38 @@ who_reconnects_must_acknowledge_again(void **state)
 	packet(&b, 0, QUORUM_ACK, zab_zxid(1, 2), 0, 0);
 	assert_int_equal(find(&b, ZAB_DO_COMMIT, 0)->zxid, zab_zxid(1, 2));
 	tear_down(&b);
+}
+
+/* The learner holds all that is committed, so it would get an empty DIFF; it
+ * misses nothing that a snapshot could bring, and gets one nevertheless. */
+static void
+snapshots_may_be_forced_on_everybody(void **state)
+{
+	for (int forces = 0; forces < 2; forces++) {
+		struct bench b;
+		const struct zab_action *snapshot;
+
+		(void)state;
+		set_up_with(&b, forces != 0);
+		reach_broadcast(&b);
+		propose(&b, 1);
+		give(&b, (struct zab_event){.type = ZAB_EV_LOG_DURABLE,
+					    .zxid = zab_zxid(1, 1)});
+		packet(&b, 0, QUORUM_ACK, zab_zxid(1, 1), 0, 0);
+		give(&b,
+		     (struct zab_event){.type = ZAB_EV_CONN_DOWN, .slot = 0});
+		connect(&b, 0, 1);
+		packet(&b, 0, QUORUM_ACKEPOCH, zab_zxid(1, 1), 0, -1);
+		snapshot = find(&b, ZAB_DO_STREAM_SNAPSHOT, 0);
+		assert_int_equal(snapshot != NULL, forces);
+		assert_int_equal(find(&b, ZAB_DO_SEND, QUORUM_SNAP) != NULL,
+				 forces);
+		assert_int_equal(find(&b, ZAB_DO_SEND, QUORUM_DIFF) != NULL,
+				 !forces);
+		if (snapshot != NULL)
+			assert_int_equal(snapshot->zxid, zab_zxid(1, 1));
+		tear_down(&b);
+	}
 }
 
 static void
@@ -421,6 +461,7 @@ main(void)
 		cmocka_unit_test(
 			a_server_without_a_vote_neither_promises_nor_holds_history),
 		cmocka_unit_test(who_reconnects_must_acknowledge_again),
+		cmocka_unit_test(snapshots_may_be_forced_on_everybody),
 		cmocka_unit_test(
 			acknowledgements_of_nothing_end_the_connection),
 		cmocka_unit_test(
