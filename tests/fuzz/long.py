@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lets the fuzz targets run long, one after the other, and keeps count.
 
-    tests/fuzz/long.py --state DIR [--build build-fuzz] [--seconds 300]
-                       [--turns 1] [target...]
+    tests/fuzz/long.py --state DIR [--build build-fuzz/tests/fuzz]
+                       [--seconds 300] [--turns 1] [target...]
 
 Each turn gives every target so many seconds. DIR holds the corpora, so that
 what was found before is where the next turn begins, inputs that failed

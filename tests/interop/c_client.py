@@ -42,8 +42,7 @@ def main():
             program.append(build(directory))
         if suite.attempt('C client: compiles without warnings', compile_it):
             with harness.Server(options.server) as server:
-                client_program.run(suite, server, 'C client', program[0],
-                                   TESTS)
+                client_program.run(suite, server, 'C client', program, TESTS)
     return suite.finish()
 
 

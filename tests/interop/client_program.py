@@ -11,9 +11,9 @@ import harness
 RUN_SECONDS = 90
 
 
-def run(suite, server, title, program, count):
+def run(suite, server, title, command, count):
     process = subprocess.Popen(
-        [program, server.hosts], stdin=subprocess.PIPE,
+        command + [server.hosts], stdin=subprocess.PIPE,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     killer = threading.Timer(RUN_SECONDS, process.kill)
     killer.start()

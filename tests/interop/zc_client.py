@@ -95,7 +95,7 @@ def main():
 
         def run(kind=kind, title=title):
             with harness.Server(kind) as server:
-                client_program.run(suite, server, title, program(), TESTS)
+                client_program.run(suite, server, title, [program()], TESTS)
         suite.attempt(title + ': served', run)
 
     def run_example():
