@@ -6,7 +6,6 @@
  */
 #include "server/server.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,17 +28,6 @@
 #define GHOST_FACTOR 2u
 /* Reqs of a reader; see server/core.c. */
 #define REQ_COUNT 8192u
-
-static int FAL_PRINTF(3, 4)
-	explain(struct server_error *error, int err, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(error->text, sizeof(error->text), format, args);
-	va_end(args);
-	return err;
-}
 
 /* ---- what holds the data ----------------------------------------------------
  */
@@ -81,10 +69,11 @@ make_tree(struct server *server, struct server_error *error)
 		err = prep_create(&prep, server->tree, server->sessions,
 				  &server->prep);
 	if (err != FAL_OK)
-		return explain(error, err,
-			       "no address space or memory for the tree: %s; "
-			       "check ulimit -v and falconer.tree.maxBytes",
-			       fal_err_str(err));
+		return server_explain(
+			error, err,
+			"no address space or memory for the tree: %s; "
+			"check ulimit -v and falconer.tree.maxBytes",
+			fal_err_str(err));
 	return FAL_OK;
 }
 
@@ -136,8 +125,9 @@ make_log(struct server *server, struct server_error *error)
 	const int err = txlog_create(server->disk, &options, &server->txlog);
 
 	if (err != FAL_OK)
-		return explain(error, err, "cannot write the log in %s: %s",
-			       server->data_dir.log_dir, fal_err_str(err));
+		return server_explain(
+			error, err, "cannot write the log in %s: %s",
+			server->data_dir.log_dir, fal_err_str(err));
 	fill_first_file(server);
 	say_sync(server);
 	if (!config->fsync_enabled)
@@ -156,9 +146,10 @@ choose_disk(struct server *server, struct server_error *error)
 		return FAL_OK;
 	if (disk_uring_create(&server->disk) == FAL_OK)
 		return FAL_OK;
-	return explain(error, FAL_ENOTSUP,
-		       "falconer.log.io=uring: this kernel does not allow "
-		       "io_uring; use auto or thread");
+	return server_explain(
+		error, FAL_ENOTSUP,
+		"falconer.log.io=uring: this kernel does not allow "
+		"io_uring; use auto or thread");
 }
 
 /* ---- cores
@@ -193,7 +184,8 @@ make_core(struct server *server, struct server_core *core,
 	int err = lcore_init(&core->lcore);
 
 	if (err != FAL_OK)
-		return explain(error, err, "no descriptors left: ulimit -n");
+		return server_explain(error, err,
+				      "no descriptors left: ulimit -n");
 	if (!core->has_reader)
 		return server->config->is_standalone
 			       ? FAL_OK
@@ -201,7 +193,7 @@ make_core(struct server *server, struct server_core *core,
 	err = channel_init(&core->channel, (uint16_t)core->index, REQ_COUNT,
 			   GHOST_FACTOR * server->config->core_connections_max);
 	if (err != FAL_OK)
-		return explain(error, err, "out of memory");
+		return server_explain(error, err, "out of memory");
 	core->channel.reader_lcore = &core->lcore;
 	core->channel.zab_lcore = &server->core[server->core_count - 1].lcore;
 	return net_make_streams(server, core, error);
@@ -226,7 +218,7 @@ make_cores(struct server *server, struct server_error *error)
 		per_host > 0 ? (uint32_t)per_host : 0, &server->limits);
 
 	if (err != FAL_OK)
-		return explain(error, err, "out of memory");
+		return server_explain(error, err, "out of memory");
 	return FAL_OK;
 }
 
@@ -248,9 +240,10 @@ listen_clients(struct server *server, struct server_error *error)
 		(uint16_t)config->client_port, &listener.address);
 
 	if (parsed != FAL_OK)
-		return explain(error, parsed,
-			       "clientPortAddress=%s: not a numeric address",
-			       config->client_address);
+		return server_explain(
+			error, parsed,
+			"clientPortAddress=%s: not a numeric address",
+			config->client_address);
 	for (uint32_t i = 0; i < server->reader_count; i++) {
 		struct stream_error why = {0};
 
@@ -260,10 +253,11 @@ listen_clients(struct server *server, struct server_error *error)
 					      &listener, &server->bound, &why);
 
 		if (err != FAL_OK)
-			return explain(error, err,
-				       "clientPort=%d: %s; stop the other "
-				       "program or choose another clientPort",
-				       config->client_port, why.text);
+			return server_explain(
+				error, err,
+				"clientPort=%d: %s; stop the other "
+				"program or choose another clientPort",
+				config->client_port, why.text);
 		listener.address.port = server->bound.port;
 	}
 	return FAL_OK;
@@ -334,7 +328,7 @@ make_zab(struct server *server, struct server_error *error)
 				   &server->zab);
 
 	if (err != FAL_OK)
-		return explain(error, err, "out of memory");
+		return server_explain(error, err, "out of memory");
 	return FAL_OK;
 }
 
@@ -348,7 +342,8 @@ make_rest(struct server *server, struct server_error *error)
 		server->ledger = aligned_alloc(FAL_CACHE_LINE_BYTES,
 					       sizeof(*server->ledger));
 		if (server->ledger == NULL)
-			return explain(error, FAL_ENOMEM, "out of memory");
+			return server_explain(error, FAL_ENOMEM,
+					      "out of memory");
 		memset(server->ledger, 0, sizeof(*server->ledger));
 	}
 	if (err == FAL_OK) {
@@ -360,7 +355,7 @@ make_rest(struct server *server, struct server_error *error)
 	if (err == FAL_OK)
 		err = server_make_store(server);
 	if (err != FAL_OK)
-		return explain(error, err, "out of memory");
+		return server_explain(error, err, "out of memory");
 	err = make_zab(server, error);
 	if (err != FAL_OK || server->config->is_standalone)
 		return err;
@@ -385,8 +380,8 @@ server_build(struct server *server, const struct config *config,
 	if (stats_init(&server->stats, server->core_count + 3) != FAL_OK ||
 	    lcore_init(&server->ctl_lcore) != FAL_OK ||
 	    lcore_init(&server->log_lcore) != FAL_OK)
-		return explain(error, FAL_ENOMEM,
-			       "out of memory or descriptors");
+		return server_explain(error, FAL_ENOMEM,
+				      "out of memory or descriptors");
 
 	int err = admin_start(server, error);
 

@@ -6,7 +6,6 @@
  */
 #include "server/member.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,17 +44,6 @@
 #define LIMP_FOR_MS      3000u
 #define CONFIG_NODE      "/zookeeper/config"
 #define READ_ONLY_MIN_MS 2000u
-
-static int FAL_PRINTF(3, 4)
-	explain(struct server_error *error, int err, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(error->text, sizeof(error->text), format, args);
-	va_end(args);
-	return err;
-}
 
 static const struct config_server *
 find_server(const struct config *config, int64_t sid)
@@ -350,11 +338,12 @@ make_ensemble(struct member *member, const struct config_server *own,
 		ensemble_create(&options, &parts, &hooks, &member->ensemble);
 
 	if (err != FAL_OK)
-		return explain(error, err,
-			       "cannot make the member of the ensemble: %s; "
-			       "check tickTime, initLimit, syncLimit and "
-			       "falconer.failover.*",
-			       fal_err_str(err));
+		return server_explain(
+			error, err,
+			"cannot make the member of the ensemble: %s; "
+			"check tickTime, initLimit, syncLimit and "
+			"falconer.failover.*",
+			fal_err_str(err));
 	return FAL_OK;
 }
 
@@ -366,15 +355,16 @@ member_create(struct server *server, struct server_error *error)
 	struct member *member = calloc(1, sizeof(*member));
 
 	if (member == NULL)
-		return explain(error, FAL_ENOMEM, "out of memory");
+		return server_explain(error, FAL_ENOMEM, "out of memory");
 	FAL_ASSERT(own != NULL); /* as config.c has checked */
 	server->peer = member;
 	member->server = server;
 	if (member_quorum_of(config, &member->active) != FAL_OK)
-		return explain(error, FAL_EINVAL,
-			       "%s: server lines, groups or weights that no "
-			       "quorum can be made of",
-			       config->path);
+		return server_explain(
+			error, FAL_EINVAL,
+			"%s: server lines, groups or weights that no "
+			"quorum can be made of",
+			config->path);
 	config_membership_text(config, member->text);
 	member_remember(member, config);
 	write_config_node(member);
@@ -382,9 +372,9 @@ member_create(struct server *server, struct server_error *error)
 	const int err = resolver_create(resolve_host, &member->resolver);
 
 	if (err != FAL_OK)
-		return explain(error, err,
-			       "cannot start the thread that "
-			       "looks names up: ulimit -u");
+		return server_explain(error, err,
+				      "cannot start the thread that "
+				      "looks names up: ulimit -u");
 	return make_ensemble(member, own, error);
 }
 
@@ -424,11 +414,12 @@ listen_on(struct server *server, const struct config_address *address,
 		if (resolver_get(server->peer->resolver, address->host,
 				 strlen(address->host), address->port,
 				 found) == 0)
-			return explain(error, FAL_ENOENT,
-				       "server.%lld: the host %s has no "
-				       "address; correct the line, or "
-				       "quorumListenOnAllIPs=true",
-				       (long long)config->myid, address->host);
+			return server_explain(error, FAL_ENOENT,
+					      "server.%lld: the host %s has no "
+					      "address; correct the line, or "
+					      "quorumListenOnAllIPs=true",
+					      (long long)config->myid,
+					      address->host);
 		listener->address = found[0];
 	}
 
@@ -436,10 +427,11 @@ listen_on(struct server *server, const struct config_address *address,
 					 config->election_bind_retries, &why);
 
 	if (err != FAL_OK)
-		return explain(error, err,
-			       "%s of server.%lld: %s; stop the other program "
-			       "or correct the line",
-			       what, (long long)config->myid, why.text);
+		return server_explain(
+			error, err,
+			"%s of server.%lld: %s; stop the other program "
+			"or correct the line",
+			what, (long long)config->myid, why.text);
 	return FAL_OK;
 }
 

@@ -9,7 +9,6 @@
 #include "server/net.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -38,17 +37,6 @@ struct net {
 	bool is_env_started;
 };
 
-static int FAL_PRINTF(3, 4)
-	explain(struct server_error *error, int err, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(error->text, sizeof(error->text), format, args);
-	va_end(args);
-	return err;
-}
-
 /* ---- settings ---- */
 
 static struct tcp_address
@@ -74,25 +62,27 @@ read_addresses(const struct config *config, struct net *net,
 
 	if (net_addresses_parse(config->dpdk_address, true, &net->own) != 0 ||
 	    config->dpdk_address == NULL)
-		return explain(error, FAL_EINVAL,
-			       "falconer.dpdk.address=%s: allowed: an IPv4 and "
-			       "an IPv6 address with the bits of their "
-			       "network, 10.0.0.5/24,fd00::5/64",
-			       config->dpdk_address == NULL
-				       ? ""
-				       : config->dpdk_address);
+		return server_explain(
+			error, FAL_EINVAL,
+			"falconer.dpdk.address=%s: allowed: an IPv4 and "
+			"an IPv6 address with the bits of their "
+			"network, 10.0.0.5/24,fd00::5/64",
+			config->dpdk_address == NULL ? ""
+						     : config->dpdk_address);
 	if (net_addresses_parse(config->dpdk_gateway, false, &net->gateway) !=
 	    0)
-		return explain(error, FAL_EINVAL,
-			       "falconer.dpdk.gateway=%s: allowed: an IPv4 and "
-			       "an IPv6 address, 10.0.0.1,fd00::1",
-			       config->dpdk_gateway);
+		return server_explain(
+			error, FAL_EINVAL,
+			"falconer.dpdk.gateway=%s: allowed: an IPv4 and "
+			"an IPv6 address, 10.0.0.1,fd00::1",
+			config->dpdk_gateway);
 	if (net_addresses_parse(config->dpdk_kernel_address, true,
 				&net->kernel) != 0)
-		return explain(error, FAL_EINVAL,
-			       "falconer.dpdk.kernelAddress=%s: allowed as in "
-			       "falconer.dpdk.address",
-			       config->dpdk_kernel_address);
+		return server_explain(
+			error, FAL_EINVAL,
+			"falconer.dpdk.kernelAddress=%s: allowed as in "
+			"falconer.dpdk.address",
+			config->dpdk_kernel_address);
 	tcp->address = ipv4_of(&net->own.ipv4);
 	tcp->prefix_bits = net->own.ipv4.prefix_bits;
 	tcp->gateway = ipv4_of(&net->gateway.ipv4);
@@ -138,7 +128,7 @@ start_env(struct server *server, struct server_error *error)
 	const int err = port_env_start(&options, &why);
 
 	if (err != FAL_OK)
-		return explain(error, err, "%s", why.text);
+		return server_explain(error, err, "%s", why.text);
 	server->net->is_env_started = true;
 	LOG_INFO("packets have %u MiB of %s pages", options.memory_mb,
 		 port_env_is_huge() ? "huge" : "ordinary");
@@ -171,9 +161,9 @@ set_kernel_end(const struct server *server, struct server_error *error)
 	if (!netdev_of(server->config->dpdk_port, netdev, sizeof(netdev))) {
 		if (server->config->dpdk_kernel_address == NULL)
 			return FAL_OK;
-		return explain(error, FAL_EINVAL,
-			       "falconer.dpdk.kernelAddress is for "
-			       "falconer.dpdk.port=net_tap0,iface=NAME");
+		return server_explain(error, FAL_EINVAL,
+				      "falconer.dpdk.kernelAddress is for "
+				      "falconer.dpdk.port=net_tap0,iface=NAME");
 	}
 	/* Without an address, too: it may become a port of a bridge. */
 	err = port_kernel_end_up(netdev, port_dpdk_port(net->device, 0)->mac,
@@ -183,7 +173,8 @@ set_kernel_end(const struct server *server, struct server_error *error)
 			err = port_kernel_end_address(netdev, &ends[i]->address,
 						      ends[i]->prefix_bits,
 						      &why);
-	return err == FAL_OK ? FAL_OK : explain(error, err, "%s", why.text);
+	return err == FAL_OK ? FAL_OK
+			     : server_explain(error, err, "%s", why.text);
 }
 
 /* The tap device is a new one, and so is its netdev. */
@@ -218,7 +209,7 @@ start_device(struct server *server, struct server_error *error)
 
 	if (err != FAL_OK) {
 		net->device = NULL;
-		return explain(error, err, "%s", why.text);
+		return server_explain(error, err, "%s", why.text);
 	}
 	for (uint32_t i = 0; i < options.core_count; i++)
 		port_dpdk_doorbell(net->device, i, &server->core[i].lcore);
@@ -256,19 +247,20 @@ net_start(struct server *server, struct server_error *error)
 	if (config->dataplane == CONFIG_DATAPLANE_KERNEL)
 		return FAL_OK;
 	if (config->dpdk_port == NULL)
-		return explain(error, FAL_EINVAL,
-			       "falconer.dataplane=dpdk needs "
-			       "falconer.dpdk.port; configs/dpdk-*.cfg are "
-			       "samples");
+		return server_explain(
+			error, FAL_EINVAL,
+			"falconer.dataplane=dpdk needs "
+			"falconer.dpdk.port; configs/dpdk-*.cfg are "
+			"samples");
 	server->net = calloc(1, sizeof(*server->net));
 	if (server->net == NULL)
-		return explain(error, FAL_ENOMEM, "out of memory");
+		return server_explain(error, FAL_ENOMEM, "out of memory");
 	say_machine(server);
 	err = read_addresses(config, server->net, error);
 	if (err == FAL_OK &&
 	    getrandom(server->net->tcp.secret, sizeof(server->net->tcp.secret),
 		      0) != sizeof(server->net->tcp.secret))
-		err = explain(error, FAL_EIO, "getrandom() failed");
+		err = server_explain(error, FAL_EIO, "getrandom() failed");
 	if (err == FAL_OK)
 		err = start_env(server, error);
 	if (err == FAL_OK)
@@ -308,16 +300,18 @@ make_sockets(struct server *server, struct server_core *core,
 		err = stream_epoll_create(options, &core->streams);
 	if (err == FAL_ENOTSUP) {
 		stream_uring_probe(&why);
-		return explain(error, err,
-			       "falconer.net=uring: this kernel does not "
-			       "allow it (%s); use auto or epoll",
-			       why.text);
+		return server_explain(
+			error, err,
+			"falconer.net=uring: this kernel does not "
+			"allow it (%s); use auto or epoll",
+			why.text);
 	}
 	if (err != FAL_OK)
-		return explain(error, err,
-			       "cannot make the network driver: %s; check "
-			       "ulimit -n and falconer.connections.max",
-			       fal_err_str(err));
+		return server_explain(
+			error, err,
+			"cannot make the network driver: %s; check "
+			"ulimit -n and falconer.connections.max",
+			fal_err_str(err));
 	return FAL_OK;
 }
 
@@ -335,8 +329,9 @@ make_tcp(struct server *server, struct server_core *core,
 					       &tcp.local_port_count);
 	err = stream_tcp_create(options, &tcp, clock_now_ns(), &core->streams);
 	if (err != FAL_OK)
-		return explain(error, err, "cannot make the TCP of a core: %s",
-			       fal_err_str(err));
+		return server_explain(error, err,
+				      "cannot make the TCP of a core: %s",
+				      fal_err_str(err));
 	return FAL_OK;
 }
 

@@ -38,9 +38,8 @@
 static int
 explain(struct server_error *error, int err, const char *message)
 {
-	snprintf(error->text, sizeof(error->text), "%s",
-		 message[0] == 0 ? fal_err_str(err) : message);
-	return err;
+	return server_explain(error, err, "%s",
+			      message[0] == 0 ? fal_err_str(err) : message);
 }
 
 static int

@@ -6,6 +6,7 @@
  */
 #include "server/server.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "base/log.h"
@@ -26,6 +27,17 @@
 #define DRAIN_INTERVAL_NS (200 * NS_PER_MS)
 
 int
+server_explain(struct server_error *error, int err, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(error->text, sizeof(error->text), format, args);
+	va_end(args);
+	return err;
+}
+
+int
 server_start(struct server *server, struct server_error *error)
 {
 	int err = log_thread_start(server);
@@ -40,11 +52,11 @@ server_start(struct server *server, struct server_error *error)
 	for (uint32_t i = server->core_count; i > 0 && err == FAL_OK; i--)
 		err = core_start(&server->core[i - 1]);
 	if (err != FAL_OK)
-		snprintf(error->text, sizeof(error->text),
-			 "cannot start a thread: %s; check ulimit -u and "
-			 "falconer.cpus",
-			 fal_err_str(err));
-	return err;
+		return server_explain(error, err,
+				      "cannot start a thread: %s; check ulimit "
+				      "-u and falconer.cpus",
+				      fal_err_str(err));
+	return FAL_OK;
 }
 
 /* Refusals happen in the network driver, which only counts. */

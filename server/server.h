@@ -99,6 +99,10 @@ struct server_error {
 	char text[FILE_PATH_MAX + 1024];
 };
 
+/* Writes that text and returns err. */
+int server_explain(struct server_error *error, int err, const char *format, ...)
+	FAL_PRINTF(3, 4);
+
 /* Recovers the data, makes all objects, listens. Returns 0 or a fal_err with
  * a line that names the thing and the remedy. */
 FAL_MUST_CHECK int server_build(struct server *, const struct config *,
