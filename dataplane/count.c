@@ -42,13 +42,12 @@ check(struct reader *reader, const struct local_op *op, struct tree_path *path,
 	struct tree *tree = reader->parts.tree;
 	struct jute_slice text;
 
-	if (proto_get_path(&body, &text) != 0)
+	if (proto_get_path(&body, &text) != 0 || text.bytes < 0)
 		return ZK_MARSHALLINGERROR;
 	/* ZooKeeper counts paths that begin with the path and a slash; "" and
 	 * "/" mean the same node, but below "" there is "/" too. */
-	*count = text.bytes <= 0 ? 1 : 0;
-	*path = tree_path_of(tree, text.data,
-			     text.bytes < 0 ? 0 : (uint32_t)text.bytes);
+	*count = text.bytes == 0 ? 1 : 0;
+	*path = tree_path_of(tree, text.data, (uint32_t)text.bytes);
 
 	const struct znode *node = tree_lookup(tree, *path, reader->S);
 

@@ -275,7 +275,8 @@ next_read(struct listing *walk, struct sink *sink)
 		walk->is_at_end = true;
 	} else if ((header.type != OP_GET_DATA &&
 		    header.type != OP_GET_CHILDREN) ||
-		   proto_get_path_watch(&walk->body, &request) != 0) {
+		   proto_get_path_watch(&walk->body, &request) != 0 ||
+		   request.path.bytes < 0) {
 		walk->err = ZK_MARSHALLINGERROR;
 	} else {
 		put_result(walk, sink, header.type, request.path);

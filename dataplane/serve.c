@@ -130,6 +130,14 @@ path_of(const struct reader *reader, const struct local_op *op,
 			    path.bytes < 0 ? 0 : (uint32_t)path.bytes);
 }
 
+/* No path at all, which is not the root's "": ZooKeeper stumbles over it. One
+ * that was looked up ahead is none of these. */
+static bool
+is_null(const struct local_op *op, struct jute_slice path)
+{
+	return op->path == NULL && path.bytes < 0;
+}
+
 static struct jute_reader
 body_of(const struct reader *reader, const struct local_op *op)
 {
@@ -153,7 +161,8 @@ form_path_read(struct reader *reader, const struct local_op *op,
 	struct proto_path_watch request;
 	struct tree *tree = reader->parts.tree;
 
-	if (proto_get_path_watch(&body, &request) != 0)
+	if (proto_get_path_watch(&body, &request) != 0 ||
+	    is_null(op, request.path))
 		return ZK_MARSHALLINGERROR;
 
 	const struct tree_path path = path_of(reader, op, request.path);
@@ -180,7 +189,7 @@ form_get_acl(struct reader *reader, const struct local_op *op,
 	struct jute_reader body = body_of(reader, op);
 	struct jute_slice text;
 
-	if (proto_get_path(&body, &text) != 0)
+	if (proto_get_path(&body, &text) != 0 || is_null(op, text))
 		return ZK_MARSHALLINGERROR;
 	return read_get_acl(reader->parts.tree, reader->S,
 			    path_of(reader, op, text), op->ids, out);

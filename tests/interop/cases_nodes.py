@@ -383,6 +383,29 @@ def empty_path_is_the_root(server):
 
 
 @numbered(32)
+def no_path_is_not_the_root(server):
+    """reads of a null path are refused, watches on it never fire"""
+    with server.client() as c:
+        for op in (zkwire.EXISTS, zkwire.GETDATA, zkwire.GETCHILDREN,
+                   zkwire.GETCHILDREN2):
+            for watch in (False, True):
+                expect_err(c.call(op, None, watch), -5)
+        expect_err(c.call(zkwire.GETACL, None), -5)
+        expect_err(c.call(zkwire.GETALLCHILDRENNUMBER, None), -5)
+        for op in (zkwire.GETDATA, zkwire.GETCHILDREN):
+            read = [(op, zkwire.w_path_watch(path)) for path in ('/', None)]
+            expect_err(c.call(zkwire.MULTIREAD, read), -5)
+        ok(c.call(zkwire.SYNC, None))
+        ok(c.call(zkwire.GETEPHEMERALS, None))
+        ok(c.add_watch(None, 0))
+        for at in range(5):
+            lists = [[], [], [], [], []]
+            lists[at] = ['/', None]
+            reply = c.call(zkwire.SETWATCHES2, c.zxid, *lists)
+            expect(reply.err, -5 if at < 3 else 0, 'list %d' % at)
+
+
+@numbered(32)
 def empty_path_is_no_watch_on_the_root(server):
     """a watch on the empty path is not one on the root, it never fires"""
     with server.client() as c, server.client() as w:

@@ -557,6 +557,24 @@ a_null_vector_or_path_in_set_watches_is_refused(void **state)
 }
 
 static void
+a_null_path_of_a_persistent_watch_is_taken(void **state)
+{
+	(void)state;
+	for (size_t list = 0; list < 5; list++) {
+		uint8_t bytes[32] = {0};
+		struct proto_set_watches request;
+		struct jute_reader reader =
+			jute_reader_of(bytes, sizeof(bytes));
+
+		be_store32(bytes + 8 + 4 * list, 1);
+		be_store32(bytes + 8 + 4 * list + 4, UINT32_MAX);
+		assert_int_equal(proto_get_set_watches(&reader, OP_SET_WATCHES2,
+						       &request),
+				 list < 3 ? FAL_EPROTO : FAL_OK);
+	}
+}
+
+static void
 a_negative_acl_count_is_empty_but_null_stays_null(void **state)
 {
 	struct jute_vector acl;
@@ -624,6 +642,7 @@ main(void)
 		cmocka_unit_test(passwords_of_all_captured_sessions_match),
 		cmocka_unit_test(
 			a_null_vector_or_path_in_set_watches_is_refused),
+		cmocka_unit_test(a_null_path_of_a_persistent_watch_is_taken),
 		cmocka_unit_test(
 			a_negative_acl_count_is_empty_but_null_stays_null),
 		cmocka_unit_test(bytes_behind_a_record_are_left_alone),
