@@ -416,11 +416,11 @@ static void
 on_heard(struct zab_core *core, uint32_t slot)
 {
 	if (slot == ZAB_LEADER_SLOT) {
-		zab_beacon_heard(core, &core->follow.beacon);
+		zab_follow_heard(core);
 		return;
 	}
 	FAL_ASSERT(slot < ZAB_CONNS_MAX);
-	zab_beacon_heard(core, &core->learner[slot].beacon);
+	zab_learner_heard(core, slot);
 }
 
 static void

@@ -43,7 +43,9 @@
  * beacon_ms from LEADERINFO on. A learner that hears nothing for
  * beacon_lost_ms looks for another leader; a leader steps down when those it
  * heard within that time, and its Java followers, are no quorum. Every packet
- * counts as heard. Silence must be seen twice, an interval apart, so who was
+ * counts as heard, and so do the bytes of one that is not whole. A learner that
+ * gets none to echo, since they wait behind something large, PINGs with zxid -1
+ * of its own accord. Silence must be seen twice, an interval apart, so who was
  * asleep itself reads what came meanwhile before it blames the other; time in
  * which a step was due and did not come is nobody's silence; and a server that
  * lost its leader and gets it again has more patience.
@@ -197,10 +199,10 @@ struct zab_notification {
  *                 every packet is stepped, REQUEST and REVALIDATE too: it
  *                 proves that the peer lives. A SYNC request (REQUEST with op
  *                 sync) is stepped as PACKET and then as SYNC.
- * HEARD           slot: bytes came from that peer, or wait unread, though no
- *                 whole packet: it lives. Matters to beacons only; due at least
- *                 every beacon_ms while the driver does not read a connection
- *                 (no room in its log) or a large packet comes slowly
+ * HEARD           slot: bytes came from that peer, or may wait unread, though
+ *                 no whole packet: it lives. Due before each TICK, while the
+ *                 driver does not read a connection (no room in its log) or a
+ *                 large packet comes slowly
  * PROPOSE         zxid, config (if it is a reconfig, else NULL): the leader's
  *                 next transaction is in its log's window. zxid is what
  *                 zab_next_zxid() returned after the last step

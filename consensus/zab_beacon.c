@@ -16,6 +16,11 @@
  * was wrong, so the next time it waits twice as long, up to sync_limit. Another
  * leader means that it was right, and its patience is the first one again.
  *
+ * Megabytes on a slow link: a beacon behind them comes late, so bytes count as
+ * well as packets (HEARD), and a learner that has no beacon to echo says one of
+ * its own. That one names no zxid: it must not pass for an echo, which proves
+ * leadership (zab_syncs.c).
+ *
  * Nothing of this can hurt: any server may look for a leader at any time.
  */
 #include "consensus/zab_core.h"
@@ -66,6 +71,16 @@ zab_beacon_heard(struct zab_core *core, struct zab_beacon *beacon)
 	beacon->heard_ms = core->now_ms;
 	beacon->heard_away_ms = core->away_ms;
 	beacon->has_doubt = false;
+}
+
+bool
+zab_beacon_is_due(const struct zab_core *core, const struct zab_beacon *beacon,
+		  uint64_t said_ms)
+{
+	const uint64_t interval = interval_ms(core, beacon);
+
+	return beacon->is_watched &&
+	       core->now_ms >= said_ms + interval + (interval + 1) / 2;
 }
 
 /* When the next look is due. */

@@ -156,6 +156,7 @@ struct zab_follow {
 	uint64_t began_ms;
 	uint64_t dial_ms; /* next DIAL */
 	struct zab_beacon beacon;
+	uint64_t said_ms; /* the last PING to the leader */
 	uint64_t deadline_ms;
 	int64_t master; /* whom the connection is to: the leader, or a follower
 			   that serves observers */
@@ -281,6 +282,8 @@ bool zab_lead_others_suffice(const struct zab_core *core);
 void zab_learner_up(struct zab_core *core, uint32_t slot);
 void zab_learner_packet(struct zab_core *core, const struct zab_event *event,
 			struct zab_actions *out);
+/* Bytes of that learner came, or a packet. */
+void zab_learner_heard(struct zab_core *core, uint32_t slot);
 /* Closes all, or, while LOOKING, those who waited too long for this server to
  * lead. */
 void zab_learners_close_all(struct zab_core *core, enum zab_reason why,
@@ -331,6 +334,7 @@ void zab_follow_up(struct zab_core *core, struct zab_actions *out);
 void zab_follow_down(struct zab_core *core, struct zab_actions *out);
 void zab_follow_packet(struct zab_core *core, const struct zab_event *event,
 		       struct zab_actions *out);
+void zab_follow_heard(struct zab_core *core);
 void zab_follow_accepted(struct zab_core *core, struct zab_actions *out);
 void zab_follow_flush(struct zab_core *core, struct zab_actions *out);
 void zab_follow_current(struct zab_core *core, struct zab_actions *out);
@@ -370,6 +374,9 @@ void zab_beacon_expect(struct zab_core *core, struct zab_beacon *beacon,
 		       uint32_t peer_ms);
 /* A beacon came: from now on they are missed. */
 void zab_beacon_watch(struct zab_core *core, struct zab_beacon *beacon);
+/* Is it time for a beacon of our own, which said the last thing at said_ms? */
+bool zab_beacon_is_due(const struct zab_core *core,
+		       const struct zab_beacon *beacon, uint64_t said_ms);
 /* Anything came. */
 void zab_beacon_heard(struct zab_core *core, struct zab_beacon *beacon);
 /* A look: has it been silent for too long? */

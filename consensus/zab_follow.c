@@ -390,6 +390,27 @@ on_sync_done(struct zab_core *core, struct zab_actions *out)
 }
 
 void
+zab_follow_heard(struct zab_core *core)
+{
+	struct zab_follow *follow = &core->follow;
+
+	if (follow->step >= ZAB_FOLLOW_INFO)
+		follow->deadline_ms =
+			core->now_ms + (follow->step >= ZAB_FOLLOW_READY
+						? zab_sync_ms(core)
+						: zab_init_ms(core));
+	zab_beacon_heard(core, &follow->beacon);
+}
+
+/* Echoes a beacon, or says one of its own accord: zxid -1. */
+static void
+say_ping(struct zab_core *core, int64_t zxid, struct zab_actions *out)
+{
+	core->follow.said_ms = core->now_ms;
+	zab_out_send(out, ZAB_LEADER_BIT, QUORUM_PING, zxid, zxid);
+}
+
+void
 zab_follow_packet(struct zab_core *core, const struct zab_event *event,
 		  struct zab_actions *out)
 {
@@ -399,13 +420,9 @@ zab_follow_packet(struct zab_core *core, const struct zab_event *event,
 	FAL_ASSERT(core->busy == ZAB_IDLE);
 	if (follow->step < ZAB_FOLLOW_INFO)
 		return;
-	follow->deadline_ms = core->now_ms + (follow->step >= ZAB_FOLLOW_READY
-						      ? zab_sync_ms(core)
-						      : zab_init_ms(core));
+	zab_follow_heard(core);
 	if (event->packet == QUORUM_PING)
 		zab_beacon_watch(core, &follow->beacon);
-	else
-		zab_beacon_heard(core, &follow->beacon);
 	if (follow->step < ZAB_FOLLOW_SYNC) {
 		on_discovery(core, event, out);
 		return;
@@ -426,8 +443,7 @@ zab_follow_packet(struct zab_core *core, const struct zab_event *event,
 		break;
 	case QUORUM_PING:
 		if (is_active)
-			zab_out_send(out, ZAB_LEADER_BIT, QUORUM_PING,
-				     event->zxid, event->zxid);
+			say_ping(core, event->zxid, out);
 		break;
 	case QUORUM_SYNC:
 		if (is_active)
@@ -466,6 +482,8 @@ zab_follow_tick(struct zab_core *core, struct zab_actions *out)
 		choose_master(core);
 		dial(core, out);
 	} else if (follow->step == ZAB_FOLLOW_ACTIVE) {
+		if (zab_beacon_is_due(core, &follow->beacon, follow->said_ms))
+			say_ping(core, ZAB_NO_ZXID, out);
 		zab_master_tick(core, out);
 	}
 }

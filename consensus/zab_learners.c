@@ -474,16 +474,29 @@ on_ack(struct zab_core *core, const struct zab_event *event,
 }
 
 static void
-on_ping(struct zab_core *core, uint32_t slot, struct zab_actions *out)
+on_ping(struct zab_core *core, const struct zab_event *event,
+	struct zab_actions *out)
 {
-	struct zab_learner *learner = &core->learner[slot];
+	struct zab_learner *learner = &core->learner[event->slot];
 
-	if (learner->pings_echoed == learner->pings_sent)
-		return; /* A peer may say more than it was asked. */
+	/* A peer may say more than it was asked. */
+	if (event->zxid == ZAB_NO_ZXID ||
+	    learner->pings_echoed == learner->pings_sent)
+		return;
 	learner->pings_echoed++;
 	zab_beacon_watch(core, &learner->beacon);
 	if (learner->confirm_ping)
 		zab_confirm_note(core, out);
+}
+
+void
+zab_learner_heard(struct zab_core *core, uint32_t slot)
+{
+	struct zab_learner *learner = &core->learner[slot];
+
+	if (learner->station == ZAB_ST_ACTIVE)
+		learner->deadline_ms = core->now_ms + zab_sync_ms(core);
+	zab_beacon_heard(core, &learner->beacon);
 }
 
 void
@@ -500,9 +513,7 @@ zab_learner_packet(struct zab_core *core, const struct zab_event *event,
 				  out);
 		return;
 	}
-	if (learner->station == ZAB_ST_ACTIVE)
-		learner->deadline_ms = core->now_ms + zab_sync_ms(core);
-	zab_beacon_heard(core, &learner->beacon);
+	zab_learner_heard(core, event->slot);
 	switch (event->packet) {
 	case QUORUM_FOLLOWERINFO:
 	case QUORUM_OBSERVERINFO:
@@ -515,7 +526,7 @@ zab_learner_packet(struct zab_core *core, const struct zab_event *event,
 		on_ack(core, event, out);
 		break;
 	case QUORUM_PING:
-		on_ping(core, event->slot, out);
+		on_ping(core, event, out);
 		break;
 	default:
 		/* Requests and sessions: they only prove that it lives. */

@@ -106,6 +106,21 @@ step_durable(struct ensemble *ensemble)
 	return true;
 }
 
+/* A large packet that comes slowly, or one that nobody may read now. */
+static void
+step_heard(struct ensemble *ensemble)
+{
+	uint64_t heard = peer_heard(ensemble->peers);
+
+	for (; heard != 0; heard &= heard - 1) {
+		struct zab_event event = {
+			.type = ZAB_EV_HEARD,
+			.slot = (uint32_t)__builtin_ctzll(heard)};
+
+		ensemble_step(ensemble, &event);
+	}
+}
+
 static bool
 step_tick(struct ensemble *ensemble)
 {
@@ -113,6 +128,7 @@ step_tick(struct ensemble *ensemble)
 
 	if (ensemble->now_ms < zab_wake_ms(ensemble->core))
 		return false;
+	step_heard(ensemble);
 	ensemble_step(ensemble, &event);
 	ensemble->is_status_old = true;
 	return true;

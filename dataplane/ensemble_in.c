@@ -303,7 +303,6 @@ on_up(void *arg, uint32_t slot)
 		event.is_master = peer_is_master(ensemble->peers, slot);
 		ensemble_learner_up(ensemble, slot);
 	}
-	ensemble->leader_ms = ensemble->now_ms;
 	ensemble->is_status_old = true;
 	ensemble_step(ensemble, &event);
 }

@@ -125,8 +125,6 @@ struct ensemble {
 	int64_t committed;       /* by COMMIT of this reign */
 	uint64_t closed_slots;   /* CLOSE since the mask was emptied */
 	uint64_t broken_slots;   /* CONN_DOWN is to be stepped */
-	uint64_t leader_ms;      /* when the leader's slot was last heard of
-				    while it is not read */
 
 	/* The packet of this step, borrowed; NULL: of no packet. */
 	const struct quorum_packet *packet;

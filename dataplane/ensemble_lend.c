@@ -26,7 +26,6 @@ ensemble_want_lend(struct ensemble *ensemble, enum lend_kind kind, int64_t zxid)
 	ensemble->lend = kind;
 	ensemble->lend_zxid = zxid;
 	ensemble->is_install_done = false;
-	ensemble->leader_ms = ensemble->now_ms;
 	if (kind == LEND_INSTALL)
 		peer_set_raw(ensemble->peers, ZAB_LEADER_SLOT, true);
 	if (kind != LEND_RELOAD)
@@ -58,23 +57,6 @@ begin(struct ensemble *ensemble)
 	}
 }
 
-/* While nothing is read of the leader's connection it counts as alive, as long
- * as it is there. */
-static void
-tell_heard(struct ensemble *ensemble)
-{
-	struct zab_event event = {.type = ZAB_EV_HEARD,
-				  .slot = ZAB_LEADER_SLOT};
-	const uint64_t every_ms = ensemble->options.core.beacon_ms;
-
-	if (every_ms == 0 || ensemble->lend == LEND_RELOAD ||
-	    ensemble->now_ms < ensemble->leader_ms + every_ms ||
-	    !peer_is_up(ensemble->peers, ZAB_LEADER_SLOT))
-		return;
-	ensemble->leader_ms = ensemble->now_ms;
-	ensemble_step(ensemble, &event);
-}
-
 static bool
 is_silent(const struct ensemble *ensemble)
 {
@@ -101,7 +83,6 @@ ensemble_poll_lend(struct ensemble *ensemble)
 		ensemble->install_ms = ensemble->now_ms;
 		ensemble_break(ensemble, ZAB_LEADER_SLOT, PEER_BROKEN);
 	}
-	tell_heard(ensemble);
 	return false;
 }
 

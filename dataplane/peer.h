@@ -127,6 +127,11 @@ void peer_send_stream(struct peer_net *, uint32_t slot, struct store_stream *);
 /* Bytes that wait in memory, for the leader's flow control and metrics. */
 uint64_t peer_queued_bytes(const struct peer_net *, uint32_t slot);
 
+/* The slots that brought bytes since this was asked last, though no packet may
+ * be whole, and those that are not read now: their peers live, as far as one
+ * can tell. A mask. */
+uint64_t peer_heard(struct peer_net *);
+
 /* Stops and resumes reading. */
 void peer_pause(struct peer_net *, uint32_t slot);
 void peer_resume(struct peer_net *, uint32_t slot);

@@ -150,6 +150,26 @@ packet_read(struct peer_net *net, uint32_t slot)
 	return it->state == PEER_UP && it->id == id;
 }
 
+uint64_t
+peer_heard(struct peer_net *net)
+{
+	uint64_t heard = 0;
+
+	for (uint32_t i = 0; i < PEER_SLOTS; i++) {
+		struct peer_slot *it = &net->slot[i];
+		uint32_t bytes;
+
+		if (it->state != PEER_UP)
+			continue;
+		/* What was taken out was a packet, of which the core knows. */
+		bytes = stream_buffered(net->streams, it->id);
+		if (it->is_paused || it->is_raw_full || bytes > it->seen_bytes)
+			heard |= peer_bit(i);
+		it->seen_bytes = bytes;
+	}
+	return heard;
+}
+
 void
 peer_slot_read(struct peer_net *net, uint32_t slot)
 {

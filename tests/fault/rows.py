@@ -131,7 +131,7 @@ def slow_to(group, member, **spec):
             group.network.link(m.index, member.index, **spec)
 
 
-@case(links=True, only=all_falconers)
+@case(links=True, only=all_falconers, start_conf={'jute.maxbuffer': 4 << 20})
 def row_13_14_the_leader_dies_in_a_snapshot(group):
     """The follower has a tree of its own, of which nothing is left when half
     of another one has come; it goes on with what its disk holds."""
@@ -535,7 +535,7 @@ def row_81_snapshots_beside_writes_and_then_a_crash(group):
         w.end(group)
 
 
-@case(links=True, only=all_falconers)
+@case(links=True, only=all_falconers, start_conf={'jute.maxbuffer': 4 << 20})
 def row_82_a_snapshot_that_takes_longer_than_the_limit(group):
     """initLimit is 20 ticks of half a second; the leader goes on meanwhile,
     and the follower comes when its link is good again."""
@@ -571,6 +571,34 @@ def row_83_large_proposals(group):
     start(group, 1)
     tree = expect_equal(group)
     harness.expect(sum(len(n.data) for n in tree.values()), 20 * len(data))
+
+
+def large_writes(group, rounds):
+    """A client of each server, all at once, a megabyte a write."""
+    data = b'x' * ((1 << 20) - 1)
+    clients = [threading.Thread(target=write, args=(
+        m, names('large%d-' % m.sid, rounds), data)) for m in group.members]
+    for c in clients:
+        c.start()
+    return clients
+
+
+@case(links=True, only=all_falconers, start_conf={'jute.maxbuffer': 4 << 20})
+def row_83_a_leader_behind_megabytes_stays(group):
+    """Half a second of a link for each write: no word of the leader's and no
+    echo of its followers' comes in between, only bytes."""
+    group.start()
+    leader, epoch = group.leader(), group[1].zxid() >> 32
+    for a, b in ((0, 1), (0, 2), (1, 2)):
+        group.network.link(a, b, rate_mbit=16, queue_bytes=100000)
+    for c in large_writes(group, 4):
+        c.join()
+    group.network.heal()
+    tree = expect_equal(group)
+    harness.expect(sum(len(n.data) for n in tree.values()),
+                   12 * ((1 << 20) - 1))
+    harness.expect(group.leader(), leader)
+    harness.expect(group[1].zxid() >> 32, epoch, 'epoch')
 
 
 @case(members=9, only=all_falconers)

@@ -438,6 +438,48 @@ a_silent_leader_is_left_and_not_waited_for(void **state)
 	tear_down(&b);
 }
 
+/* A megabyte on a narrow link: bytes come, and for long no whole packet. */
+static void
+bytes_of_a_leader_keep_its_follower_that_says_so(void **state)
+{
+	uint64_t said_ms;
+	struct bench b;
+
+	(void)state;
+	set_up_with_beacons(&b, 20);
+	become_active(&b);
+	packet(&b, QUORUM_PING, zab_zxid(2, 0));
+	assert_int_equal(find(&b, ZAB_DO_SEND, QUORUM_PING)->zxid,
+			 zab_zxid(2, 0));
+	said_ms = b.now_ms;
+	/* Beyond syncLimit. */
+	for (uint32_t i = 0; i < 5000 / 20; i++) {
+		const struct zab_action *said;
+
+		b.now_ms += 20;
+		give(&b, (struct zab_event){.type = ZAB_EV_HEARD,
+					    .slot = ZAB_LEADER_SLOT});
+		give(&b, (struct zab_event){.type = ZAB_EV_TICK});
+		assert_null(find(&b, ZAB_DO_STATE, 0));
+		said = find(&b, ZAB_DO_SEND, QUORUM_PING);
+		if (said != NULL) {
+			assert_int_equal(said->slots, 1ull << ZAB_LEADER_SLOT);
+			assert_int_equal(said->zxid, ZAB_NO_ZXID);
+			said_ms = b.now_ms;
+		}
+		assert_in_range(b.now_ms - said_ms, 0, 40);
+	}
+	tear_down(&b);
+	/* A leader that sends none would take it for an answer. */
+	set_up(&b);
+	become_active(&b);
+	packet(&b, QUORUM_PING, zab_zxid(2, 0));
+	b.now_ms += 1000;
+	give(&b, (struct zab_event){.type = ZAB_EV_TICK});
+	assert_null(find(&b, ZAB_DO_SEND, QUORUM_PING));
+	tear_down(&b);
+}
+
 /* No CPU for 60 ms of each 70: its time goes by as slowly as it runs. */
 static void
 a_follower_without_cpu_does_not_blame_its_leader(void **state)
@@ -532,6 +574,8 @@ main(void)
 		cmocka_unit_test(pings_are_answered_only_by_a_member),
 		cmocka_unit_test(packets_out_of_turn_end_the_connection),
 		cmocka_unit_test(a_silent_leader_is_left_and_not_waited_for),
+		cmocka_unit_test(
+			bytes_of_a_leader_keep_its_follower_that_says_so),
 		cmocka_unit_test(
 			a_follower_without_cpu_does_not_blame_its_leader),
 		cmocka_unit_test(

@@ -190,6 +190,9 @@ a_server_without_a_vote_neither_promises_nor_holds_history(void **state)
 	/* The voter is let in, the other one after a PING of the voter. */
 	assert_int_equal(find(&b, ZAB_DO_SEND, QUORUM_UPTODATE)->slots, 1);
 	assert_int_equal(find(&b, ZAB_DO_SEND, QUORUM_PING)->slots, 1);
+	/* What a voter says of its own accord answers nothing. */
+	packet(&b, 0, QUORUM_PING, ZAB_NO_ZXID, 0, 0);
+	assert_null(find(&b, ZAB_DO_SEND, QUORUM_UPTODATE));
 	packet(&b, 0, QUORUM_PING, 0, 0, 0);
 	assert_int_equal(find(&b, ZAB_DO_SEND, QUORUM_UPTODATE)->slots, 2);
 	/* From now on it counts. */
@@ -428,6 +431,26 @@ who_was_asleep_itself_blames_nobody(void **state)
 	tear_down(&b);
 }
 
+/* Its echoes come late, behind megabytes on their way to it. */
+static void
+a_follower_that_says_that_it_lives_is_not_missed(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	set_up(&b);
+	reach_broadcast_with_beacons(&b);
+	assert_false(ticks_until(&b, 1100));
+	packet(&b, 0, QUORUM_PING, 0, 0, 0);
+	for (uint32_t i = 0; i < 200; i++) {
+		assert_false(ticks_until(&b, b.now_ms + 40));
+		packet(&b, 0, QUORUM_PING, ZAB_NO_ZXID, 0, 0);
+	}
+	assert_true(ticks_until(&b, b.now_ms + 141));
+	assert_int_equal(find(&b, ZAB_DO_STATE, 0)->why, ZAB_WHY_BEACONS_LOST);
+	tear_down(&b);
+}
+
 /* As a follower: see test_zab_follow.c. */
 static void
 a_leader_without_cpu_does_not_step_down(void **state)
@@ -472,6 +495,8 @@ main(void)
 		cmocka_unit_test(impossible_epochs_are_refused),
 		cmocka_unit_test(only_who_sends_beacons_is_missed_early),
 		cmocka_unit_test(who_was_asleep_itself_blames_nobody),
+		cmocka_unit_test(
+			a_follower_that_says_that_it_lives_is_not_missed),
 		cmocka_unit_test(a_leader_without_cpu_does_not_step_down),
 	};
 
