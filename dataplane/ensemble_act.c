@@ -91,6 +91,8 @@ note_times(struct ensemble *ensemble, const struct zab_action *state)
 	}
 	if (state->role == FLE_LOOKING)
 		stats_add(ensemble->parts.stats, STAT_LOOKING, 1);
+	if (state->role == FLE_LOOKING && state->why == ZAB_WHY_DISLOYAL)
+		stats_add(ensemble->parts.stats, STAT_QUIT_DISLOYAL, 1);
 	if (!state->is_serving && ensemble->is_serving)
 		ensemble->lost_ms = now_ms;
 	if (state->phase == ZAB_SYNCHRONIZATION &&

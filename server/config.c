@@ -536,9 +536,6 @@ missing_part(const struct config *config)
 			 has_strange_scheme(config->enforce_auth_schemes),
 		 "enforce.auth.schemes: needs a provider for a scheme other "
 		 "than digest and ip"},
-		{config->is_standalone && !config->db_autocreate,
-		 "db.autocreate=false: needs the check for the file "
-		 "`initialize` of a server that is alone"},
 		{config->emulate_353_ttl_nodes,
 		 "emulate353TTLNodes=true: needs TTL nodes of 3.5.3"},
 		{config->hugepages == CONFIG_HUGEPAGES_REQUIRED &&

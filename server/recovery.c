@@ -343,6 +343,35 @@ recovery_disk_state(const struct server *server, struct zab_disk_state *out)
 	};
 }
 
+/* ---- a server that is alone -------------------------------------------------
+ */
+
+/* With zookeeper.db.autocreate=false nothing is begun without the operator's
+ * word; `initialize` goes when it has done its work. */
+static int
+start_alone(struct server *server, bool is_empty, struct server_error *error)
+{
+	const bool needs_word = !server->config->db_autocreate;
+	char path[FILE_PATH_MAX];
+	bool is_there = false;
+	int err = find_initialize(server, path, &is_there);
+
+	if (err != FAL_OK)
+		return err;
+	if (is_empty && needs_word && !is_there) {
+		snprintf(error->text, sizeof(error->text),
+			 "%s: put a file " INITIALIZE_NAME
+			 " into %s if it never held anything",
+			 EMPTY_REASON, server->config->data_log_dir);
+		return FAL_ENOENT;
+	}
+	if (is_empty)
+		err = start_empty(server, error);
+	if (err == FAL_OK && is_there)
+		err = disk_unlink(server->disk, path);
+	return err;
+}
+
 /* ---- all servers ------------------------------------------------------------
  */
 
@@ -377,7 +406,7 @@ recover(struct server *server, struct server_error *error)
 	server->must_snapshot = outcome->must_snapshot && !restore.is_member;
 	if (restore.is_member)
 		return start_member(server, error);
-	return outcome->is_empty ? start_empty(server, error) : FAL_OK;
+	return start_alone(server, outcome->is_empty, error);
 }
 
 int

@@ -11,6 +11,8 @@ trees and no digest mismatch on either side.
 Method: tests/interop/members.py.  Everything is asked through client ports.
 """
 import os
+import re
+import signal
 import sys
 import time
 
@@ -21,7 +23,7 @@ from harness import expect, ok, wait_until
 from zkwire import EPHEMERAL
 
 NOTREADONLY = -119
-BADARGUMENTS, NEWCONFIGNOQUORUM = -8, -13
+BADARGUMENTS, NEWCONFIGNOQUORUM, RECONFIGINPROGRESS = -8, -13, -14
 
 suite = harness.Suite('live')
 
@@ -285,6 +287,41 @@ def config_everywhere(ensemble):
 @suite.case('reconfig: a server joins, the leader leaves, roles change')
 def reconfig(options):
     reconfig_with(['falconer'] * 4)
+
+
+@suite.case('reconfig: one at a time')
+def reconfig_in_progress(options):
+    with members.Ensemble(['falconer'] * 3, RECONFIG,
+                          with_clients=True) as e:
+        e.start()
+        leader = e.settle()
+        followers = [m for m in e.members if m is not leader]
+        leaving = str(followers[0].sid)
+
+        def is_pending():
+            text = leader.four_letter('mntr').decode()
+            return re.search(r'^zk_outstanding_requests\t2$', text, re.M)
+        with leader.client() as c, leader.client() as other:
+            # Neither is acknowledged while the followers stand still.
+            for member in followers:
+                member.process.send_signal(signal.SIGSTOP)
+            c.post(zkwire.RECONFIG, leaving=leaving)
+            other.post(zkwire.SETDATA, '/', b'x')
+            wait_until('the first is on its way', is_pending)
+            other.post(zkwire.RECONFIG, leaving=leaving)
+            wait_until('the second is on its way', lambda: re.search(
+                r'^zk_outstanding_requests\t3$',
+                leader.four_letter('mntr').decode(), re.M))
+            for member in followers:
+                member.process.send_signal(signal.SIGCONT)
+            ok(c.take())
+            ok(other.take())
+            expect(other.take().err, RECONFIGINPROGRESS)
+        wait_until('it is done', lambda: b'server.%s=' % leaving.encode()
+                   not in (try_config([leader]) or b'server.%s='
+                           % leaving.encode()))
+        with leader.client() as c:
+            ok(c.call(zkwire.RECONFIG, joining=e.line(int(leaving))))
 
 
 def reconfig_with(kinds):

@@ -234,6 +234,24 @@ def _(options):
         server.close()
 
 
+@SUITE.case('db.autocreate=false: nothing is begun without a word')
+def _(options):
+    falconer_only(options)
+    server = harness.Server('falconer', conf={'db.autocreate': 'false'})
+    word = os.path.join(server.data, 'initialize')
+    try:
+        refused_start(server, 'db.autocreate', 'initialize')
+        open(word, 'w').close()
+        server.start()
+        expect(os.path.exists(word), False)
+        fill(server, 5)
+        server.restart()
+        with server.client() as client:
+            expect(len(ok(client.children('/')).value), 6)
+    finally:
+        server.close()
+
+
 # -- connections --------------------------------------------------------------
 
 @SUITE.case('the client port: address, backlog, keepalive, how many')

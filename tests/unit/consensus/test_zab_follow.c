@@ -56,9 +56,10 @@ flush(struct bench *b, int64_t zxid)
 	give(b, (struct zab_event){.type = ZAB_EV_LOG_DURABLE, .zxid = zxid});
 }
 
-/* A log of 1:1 to 1:4, currentEpoch 1; ACKEPOCH for epoch 2 was sent. */
+/* A log of 1:1 to 1:4, currentEpoch 1; the leader was elected and is dialled.
+ */
 static void
-set_up_with_beacons(struct bench *b, uint32_t beacon_ms)
+dial_leader(struct bench *b, uint32_t pause_ms)
 {
 	struct zab_history history = {
 		.last_zxid = zab_zxid(1, 4),
@@ -77,7 +78,7 @@ set_up_with_beacons(struct bench *b, uint32_t beacon_ms)
 						 .finalize_ms = 200,
 						 .notify_min_ms = 200,
 						 .notify_max_ms = 1600,
-						 .dial_retry_ms = 100,
+						 .dial_retry_ms = pause_ms,
 						 .dial_tries = 5,
 						 .outstanding_max = LIMIT,
 						 .beacon_ms = 20,
@@ -100,6 +101,13 @@ set_up_with_beacons(struct bench *b, uint32_t beacon_ms)
 							  : FLE_FOLLOWING,
 						 2, LEADER, 0, 7, 2}});
 	assert_int_equal(find(b, ZAB_DO_DIAL, 0)->sid, LEADER);
+}
+
+/* ACKEPOCH for epoch 2 was sent. */
+static void
+set_up_with_beacons(struct bench *b, uint32_t beacon_ms)
+{
+	dial_leader(b, 100);
 	give(b, (struct zab_event){.type = ZAB_EV_CONN_UP,
 				   .slot = ZAB_LEADER_SLOT});
 	give(b, (struct zab_event){.type = ZAB_EV_PACKET,
@@ -557,6 +565,37 @@ a_diverged_follower_forgets_and_asks_for_a_snapshot(void **state)
 	tear_down(&b);
 }
 
+/* leaderConnectDelayDuringRetryMs: the pause between two dials. */
+static void
+a_leader_that_does_not_listen_is_dialled_after_the_pause_that_is_set(
+	void **state)
+{
+	static const uint32_t pauses[] = {30, 700};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct bench b;
+
+		dial_leader(&b, pauses[i]);
+		for (int dial = 1; dial < 5; dial++) {
+			give(&b, (struct zab_event){.type = ZAB_EV_CONN_DOWN,
+						    .slot = ZAB_LEADER_SLOT});
+			assert_null(find(&b, ZAB_DO_DIAL, 0));
+			b.now_ms += pauses[i] - 1;
+			give(&b, (struct zab_event){.type = ZAB_EV_TICK});
+			assert_null(find(&b, ZAB_DO_DIAL, 0));
+			b.now_ms += 1;
+			give(&b, (struct zab_event){.type = ZAB_EV_TICK});
+			assert_int_equal(find(&b, ZAB_DO_DIAL, 0)->sid, LEADER);
+		}
+		give(&b, (struct zab_event){.type = ZAB_EV_CONN_DOWN,
+					    .slot = ZAB_LEADER_SLOT});
+		assert_int_equal(find(&b, ZAB_DO_STATE, 0)->why,
+				 ZAB_WHY_DIAL_LIMIT);
+		tear_down(&b);
+	}
+}
+
 int
 main(void)
 {
@@ -581,6 +620,8 @@ main(void)
 		cmocka_unit_test(
 			a_diverged_follower_forgets_and_asks_for_a_snapshot),
 		cmocka_unit_test(too_much_that_is_held_ends_the_connection),
+		cmocka_unit_test(
+			a_leader_that_does_not_listen_is_dialled_after_the_pause_that_is_set),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

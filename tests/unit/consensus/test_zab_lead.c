@@ -64,7 +64,7 @@ durable(struct bench *b, int64_t epoch, bool is_current)
 
 /* Elected, with an empty log. */
 static void
-set_up_with(struct bench *b, bool forces_snapshots)
+set_up_with(struct bench *b, bool forces_snapshots, uint32_t epoch_wait_ms)
 {
 	struct zab_history history = {0};
 	struct quorum voters = {.member_count = 3};
@@ -76,7 +76,7 @@ set_up_with(struct bench *b, bool forces_snapshots)
 						 .finalize_ms = 200,
 						 .notify_min_ms = 200,
 						 .notify_max_ms = 1600,
-						 .epoch_wait_ms = UINT32_MAX,
+						 .epoch_wait_ms = epoch_wait_ms,
 						 .dial_retry_ms = 100,
 						 .dial_tries = 5,
 						 .outstanding_max = 3,
@@ -105,7 +105,7 @@ set_up_with(struct bench *b, bool forces_snapshots)
 static void
 set_up(struct bench *b)
 {
-	set_up_with(b, false);
+	set_up_with(b, false, UINT32_MAX);
 }
 
 static void
@@ -244,7 +244,7 @@ snapshots_may_be_forced_on_everybody(void **state)
 		const struct zab_action *snapshot;
 
 		(void)state;
-		set_up_with(&b, forces != 0);
+		set_up_with(&b, forces != 0, UINT32_MAX);
 		reach_broadcast(&b);
 		propose(&b, 1);
 		give(&b, (struct zab_event){.type = ZAB_EV_LOG_DURABLE,
@@ -476,6 +476,44 @@ a_leader_without_cpu_does_not_step_down(void **state)
 	tear_down(&b);
 }
 
+/* leader.maxTimeToWaitForEpoch: a voter that chose somebody else is waited for
+ * so long, but not longer, and for ever where nothing is set. */
+static void
+a_leader_waits_for_voters_that_left_as_long_as_it_was_told(void **state)
+{
+	static const uint32_t waits[] = {150, 1700, UINT32_MAX};
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		struct bench b;
+		struct zab_view view;
+
+		set_up_with(&b, false, waits[i]);
+		give(&b, (struct zab_event){
+				 .type = ZAB_EV_FLE,
+				 .sid = 2,
+				 .notification = {FLE_LOOKING, 3, 2, 0, 2, 0}});
+		zab_view(b.core, &view);
+		assert_int_equal(view.role, FLE_LEADING);
+		if (waits[i] == UINT32_MAX) {
+			b.now_ms += 5000;
+			give(&b, (struct zab_event){.type = ZAB_EV_TICK});
+			zab_view(b.core, &view);
+			assert_int_equal(view.role, FLE_LEADING);
+		} else {
+			b.now_ms += waits[i] - 1;
+			give(&b, (struct zab_event){.type = ZAB_EV_TICK});
+			zab_view(b.core, &view);
+			assert_int_equal(view.role, FLE_LEADING);
+			b.now_ms += 1;
+			give(&b, (struct zab_event){.type = ZAB_EV_TICK});
+			assert_int_equal(find(&b, ZAB_DO_STATE, 0)->why,
+					 ZAB_WHY_DISLOYAL);
+		}
+		tear_down(&b);
+	}
+}
+
 int
 main(void)
 {
@@ -498,6 +536,8 @@ main(void)
 		cmocka_unit_test(
 			a_follower_that_says_that_it_lives_is_not_missed),
 		cmocka_unit_test(a_leader_without_cpu_does_not_step_down),
+		cmocka_unit_test(
+			a_leader_waits_for_voters_that_left_as_long_as_it_was_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

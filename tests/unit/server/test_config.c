@@ -418,7 +418,6 @@ what_is_not_built_is_refused_by_name(void **state)
 		{"admin.forceHttps=true", "admin.forceHttps: needs TLS"},
 		{"enforce.auth.enabled=true\nenforce.auth.schemes=digest,x509",
 		 "enforce.auth.schemes: needs"},
-		{"db.autocreate=false", "db.autocreate=false: needs"},
 		{"emulate353TTLNodes=true", "emulate353TTLNodes=true: needs"},
 		{"falconer.hugepages=required",
 		 "falconer.hugepages=required: needs"},
