@@ -6,9 +6,10 @@
 
 Opens the sessions (timeout 30 s) on Falconer and on Debian's ZooKeeper, each
 with a server of its own, in turns; every client sends its heartbeat each 10 s,
-as ZooKeeper's client does, spread over time.  Printed for both: CPU of the
-server over the window, in % of one CPU and in us a heartbeat, and how much
-its memory (RSS, after the sessions came) grew for a session.  The Java heap
+as ZooKeeper's client does, spread over time.  Printed for both, as the table of
+docs/perf.md: CPU of the server over the window, in % of one CPU and in us a
+heartbeat, and how much its memory (RSS, after the sessions came) grew for a
+session.  The Java heap
 is what -Xmx512m makes of it, so its figure is an upper bound.
 """
 import argparse
@@ -114,9 +115,28 @@ def measure(kind, options):
         grown = rss_bytes(pid) - before
         for c in conns:
             c.abort()
-    return {'cpu %': 100 * cpu / took, 'us a heartbeat':
-            1e6 * cpu / max(1, answered), 'KiB a session':
-            grown / 1024 / options.sessions}
+    return {'CPU, % of one': 100 * cpu / took,
+            'us of CPU a heartbeat': 1e6 * cpu / max(1, answered),
+            'KiB of RSS a session': grown / 1024 / options.sessions}
+
+
+def shown(value):
+    """Three digits that count."""
+    return '%.0f' % value if value >= 100 else '%.3g' % value
+
+
+def print_table(rows):
+    names = {'falconer': 'Falconer', 'java': 'ZooKeeper 3.8.0'}
+    columns = [names[kind] for kind in rows] + ['ratio'] * (len(rows) == 2)
+    print('\n| | %s |\n|%s' % (' | '.join(columns),
+                              '---|' * (len(columns) + 1)))
+    for name in next(iter(rows.values())):
+        values = [row[name] for row in rows.values()]
+        cells = [shown(value) for value in values]
+        if len(values) == 2:
+            cells.append('1 : %s' % shown(values[1] / values[0])
+                         if values[0] > 0 else '')
+        print('| %s | %s |' % (name, ' | '.join(cells)))
 
 
 def main():
@@ -132,12 +152,11 @@ def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, want), hard))
     rows = {kind: measure(kind, options) for kind in ('falconer', 'java')
             if harness.available(kind)}
-    print('%d sessions, timeout %d s' % (options.sessions,
-                                         TIMEOUT_MS // 1000))
-    print('%-16s %s' % ('', ' '.join('%10s' % k for k in rows)))
-    for name in next(iter(rows.values())):
-        print('%-16s %s' % (name, ' '.join('%10.2f' % r[name]
-                                           for r in rows.values())))
+    print('%d sessions, timeout %d s, a heartbeat each %.0f s, for %.0f s; '
+          'load average %.1f' % (options.sessions, TIMEOUT_MS // 1000,
+                                 PING_SECONDS, options.seconds,
+                                 os.getloadavg()[0]))
+    print_table(rows)
     return 0
 
 
