@@ -117,6 +117,11 @@ class Server:
 
     conf   extra lines of zoo.cfg, None as value drops a default line
     data   an existing data directory to use instead of a fresh one
+
+    With $FALCONER_MEMBERS=n it is one of n that make an ensemble, and starts
+    and ends with its companions: suites that know one server only meet
+    several. $FALCONER_CONTACT=i makes it server.i, the one they talk to; with
+    "all" clients are told the addresses of all.
     """
 
     def __init__(self, kind, conf=None, data=None, log_dir=None):
@@ -139,6 +144,28 @@ class Server:
         self.port = self.port or free_port()
         self.err_path = os.path.join(self.home, 'stderr')
         os.makedirs(self.data, exist_ok=True)
+        count = int(os.environ.get('FALCONER_MEMBERS', '1'))
+        self.companions = []
+        if count > 1 and type(self) is Server and data is None:
+            self.companions = self.join_ensemble(count)
+
+    def join_ensemble(self, count):
+        """Makes this one of so many; returns the others."""
+        lines = {'initLimit': 10, 'syncLimit': 5}
+        for sid in range(1, count + 1):
+            lines['server.%d' % sid] = '127.0.0.1:%d:%d' % (
+                free_port(), free_port())
+        contact = os.environ.get('FALCONER_CONTACT', 'all')
+        own = 1 if contact == 'all' else int(contact)
+        companions = []
+        for sid in range(1, count + 1):
+            server = self if sid == own else Companion(self.kind, self.conf)
+            server.conf.update(lines)
+            with open(os.path.join(server.data, 'myid'), 'w') as f:
+                f.write('%d\n' % sid)
+            if server is not self:
+                companions.append(server)
+        return companions
 
     @property
     def address(self):
@@ -146,8 +173,13 @@ class Server:
 
     @property
     def hosts(self):
-        return '%s:%d' % ('[%s]' % self.host if ':' in self.host
-                          else self.host, self.port)
+        """Where clients connect, as client libraries want it."""
+        servers = [self]
+        if os.environ.get('FALCONER_CONTACT', 'all') == 'all':
+            servers += self.companions
+        return ','.join('%s:%d' % (
+            '[%s]' % s.host if ':' in s.host else s.host, s.port)
+            for s in servers)
 
     @property
     def is_java(self):
@@ -220,7 +252,14 @@ class Server:
     def start(self, seconds=START_SECONDS):
         """Starts and waits until it serves; returns the seconds it took."""
         began = time.monotonic()
-        self.spawn()
+        servers = [self] + self.companions
+        for server in servers:
+            server.spawn()
+        for server in servers:
+            server.await_serving(began, seconds)
+        return time.monotonic() - began
+
+    def await_serving(self, began, seconds):
         while not self.serving():
             if self.process.poll() is not None:
                 code = self.process.returncode
@@ -236,7 +275,6 @@ class Server:
                 raise ServerError('%s did not serve within %gs:\n%s' % (
                     self.kind, seconds, self.stderr()[-2000:]))
             time.sleep(0.005)
-        return time.monotonic() - began
 
     def alive(self):
         return self.process is not None and self.process.poll() is None
@@ -249,6 +287,8 @@ class Server:
 
     def stop(self):
         """SIGTERM, and the exit code."""
+        for companion in self.companions:
+            companion.stop()
         if self.process is None:
             return None
         self.process.send_signal(signal.SIGTERM)
@@ -260,6 +300,8 @@ class Server:
 
     def kill(self):
         """SIGKILL: the crash of the fault tests."""
+        for companion in self.companions:
+            companion.kill()
         if self.process is None:
             return
         self.process.kill()
@@ -294,7 +336,8 @@ class Server:
 
     def close(self):
         self.kill()
-        shutil.rmtree(self.home, ignore_errors=True)
+        for server in [self] + self.companions:
+            shutil.rmtree(server.home, ignore_errors=True)
 
     def __enter__(self):
         try:
@@ -310,6 +353,10 @@ class Server:
             sys.stdout.write('  last words of the server:\n    %s\n'
                              % '\n    '.join(text))
         self.close()
+
+
+class Companion(Server):
+    """A member of the ensemble that another server starts and ends."""
 
 
 # -- checks -----------------------------------------------------------------
