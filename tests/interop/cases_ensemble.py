@@ -203,7 +203,7 @@ def run(suite, options):
                     raise
                 shared.wait_serving(shared.servers)
                 function(shared)
-            suite.attempt(title, attempt, seconds=180)
+            suite.attempt(title, attempt, seconds=600)
     finally:
         if shared:
             shared.close()

@@ -887,7 +887,7 @@ def main():
     if options.seed == 0:
         options.seed = random.SystemRandom().randrange(1, 1 << 31)
     count = options.count or (2000 if options.quick else 5000)
-    limit = 60 + count // 50
+    limit = harness.CASE_SECONDS + count // 10
     suite = harness.Suite('differential')
 
     def compare(kinds, count=count, conf=None):

@@ -407,7 +407,7 @@ def main():
             if options.only and options.only not in attack.__name__:
                 continue
             suite.attempt(attack.__doc__, withstands, server, attack,
-                          options.seed, options, quiet, rows, seconds=170)
+                          options.seed, options, quiet, rows, seconds=600)
     print_table(rows, quiet)
     return suite.finish()
 

@@ -50,7 +50,7 @@ def main():
                 SUITE.attempt(name, lambda: (_ for _ in ()).throw(
                     Skip('modes are Falconer\'s')))
             else:
-                SUITE.attempt(name, again, program, mode, seconds=240)
+                SUITE.attempt(name, again, program, mode, seconds=900)
     return SUITE.finish()
 
 

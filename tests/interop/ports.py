@@ -214,7 +214,7 @@ def main():
                 SUITE.attempt(name, lambda: (_ for _ in ()).throw(
                     Skip('ports are Falconer\'s')))
             else:
-                SUITE.attempt(name, over, kind, program, seconds=240)
+                SUITE.attempt(name, over, kind, program, seconds=900)
     return SUITE.finish()
 
 
