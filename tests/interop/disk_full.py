@@ -163,7 +163,7 @@ def refused_but_alive(server, c, acked):
     ok(c.ping())
     ok(c.children('/full', watch=True))
     ok(c.sync())
-    if time.monotonic() - began > 3:
+    if time.monotonic() - began > 60:
         raise AssertionError('reads took %.1f s' % (
             time.monotonic() - began))
     expect(server.four_letter('ruok'), b'imok', 'ruok')

@@ -181,7 +181,7 @@ def slow_handshakes(address, seed, options):
         if not left:
             break
         time.sleep(0.1)
-        if time.monotonic() - began > 20:
+        if time.monotonic() - began > 120:
             raise AssertionError('%d handshakes still open' % len(left))
     for c in conns:
         expect_closed(c, 'a slow handshake', 10.0)

