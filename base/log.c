@@ -93,6 +93,9 @@ clock_now_ns(void)
 	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
+/* log_date() of this thread. */
+static _Thread_local uint64_t dated_ns;
+
 static void line_add(struct line *line, const char *format, ...)
 	FAL_PRINTF(2, 3);
 
@@ -234,7 +237,13 @@ log_write(enum log_level level, struct log_site *site, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	line_write(level, now_ns, text, muted);
+	line_write(level, dated_ns != 0 ? dated_ns : now_ns, text, muted);
+}
+
+void
+log_date(uint64_t wall_ns)
+{
+	dated_ns = wall_ns;
 }
 
 int

@@ -92,6 +92,13 @@ bool log_enabled(enum log_level level);
 void log_write(enum log_level level, struct log_site *site, const char *format,
 	       ...) FAL_PRINTF(3, 4);
 
+/*
+ * Dates the lines of the calling thread, for who tells later what happened.
+ *
+ * wall_ns  since 1970, of the lines from now on; 0: each has its own time again
+ */
+void log_date(uint64_t wall_ns);
+
 #define LOG_AT_(level, ...)                                          \
 	do {                                                         \
 		static struct log_site log_site_;                    \

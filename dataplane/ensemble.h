@@ -184,6 +184,7 @@ struct ensemble_note {
 	uint32_t slot, why;
 	int64_t sid, zxid;
 	struct zab_action action;
+	int64_t wall_ms; /* when; set by the driver */
 };
 
 /* The oldest one that was not taken yet; false: none. */

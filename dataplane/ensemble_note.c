@@ -36,6 +36,7 @@ ensemble_note(struct ensemble *ensemble, const struct ensemble_note *note)
 		return;
 	}
 	ensemble->note[head % ENSEMBLE_NOTES] = *note;
+	ensemble->note[head % ENSEMBLE_NOTES].wall_ms = ensemble->wall_ms;
 	/* pairs with acquire in ensemble_next_note() */
 	atomic_store_explicit(&ensemble->note_head, head + 1,
 			      memory_order_release);

@@ -6,6 +6,7 @@
 #include "server/member.h"
 
 #include "base/log.h"
+#include "base/time.h"
 
 static const char *
 role_text(const struct zab_action *state)
@@ -116,6 +117,38 @@ say_lend(const struct ensemble_note *note)
 		 (unsigned long long)note->zxid);
 }
 
+static void
+say(const struct ensemble_note *note)
+{
+	switch (note->kind) {
+	case ENSEMBLE_NOTE_STATE:
+		say_state(&note->action);
+		break;
+	case ENSEMBLE_NOTE_CLOSE:
+		LOG_INFO("ensemble: closes a connection (%s)",
+			 zab_reason_text(note->action.why));
+		break;
+	case ENSEMBLE_NOTE_DOWN:
+		say_down(note);
+		break;
+	case ENSEMBLE_NOTE_GENESIS:
+		say_genesis(note);
+		break;
+	case ENSEMBLE_NOTE_LEND:
+		say_lend(note);
+		break;
+	case ENSEMBLE_NOTE_MASTER:
+		LOG_INFO("ensemble: observes through server %lld, if that "
+			 "follows",
+			 (long long)note->sid);
+		break;
+	case ENSEMBLE_NOTE_DIVERGED:
+		break; /* the hook has said it */
+	}
+}
+
+/* Each line has the time of what it tells: an election is shorter than the
+ * pause between two looks at the notes. */
 void
 member_say(struct server *server)
 {
@@ -124,32 +157,10 @@ member_say(struct server *server)
 	if (server->peer == NULL || server->peer->ensemble == NULL)
 		return;
 	while (ensemble_next_note(server->peer->ensemble, &note)) {
-		switch (note.kind) {
-		case ENSEMBLE_NOTE_STATE:
-			say_state(&note.action);
-			break;
-		case ENSEMBLE_NOTE_CLOSE:
-			LOG_INFO("ensemble: closes a connection (%s)",
-				 zab_reason_text(note.action.why));
-			break;
-		case ENSEMBLE_NOTE_DOWN:
-			say_down(&note);
-			break;
-		case ENSEMBLE_NOTE_GENESIS:
-			say_genesis(&note);
-			break;
-		case ENSEMBLE_NOTE_LEND:
-			say_lend(&note);
-			break;
-		case ENSEMBLE_NOTE_MASTER:
-			LOG_INFO("ensemble: observes through server %lld, if "
-				 "that follows",
-				 (long long)note.sid);
-			break;
-		case ENSEMBLE_NOTE_DIVERGED:
-			break; /* the hook has said it */
-		}
+		log_date(time_ms_to_ns((uint64_t)note.wall_ms));
+		say(&note);
 	}
+	log_date(0);
 }
 
 const char *

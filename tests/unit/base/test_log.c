@@ -104,6 +104,20 @@ a_text_line_has_time_level_and_text(void **state)
 }
 
 static void
+what_is_told_later_has_the_time_when_it_happened(void **state)
+{
+	(void)state;
+	start(LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+	now_ns = NOON_NS + NS_PER_S;
+	log_date(NOON_NS + 7 * NS_PER_MS);
+	LOG_INFO("then");
+	log_date(0);
+	LOG_INFO("now");
+	assert_string_equal(written(), "2026-01-31T12:00:00.007Z info  then\n"
+				       "2026-01-31T12:00:01.000Z info  now\n");
+}
+
+static void
 a_json_line_is_one_object(void **state)
 {
 	(void)state;
@@ -407,6 +421,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_text_line_has_time_level_and_text),
+		cmocka_unit_test(
+			what_is_told_later_has_the_time_when_it_happened),
 		cmocka_unit_test(a_json_line_is_one_object),
 		cmocka_unit_test(text_from_outside_cannot_forge_a_line),
 		cmocka_unit_test(utf8_passes_and_other_bytes_are_escaped),
