@@ -39,10 +39,12 @@ class Stopped(Exception):
 
 
 class Voyager:
-    """addresses: of all servers; rng: chooses among them; stop: an Event."""
+    """addresses: of all servers; rng: chooses among them; stop: an Event;
+    pause: (at least, and at random so much more) seconds before it tries
+    again."""
 
     def __init__(self, addresses, rng, stop, timeout_ms=6000,
-                 session=0, password=b'\0' * 16, zxid=0):
+                 session=0, password=b'\0' * 16, zxid=0, pause=(0.02, 0.1)):
         self.addresses = list(addresses)
         self.rng = rng
         self.stop = stop
@@ -50,6 +52,7 @@ class Voyager:
         self.session = session
         self.password = password
         self.zxid = zxid
+        self.pause = pause
         self.client = None
         self.connects = 0
         self.heard = time.monotonic()
@@ -67,7 +70,8 @@ class Voyager:
             except zkwire.Refused:
                 raise SessionGone()
             except BROKEN:
-                self.stop.wait(0.02 + self.rng.random() * 0.1)
+                self.stop.wait(self.pause[0] +
+                               self.rng.random() * self.pause[1])
                 continue
             client.timeout = ANSWER_SECONDS
             client.zxid = self.zxid
