@@ -118,7 +118,7 @@ struct zab_core_options {
 	/* Beacons: two servers that both send them miss each other within
 	 * beacon_lost_ms instead of sync_limit. See "Beacons" below. 0 and 0:
 	 * off. beacon_lost_ms >= 3 * beacon_ms */
-	uint32_t beacon_ms, beacon_lost_ms; /* 20 100 */
+	uint32_t beacon_ms, beacon_lost_ms; /* 20 60 */
 	bool is_reconfig_enabled;
 	/* A follower serves observers, an observer looks for such a follower.
 	 */

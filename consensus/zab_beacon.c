@@ -12,6 +12,10 @@
  * that time is nobody's silence, since who lacks a CPU here lacks it as the
  * peer, too, where both are on one machine.
  *
+ * Jitter: where beacons come unevenly (a machine with more servers than CPUs, a
+ * network with queues) the limit is longer by twice what they were late at the
+ * most lately; at first by two thirds, until that is known.
+ *
  * Patience: a server that left its leader and serves under the same one again
  * was wrong, so the next time it waits twice as long, up to sync_limit. Another
  * leader means that it was right, and its patience is the first one again.
@@ -25,7 +29,11 @@
  */
 #include "consensus/zab_core.h"
 
-#define DOUBT_MAX 8u
+#define DOUBT_MAX  8u
+#define JITTER_ONE 256u
+/* Each beacon takes so much of what is remembered: half of it in 3.5 s with
+ * beacons every 20 ms. */
+#define JITTER_FADES 256u
 
 static uint64_t
 interval_ms(const struct zab_core *core, const struct zab_beacon *beacon)
@@ -35,11 +43,23 @@ interval_ms(const struct zab_core *core, const struct zab_beacon *beacon)
 		       : core->options.beacon_ms;
 }
 
+/* Twice as long as beacons were late, but no longer than the limit itself. */
+static uint64_t
+grace_ms(const struct zab_core *core, const struct zab_beacon *beacon)
+{
+	const uint64_t grace =
+		(2 * (uint64_t)beacon->jitter + JITTER_ONE - 1) / JITTER_ONE;
+
+	return grace < core->options.beacon_lost_ms
+		       ? grace
+		       : core->options.beacon_lost_ms;
+}
+
 /* How long a peer may be silent. */
 static uint64_t
 limit_ms(const struct zab_core *core, const struct zab_beacon *beacon)
 {
-	uint64_t limit = (uint64_t)core->options.beacon_lost_ms
+	uint64_t limit = (core->options.beacon_lost_ms + grace_ms(core, beacon))
 			 << core->beacon_doubt;
 
 	if (limit < 3 * interval_ms(core, beacon))
@@ -54,6 +74,24 @@ zab_beacon_expect(struct zab_core *core, struct zab_beacon *beacon,
 	memset(beacon, 0, sizeof(*beacon));
 	if (core->options.beacon_ms)
 		beacon->peer_ms = peer_ms;
+	/* Before it is known how evenly they come. */
+	beacon->jitter = core->options.beacon_lost_ms * JITTER_ONE / 3;
+}
+
+/* The silence that ends now was longer than an interval. */
+static void
+note_jitter(const struct zab_core *core, struct zab_beacon *beacon)
+{
+	const uint64_t gap = core->now_ms - beacon->heard_ms -
+			     (core->away_ms - beacon->heard_away_ms);
+	const uint64_t interval = interval_ms(core, beacon);
+	const uint64_t most = core->options.beacon_lost_ms;
+	uint64_t late = gap > interval ? gap - interval : 0;
+
+	if (late > most)
+		late = most;
+	if (late * JITTER_ONE > beacon->jitter)
+		beacon->jitter = (uint32_t)late * JITTER_ONE;
 }
 
 void
@@ -61,13 +99,17 @@ zab_beacon_watch(struct zab_core *core, struct zab_beacon *beacon)
 {
 	if (beacon->peer_ms == 0)
 		return;
-	beacon->is_watched = true;
 	zab_beacon_heard(core, beacon);
+	beacon->is_watched = true;
+	beacon->jitter -= (beacon->jitter + JITTER_FADES - 1) / JITTER_FADES;
 }
 
 void
 zab_beacon_heard(struct zab_core *core, struct zab_beacon *beacon)
 {
+	if (beacon->is_watched &&
+	    core->now_ms - beacon->heard_ms > beacon->peer_ms)
+		note_jitter(core, beacon);
 	beacon->heard_ms = core->now_ms;
 	beacon->heard_away_ms = core->away_ms;
 	beacon->has_doubt = false;

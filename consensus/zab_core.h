@@ -45,6 +45,7 @@ struct zab_syncs {
 /* What is heard of a peer that sends beacons; see zab_beacon.c. */
 struct zab_beacon {
 	uint32_t peer_ms; /* its interval; 0: it sends none, or we do not */
+	uint32_t jitter;  /* so late it spoke lately; see zab_beacon.c */
 	bool is_watched;  /* since the first one came */
 	bool has_doubt;   /* one look found it silent, at doubted_ms */
 	uint64_t heard_ms, doubted_ms;
@@ -88,10 +89,8 @@ struct zab_learner {
 
 enum zab_lead_step {
 	ZAB_LEAD_EPOCHS = 0, /* collects accepted epochs */
-	ZAB_LEAD_ACCEPT,     /* its own acceptedEpoch is being written */
-	ZAB_LEAD_ACKS,       /* collects ACKEPOCH */
-	ZAB_LEAD_CURRENT,    /* its own currentEpoch is being written */
-	ZAB_LEAD_SYNC,       /* collects ACKs of NEWLEADER */
+	ZAB_LEAD_ACKS,       /* collects ACKEPOCH; writes acceptedEpoch */
+	ZAB_LEAD_SYNC,       /* collects ACKs of NEWLEADER; currentEpoch */
 	ZAB_LEAD_ACTIVE,
 };
 

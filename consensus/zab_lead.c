@@ -4,15 +4,22 @@
  *
  *   EPOCHS   a quorum of voters has told its accepted epoch: the new epoch is
  *            one above all that were heard
- *   ACCEPT   the own promise is being written
- *   ACKS     LEADERINFO is out; a quorum takes the epoch with ACKEPOCH
- *   CURRENT  the own currentEpoch is being written: the log was durable before
- *   SYNC     learners get history and NEWLEADER; a quorum acknowledges it
+ *   ACKS     LEADERINFO is out; a quorum takes the epoch with ACKEPOCH, and so
+ *            does this server, when its acceptedEpoch is written
+ *   SYNC     learners get history and NEWLEADER; a quorum acknowledges it, and
+ *            so does this server, whose log was durable before, when its
+ *            currentEpoch is written
  *   ACTIVE   established: what the log held is committed; proposals begin
  *
  * Before ACTIVE each step has a deadline; afterwards the leader must hear a
  * quorum. Any failure ends in a new election, never in a retry within the
  * epoch: an epoch is used once.
+ *
+ * What a leader tells of an epoch is an offer; only its own promise and its own
+ * history count, and for these it waits as for those of others, so its disk and
+ * theirs work at the same time. After a crash it may offer the same epoch anew:
+ * nobody led in it, for want of this very promise, and who took the first offer
+ * does not count in the second.
  *
  * Every function that may end the role returns right after it did.
  */
@@ -112,17 +119,17 @@ fix_epoch(struct zab_core *core, struct zab_actions *out)
 	}
 	lead->epoch = lead->highest_accepted + 1;
 	FAL_ASSERT(lead->epoch > zab_epoch(lead->base_zxid));
-	next_step(core, ZAB_LEAD_ACCEPT);
+	next_step(core, ZAB_LEAD_ACKS);
 	zab_persist_accepted(core, lead->epoch, out);
+	zab_learners_send_epoch(core, out);
 }
 
 void
 zab_lead_accepted(struct zab_core *core, struct zab_actions *out)
 {
-	FAL_ASSERT(core->lead.step == ZAB_LEAD_ACCEPT);
-	next_step(core, ZAB_LEAD_ACKS);
+	FAL_ASSERT(core->lead.step == ZAB_LEAD_ACKS);
+	FAL_ASSERT(core->accepted_epoch == core->lead.epoch);
 	quorum_votes_add(&core->lead.epoch_acks, zab_own_seat(core));
-	zab_learners_send_epoch(core, out);
 	zab_lead_advance(core, out);
 }
 
@@ -131,20 +138,20 @@ zab_lead_accepted(struct zab_core *core, struct zab_actions *out)
 static void
 acknowledge_newleader(struct zab_core *core)
 {
-	if (core->config_writing == 0 &&
+	if (core->current_epoch == core->lead.epoch &&
+	    core->config_writing == 0 &&
 	    core->durable_zxid == core->history.last_zxid)
 		quorum_votes_add(&core->lead.newleader_acks,
 				 zab_own_seat(core));
 }
 
-void
-zab_lead_current(struct zab_core *core, struct zab_actions *out)
+static void
+synchronize(struct zab_core *core, struct zab_actions *out)
 {
 	struct zab_lead *lead = &core->lead;
 
-	FAL_ASSERT(lead->step == ZAB_LEAD_CURRENT);
-	FAL_ASSERT(core->current_epoch == lead->epoch);
 	next_step(core, ZAB_LEAD_SYNC);
+	zab_persist_current(core, lead->epoch, out);
 	core->phase = ZAB_SYNCHRONIZATION;
 	zab_acks_init(&lead->acks, lead->base_zxid);
 	if (core->options.is_reconfig_enabled && !core->pair.has_next &&
@@ -160,9 +167,16 @@ zab_lead_current(struct zab_core *core, struct zab_actions *out)
 	}
 	if (core->pair.has_next)
 		zab_acks_begin_next(&lead->acks, lead->base_zxid);
-	acknowledge_newleader(core);
 	zab_tell_state(core, ZAB_WHY_ELECTED, out);
 	zab_learners_sync(core, out);
+}
+
+void
+zab_lead_current(struct zab_core *core, struct zab_actions *out)
+{
+	FAL_ASSERT(core->lead.step == ZAB_LEAD_SYNC);
+	FAL_ASSERT(core->current_epoch == core->lead.epoch);
+	acknowledge_newleader(core);
 	zab_lead_advance(core, out);
 }
 
@@ -199,17 +213,15 @@ zab_lead_advance(struct zab_core *core, struct zab_actions *out)
 		fix_epoch(core, out);
 		break;
 	case ZAB_LEAD_ACKS:
-		if (!quorum_pair_has(&core->pair, lead->epoch_acks))
-			break;
-		next_step(core, ZAB_LEAD_CURRENT);
-		zab_persist_current(core, lead->epoch, out);
+		if (core->accepted_epoch == lead->epoch &&
+		    quorum_pair_has(&core->pair, lead->epoch_acks))
+			synchronize(core, out);
 		break;
 	case ZAB_LEAD_SYNC:
-		if (quorum_pair_has(&core->pair, lead->newleader_acks))
+		if (core->current_epoch == lead->epoch &&
+		    quorum_pair_has(&core->pair, lead->newleader_acks))
 			establish(core, out);
 		break;
-	case ZAB_LEAD_ACCEPT:
-	case ZAB_LEAD_CURRENT:
 	case ZAB_LEAD_ACTIVE:
 		break;
 	}
@@ -485,9 +497,7 @@ has_missed_deadline(struct zab_core *core, struct zab_actions *out)
 {
 	static const enum zab_reason why[] = {
 		[ZAB_LEAD_EPOCHS] = ZAB_WHY_NO_EPOCH_QUORUM,
-		[ZAB_LEAD_ACCEPT] = ZAB_WHY_NO_EPOCH_QUORUM,
 		[ZAB_LEAD_ACKS] = ZAB_WHY_NO_ACK_QUORUM,
-		[ZAB_LEAD_CURRENT] = ZAB_WHY_NO_ACK_QUORUM,
 		[ZAB_LEAD_SYNC] = ZAB_WHY_NO_SYNC_QUORUM,
 	};
 	const struct zab_lead *lead = &core->lead;

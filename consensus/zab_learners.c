@@ -109,7 +109,6 @@ send_epoch(struct zab_core *core, uint32_t slot, struct zab_actions *out)
 void
 zab_learners_send_epoch(struct zab_core *core, struct zab_actions *out)
 {
-	FAL_ASSERT(core->accepted_epoch == core->lead.epoch);
 	for (uint32_t i = 0; i < ZAB_CONNS_MAX; i++)
 		if (core->learner[i].station == ZAB_ST_INFO)
 			send_epoch(core, i, out);
@@ -358,7 +357,6 @@ sync_learner(struct zab_core *core, uint32_t slot, struct zab_actions *out)
 void
 zab_learners_sync(struct zab_core *core, struct zab_actions *out)
 {
-	FAL_ASSERT(core->current_epoch == core->lead.epoch);
 	for (uint32_t i = 0; i < ZAB_CONNS_MAX; i++)
 		if (core->learner[i].station == ZAB_ST_ACKED)
 			sync_learner(core, i, out);

@@ -66,6 +66,10 @@ sim_check_step(struct sim *sim, struct sim_server *server)
 	    sim->epoch_leader[view->epoch] != server->index + 1)
 		sim_fail(sim, "Leadership1", "s%u: epoch %" PRId64,
 			 server->index, view->epoch);
+	if (view->role == FLE_LEADING && view->phase == ZAB_BROADCAST &&
+	    server->disk.current_epoch != view->epoch)
+		sim_fail(sim, "C3", "s%u: leads before currentEpoch",
+			 server->index);
 }
 
 /* How much was committed by leaders of lower epochs. */
@@ -246,12 +250,9 @@ sim_check_send(struct sim *sim, struct sim_server *server,
 		check_learner_says(sim, server, action);
 		return;
 	}
-	if (action->packet == QUORUM_LEADERINFO &&
-	    epoch != disk->accepted_epoch)
-		sim_fail(sim, "C3", "s%u: LEADERINFO before acceptedEpoch",
-			 server->index);
-	if (action->packet == QUORUM_NEWLEADER && epoch != disk->current_epoch)
-		sim_fail(sim, "C3", "s%u: NEWLEADER before currentEpoch",
+	/* Before the history that is handed over the own promise is kept. */
+	if (action->packet == QUORUM_NEWLEADER && epoch != disk->accepted_epoch)
+		sim_fail(sim, "C3", "s%u: NEWLEADER before acceptedEpoch",
 			 server->index);
 }
 

@@ -287,7 +287,7 @@ failover_ms(uint32_t replicas, bool is_frozen)
 		test_sim.server[i].options.tick_ms = 2000;
 		test_sim.server[i].options.dial_retry_ms = 100;
 		test_sim.server[i].options.beacon_ms = 20;
-		test_sim.server[i].options.beacon_lost_ms = 100;
+		test_sim.server[i].options.beacon_lost_ms = 60;
 		test_sim.limits.disk_us_min = 500;
 		test_sim.limits.disk_us_max = 500;
 		sim_server_start(&test_sim, &test_sim.server[i]);

@@ -122,11 +122,11 @@ check_send(struct world *w, const struct zab_action *action)
 		assert_int_equal(w->accepted, w->leader_epoch);
 		assert_int_equal(w->durable, w->appended);
 		break;
-	case QUORUM_LEADERINFO:
+	case QUORUM_NEWLEADER:
 		assert_int_equal(zab_epoch(action->zxid), w->accepted);
 		break;
-	case QUORUM_NEWLEADER:
-		assert_int_equal(zab_epoch(action->zxid), w->current);
+	case QUORUM_UPTODATE:
+		assert_int_equal(view.epoch, w->current);
 		break;
 	case QUORUM_COMMIT:
 		assert_true(action->zxid_last <= w->appended);

@@ -82,7 +82,7 @@ dial_leader(struct bench *b, uint32_t pause_ms)
 						 .dial_tries = 5,
 						 .outstanding_max = LIMIT,
 						 .beacon_ms = 20,
-						 .beacon_lost_ms = 100};
+						 .beacon_lost_ms = 60};
 
 	for (uint32_t i = 0; i < 3; i++)
 		voters.member[i] = (struct quorum_member){
@@ -435,8 +435,8 @@ a_silent_leader_is_left_and_not_waited_for(void **state)
 	assert_false(ticks_until(&b, 1999));
 	give(&b,
 	     (struct zab_event){.type = ZAB_EV_HEARD, .slot = ZAB_LEADER_SLOT});
-	assert_false(ticks_until(&b, 2098));
-	assert_true(ticks_until(&b, 2100));
+	assert_false(ticks_until(&b, 2118)); /* it was late before */
+	assert_true(ticks_until(&b, 2120));
 	assert_int_equal(find(&b, ZAB_DO_STATE, 0)->why, ZAB_WHY_BEACONS_LOST);
 	/* Two of three agree and the third one is the silent one. */
 	zab_view(b.core, &view);
@@ -444,6 +444,33 @@ a_silent_leader_is_left_and_not_waited_for(void **state)
 	assert_non_null(find(&b, ZAB_DO_DIAL, 0));
 	assert_int_equal(find(&b, ZAB_DO_DIAL, 0)->sid, 2);
 	tear_down(&b);
+}
+
+static void
+the_limit_follows_the_evenness_of_beacons(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	for (uint32_t late_ms = 0; late_ms <= 15; late_ms += 15) {
+		set_up_with_beacons(&b, 20);
+		become_active(&b);
+		for (uint32_t i = 0; i < 1500; i++) {
+			/* A late one among many that are not. */
+			b.now_ms += 20;
+			if (i == 1490) {
+				give(&b,
+				     (struct zab_event){.type = ZAB_EV_TICK});
+				b.now_ms += late_ms;
+			}
+			packet(&b, QUORUM_PING, zab_zxid(2, 0));
+		}
+		assert_false(ticks_until(&b, b.now_ms + 59 + late_ms * 3 / 2));
+		assert_true(ticks_until(&b, b.now_ms + 2 + late_ms));
+		assert_int_equal(find(&b, ZAB_DO_STATE, 0)->why,
+				 ZAB_WHY_BEACONS_LOST);
+		tear_down(&b);
+	}
 }
 
 /* A megabyte on a narrow link: bytes come, and for long no whole packet. */
@@ -613,6 +640,7 @@ main(void)
 		cmocka_unit_test(pings_are_answered_only_by_a_member),
 		cmocka_unit_test(packets_out_of_turn_end_the_connection),
 		cmocka_unit_test(a_silent_leader_is_left_and_not_waited_for),
+		cmocka_unit_test(the_limit_follows_the_evenness_of_beacons),
 		cmocka_unit_test(
 			bytes_of_a_leader_keep_its_follower_that_says_so),
 		cmocka_unit_test(

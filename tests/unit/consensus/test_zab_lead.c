@@ -81,7 +81,7 @@ set_up_with(struct bench *b, bool forces_snapshots, uint32_t epoch_wait_ms)
 						 .dial_tries = 5,
 						 .outstanding_max = 3,
 						 .beacon_ms = 20,
-						 .beacon_lost_ms = 100,
+						 .beacon_lost_ms = 60,
 						 .forces_snapshots =
 							 forces_snapshots};
 
@@ -127,8 +127,8 @@ reach_discovery(struct bench *b)
 {
 	connect(b, 0, 1);
 	assert_int_equal(find(b, ZAB_DO_PERSIST_ACCEPTED, 0)->epoch, 1);
-	durable(b, 1, false);
 	assert_non_null(find(b, ZAB_DO_SEND, QUORUM_LEADERINFO));
+	durable(b, 1, false);
 }
 
 /* Server 1 is synchronized, the leader established. */
@@ -138,8 +138,8 @@ reach_broadcast(struct bench *b)
 	reach_discovery(b);
 	packet(b, 0, QUORUM_ACKEPOCH, 0, 0, 0);
 	assert_int_equal(find(b, ZAB_DO_PERSIST_CURRENT, 0)->epoch, 1);
-	durable(b, 1, true);
 	assert_non_null(find(b, ZAB_DO_SEND, QUORUM_NEWLEADER));
+	durable(b, 1, true);
 	packet(b, 0, QUORUM_ACK, zab_zxid(1, 0), 0, 0);
 	assert_true(find(b, ZAB_DO_STATE, 0)->is_serving);
 }
@@ -150,6 +150,29 @@ propose(struct bench *b, int64_t counter)
 	assert_int_equal(zab_next_zxid(b->core, NULL), zab_zxid(1, counter));
 	give(b, (struct zab_event){.type = ZAB_EV_PROPOSE,
 				   .zxid = zab_zxid(1, counter)});
+}
+
+/* Whatever the others' disks did: its own counts among them, and it must. */
+static void
+a_leader_waits_for_its_own_disk(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	set_up(&b);
+	connect(&b, 0, 1);
+	connect(&b, 1, 2);
+	packet(&b, 0, QUORUM_ACKEPOCH, 0, 0, 0);
+	packet(&b, 1, QUORUM_ACKEPOCH, 0, 0, 0);
+	assert_null(find(&b, ZAB_DO_PERSIST_CURRENT, 0));
+	durable(&b, 1, false);
+	assert_int_equal(find(&b, ZAB_DO_SEND, QUORUM_NEWLEADER)->slots, 1);
+	packet(&b, 0, QUORUM_ACK, zab_zxid(1, 0), 0, 0);
+	packet(&b, 1, QUORUM_ACK, zab_zxid(1, 0), 0, 0);
+	assert_null(find(&b, ZAB_DO_STATE, 0));
+	durable(&b, 1, true);
+	assert_true(find(&b, ZAB_DO_STATE, 0)->is_serving);
+	tear_down(&b);
 }
 
 static void
@@ -374,9 +397,9 @@ reach_broadcast_with_beacons(struct bench *b)
 				   .packet = QUORUM_FOLLOWERINFO,
 				   .sid = 1,
 				   .beacon_ms = 20});
-	durable(b, 1, false);
 	assert_int_equal(find(b, ZAB_DO_SEND, QUORUM_LEADERINFO)->beacon_ms,
 			 20);
+	durable(b, 1, false);
 	packet(b, 0, QUORUM_ACKEPOCH, 0, 0, 0);
 	durable(b, 1, true);
 	packet(b, 0, QUORUM_ACK, zab_zxid(1, 0), 0, 0);
@@ -518,6 +541,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_leader_waits_for_its_own_disk),
 		cmocka_unit_test(a_promise_given_before_does_not_count_again),
 		cmocka_unit_test(
 			a_server_without_a_vote_neither_promises_nor_holds_history),
