@@ -43,6 +43,7 @@ class Pen(threading.Thread):
         self.voyager = Voyager(addresses, random.Random(seed), self.stop,
                                30000, pause=(0.001, 0.002))
         self.last = (0.0, 0.0)
+        self.opened = 0.0   # when a server took it last
         self.sessions_lost = 0
 
     def run(self):
@@ -52,6 +53,7 @@ class Pen(threading.Thread):
                 if self.voyager.client is None:
                     self.voyager.connect()
                     self.voyager.client.timeout = 1.0
+                    self.opened = time.monotonic()
                 reply = self.voyager.call(zkwire.SETDATA, '/pen', b'x')
                 if reply.err == 0:
                     self.last = (sent, time.monotonic())
@@ -66,9 +68,18 @@ class Pen(threading.Thread):
                 return
 
 
+def only_leader(group):
+    """One that was frozen says for a moment that it leads still."""
+    leaders = [m for m in group.members if m.mode() == 'leader']
+    return leaders[0] if len(leaders) == 1 else None
+
+
 def one_round(group, how, rng):
-    """Seconds from the signal to the first write that works again."""
-    leader = group.wait_leader()
+    """Seconds from the signal to the first write that works again, those
+    until a server took the client again (None: it kept its connection), and
+    lost sessions."""
+    leader = harness.wait_until('a leader', lambda: only_leader(group), 60,
+                                0.05)
     pen = Pen([m.address for m in group.members if m != leader],
               rng.random())
     pen.start()
@@ -81,6 +92,7 @@ def one_round(group, how, rng):
         leader.pause()
     harness.wait_until('a write', lambda: pen.last[0] > began, 120, 0.0005)
     took = pen.last[1] - began
+    ready = pen.opened - began if pen.opened > began else None
     pen.stop.set()
     pen.join()
     if how == 'kill':
@@ -89,7 +101,7 @@ def one_round(group, how, rng):
     else:
         leader.resume()
     group.wait_serving()
-    return took, pen.sessions_lost
+    return took, ready, pen.sessions_lost
 
 
 def quantile(times, q):
@@ -110,28 +122,36 @@ class Results:
     """Times of each ensemble and signal, and what sessions were lost.
 
     times  {(name of the ensemble, signal): seconds}
+    ready  the same until a server took the client
     lost   {name of the ensemble: sessions}
     loads  load averages of the machine, one a round
     """
 
     def __init__(self):
-        self.times, self.lost, self.loads = {}, {}, []
+        self.times, self.ready = {}, {}
+        self.lost, self.loads = {}, []
 
-    def note(self, name, how, took, lost):
+    def note(self, name, how, took, ready, lost):
         self.times.setdefault((name, how), []).append(took)
+        if ready is not None:
+            self.ready.setdefault((name, how), []).append(ready)
         self.lost[name] = self.lost.get(name, 0) + lost
 
     def save(self, path):
         with open(path, 'w') as f:
-            json.dump({'times': {'%s %s' % k: [round(x, 4) for x in v]
-                                 for k, v in self.times.items()},
-                       'lost': self.lost, 'loads': self.loads}, f)
+            json.dump(dict({key: {'%s %s' % k: [round(x, 4) for x in v]
+                                  for k, v in series.items()}
+                            for key, series in (('times', self.times),
+                                                ('ready', self.ready))},
+                           lost=self.lost, loads=self.loads), f)
 
     def read(self, path):
         with open(path) as f:
             told = json.load(f)
-        self.times = {tuple(k.rsplit(' ', 1)): v
-                      for k, v in told['times'].items()}
+        self.times, self.ready = (
+            {tuple(k.rsplit(' ', 1)): v
+             for k, v in told.get(key, {}).items()}
+            for key in ('times', 'ready'))
         self.lost, self.loads = told['lost'], told['loads']
 
 
@@ -222,6 +242,10 @@ def table(results, name):
                       who, how, len(t), quantile(t, 0.5), quantile(t, 0.9),
                       max(t)))
             print(picture(t, edges))
+            r = results.ready.get((who, how))
+            if r:
+                print('    a server takes the client: median %.3f s, worst '
+                      '%.3f s' % (quantile(r, 0.5), max(r)))
         a, b = results.times[name, how], results.times[rival, how]
         print('%s: ratio of the medians %.3f, of the worst %.3f' % (
             how, quantile(a, 0.5) / quantile(b, 0.5), max(a) / max(b)))
