@@ -413,14 +413,18 @@ on_packet(struct zab_core *core, const struct zab_event *event,
 }
 
 static void
-on_heard(struct zab_core *core, uint32_t slot)
+on_heard(struct zab_core *core, uint32_t slot, bool has_come)
 {
-	if (slot == ZAB_LEADER_SLOT) {
+	const bool is_leader = slot == ZAB_LEADER_SLOT;
+
+	FAL_ASSERT(is_leader || slot < ZAB_CONNS_MAX);
+	if (!has_come)
+		zab_beacon_heard(core, is_leader ? &core->follow.beacon
+						 : &core->learner[slot].beacon);
+	else if (is_leader)
 		zab_follow_heard(core);
-		return;
-	}
-	FAL_ASSERT(slot < ZAB_CONNS_MAX);
-	zab_learner_heard(core, slot);
+	else
+		zab_learner_heard(core, slot);
 }
 
 static void
@@ -579,7 +583,7 @@ dispatch(struct zab_core *core, const struct zab_event *event,
 		on_packet(core, event, out);
 		break;
 	case ZAB_EV_HEARD:
-		on_heard(core, event->slot);
+		on_heard(core, event->slot, event->is_up);
 		break;
 	case ZAB_EV_PROPOSE:
 		zab_lead_propose(core, event, out);

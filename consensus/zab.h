@@ -199,10 +199,10 @@ struct zab_notification {
  *                 every packet is stepped, REQUEST and REVALIDATE too: it
  *                 proves that the peer lives. A SYNC request (REQUEST with op
  *                 sync) is stepped as PACKET and then as SYNC.
- * HEARD           slot: bytes came from that peer, or may wait unread, though
- *                 no whole packet: it lives. Due before each TICK, while the
- *                 driver does not read a connection (no room in its log) or a
- *                 large packet comes slowly
+ * HEARD           slot, is_up: bytes came from that peer, though no whole
+ *                 packet: it lives. Not is_up: they may wait unread, for
+ *                 want of room in the log; that excuses from beacons, and
+ *                 not from sync_limit. Due before each TICK
  * PROPOSE         zxid, config (if it is a reconfig, else NULL): the leader's
  *                 next transaction is in its log's window. zxid is what
  *                 zab_next_zxid() returned after the last step

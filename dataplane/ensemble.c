@@ -110,12 +110,14 @@ step_durable(struct ensemble *ensemble)
 static void
 step_heard(struct ensemble *ensemble)
 {
-	uint64_t heard = peer_heard(ensemble->peers);
+	uint64_t unread;
+	const uint64_t heard = peer_heard(ensemble->peers, &unread);
 
-	for (; heard != 0; heard &= heard - 1) {
-		struct zab_event event = {
-			.type = ZAB_EV_HEARD,
-			.slot = (uint32_t)__builtin_ctzll(heard)};
+	for (uint64_t left = heard | unread; left != 0; left &= left - 1) {
+		const uint32_t slot = (uint32_t)__builtin_ctzll(left);
+		struct zab_event event = {.type = ZAB_EV_HEARD,
+					  .slot = slot,
+					  .is_up = (heard >> slot & 1) != 0};
 
 		ensemble_step(ensemble, &event);
 	}

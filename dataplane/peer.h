@@ -127,10 +127,10 @@ void peer_send_stream(struct peer_net *, uint32_t slot, struct store_stream *);
 /* Bytes that wait in memory, for the leader's flow control and metrics. */
 uint64_t peer_queued_bytes(const struct peer_net *, uint32_t slot);
 
-/* The slots that brought bytes since this was asked last, though no packet may
- * be whole, and those that are not read now: their peers live, as far as one
- * can tell. A mask. */
-uint64_t peer_heard(struct peer_net *);
+/* Who lives, as far as one can tell: masks of the slots that brought bytes
+ * since this was asked last, though no packet may be whole, and of those that
+ * are not read now. */
+uint64_t peer_heard(struct peer_net *, uint64_t *unread);
 
 /* Stops and resumes reading. */
 void peer_pause(struct peer_net *, uint32_t slot);

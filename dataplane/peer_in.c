@@ -151,10 +151,11 @@ packet_read(struct peer_net *net, uint32_t slot)
 }
 
 uint64_t
-peer_heard(struct peer_net *net)
+peer_heard(struct peer_net *net, uint64_t *unread)
 {
 	uint64_t heard = 0;
 
+	*unread = 0;
 	for (uint32_t i = 0; i < PEER_SLOTS; i++) {
 		struct peer_slot *it = &net->slot[i];
 		uint32_t bytes;
@@ -163,7 +164,9 @@ peer_heard(struct peer_net *net)
 			continue;
 		/* What was taken out was a packet, of which the core knows. */
 		bytes = stream_buffered(net->streams, it->id);
-		if (it->is_paused || it->is_raw_full || bytes > it->seen_bytes)
+		if (it->is_paused || it->is_raw_full)
+			*unread |= peer_bit(i);
+		else if (bytes > it->seen_bytes)
 			heard |= peer_bit(i);
 		it->seen_bytes = bytes;
 	}

@@ -493,7 +493,8 @@ bytes_of_a_leader_keep_its_follower_that_says_so(void **state)
 
 		b.now_ms += 20;
 		give(&b, (struct zab_event){.type = ZAB_EV_HEARD,
-					    .slot = ZAB_LEADER_SLOT});
+					    .slot = ZAB_LEADER_SLOT,
+					    .is_up = true});
 		give(&b, (struct zab_event){.type = ZAB_EV_TICK});
 		assert_null(find(&b, ZAB_DO_STATE, 0));
 		said = find(&b, ZAB_DO_SEND, QUORUM_PING);
@@ -504,6 +505,16 @@ bytes_of_a_leader_keep_its_follower_that_says_so(void **state)
 		}
 		assert_in_range(b.now_ms - said_ms, 0, 40);
 	}
+	/* What is not read is an excuse for want of beacons, and no more. */
+	for (uint32_t i = 0; i < 3900 / 20; i++) {
+		b.now_ms += 20;
+		give(&b, (struct zab_event){.type = ZAB_EV_HEARD,
+					    .slot = ZAB_LEADER_SLOT});
+		give(&b, (struct zab_event){.type = ZAB_EV_TICK});
+		assert_null(find(&b, ZAB_DO_STATE, 0));
+	}
+	assert_true(ticks_until(&b, b.now_ms + 101));
+	assert_int_equal(find(&b, ZAB_DO_STATE, 0)->why, ZAB_WHY_PEER_SILENT);
 	tear_down(&b);
 	/* A leader that sends none would take it for an answer. */
 	set_up(&b);
