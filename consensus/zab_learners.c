@@ -153,8 +153,9 @@ zab_learner_take_info(struct zab_core *core, const struct zab_event *event,
 	struct zab_learner *learner = &core->learner[event->slot];
 	const int64_t accepted = zab_epoch(event->zxid);
 
+	/* -1 is the epoch of a ZooKeeper that was not initialized. */
 	if (learner->station != ZAB_ST_CONNECTED || event->sid < 0 ||
-	    event->sid == core->options.sid || accepted < 0 ||
+	    event->sid == core->options.sid || accepted < -1 ||
 	    accepted >= ZAB_EPOCH_MAX) {
 		zab_learner_close(core, event->slot, ZAB_WHY_PEER_PROTOCOL,
 				  out);

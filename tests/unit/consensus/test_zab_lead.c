@@ -227,6 +227,23 @@ a_server_without_a_vote_neither_promises_nor_holds_history(void **state)
 	tear_down(&b);
 }
 
+/* ZooKeeper under zookeeper.db.autocreate=false, with an empty disk. */
+static void
+a_server_that_was_not_initialized_gets_a_snapshot(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	set_up(&b);
+	reach_broadcast(&b);
+	give(&b, (struct zab_event){.type = ZAB_EV_CONN_UP, .slot = 1});
+	packet(&b, 1, QUORUM_FOLLOWERINFO, zab_zxid(-1, 0), 2, 0);
+	assert_int_equal(find(&b, ZAB_DO_SEND, QUORUM_LEADERINFO)->slots, 2);
+	packet(&b, 1, QUORUM_ACKEPOCH, -1, 0, -1);
+	assert_int_equal(find(&b, ZAB_DO_SEND, QUORUM_SNAP)->slots, 2);
+	tear_down(&b);
+}
+
 static void
 who_reconnects_must_acknowledge_again(void **state)
 {
@@ -369,7 +386,7 @@ impossible_epochs_are_refused(void **state)
 	packet(&b, 0, QUORUM_FOLLOWERINFO, zab_zxid(ZAB_EPOCH_MAX, 0), 1, 0);
 	assert_int_equal(find(&b, ZAB_DO_CLOSE, 0)->slots, 1);
 	give(&b, (struct zab_event){.type = ZAB_EV_CONN_UP, .slot = 1});
-	packet(&b, 1, QUORUM_FOLLOWERINFO, -1, 1, 0);
+	packet(&b, 1, QUORUM_FOLLOWERINFO, zab_zxid(-2, 0), 1, 0);
 	assert_int_equal(find(&b, ZAB_DO_CLOSE, 0)->slots, 2);
 	tear_down(&b);
 }
@@ -545,6 +562,8 @@ main(void)
 		cmocka_unit_test(a_promise_given_before_does_not_count_again),
 		cmocka_unit_test(
 			a_server_without_a_vote_neither_promises_nor_holds_history),
+		cmocka_unit_test(
+			a_server_that_was_not_initialized_gets_a_snapshot),
 		cmocka_unit_test(who_reconnects_must_acknowledge_again),
 		cmocka_unit_test(snapshots_may_be_forced_on_everybody),
 		cmocka_unit_test(
