@@ -2,7 +2,8 @@
 /*
  * bg - the background thread's loop: a slice of whatever waits, then sleep.
  * A snapshot of a large tree takes seconds; the next log file and grace
- * periods have their turn between its slices.
+ * periods have their turn between its slices, and it rests between them where
+ * processors are short.
  */
 #include "server/bg.h"
 
@@ -43,6 +44,8 @@ struct bg {
 	struct snapshot_session *sessions;
 	struct snapshot_job *job;
 	uint64_t job_start_ns;
+	struct background_pace pace;
+	uint64_t rest_until_ns; /* the job's next slice is due then */
 	_Atomic uint64_t snapshot_count;
 	_Atomic uint64_t begun; /* snapshots; the ZAB core counts */
 	/* BG tells, others look: rare, and no poll core's. */
@@ -117,6 +120,8 @@ job_begin(struct bg *bg)
 		};
 	bg->sessions = sessions;
 	bg->job_start_ns = clock_now_ns();
+	bg->rest_until_ns = 0;
+	background_pace_begin(&bg->pace);
 
 	const struct snapshot_job_options options = {
 		.disk = server->disk,
@@ -201,11 +206,30 @@ is_lent(const struct bg *bg)
 	       store_jobs_is_lent(bg->server->store);
 }
 
+/* Between two slices, so that a snapshot leaves the processors to requests. */
+static bool
+is_resting(const struct bg *bg)
+{
+	return bg->job != NULL && clock_now_ns() < bg->rest_until_ns;
+}
+
+static void
+rest(struct bg *bg)
+{
+	const uint64_t rest_ns = background_pace_rest_ns(
+		&bg->pace, bg->server->config->snapshot_cpu_percent);
+
+	bg->rest_until_ns = rest_ns == 0 ? 0 : clock_now_ns() + rest_ns;
+}
+
 /* A slice of a snapshot; true if there is one. */
 static bool
 run_snapshot(struct bg *bg)
 {
 	int left;
+
+	if (is_resting(bg))
+		return false;
 
 	if (bg->job == NULL) {
 		if (get_state(bg) != SNAPSHOT_ASKED)
@@ -227,6 +251,8 @@ run_snapshot(struct bg *bg)
 			lcore_wait(&bg->lcore, NS_PER_MS);
 	if (left <= 0)
 		job_end(bg, left);
+	else
+		rest(bg);
 	return true;
 }
 
@@ -408,6 +434,12 @@ wait_ns(struct bg *bg)
 		delta_published(bg->server->deltas), memory_order_relaxed);
 	const bool is_idle = zxid == bg->seen_zxid;
 
+	if (bg->job != NULL) {
+		const uint64_t now_ns = clock_now_ns();
+
+		return now_ns < bg->rest_until_ns ? bg->rest_until_ns - now_ns
+						  : 1;
+	}
 	bg->seen_zxid = zxid;
 	return is_idle ? IDLE_WAIT_NS : BUSY_WAIT_NS;
 }

@@ -273,6 +273,7 @@ struct config {
 	enum config_log_io log_io;
 	enum log_level log_level;
 	enum log_format log_format;
+	uint32_t snapshot_cpu_percent; /* when processors are short */
 	uint32_t window_mb;
 	/* Of an operator, for one start; see store/recover.h. */
 	bool recover_accepts_loss, recover_ignores_digest;

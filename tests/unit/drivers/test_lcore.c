@@ -489,6 +489,73 @@ puts_a_thread_into_the_background_and_no_other(void **state)
 	assert_int_equal(schedule_now().nice, before.nice);
 }
 
+static void
+rests_in_proportion_while_the_processor_is_wanted(void **state)
+{
+	struct background_pace pace = {.cpu_ns = 1000, .preempted = 7};
+	const uint64_t wanted_ns = BACKGROUND_WANTED_NS;
+
+	(void)state;
+	/* Nobody has wanted it. */
+	assert_int_equal(background_pace_judge(&pace, 1500, 7, 10, 25), 0);
+	/* A preemption, and for a while after it. */
+	assert_int_equal(background_pace_judge(&pace, 1600, 8, 20, 25), 300);
+	assert_int_equal(
+		background_pace_judge(&pace, 1700, 8, 19 + wanted_ns, 10), 900);
+	assert_int_equal(
+		background_pace_judge(&pace, 1800, 8, 20 + wanted_ns, 10), 0);
+	assert_int_equal(
+		background_pace_judge(&pace, 1900, 9, 20 + wanted_ns, 100), 0);
+}
+
+static _Atomic bool must_stop;
+
+static void *
+want_the_processor(void *arg)
+{
+	while (!atomic_load_explicit(&must_stop, memory_order_relaxed))
+		;
+	return arg;
+}
+
+/* Beside a thread that wants the same processor it comes to a rest. */
+static void *
+work_until_a_rest(void *arg)
+{
+	struct background_pace pace;
+	uint64_t rest_ns = 0;
+
+	background_begin();
+	background_pace_begin(&pace);
+	while (rest_ns == 0)
+		rest_ns = background_pace_rest_ns(&pace, 25);
+	*(uint64_t *)arg = rest_ns;
+	return NULL;
+}
+
+static void
+notices_that_the_processor_is_wanted(void **state)
+{
+	const int cpu = sched_getcpu();
+	struct lcore other, background;
+	uint64_t rest_ns = 0;
+
+	(void)state;
+	assert_int_equal(lcore_init(&other), 0);
+	assert_int_equal(lcore_init(&background), 0);
+	assert_int_equal(
+		lcore_start(&other, cpu, "other", want_the_processor, NULL), 0);
+	assert_int_equal(lcore_start(&background, cpu, "bg", work_until_a_rest,
+				     &rest_ns),
+			 0);
+	(void)lcore_join(&background);
+	atomic_store_explicit(&must_stop, true, memory_order_relaxed);
+	(void)lcore_join(&other);
+	assert_true(rest_ns > 0);
+	lcore_free(&background);
+	lcore_free(&other);
+}
+
 int
 main(void)
 {
@@ -507,6 +574,9 @@ main(void)
 		cmocka_unit_test(reads_policies),
 		cmocka_unit_test(
 			puts_a_thread_into_the_background_and_no_other),
+		cmocka_unit_test(
+			rests_in_proportion_while_the_processor_is_wanted),
+		cmocka_unit_test(notices_that_the_processor_is_wanted),
 	};
 
 	/* A lost wake hangs: then this ends the program as failed. */

@@ -232,6 +232,7 @@ wrong_values_stop_with_file_line_key_and_what_is_allowed(void **state)
 	expect_error("snapshotSizeFactor=1,5", "allowed: a number");
 	expect_error("falconer.idle=lazy", "auto|spin|yield|sleep");
 	expect_error("falconer.cores=17", "0..16");
+	expect_error("falconer.snapshot.cpuPercent=0", "1..100");
 	expect_error("falconer.window.mb=32", "64..1024");
 	expect_error("falconer.window.mb=96", "64, 128, 256");
 	expect_error("falconer.tree.maxBytes=65g", "0..68719476736");
