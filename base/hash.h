@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/bytes.h"
+
 struct hash_key {
 	uint64_t word[4];
 };
@@ -23,7 +25,43 @@ struct hash_key {
 /* Fills the key from the kernel's random source. */
 void hash_key_random(struct hash_key *key);
 
-/* 64-bit hash of `bytes` bytes at `data`. */
-uint64_t hash_bytes(const struct hash_key *key, const void *data, size_t bytes);
+static inline uint64_t
+hash_fold(uint64_t a, uint64_t b)
+{
+	const __uint128_t product = (__uint128_t)a * b;
+
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* 64-bit hash of `bytes` bytes at `data`. Inline: each request hashes a path.
+ * Beyond 16 bytes the last two words overlap those before; as the length is
+ * hashed, too, no two inputs are read as the same words. */
+static inline uint64_t
+hash_bytes(const struct hash_key *key, const void *data, size_t bytes)
+{
+	const uint8_t *at = data;
+	uint64_t state = key->word[0] ^ bytes;
+	uint64_t low, high;
+
+	if (bytes > 16) {
+		const uint8_t *last = at + bytes - 16;
+
+		do {
+			state = hash_fold(bytes_load64(at) ^ key->word[1],
+					  bytes_load64(at + 8) ^ state);
+			at += 16;
+		} while (at < last);
+		low = bytes_load64(last);
+		high = bytes_load64(last + 8);
+	} else if (bytes >= 8) {
+		low = bytes_load64(at);
+		high = bytes_load64(at + bytes - 8);
+	} else {
+		low = bytes_load_short(at, bytes);
+		high = 0;
+	}
+	state = hash_fold(low ^ key->word[2], high ^ state);
+	return hash_fold(state ^ key->word[3], bytes ^ key->word[1]);
+}
 
 #endif

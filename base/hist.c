@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hist - recording, merging and percentiles; bucket arithmetic is in the
+ * hist - merging and percentiles; recording and bucket arithmetic are in the
  * header. Bucket b >= 64 stands for the values v with v >> shift == sub, where
  * shift = b / 64 - 1 and sub = 64 + b % 64.
  */
 #include "base/hist.h"
-
-#include "base/fal.h"
 
 static inline uint64_t
 word_get(const _Atomic uint64_t *word)
@@ -66,37 +64,6 @@ summary_mean(const struct summary *summary)
 
 	return count == 0 ? 0.0
 			  : (double)word_get(&summary->sum) / (double)count;
-}
-
-static void
-summary_record_many(struct summary *summary, uint64_t value, uint64_t count)
-{
-	if (word_get(&summary->count) == 0 ||
-	    value < word_get(&summary->smallest))
-		word_set(&summary->smallest, value);
-	if (value > word_get(&summary->largest))
-		word_set(&summary->largest, value);
-	hist_word_add(&summary->sum, value * count);
-	hist_word_add(&summary->count, count);
-}
-
-void
-summary_record(struct summary *summary, uint64_t value)
-{
-	summary_record_many(summary, value, 1);
-}
-
-void
-hist_record_many(struct hist *hist, uint64_t value, uint64_t count)
-{
-	hist_word_add(&hist->bucket[hist_bucket_of(value)], count);
-	summary_record_many(&hist->summary, value, count);
-}
-
-void
-hist_record(struct hist *hist, uint64_t value)
-{
-	hist_record_many(hist, value, 1);
 }
 
 void

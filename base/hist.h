@@ -17,12 +17,14 @@
  * Ownership  plain objects without pointers; zero is a valid empty one.
  * Limits     values above HIST_VALUE_MAX count in the last bucket, while
  *            `largest` stays exact.
- * Cost       hist_record(): about 3 ns, no locked instruction. Queries walk
- *            the HIST_BUCKETS words.
+ * Cost       hist_record(): about 3 ns, inline, no locked instruction. Queries
+ * walk the HIST_BUCKETS words.
  */
 
 #include <stdatomic.h>
 #include <stdint.h>
+
+#include "base/fal.h"
 
 #define HIST_SUB_BITS 6u /* 64 buckets an octave */
 #define HIST_SUBS     (1u << HIST_SUB_BITS)
@@ -73,7 +75,33 @@ hist_bucket_of(uint64_t value)
 /* The highest value that `bucket` counts. */
 uint64_t hist_bucket_top(uint32_t bucket);
 
-void summary_record(struct summary *summary, uint64_t value);
+/* `count` times the same value. */
+static inline void
+summary_record_many(struct summary *summary, uint64_t value, uint64_t count)
+{
+	const uint64_t before =
+		atomic_load_explicit(&summary->count, memory_order_relaxed);
+
+	if (FAL_UNLIKELY(before == 0 ||
+			 value < atomic_load_explicit(&summary->smallest,
+						      memory_order_relaxed)))
+		atomic_store_explicit(&summary->smallest, value,
+				      memory_order_relaxed);
+	if (FAL_UNLIKELY(value > atomic_load_explicit(&summary->largest,
+						      memory_order_relaxed)))
+		atomic_store_explicit(&summary->largest, value,
+				      memory_order_relaxed);
+	hist_word_add(&summary->sum, value * count);
+	atomic_store_explicit(&summary->count, before + count,
+			      memory_order_relaxed);
+}
+
+static inline void
+summary_record(struct summary *summary, uint64_t value)
+{
+	summary_record_many(summary, value, 1);
+}
+
 void summary_reset(struct summary *summary);
 
 /* Adds `from`, possibly written meanwhile, to `into`, which the caller owns. */
@@ -110,9 +138,20 @@ summary_highest(const struct summary *summary)
 /* The mean, 0 when empty. */
 double summary_mean(const struct summary *summary);
 
-void hist_record(struct hist *hist, uint64_t value);
 /* `count` times the same value: a burst that was answered together. */
-void hist_record_many(struct hist *hist, uint64_t value, uint64_t count);
+static inline void
+hist_record_many(struct hist *hist, uint64_t value, uint64_t count)
+{
+	hist_word_add(&hist->bucket[hist_bucket_of(value)], count);
+	summary_record_many(&hist->summary, value, count);
+}
+
+static inline void
+hist_record(struct hist *hist, uint64_t value)
+{
+	hist_record_many(hist, value, 1);
+}
+
 void hist_reset(struct hist *hist);
 void hist_merge(struct hist *into, const struct hist *from);
 

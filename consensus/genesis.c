@@ -203,8 +203,8 @@ may_choose(const struct genesis *genesis)
 
 /* The value is chosen; is this server one of its witnesses? */
 static void
-conclude(struct genesis *genesis, bool is_loose, int64_t who,
-	 struct genesis_actions *out)
+genesis_conclude(struct genesis *genesis, bool is_loose, int64_t who,
+		 struct genesis_actions *out)
 {
 	if (genesis->state.is_witness) {
 		found(genesis, is_loose, out);
@@ -226,8 +226,9 @@ advance(struct genesis *genesis, uint64_t now_ms, struct genesis_actions *out)
 		return;
 	if (genesis->is_accepting) {
 		if (genesis->state.accepted_ballot == genesis->ballot)
-			conclude(genesis, !decides(genesis, genesis->answers),
-				 NOBODY, out);
+			genesis_conclude(genesis,
+					 !decides(genesis, genesis->answers),
+					 NOBODY, out);
 	} else if (genesis->state.promised == genesis->ballot &&
 		   is_grace_over(genesis, now_ms) && may_choose(genesis)) {
 		begin_accepting(genesis, out);
@@ -414,7 +415,7 @@ on_exists(struct genesis *genesis, int64_t from,
 	}
 	if (genesis->state.accepted_ballot != 0 &&
 	    same_id(genesis->state.id, said->id)) {
-		conclude(genesis, is_loose, from, out);
+		genesis_conclude(genesis, is_loose, from, out);
 		return;
 	}
 	memcpy(genesis->value, said->id, GENESIS_ID_BYTES);
@@ -639,7 +640,8 @@ on_link(struct genesis *genesis, int64_t sid, bool is_up)
 }
 
 static void
-on_start(struct genesis *genesis, uint64_t now_ms, struct genesis_actions *out)
+genesis_on_start(struct genesis *genesis, uint64_t now_ms,
+		 struct genesis_actions *out)
 {
 	FAL_ASSERT(!genesis->is_started);
 	genesis->is_started = true;
@@ -694,7 +696,7 @@ genesis_step(struct genesis *genesis, const struct genesis_event *event,
 	FAL_ASSERT(genesis->is_started || event->type == GENESIS_EV_START);
 	switch ((enum genesis_event_type)event->type) {
 	case GENESIS_EV_START:
-		on_start(genesis, event->now_ms, actions);
+		genesis_on_start(genesis, event->now_ms, actions);
 		break;
 	case GENESIS_EV_TICK:
 		break;

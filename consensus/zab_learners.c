@@ -180,8 +180,8 @@ zab_learner_take_info(struct zab_core *core, const struct zab_event *event,
 }
 
 static void
-on_info(struct zab_core *core, const struct zab_event *event,
-	struct zab_actions *out)
+learner_on_info(struct zab_core *core, const struct zab_event *event,
+		struct zab_actions *out)
 {
 	if (zab_learner_take_info(core, event, out) &&
 	    core->role == FLE_LEADING)
@@ -251,8 +251,8 @@ static void sync_learner(struct zab_core *core, uint32_t slot,
 			 struct zab_actions *out);
 
 static void
-on_ack_epoch(struct zab_core *core, const struct zab_event *event,
-	     struct zab_actions *out)
+learner_on_ack_epoch(struct zab_core *core, const struct zab_event *event,
+		     struct zab_actions *out)
 {
 	struct zab_lead *lead = &core->lead;
 	struct zab_learner *learner = &core->learner[event->slot];
@@ -383,7 +383,7 @@ may_activate(struct zab_core *core, struct zab_learner *learner,
 }
 
 static void
-activate(struct zab_core *core, uint32_t slot, struct zab_actions *out)
+learner_activate(struct zab_core *core, uint32_t slot, struct zab_actions *out)
 {
 	struct zab_lead *lead = &core->lead;
 	struct zab_learner *learner = &core->learner[slot];
@@ -424,7 +424,7 @@ zab_learners_activate(struct zab_core *core, struct zab_actions *out)
 		if (learner->station == ZAB_ST_SYNCED &&
 		    may_activate(core, learner, out) &&
 		    learner->station == ZAB_ST_SYNCED)
-			activate(core, i, out);
+			learner_activate(core, i, out);
 	}
 }
 
@@ -445,8 +445,8 @@ on_newleader_ack(struct zab_core *core, uint32_t slot, struct zab_actions *out)
 }
 
 static void
-on_ack(struct zab_core *core, const struct zab_event *event,
-       struct zab_actions *out)
+learner_on_ack(struct zab_core *core, const struct zab_event *event,
+	       struct zab_actions *out)
 {
 	struct zab_lead *lead = &core->lead;
 	struct zab_learner *learner = &core->learner[event->slot];
@@ -516,13 +516,13 @@ zab_learner_packet(struct zab_core *core, const struct zab_event *event,
 	switch (event->packet) {
 	case QUORUM_FOLLOWERINFO:
 	case QUORUM_OBSERVERINFO:
-		on_info(core, event, out);
+		learner_on_info(core, event, out);
 		break;
 	case QUORUM_ACKEPOCH:
-		on_ack_epoch(core, event, out);
+		learner_on_ack_epoch(core, event, out);
 		break;
 	case QUORUM_ACK:
-		on_ack(core, event, out);
+		learner_on_ack(core, event, out);
 		break;
 	case QUORUM_PING:
 		on_ping(core, event, out);

@@ -33,7 +33,8 @@ forget_next(struct zab_core *core)
 }
 
 static void
-activate(struct zab_core *core, int64_t designated, struct zab_actions *out)
+config_activate(struct zab_core *core, int64_t designated,
+		struct zab_actions *out)
 {
 	quorum_pair_activate(&core->pair);
 	zab_out_zxid(out, ZAB_DO_ACTIVATE_CONFIG, core->pair.active.version);
@@ -49,7 +50,7 @@ zab_reconfig_begin(struct zab_core *core, const struct quorum *config,
 	/* What NEWLEADER brought is decided if its leader proposes another. */
 	if (core->role != FLE_LEADING && core->pair.has_next &&
 	    core->pair.next.version == core->follow.config_version) {
-		activate(core, ZAB_NO_SID, out);
+		config_activate(core, ZAB_NO_SID, out);
 		core->follow.config_version = -1;
 	}
 	core->pair.next = *config;
@@ -198,7 +199,7 @@ zab_reconfig_commit_lead(struct zab_core *core, struct zab_actions *out)
 	FAL_ASSERT(core->pair.has_next);
 	if (is_proposal)
 		announce_activation(core, zxid, designated, out);
-	activate(core, designated, out);
+	config_activate(core, designated, out);
 	zab_acks_activate(&core->lead.acks);
 	zab_learners_reseat(core);
 	if (designated == core->options.sid)
@@ -219,7 +220,7 @@ zab_reconfig_commit_follow(struct zab_core *core, int64_t designated,
 {
 	if (!core->pair.has_next)
 		return; /* Activated before, with NEWLEADER. */
-	activate(core, designated, out);
+	config_activate(core, designated, out);
 	const bool has_role_changed =
 		zab_is_observer(core) != (core->role == FLE_OBSERVING);
 	const bool has_leader_changed =

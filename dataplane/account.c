@@ -61,18 +61,30 @@ account_init(struct account *account)
 	}
 }
 
+/* An update is noted under its operation and as an update: its neighbour's
+ * entry is among the last two. */
 static void
 note_later(struct reader *reader, enum stat_hist hist, uint64_t received_ns)
 {
 	struct account *account = &reader->account;
 
+	for (uint32_t back = 1; back <= 2 && back <= account->late_count;
+	     back++) {
+		struct account_late *late =
+			&account->late[account->late_count - back];
+
+		if (late->received_ns == received_ns && late->hist == hist) {
+			late->count++;
+			return;
+		}
+	}
 	if (account->late_count == ACCOUNT_LATE_MAX) {
 		stats_hist_record(reader->parts.stats, hist,
 				  reader->now_ns - received_ns);
 		return;
 	}
 	account->late[account->late_count++] = (struct account_late){
-		.received_ns = received_ns, .hist = (uint8_t)hist};
+		.received_ns = received_ns, .count = 1, .hist = (uint8_t)hist};
 }
 
 static void
@@ -107,45 +119,83 @@ between(uint64_t from_ns, uint64_t to_ns)
 	return to_ns > from_ns ? to_ns - from_ns : 0;
 }
 
-/* In the order of enum ledger_stage, all but the reply. */
 static bool
-find_stages(const struct reader *reader, const struct req *req, uint64_t zxid,
-	    uint64_t *stage_ns)
+find_stations(const struct reader *reader, const struct req *req, uint64_t zxid,
+	      struct account_stations *out)
 {
-	struct ledger_times at;
-
-	if (reader->parts.ledger == NULL || req->taken_ns == 0 ||
-	    !ledger_find(reader->parts.ledger, zxid, &at))
+	if (reader->parts.ledger == NULL || req->taken_ns == 0)
 		return false;
-	stage_ns[LEDGER_DECODE] = between(req->received_ns, req->sent_ns);
-	stage_ns[LEDGER_RING] = between(req->sent_ns, req->taken_ns);
-	stage_ns[LEDGER_PREPARE] = between(req->taken_ns, at.appended_ns);
-	stage_ns[LEDGER_LOG] = between(at.appended_ns, at.durable_ns);
-	stage_ns[LEDGER_QUORUM] = between(at.durable_ns, at.published_ns);
-	stage_ns[LEDGER_PUBLISH] = between(at.published_ns, reader->now_ns);
-	return true;
+	out->received_ns = req->received_ns;
+	out->sent_ns = req->sent_ns;
+	out->taken_ns = req->taken_ns;
+	return ledger_find(reader->parts.ledger, zxid, &out->at);
+}
+
+/* In the order of enum ledger_stage, all but the reply. */
+static void
+stages_of(const struct reader *reader, const struct account_stations *passed,
+	  uint64_t *stage_ns)
+{
+	const struct ledger_times *at = &passed->at;
+
+	stage_ns[LEDGER_DECODE] = between(passed->received_ns, passed->sent_ns);
+	stage_ns[LEDGER_RING] = between(passed->sent_ns, passed->taken_ns);
+	stage_ns[LEDGER_PREPARE] = between(passed->taken_ns, at->appended_ns);
+	stage_ns[LEDGER_LOG] = between(at->appended_ns, at->durable_ns);
+	stage_ns[LEDGER_QUORUM] = between(at->durable_ns, at->published_ns);
+	stage_ns[LEDGER_PUBLISH] = between(at->published_ns, reader->now_ns);
 }
 
 _Static_assert(HIST_STAGE_REPLY - HIST_STAGE_DECODE == LEDGER_REPLY,
 	       "histograms in the order of the stages");
 
+/* Puts the run into the histograms of the stages; in the round that answered
+ * it, to whose beginning its last stage reaches. */
+static void
+end_run(struct reader *reader)
+{
+	struct account *account = &reader->account;
+	uint64_t stage_ns[LEDGER_STAGES];
+
+	if (account->run_count == 0)
+		return;
+	stages_of(reader, &account->run, stage_ns);
+	for (uint32_t i = 0; i < LEDGER_REPLY; i++)
+		hist_record_many(
+			&reader->parts.stats->hist[HIST_STAGE_DECODE + i],
+			stage_ns[i], account->run_count);
+	account->run_count = 0;
+}
+
+static bool
+is_same_run(const struct account_stations *a, const struct account_stations *b)
+{
+	return a->received_ns == b->received_ns && a->sent_ns == b->sent_ns &&
+	       a->taken_ns == b->taken_ns &&
+	       a->at.appended_ns == b->at.appended_ns &&
+	       a->at.durable_ns == b->at.durable_ns &&
+	       a->at.published_ns == b->at.published_ns;
+}
+
 void
 account_update(struct reader *reader, const struct req *req, uint64_t zxid,
 	       struct slow_request *slow)
 {
-	uint64_t stage_ns[LEDGER_STAGES] = {0};
+	struct account *account = &reader->account;
+	struct account_stations passed;
 
 	stats_add(reader->parts.stats, STAT_UPDATES, 1);
 	note_later(reader, HIST_UPDATE_LATENCY, req->received_ns);
-	if (!find_stages(reader, req, zxid, stage_ns))
+	if (!find_stations(reader, req, zxid, &passed))
 		return;
-	for (uint32_t i = 0; i < LEDGER_REPLY; i++)
-		stats_hist_record(reader->parts.stats,
-				  (enum stat_hist)(HIST_STAGE_DECODE + i),
-				  stage_ns[i]);
+	if (account->run_count == 0 || !is_same_run(&account->run, &passed)) {
+		end_run(reader);
+		account->run = passed;
+	}
+	account->run_count++;
 	count_now(reader, HIST_STAGE_REPLY);
 	if (slow != NULL)
-		memcpy(slow->stage_ns, stage_ns, sizeof(slow->stage_ns));
+		stages_of(reader, &passed, slow->stage_ns);
 }
 
 void
@@ -200,9 +250,11 @@ reader_round_done(struct reader *reader, uint64_t now_ns)
 	}
 	account->now_any = 0;
 	for (uint32_t i = 0; i < account->late_count; i++)
-		stats_hist_record(stats, (enum stat_hist)account->late[i].hist,
-				  now_ns - account->late[i].received_ns);
+		hist_record_many(&stats->hist[account->late[i].hist],
+				 now_ns - account->late[i].received_ns,
+				 account->late[i].count);
 	account->late_count = 0;
+	end_run(reader);
 	close_slow(reader, now_ns);
 }
 

@@ -21,6 +21,20 @@
 /* A round's share, so that receiving is never starved. */
 #define RECORD_BURST 256u
 
+/* For the ledger: one time for a burst, whose requests the other core will find
+ * together. 0: nobody wants to know. */
+static uint64_t
+sent_ns(struct reader *reader)
+{
+	if (reader->parts.ledger == NULL)
+		return 0;
+	if (!reader->is_in_burst)
+		return clock_now_ns();
+	if (reader->burst_ns == 0)
+		reader->burst_ns = clock_now_ns();
+	return reader->burst_ns;
+}
+
 bool
 answer_submit(struct reader *reader, struct req *req)
 {
@@ -29,7 +43,7 @@ answer_submit(struct reader *reader, struct req *req)
 				req->kind == REQ_RESUME ||
 				req->kind == REQ_DETACH;
 
-	req->sent_ns = reader->parts.ledger == NULL ? 0 : clock_now_ns();
+	req->sent_ns = sent_ns(reader);
 	if (!ring_push(is_session ? &channel->session_lane
 				  : &channel->data_lane,
 		       req)) {

@@ -9,14 +9,14 @@
  */
 #include "dataplane/reader_int.h"
 
-#define FAN_OUT_BURST 256u
+#define ATTEND_BURST 256u
 
 /* False: more is left to be walked in the next round. */
 static bool
 has_caught_up(struct reader *reader)
 {
 	answer_poll(reader);
-	events_step(reader, FAN_OUT_BURST);
+	events_step(reader, ATTEND_BURST);
 	jobs_step(reader);
 	return reader->S == atomic_load_explicit(reader->published,
 						 memory_order_acquire) &&

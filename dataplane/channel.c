@@ -57,8 +57,8 @@ channel_destroy(struct channel *channel)
 /* A bit that is set while its word is looked at is found by the next call: its
  * mark was set behind it, and the marks are taken first. */
 static void
-take_word(struct channel *channel, uint32_t word,
-	  void (*fn)(void *arg, uint32_t index), void *arg)
+take_heard(struct channel *channel, uint32_t word,
+	   void (*fn)(void *arg, uint32_t index), void *arg)
 {
 	uint64_t bits = atomic_exchange_explicit(&channel->touched[word], 0,
 						 memory_order_acq_rel);
@@ -82,8 +82,8 @@ channel_take_touched(struct channel *channel,
 		marks = atomic_exchange_explicit(&channel->marked[i], 0,
 						 memory_order_acq_rel);
 		for (; marks != 0; marks &= marks - 1)
-			take_word(channel,
-				  i * 64 + (uint32_t)__builtin_ctzll(marks), fn,
-				  arg);
+			take_heard(channel,
+				   i * 64 + (uint32_t)__builtin_ctzll(marks),
+				   fn, arg);
 	}
 }

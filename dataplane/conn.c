@@ -22,8 +22,7 @@
 #include "base/log.h"
 #include "base/probe.h"
 
-#define CONN_NONE  UINT32_MAX
-#define WORD_BYTES 4u /* of a frame's length, or a four-letter word */
+#define CONN_NONE UINT32_MAX
 /* See conn_touch_parked(). */
 #define PARK_TIMEOUTS 3u
 #define PARK_TOUCH_MS 500u
@@ -657,8 +656,11 @@ conn_run_batch(struct reader *reader)
 			if (reader->batch[i].is_lookup)
 				tree_prefetch_node(reader->parts.tree,
 						   reader->batch[i].path);
+	reader->burst_ns = 0;
+	reader->is_in_burst = true;
 	for (uint32_t i = 0; i < count; i++)
 		carry_out(reader, &reader->batch[i]);
+	reader->is_in_burst = false;
 	for (uint32_t i = 0; i < count; i++) {
 		struct conn *conn = reader->batch[i].conn;
 

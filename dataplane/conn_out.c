@@ -15,7 +15,6 @@
 #include "base/log.h"
 #include "base/probe.h"
 
-#define WORD_BYTES 4u /* of a frame's length */
 /* What may wait behind one reply. More than that within the time a listing
  * takes is a flood that the client would not read either. */
 #define HELD_BYTES_FIRST 4096u

@@ -20,7 +20,7 @@ connect_throttle_init(struct connect_throttle *throttle,
 
 /* xorshift64*, 0 <= x < 1: nothing secret depends on it. */
 static double
-next_random(struct connect_throttle *throttle)
+throttle_random(struct connect_throttle *throttle)
 {
 	uint64_t x = throttle->random_state;
 
@@ -95,7 +95,7 @@ connect_throttle_admit(struct connect_throttle *throttle,
 	refill(throttle, now_ms);
 	if (options->freeze_ms >= 0) {
 		judge(throttle, now_ms);
-		if (next_random(throttle) < throttle->drop)
+		if (throttle_random(throttle) < throttle->drop)
 			return false;
 	}
 	if (throttle->tokens < weight)

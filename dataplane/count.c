@@ -23,8 +23,8 @@ struct count_job {
 };
 
 static void
-reply(struct reader *reader, struct conn *conn, int32_t xid, uint64_t S,
-      int32_t err, uint64_t count)
+count_reply(struct reader *reader, struct conn *conn, int32_t xid, uint64_t S,
+	    int32_t err, uint64_t count)
 {
 	uint8_t body[4];
 
@@ -65,7 +65,8 @@ count_step(struct reader *reader, struct conn *conn, struct job *job)
 	const int left = walk_count(&count->walk, COUNT_SLICE, &count->count);
 
 	if (left == 0)
-		reply(reader, conn, job->req->xid, job->S, ZK_OK, count->count);
+		count_reply(reader, conn, job->req->xid, job->S, ZK_OK,
+			    count->count);
 	return left;
 }
 
@@ -89,7 +90,7 @@ count_serve(struct reader *reader, struct conn *conn, const struct local_op *op)
 	const int32_t err = check(reader, op, &path, &first);
 
 	if (err != ZK_OK) {
-		reply(reader, conn, op->xid, reader->S, err, 0);
+		count_reply(reader, conn, op->xid, reader->S, err, 0);
 		return;
 	}
 
@@ -107,7 +108,8 @@ count_serve(struct reader *reader, struct conn *conn, const struct local_op *op)
 	const int left = walk_count(&job->walk, COUNT_SLICE, &job->count);
 
 	if (left == 0)
-		reply(reader, conn, op->xid, reader->S, ZK_OK, job->count);
+		count_reply(reader, conn, op->xid, reader->S, ZK_OK,
+			    job->count);
 	else if (left > 0 && job_begin(reader, conn, op, &job->job))
 		return;
 	else

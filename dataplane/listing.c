@@ -224,8 +224,8 @@ next_name(struct listing *walk, struct sink *sink)
 }
 
 static int32_t
-find(struct listing *walk, struct tree *tree, struct jute_slice text,
-     const struct znode **node)
+find_permitted(struct listing *walk, struct tree *tree, struct jute_slice text,
+	       const struct znode **node)
 {
 	const struct tree_path path = tree_path_of(
 		tree, text.data, text.bytes < 0 ? 0 : (uint32_t)text.bytes);
@@ -241,7 +241,7 @@ put_result(struct listing *walk, struct sink *sink, int32_t type,
 {
 	struct tree *tree = sink->reader->parts.tree;
 	const struct znode *node;
-	const int32_t err = find(walk, tree, text, &node);
+	const int32_t err = find_permitted(walk, tree, text, &node);
 
 	if (err != ZK_OK) {
 		sink_put_multi_header(
@@ -357,7 +357,8 @@ walk_begin(struct listing *walk, struct sink *sink, uint32_t matches)
 	const int err = proto_get_path_watch(&walk->body, &request);
 
 	FAL_ASSERT(err == 0);
-	walk->err = find(walk, sink->reader->parts.tree, request.path, &dir);
+	walk->err = find_permitted(walk, sink->reader->parts.tree, request.path,
+				   &dir);
 	FAL_ASSERT(walk->err == ZK_OK);
 	enter_dir(walk, sink, dir, walk->op == OP_GET_CHILDREN2);
 }
@@ -459,7 +460,8 @@ static const struct job_ops listing_ops = {
 /* Did not fit a slice. The request's bytes are the job's own from now on, so
  * the walk starts again there. */
 static bool
-begin_job(struct reader *reader, struct conn *conn, const struct local_op *op)
+listing_begin(struct reader *reader, struct conn *conn,
+	      const struct local_op *op)
 {
 	struct listing_job *job = malloc(sizeof(*job));
 
@@ -492,7 +494,7 @@ listing_serve(struct reader *reader, struct conn *conn,
 {
 	FAL_ASSERT(op->op == OP_GET_CHILDREN || op->op == OP_GET_CHILDREN2);
 	events_before_output(reader, conn);
-	if (conn->stream != STREAM_NONE && !begin_job(reader, conn, op))
+	if (conn->stream != STREAM_NONE && !listing_begin(reader, conn, op))
 		conn_abort(reader, conn);
 }
 
@@ -537,7 +539,7 @@ serve(struct reader *reader, struct conn *conn, const struct local_op *op)
 {
 	events_before_output(reader, conn);
 	if (conn->stream != STREAM_NONE && !serve_at_once(reader, conn, op) &&
-	    !begin_job(reader, conn, op))
+	    !listing_begin(reader, conn, op))
 		conn_abort(reader, conn);
 }
 

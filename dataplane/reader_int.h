@@ -11,6 +11,7 @@
  *   connect.c  ConnectRequest, sessions that come back
  *   admission.c  limits: what is taken off its socket now
  *   serve.c    requests that are answered on this core
+ *   op_class.c   who answers which request
  *   events.c   watches: registering, firing
  *   job.c      requests that take several rounds, which are:
  *   count.c    getAllChildrenNumber
@@ -36,7 +37,8 @@
 #define BATCH_MAX 32u
 /* Output a connection may have unsent before its requests are held back. */
 #define CONN_UNSENT_PAUSE (1u << 20)
-#define REPLY_OVERHEAD    (4u + PROTO_REPLY_HEADER_BYTES)
+#define WORD_BYTES        4u /* of a frame's length, or a four-letter word */
+#define REPLY_OVERHEAD    (WORD_BYTES + PROTO_REPLY_HEADER_BYTES)
 
 enum conn_state {
 	CONN_FREE = 0,
@@ -98,7 +100,15 @@ struct conn {
 
 struct account_late {
 	uint64_t received_ns;
+	uint32_t count; /* neighbours of one round are one entry */
 	uint8_t hist;
+};
+
+/* Stations of an update. Those that went together passed them together, so a
+ * burst is a few runs of equal ones. */
+struct account_stations {
+	uint64_t received_ns, sent_ns, taken_ns;
+	struct ledger_times at;
 };
 
 /* What the round's requests are counted as when it ends. */
@@ -108,6 +118,8 @@ struct account {
 	uint32_t now_count[HIST_COUNT];  /* came, or began, in this round */
 	uint32_t slow_open;  /* bits: places of slow.now taken in it */
 	uint32_t late_count; /* came in earlier ones */
+	uint32_t run_count;  /* updates that passed the stations of `run` */
+	struct account_stations run;
 	struct account_late late[ACCOUNT_LATE_MAX];
 };
 
@@ -121,6 +133,7 @@ struct sampler {
 	uint32_t left;     /* frames until the next one is looked at */
 	uint32_t gap;      /* what that one counts for */
 	uint32_t interval; /* of gaps, on average */
+	uint32_t taken;    /* samples since the interval was set */
 	uint64_t random;
 	uint64_t window_start_ms;
 	uint64_t window_ms; /* length of the last whole window; 0: none yet */
@@ -173,6 +186,8 @@ struct reader {
 	struct sampler sampler;
 	uint64_t delivered; /* watch events written so far */
 	bool must_ring_zab; /* R1 got something this round */
+	bool is_in_burst;
+	uint64_t burst_ns; /* when its first request was handed on; 0: none */
 
 	struct batch_item batch[BATCH_MAX];
 	uint32_t batch_count;
@@ -369,6 +384,18 @@ bool connect_request(struct reader *, struct conn *, const uint8_t *frame,
 		     uint32_t bytes);
 void connect_granted(struct reader *, struct conn *, int64_t session_id);
 void connect_refused(struct reader *, struct conn *);
+
+/* ---- op_class.c ---- */
+enum op_class {
+	OP_CLASS_UNKNOWN,
+	OP_CLASS_LOCAL,
+	OP_CLASS_WRITE,
+	OP_CLASS_SYNC,
+	OP_CLASS_EPHEMERAL,
+	OP_CLASS_PING,
+	OP_CLASS_AUTH,
+};
+enum op_class op_classify(int32_t op);
 
 /* ---- serve.c ---- */
 /* One frame of an open connection. False: no room now, ask again. */

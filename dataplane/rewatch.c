@@ -43,7 +43,8 @@ step(struct reader *reader, struct conn *conn, struct set_watches *walk,
 }
 
 static void
-reply(struct reader *reader, struct conn *conn, int32_t xid, int32_t err)
+rewatch_reply(struct reader *reader, struct conn *conn, int32_t xid,
+	      int32_t err)
 {
 	conn_reply(reader, conn, xid, (int64_t)reader->S, err, NULL, 0);
 }
@@ -55,7 +56,7 @@ rewatch_step(struct reader *reader, struct conn *conn, struct job *job)
 	const int left = step(reader, conn, &rewatch->walk, REWATCH_SLICE);
 
 	if (left == 0)
-		reply(reader, conn, job->req->xid, ZK_OK);
+		rewatch_reply(reader, conn, job->req->xid, ZK_OK);
 	return left;
 }
 
@@ -73,7 +74,8 @@ static const struct job_ops rewatch_ops = {
 
 /* The request's bytes are the job's own from now on: it is read from there. */
 static bool
-begin_job(struct reader *reader, struct conn *conn, const struct local_op *op)
+rewatch_begin(struct reader *reader, struct conn *conn,
+	      const struct local_op *op)
 {
 	struct rewatch_job *job = calloc(1, sizeof(*job));
 
@@ -109,11 +111,11 @@ rewatch_serve(struct reader *reader, struct conn *conn,
 	struct set_watches walk;
 
 	if (proto_get_set_watches(&body, op->op, &request) != 0) {
-		reply(reader, conn, op->xid, ZK_MARSHALLINGERROR);
+		rewatch_reply(reader, conn, op->xid, ZK_MARSHALLINGERROR);
 		return;
 	}
 	if (rewatch_is_long(op)) {
-		if (!begin_job(reader, conn, op))
+		if (!rewatch_begin(reader, conn, op))
 			conn_abort(reader, conn);
 		return;
 	}
@@ -123,7 +125,7 @@ rewatch_serve(struct reader *reader, struct conn *conn,
 
 	FAL_ASSERT(left <= 0);
 	if (left == 0)
-		reply(reader, conn, op->xid, ZK_OK);
+		rewatch_reply(reader, conn, op->xid, ZK_OK);
 	else
 		conn_abort(reader, conn);
 }

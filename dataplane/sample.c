@@ -4,7 +4,9 @@
  *
  * On average every n-th frame is looked at and counts as n. n follows the
  * load, so that a window has about SAMPLES_WANTED of them: a quiet server
- * counts every request, a busy one pays for one in a thousand. The gaps are
+ * counts every request, a busy one pays for one in a thousand. It is settled by
+ * the window before; a window that brings more doubles it as it goes, so that a
+ * burst after silence does not pay for each frame. The gaps are
  * random: a client that repeats a pattern of requests would otherwise be seen
  * at the same place of it each time.
  */
@@ -13,6 +15,7 @@
 #include "base/time.h"
 
 #define SAMPLES_WANTED 2000u
+#define SAMPLES_MORE   256u
 #define INTERVAL_MAX   1024u
 
 void
@@ -54,6 +57,7 @@ sample_turn(struct sampler *sampler, uint64_t now_ms)
 	sampler->window_ms = age_ms;
 	sampler->window_start_ms = now_ms;
 	sampler->seen = 0;
+	sampler->taken = 0;
 	if (interval > INTERVAL_MAX)
 		interval = INTERVAL_MAX;
 	sampler->interval = interval == 0 ? 1 : (uint32_t)interval;
@@ -91,6 +95,16 @@ sample_path(int32_t op, const uint8_t *data, uint32_t bytes,
 	return jute_reader_ok(&body) && path->bytes > 0 && path->data[0] == '/';
 }
 
+/* There are as many in this window as were wanted: half as often from here on,
+ * and again after a few more. */
+static void
+take_fewer(struct sampler *sampler)
+{
+	sampler->taken -= SAMPLES_MORE;
+	if (sampler->interval < INTERVAL_MAX)
+		sampler->interval *= 2;
+}
+
 void
 sample_frame(struct reader *reader, const struct conn *conn,
 	     const uint8_t *frame, uint32_t bytes)
@@ -110,6 +124,8 @@ sample_frame(struct reader *reader, const struct conn *conn,
 			bytes - PROTO_REQUEST_HEADER_BYTES, &path))
 		top_note(&sampler->paths, path.data, (uint32_t)path.bytes,
 			 weight);
+	if (++sampler->taken >= SAMPLES_WANTED)
+		take_fewer(sampler);
 	sampler->gap = next_gap(sampler);
 	sampler->left = sampler->gap;
 }

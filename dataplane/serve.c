@@ -25,62 +25,6 @@
 #define REPLY_GUESS_BYTES 2048u
 #define SCRATCH_BYTES_MAX (1u << 30)
 
-enum op_class {
-	OP_CLASS_UNKNOWN,
-	OP_CLASS_LOCAL,
-	OP_CLASS_WRITE,
-	OP_CLASS_SYNC,
-	OP_CLASS_EPHEMERAL,
-	OP_CLASS_PING,
-	OP_CLASS_AUTH,
-};
-
-static enum op_class
-classify(int32_t op)
-{
-	switch (op) {
-	case OP_EXISTS:
-	case OP_GET_DATA:
-	case OP_GET_ACL:
-	case OP_GET_CHILDREN:
-	case OP_GET_CHILDREN2:
-	case OP_GET_ALL_CHILDREN_NUMBER:
-	case OP_MULTI_READ:
-	case OP_CHECK_WATCHES:
-	case OP_REMOVE_WATCHES:
-	case OP_ADD_WATCH:
-	case OP_SET_WATCHES:
-	case OP_SET_WATCHES2:
-	case OP_WHO_AM_I:
-	case OP_SASL:
-		return OP_CLASS_LOCAL;
-	case OP_CREATE:
-	case OP_CREATE2:
-	case OP_CREATE_CONTAINER:
-	case OP_CREATE_TTL:
-	case OP_DELETE:
-	case OP_SET_DATA:
-	case OP_SET_ACL:
-	case OP_MULTI:
-	case OP_RECONFIG:
-	case OP_CLOSE_SESSION:
-		return OP_CLASS_WRITE;
-	case OP_SYNC:
-		return OP_CLASS_SYNC;
-	case OP_GET_EPHEMERALS:
-		return OP_CLASS_EPHEMERAL;
-	case OP_PING:
-		return OP_CLASS_PING;
-	case OP_AUTH:
-		return OP_CLASS_AUTH;
-	default:
-		/* check outside a multi, deleteContainer and createSession
-		 * from a client are refused here too (client-protocol.md 19).
-		 */
-		return OP_CLASS_UNKNOWN;
-	}
-}
-
 bool
 serve_path_of(const uint8_t *frame, uint32_t bytes, struct jute_slice *path)
 {
@@ -153,16 +97,38 @@ body_of(const struct reader *reader, const struct local_op *op)
 /* ---- forming bodies: no side effects ----------------------------------------
  */
 
+/*
+ * Decodes path and watch of a read. A path that was hashed for the burst is
+ * known to lie in the body (serve_path_of()), so all that is to be seen is
+ * whether the watch's byte is behind it.
+ */
+static inline bool
+get_path_watch(const struct reader *reader, const struct local_op *op,
+	       struct proto_path_watch *out)
+{
+	if (FAL_LIKELY(op->path != NULL)) {
+		const uint32_t bytes = be_load32(op->body);
+
+		out->path = jute_slice_of(op->body + 4, bytes);
+		if (FAL_UNLIKELY(op->body_bytes - 4 == bytes))
+			return false;
+		out->has_watch = op->body[4 + bytes] != 0;
+		return true;
+	}
+
+	struct jute_reader body = body_of(reader, op);
+
+	return proto_get_path_watch(&body, out) == 0;
+}
+
 static int32_t
 form_path_read(struct reader *reader, const struct local_op *op,
 	       struct jute_writer *out)
 {
-	struct jute_reader body = body_of(reader, op);
 	struct proto_path_watch request;
 	struct tree *tree = reader->parts.tree;
 
-	if (proto_get_path_watch(&body, &request) != 0 ||
-	    is_null(op, request.path))
+	if (!get_path_watch(reader, op, &request) || is_null(op, request.path))
 		return ZK_MARSHALLINGERROR;
 
 	const struct tree_path path = path_of(reader, op, request.path);
@@ -311,7 +277,6 @@ static void
 register_watch(struct reader *reader, struct conn *conn,
 	       const struct local_op *op, int32_t err)
 {
-	struct jute_reader body = body_of(reader, op);
 	struct proto_path_watch request;
 
 	switch (op->op) {
@@ -328,7 +293,7 @@ register_watch(struct reader *reader, struct conn *conn,
 	default:
 		return;
 	}
-	if (proto_get_path_watch(&body, &request) != 0 || !request.has_watch ||
+	if (!get_path_watch(reader, op, &request) || !request.has_watch ||
 	    conn->stream == STREAM_NONE)
 		return;
 	events_register(reader, conn, op->op,
@@ -782,7 +747,7 @@ serve_frame(struct reader *reader, struct conn *conn, const uint8_t *frame,
 		.received_ns = reader->now_ns,
 		.path = path,
 	};
-	const enum op_class class = classify(header.type);
+	const enum op_class class = op_classify(header.type);
 
 	if (class != OP_CLASS_AUTH && header.type != OP_SASL)
 		touch(reader, conn);

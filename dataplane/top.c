@@ -22,7 +22,8 @@ hash_of(const uint8_t *name, uint32_t bytes)
 }
 
 static struct top_place *
-find(struct top_window *window, uint64_t hash, const void *name, uint32_t bytes)
+place_of(struct top_window *window, uint64_t hash, const void *name,
+	 uint32_t bytes)
 {
 	for (uint32_t i = 0; i < window->count; i++) {
 		struct top_place *place = &window->place[i];
@@ -52,7 +53,7 @@ top_note(struct top *top, const void *name, uint32_t bytes, uint64_t weight)
 	const bool is_cut = bytes > TOP_NAME_BYTES;
 	const uint32_t kept = is_cut ? TOP_NAME_BYTES : bytes;
 	const uint64_t hash = hash_of(name, kept);
-	struct top_place *place = find(window, hash, name, kept);
+	struct top_place *place = place_of(window, hash, name, kept);
 	uint64_t inherited = 0;
 
 	FAL_ASSERT(weight > 0);

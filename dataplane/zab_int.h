@@ -94,7 +94,9 @@ struct zab {
 	uint32_t park_word;
 
 	uint64_t now_ms;
-	uint64_t now_ns; /* 0: nobody tells it, there is no ledger */
+	uint64_t now_ns;      /* 0: nobody tells it, there is no ledger */
+	uint64_t append_ns;   /* what the next transactions were appended at */
+	uint32_t append_left; /* how many of them; then the clock is asked */
 	int64_t wall_ms;
 	bool must_ring[ZAB_READERS_MAX]; /* R3 got something this round */
 	bool has_committed;              /* the log got something this round */

@@ -14,7 +14,7 @@
  */
 #include "dataplane/zab_int.h"
 
-#define EXPIRE_BURST 256u
+#define LOCAL_EXPIRE_BURST 256u
 
 struct session *
 zab_local_find(const struct zab *zab, int64_t session_id)
@@ -203,7 +203,7 @@ zab_local_expire(struct zab *zab)
 		return false;
 
 	const bool did_work =
-		session_expire_due(zab->locals, zab->now_ms, EXPIRE_BURST,
+		session_expire_due(zab->locals, zab->now_ms, LOCAL_EXPIRE_BURST,
 				   zab_session_heard, expired, zab) > 0;
 
 	tell_count(zab);

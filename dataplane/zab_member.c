@@ -338,7 +338,7 @@ zab_member_revalidated(struct zab *zab, int64_t session_id, bool is_valid)
  */
 
 static bool
-has_room(struct zab *zab, uint32_t bytes)
+member_has_room(struct zab *zab, uint32_t bytes)
 {
 	if (zab->pending_end - zab->pending_first >= ZAB_PENDING_MAX ||
 	    !delta_can_append(zab->parts.deltas, APPLY_ROOM_BYTES))
@@ -395,7 +395,7 @@ zab_member_apply(struct zab *zab, const void *data, uint32_t bytes,
 	uint32_t room = 0;
 
 	FAL_ASSERT(!zab->is_lent);
-	if (!has_room(zab, bytes))
+	if (!member_has_room(zab, bytes))
 		return FAL_EAGAIN;
 
 	uint8_t *at = zab->parts.log.reserve(zab->parts.log.log, &room);

@@ -120,17 +120,23 @@ jute_get_long(struct jute_reader *reader)
 static inline struct jute_slice
 jute_get_slice(struct jute_reader *reader)
 {
-	const int32_t bytes = jute_get_int(reader);
+	const uint8_t *from = jute_take(reader, 4);
 	struct jute_slice slice = {.data = NULL, .bytes = -1};
 
-	if (reader->is_bad || bytes == -1)
+	if (FAL_UNLIKELY(from == NULL))
 		return slice;
-	if (bytes < 0 || bytes > reader->slice_bytes_max) {
-		reader->is_bad = true;
-		return slice;
+
+	/* A negative length is above any limit. */
+	const uint32_t bytes = be_load32(from);
+
+	if (FAL_LIKELY(bytes <= (uint32_t)reader->slice_bytes_max &&
+		       bytes <= jute_reader_left(reader))) {
+		slice.data = reader->at;
+		slice.bytes = (int32_t)bytes;
+		reader->at += bytes;
+	} else {
+		reader->is_bad = bytes != UINT32_MAX;
 	}
-	slice.data = jute_take(reader, (size_t)bytes);
-	slice.bytes = reader->is_bad ? -1 : bytes;
 	return slice;
 }
 
@@ -241,6 +247,12 @@ jute_slice_equal(struct jute_slice a, struct jute_slice b)
 {
 	return a.bytes == b.bytes &&
 	       (a.bytes <= 0 || memcmp(a.data, b.data, (size_t)a.bytes) == 0);
+}
+
+static inline bool
+jute_slice_is(struct jute_slice slice, const char *text)
+{
+	return jute_slice_equal(slice, jute_slice_of(text, strlen(text)));
 }
 
 #endif

@@ -257,12 +257,25 @@ FAL_MUST_CHECK int proto_get_create(struct jute_reader *, int32_t op,
 				    struct proto_create_request *);
 FAL_MUST_CHECK int proto_get_path_version(struct jute_reader *,
 					  struct proto_path_version *);
-FAL_MUST_CHECK int proto_get_set_data(struct jute_reader *,
-				      struct proto_set_data_request *);
+/* This one and the next are most of all requests: inline. */
+FAL_MUST_CHECK static inline int
+proto_get_set_data(struct jute_reader *reader,
+		   struct proto_set_data_request *out)
+{
+	out->path = jute_get_slice(reader);
+	out->data = jute_get_slice(reader);
+	out->version = jute_get_int(reader);
+	return FAL_LIKELY(jute_reader_ok(reader)) ? FAL_OK : FAL_EPROTO;
+}
+FAL_MUST_CHECK static inline int
+proto_get_path_watch(struct jute_reader *reader, struct proto_path_watch *out)
+{
+	out->path = jute_get_slice(reader);
+	out->has_watch = jute_get_bool(reader);
+	return FAL_LIKELY(jute_reader_ok(reader)) ? FAL_OK : FAL_EPROTO;
+}
 FAL_MUST_CHECK int proto_get_set_acl(struct jute_reader *,
 				     struct proto_set_acl_request *);
-FAL_MUST_CHECK int proto_get_path_watch(struct jute_reader *,
-					struct proto_path_watch *);
 FAL_MUST_CHECK int proto_get_path_int(struct jute_reader *,
 				      struct proto_path_int *);
 /* getACL, sync, getEphemerals, getAllChildrenNumber: one ustring; sasl: one
@@ -291,13 +304,41 @@ FAL_MUST_CHECK int proto_get_acl(struct jute_reader *, struct proto_acl *);
 
 void proto_put_request_header(struct jute_writer *,
 			      const struct proto_request_header *);
-void proto_put_reply_header(struct jute_writer *,
-			    const struct proto_reply_header *);
+/* Each reply begins with it: inline. */
+static inline void
+proto_put_reply_header(struct jute_writer *writer,
+		       const struct proto_reply_header *header)
+{
+	uint8_t *to = jute_claim(writer, PROTO_REPLY_HEADER_BYTES);
+
+	if (to == NULL)
+		return;
+	be_store32(to, (uint32_t)header->xid);
+	be_store64(to + 4, (uint64_t)header->zxid);
+	be_store32(to + 12, (uint32_t)header->err);
+}
 void proto_put_connect_request(struct jute_writer *,
 			       const struct proto_connect_request *);
 void proto_put_connect_response(struct jute_writer *,
 				const struct proto_connect_response *);
 void proto_put_stat(struct jute_writer *, const struct proto_stat *);
+/* The same into PROTO_STAT_BYTES of the caller's. Inline, so that nobody who
+ * has the fields elsewhere gathers them in a struct first. */
+static inline void
+proto_store_stat(uint8_t *to, const struct proto_stat *stat)
+{
+	be_store64(to, (uint64_t)stat->czxid);
+	be_store64(to + 8, (uint64_t)stat->mzxid);
+	be_store64(to + 16, (uint64_t)stat->ctime);
+	be_store64(to + 24, (uint64_t)stat->mtime);
+	be_store32(to + 32, (uint32_t)stat->version);
+	be_store32(to + 36, (uint32_t)stat->cversion);
+	be_store32(to + 40, (uint32_t)stat->aversion);
+	be_store64(to + 44, (uint64_t)stat->ephemeral_owner);
+	be_store32(to + 52, (uint32_t)stat->data_length);
+	be_store32(to + 56, (uint32_t)stat->num_children);
+	be_store64(to + 60, (uint64_t)stat->pzxid);
+}
 void proto_put_acl(struct jute_writer *, const struct proto_acl *);
 /* The count and the elements as they were. */
 void proto_put_vector(struct jute_writer *, const struct jute_vector *);

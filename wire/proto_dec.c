@@ -102,29 +102,11 @@ proto_get_path_version(struct jute_reader *reader,
 }
 
 int
-proto_get_set_data(struct jute_reader *reader,
-		   struct proto_set_data_request *out)
-{
-	out->path = jute_get_slice(reader);
-	out->data = jute_get_slice(reader);
-	out->version = jute_get_int(reader);
-	return proto_reader_verdict(reader);
-}
-
-int
 proto_get_set_acl(struct jute_reader *reader, struct proto_set_acl_request *out)
 {
 	out->path = jute_get_slice(reader);
 	proto_read_acl_vector(reader, &out->acl);
 	out->version = jute_get_int(reader);
-	return proto_reader_verdict(reader);
-}
-
-int
-proto_get_path_watch(struct jute_reader *reader, struct proto_path_watch *out)
-{
-	out->path = jute_get_slice(reader);
-	out->has_watch = jute_get_bool(reader);
 	return proto_reader_verdict(reader);
 }
 

@@ -19,13 +19,6 @@ proto_store_int(uint8_t *to, int32_t v)
 	return to + sizeof(v);
 }
 
-static uint8_t *
-proto_store_long(uint8_t *to, int64_t v)
-{
-	be_store64(to, (uint64_t)v);
-	return to + sizeof(v);
-}
-
 void
 proto_put_request_header(struct jute_writer *writer,
 			 const struct proto_request_header *header)
@@ -36,19 +29,6 @@ proto_put_request_header(struct jute_writer *writer,
 		return;
 	to = proto_store_int(to, header->xid);
 	proto_store_int(to, header->type);
-}
-
-void
-proto_put_reply_header(struct jute_writer *writer,
-		       const struct proto_reply_header *header)
-{
-	uint8_t *to = jute_claim(writer, PROTO_REPLY_HEADER_BYTES);
-
-	if (to == NULL)
-		return;
-	to = proto_store_int(to, header->xid);
-	to = proto_store_long(to, header->zxid);
-	proto_store_int(to, header->err);
 }
 
 void
@@ -82,19 +62,8 @@ proto_put_stat(struct jute_writer *writer, const struct proto_stat *stat)
 {
 	uint8_t *to = jute_claim(writer, PROTO_STAT_BYTES);
 
-	if (to == NULL)
-		return;
-	to = proto_store_long(to, stat->czxid);
-	to = proto_store_long(to, stat->mzxid);
-	to = proto_store_long(to, stat->ctime);
-	to = proto_store_long(to, stat->mtime);
-	to = proto_store_int(to, stat->version);
-	to = proto_store_int(to, stat->cversion);
-	to = proto_store_int(to, stat->aversion);
-	to = proto_store_long(to, stat->ephemeral_owner);
-	to = proto_store_int(to, stat->data_length);
-	to = proto_store_int(to, stat->num_children);
-	proto_store_long(to, stat->pzxid);
+	if (to != NULL)
+		proto_store_stat(to, stat);
 }
 
 void

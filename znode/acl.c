@@ -32,12 +32,6 @@ struct seen {
 	struct hash_key key;
 };
 
-static bool
-slice_is(struct jute_slice slice, const char *text)
-{
-	return jute_slice_equal(slice, jute_slice_of(text, strlen(text)));
-}
-
 static struct jute_reader
 reader_of(const struct jute_vector *vector)
 {
@@ -51,9 +45,10 @@ matches(const struct auth_id *identity, const struct proto_acl *entry)
 {
 	if (!jute_slice_equal(identity->scheme, entry->scheme))
 		return false;
-	if (slice_is(entry->scheme, "ip"))
+	if (jute_slice_is(entry->scheme, "ip"))
 		return acl_ip_matches(identity->id, entry->id);
-	if (slice_is(entry->scheme, "sasl") && slice_is(identity->id, "super"))
+	if (jute_slice_is(entry->scheme, "sasl") &&
+	    jute_slice_is(identity->id, "super"))
 		return true;
 	return jute_slice_equal(identity->id, entry->id);
 }
@@ -61,7 +56,8 @@ matches(const struct auth_id *identity, const struct proto_acl *entry)
 static bool
 entry_allows(const struct proto_acl *entry, const struct auth_ids *ids)
 {
-	if (slice_is(entry->scheme, "world") && slice_is(entry->id, "anyone"))
+	if (jute_slice_is(entry->scheme, "world") &&
+	    jute_slice_is(entry->id, "anyone"))
 		return true;
 	for (uint32_t i = 0; ids != NULL && i < ids->count; i++) {
 		if (matches(&ids->id[i], entry))
@@ -235,13 +231,14 @@ check_id(const struct acl_options *options, const struct proto_acl *entry)
 {
 	bool (*is_valid)(struct jute_slice) = NULL;
 
-	if (slice_is(entry->scheme, "digest") && options->is_digest_enabled)
+	if (jute_slice_is(entry->scheme, "digest") &&
+	    options->is_digest_enabled)
 		is_valid = is_digest_id;
-	else if (slice_is(entry->scheme, "ip"))
+	else if (jute_slice_is(entry->scheme, "ip"))
 		is_valid = acl_ip_is_valid;
-	else if (slice_is(entry->scheme, "x509") && options->has_x509)
+	else if (jute_slice_is(entry->scheme, "x509") && options->has_x509)
 		is_valid = is_x500_name;
-	else if (slice_is(entry->scheme, "sasl") && options->has_sasl)
+	else if (jute_slice_is(entry->scheme, "sasl") && options->has_sasl)
 		is_valid = is_kerberos_name;
 	if (is_valid == NULL)
 		return ZK_INVALIDACL;
@@ -255,9 +252,9 @@ check_id(const struct acl_options *options, const struct proto_acl *entry)
 static bool
 is_authenticated(const struct auth_id *identity)
 {
-	return slice_is(identity->scheme, "digest") ||
-	       slice_is(identity->scheme, "sasl") ||
-	       slice_is(identity->scheme, "x509");
+	return jute_slice_is(identity->scheme, "digest") ||
+	       jute_slice_is(identity->scheme, "sasl") ||
+	       jute_slice_is(identity->scheme, "x509");
 }
 
 /* Replaces an `auth` entry; returns how many entries were written. */
@@ -286,16 +283,16 @@ fix_entry(const struct acl_options *options, const struct proto_acl *entry,
 {
 	if (entry->scheme.bytes < 0)
 		return ZK_INVALIDACL;
-	if (slice_is(entry->scheme, "auth")) {
+	if (jute_slice_is(entry->scheme, "auth")) {
 		const int32_t more = expand_auth(entry->perms, ids, out);
 
 		*count += more;
 		return more == 0 ? ZK_INVALIDACL : ZK_OK;
 	}
-	if (slice_is(entry->scheme, "world") && entry->id.bytes < 0)
+	if (jute_slice_is(entry->scheme, "world") && entry->id.bytes < 0)
 		return ZK_MARSHALLINGERROR;
-	if (!slice_is(entry->scheme, "world") ||
-	    !slice_is(entry->id, "anyone")) {
+	if (!jute_slice_is(entry->scheme, "world") ||
+	    !jute_slice_is(entry->id, "anyone")) {
 		const int32_t err = check_id(options, entry);
 
 		if (err != ZK_OK)
@@ -453,7 +450,7 @@ acl_put_shown(struct jute_writer *writer, const struct acl_list *list,
 			return;
 		jute_put_int(writer, entry.perms);
 		jute_put_slice(writer, entry.scheme);
-		if (slice_is(entry.scheme, "digest"))
+		if (jute_slice_is(entry.scheme, "digest"))
 			put_redacted(writer, entry.id);
 		else
 			jute_put_slice(writer, entry.id);

@@ -9,6 +9,8 @@
 
 #include <stdlib.h>
 
+#include "znode/tree_impl.h"
+
 #define TXN_BYTES_MIN 1024u
 
 /* One entry world:anyone ALL, without the vector's count. */
@@ -133,13 +135,18 @@ note_event(struct apply *apply, enum proto_event type, uint32_t tables,
 }
 
 static void
-put_stat(const struct apply *apply, struct jute_writer *writer,
-	 const struct znode *node)
+put_spec_stat(const struct apply *apply, struct jute_writer *writer,
+	      const struct znode *node)
 {
-	struct proto_stat stat;
+	uint8_t *to = jute_claim(writer, PROTO_STAT_BYTES);
+	struct proto_stat shown;
+	struct tree_stat stat;
 
-	tree_spec_proto_stat(apply->tree, node, &stat);
-	proto_put_stat(writer, &stat);
+	if (to == NULL)
+		return;
+	spec_stat(apply->tree, node, &stat);
+	stat_show(apply->tree, &stat, &shown);
+	proto_store_stat(to, &shown);
 }
 
 /* The result type in a multi: creates that answer with a Stat are create2. */
@@ -188,7 +195,7 @@ apply_reply(struct apply *apply, int32_t type, struct jute_slice path,
 		jute_put_slice(&writer, data);
 	if (multi_type_of(type) == OP_CREATE2 || type == OP_SET_DATA ||
 	    type == OP_SET_ACL || type == OP_RECONFIG)
-		put_stat(apply, &writer, node);
+		put_spec_stat(apply, &writer, node);
 	FAL_ASSERT(!writer.is_full);
 	result->reply.bytes = before + (uint32_t)jute_written(&writer);
 }
@@ -264,7 +271,7 @@ apply_create(struct apply *apply, struct znode *parent,
 	struct tree_stat stat;
 	struct znode *made;
 
-	tree_spec_stat(apply->tree, parent, &stat);
+	spec_stat(apply->tree, parent, &stat);
 	const int err = tree_insert(apply->tree, parent, path->self, node->data,
 				    node->acl, node->owner, &made);
 
@@ -344,8 +351,8 @@ apply_delete(struct apply *apply, struct znode *node,
 	struct tree_stat stat, parent_stat;
 
 	FAL_ASSERT(parent != NULL);
-	tree_spec_stat(apply->tree, node, &stat);
-	tree_spec_stat(apply->tree, parent, &parent_stat);
+	spec_stat(apply->tree, node, &stat);
+	spec_stat(apply->tree, parent, &parent_stat);
 	if (FAL_UNLIKELY(stat.num_children > 0))
 		remove_below(apply, node);
 	if (apply->fail != 0)
@@ -379,8 +386,9 @@ apply_set_data(struct apply *apply, struct znode *node, struct tree_path path,
 {
 	struct tree_stat stat;
 
-	tree_spec_stat(apply->tree, node, &stat);
-	const int err = tree_set_data(apply->tree, node, data, version);
+	spec_stat(apply->tree, node, &stat);
+	const int err =
+		tree_set_data_at(apply->tree, node, path, data, version);
 
 	if (err != 0) {
 		apply->fail = err;
@@ -437,14 +445,14 @@ recreate(struct apply *apply, const struct txn_record *record,
 {
 	struct tree_stat stat;
 
-	tree_spec_stat(apply->tree, node, &stat);
+	spec_stat(apply->tree, node, &stat);
 	if (stat.acl != acl)
 		note_failure(apply, tree_set_acl(apply->tree, node, acl,
 						 stat.aversion));
 	else
 		acl_table_unref(apply->acls, acl);
 	if (record->type == OP_CREATE) {
-		tree_spec_stat(apply->tree, parent, &stat);
+		spec_stat(apply->tree, parent, &stat);
 		raise_cversion(apply, parent, &stat, record->parent_cversion);
 	}
 	return ZK_NODEEXISTS;
@@ -513,7 +521,7 @@ delete_path(struct apply *apply, struct jute_slice text)
 
 	if (parent == NULL)
 		return ZK_NONODE;
-	tree_spec_stat(apply->tree, parent, &stat);
+	spec_stat(apply->tree, parent, &stat);
 	if (apply->zxid > stat.pzxid)
 		note_failure(apply,
 			     tree_set_parent(apply->tree, parent, stat.cversion,

@@ -17,12 +17,6 @@
 
 #define BASE64_BYTES_MAX (4 * ((EVP_MAX_MD_SIZE + 2) / 3))
 
-static bool
-slice_is(struct jute_slice slice, const char *text)
-{
-	return jute_slice_equal(slice, jute_slice_of(text, strlen(text)));
-}
-
 /* An id without bytes for null ones: identities are never null. */
 static struct jute_slice
 solid(struct jute_slice slice)
@@ -76,7 +70,7 @@ pack(const struct auth_id *ids, uint32_t count, bool has_skip)
 			*to[k] = jute_slice_of(text, length);
 			text += length;
 		}
-		list->is_super |= slice_is(ids[i].scheme, "super");
+		list->is_super |= jute_slice_is(ids[i].scheme, "super");
 	}
 	return list;
 }
@@ -217,7 +211,7 @@ add_digest(const struct acl_options *options, const struct auth_ids *old,
 		uint32_t count = 0;
 
 		if (options->super_digest != NULL &&
-		    slice_is(id, options->super_digest)) {
+		    jute_slice_is(id, options->super_digest)) {
 			more[count].scheme = jute_slice_of("super", 5);
 			more[count++].id = jute_slice_of("", 0);
 		}
@@ -236,9 +230,10 @@ auth_ids_add(const struct acl_options *options, const struct auth_ids *old,
 {
 	struct auth_ids *list = NULL;
 
-	if (slice_is(request->scheme, "digest") && options->is_digest_enabled)
+	if (jute_slice_is(request->scheme, "digest") &&
+	    options->is_digest_enabled)
 		list = add_digest(options, old, request->auth);
-	else if (slice_is(request->scheme, "ip"))
+	else if (jute_slice_is(request->scheme, "ip"))
 		list = extend(old, NULL, 0);
 	if (list == NULL)
 		return ZK_AUTHFAILED;
@@ -288,9 +283,9 @@ user_of(const struct auth_id *identity)
 {
 	struct jute_slice user = identity->id;
 
-	if (slice_is(identity->scheme, "super"))
+	if (jute_slice_is(identity->scheme, "super"))
 		user.bytes = 0;
-	if (user.bytes > 0 && slice_is(identity->scheme, "digest")) {
+	if (user.bytes > 0 && jute_slice_is(identity->scheme, "digest")) {
 		const uint8_t *colon =
 			memchr(user.data, ':', (size_t)user.bytes);
 

@@ -23,69 +23,11 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
-
 #include "base/bits.h"
 
 /* Average entries per bucket at which the next table is opened: 1 M entries
  * in 131,072 buckets (7.6) still fit, which is 8.4 bytes an entry. */
 #define LOAD_MAX 8u
-
-static inline uint64_t
-tags_load(const _Atomic uint64_t *tags)
-{
-	/* Pairs with the release in slot_set(). */
-	return atomic_load_explicit(tags, memory_order_acquire);
-}
-
-#if defined(__SSE2__)
-uint32_t
-index_match(const struct index_bucket *bucket, uint16_t tag)
-{
-	const __m128i want = _mm_set1_epi16((int16_t)tag);
-	const __m128i head =
-		_mm_set_epi64x((int64_t)tags_load(&bucket->tags[1]),
-			       (int64_t)tags_load(&bucket->tags[0]));
-	const __m128i tail = _mm_cvtsi32_si128((int32_t)atomic_load_explicit(
-		&bucket->tags_tail, memory_order_acquire));
-	const __m128i both = _mm_packs_epi16(_mm_cmpeq_epi16(head, want),
-					     _mm_cmpeq_epi16(tail, want));
-
-	/* Above slot 9 the tail is zero and a tag never is. */
-	return (uint32_t)_mm_movemask_epi8(both);
-}
-#else
-static uint32_t
-match_word(uint64_t word, uint16_t tag, uint32_t count)
-{
-	uint32_t fits = 0;
-
-	for (uint32_t i = 0; i < count; i++)
-		fits |= (uint32_t)((uint16_t)(word >> (16 * i)) == tag) << i;
-	return fits;
-}
-
-uint32_t
-index_match(const struct index_bucket *bucket, uint16_t tag)
-{
-	return match_word(tags_load(&bucket->tags[0]), tag, 4) |
-	       match_word(tags_load(&bucket->tags[1]), tag, 4) << 4 |
-	       match_word(atomic_load_explicit(&bucket->tags_tail,
-					       memory_order_acquire),
-			  tag, 2)
-		       << 8;
-}
-#endif
-
-uint16_t
-index_tag_of(uint64_t hash)
-{
-	const uint16_t tag = (uint16_t)(hash >> 48);
-
-	return tag == 0 ? 1 : tag;
-}
 
 /* ---- slots of one line --------------------------------------------------- */
 
@@ -135,13 +77,6 @@ slot_set(struct index_bucket *bucket, uint32_t slot, uint16_t tag,
 	atomic_store_explicit(&bucket->handle[slot], handle,
 			      memory_order_release);
 	slot_set_tag(bucket, slot, tag);
-}
-
-static uint32_t
-slot_handle(const struct index_bucket *bucket, uint32_t slot)
-{
-	return atomic_load_explicit(&bucket->handle[slot],
-				    memory_order_acquire);
 }
 
 static struct index_bucket *
@@ -273,21 +208,7 @@ index_free(struct index *index)
 	atomic_store_explicit(&index->table, NULL, memory_order_relaxed);
 }
 
-static const struct index_bucket *
-bucket_in(const struct index_table *table, uint64_t hash)
-{
-	/* Both pair with the releases in growth_step(). */
-	const struct index_table *old =
-		atomic_load_explicit(&table->old, memory_order_acquire);
-
-	if (old != NULL &&
-	    (hash & old->mask) >=
-		    atomic_load_explicit(&table->moved, memory_order_acquire))
-		return &old->buckets[hash & old->mask];
-	return &table->buckets[hash & table->mask];
-}
-
-/* The same for the writer, who may change what it finds. */
+/* index_bucket_in() for the writer, who may change what it finds. */
 static struct index_bucket *
 bucket_to_change(struct index_table *table, uint64_t hash)
 {
@@ -329,12 +250,13 @@ bucket_copy(struct index *index, struct index_table *table,
 	for (; from != NULL; from = line_after(index, from)) {
 		for (uint32_t i = 0; i < INDEX_SLOTS; i++)
 			if (slot_tag(from, i) != 0)
-				__builtin_prefetch(region_at(
-					index->region, slot_handle(from, i)));
+				__builtin_prefetch(
+					region_at(index->region,
+						  index_slot_handle(from, i)));
 		for (uint32_t i = 0; i < INDEX_SLOTS; i++) {
 			if (slot_tag(from, i) == 0)
 				continue;
-			const uint32_t handle = slot_handle(from, i);
+			const uint32_t handle = index_slot_handle(from, i);
 			const uint64_t *hash = region_at(index->region, handle);
 			struct index_bucket *to =
 				&table->buckets[*hash & table->mask];
@@ -360,7 +282,7 @@ growth_step(struct index *index, struct index_table *table,
 			chain_discard(index, &table->buckets[to]);
 		return false;
 	}
-	/* Pairs with bucket_in(). */
+	/* Pairs with index_bucket_in(). */
 	atomic_store_explicit(&table->moved, at + 1, memory_order_release);
 
 	uint32_t line =
@@ -378,7 +300,7 @@ growth_step(struct index *index, struct index_table *table,
 	}
 	if (at < old->mask)
 		return true;
-	/* Pairs with bucket_in(). */
+	/* Pairs with index_bucket_in(). */
 	atomic_store_explicit(&table->old, NULL, memory_order_release);
 	table_bytes_add(index, 0 - old->bytes);
 	index->retire.table(index->retire.arg, old);
@@ -473,7 +395,7 @@ index_remove(struct index *index, uint64_t hash, uint32_t handle)
 		for (; fits != 0; fits &= fits - 1) {
 			const uint32_t slot = (uint32_t)__builtin_ctz(fits);
 
-			if (slot_handle(bucket, slot) != handle)
+			if (index_slot_handle(bucket, slot) != handle)
 				continue;
 			slot_set_tag(bucket, slot, 0);
 			index->count--;
@@ -483,54 +405,7 @@ index_remove(struct index *index, uint64_t hash, uint32_t handle)
 	fal_panic(__FILE__, __LINE__, "the index lost an entry");
 }
 
-/* ---- probing ------------------------------------------------------------- */
-
-const struct index_bucket *
-index_bucket_of(const struct index *index, uint64_t hash)
-{
-	/* Pairs with the release in growth_open(). */
-	return bucket_in(
-		atomic_load_explicit(&index->table, memory_order_acquire),
-		hash);
-}
-
-uint32_t
-index_first(const struct index *index, uint64_t hash, struct index_probe *probe)
-{
-	probe->region = index->region;
-	probe->hash = hash;
-	probe->bucket = index_bucket_of(index, hash);
-	probe->fits = index_match(probe->bucket, index_tag_of(hash));
-	return index_next(probe);
-}
-
-uint32_t
-index_next(struct index_probe *probe)
-{
-	for (;;) {
-		while (probe->fits != 0) {
-			const uint32_t slot =
-				(uint32_t)__builtin_ctz(probe->fits);
-
-			probe->fits &= probe->fits - 1;
-
-			const uint32_t handle =
-				slot_handle(probe->bucket, slot);
-			const uint64_t *hash = region_at(probe->region, handle);
-
-			if (*hash == probe->hash)
-				return handle;
-		}
-		const uint32_t after = atomic_load_explicit(
-			&probe->bucket->overflow, memory_order_acquire);
-
-		if (after == 0)
-			return 0;
-		probe->bucket = region_at(probe->region, after);
-		probe->fits =
-			index_match(probe->bucket, index_tag_of(probe->hash));
-	}
-}
+/* ---- sweeping ------------------------------------------------------------ */
 
 static void
 line_for_each(const struct index *index, const struct index_bucket *bucket,
@@ -539,7 +414,7 @@ line_for_each(const struct index *index, const struct index_bucket *bucket,
 	for (; bucket != NULL; bucket = line_after(index, bucket))
 		for (uint32_t i = 0; i < INDEX_SLOTS; i++)
 			if (slot_tag(bucket, i) != 0)
-				fn(arg, slot_handle(bucket, i));
+				fn(arg, index_slot_handle(bucket, i));
 }
 
 void

@@ -25,6 +25,10 @@
  * Errors     FAL_ENOMEM from index_insert(): nothing was inserted.
  */
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #include "znode/region.h"
 
 #define INDEX_SLOTS           10u
@@ -94,7 +98,13 @@ void index_prefetch(const struct index *, uint64_t hash);
 /* Takes out an entry that is there. */
 void index_remove(struct index *, uint64_t hash, uint32_t handle);
 
-/* ---- probing ------------------------------------------------------------ */
+/* Visits every handle, W only; for sweeps that may be slow. */
+void index_for_each(const struct index *, void (*fn)(void *arg, uint32_t),
+		    void *arg);
+
+/*
+ * ---- probing: inline, since every read does it --------------------------
+ */
 
 struct index_probe {
 	const struct region *region;
@@ -103,18 +113,131 @@ struct index_probe {
 	uint32_t fits; /* bit per slot whose tag fits and was not tried */
 };
 
-uint16_t index_tag_of(uint64_t hash);
+static inline uint16_t
+index_tag_of(uint64_t hash)
+{
+	const uint16_t tag = (uint16_t)(hash >> 48);
+
+	return tag == 0 ? 1 : tag;
+}
+
+static inline uint64_t
+index_tags_load(const _Atomic uint64_t *tags)
+{
+	/* Pairs with the release in slot_set(). */
+	return atomic_load_explicit(tags, memory_order_acquire);
+}
+
 /* Bits of the slots whose tag is `tag`. */
-uint32_t index_match(const struct index_bucket *, uint16_t tag);
+#if defined(__SSE2__)
+static inline uint32_t
+index_match(const struct index_bucket *bucket, uint16_t tag)
+{
+	const __m128i want = _mm_set1_epi16((int16_t)tag);
+	const __m128i head =
+		_mm_set_epi64x((int64_t)index_tags_load(&bucket->tags[1]),
+			       (int64_t)index_tags_load(&bucket->tags[0]));
+	const __m128i tail = _mm_cvtsi32_si128((int32_t)atomic_load_explicit(
+		&bucket->tags_tail, memory_order_acquire));
+	const __m128i both = _mm_packs_epi16(_mm_cmpeq_epi16(head, want),
+					     _mm_cmpeq_epi16(tail, want));
+
+	/* Above slot 9 the tail is zero and a tag never is. */
+	return (uint32_t)_mm_movemask_epi8(both);
+}
+#else
+static inline uint32_t
+index_match_word(uint64_t word, uint16_t tag, uint32_t count)
+{
+	uint32_t fits = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		fits |= (uint32_t)((uint16_t)(word >> (16 * i)) == tag) << i;
+	return fits;
+}
+
+static inline uint32_t
+index_match(const struct index_bucket *bucket, uint16_t tag)
+{
+	return index_match_word(index_tags_load(&bucket->tags[0]), tag, 4) |
+	       index_match_word(index_tags_load(&bucket->tags[1]), tag, 4)
+		       << 4 |
+	       index_match_word(atomic_load_explicit(&bucket->tags_tail,
+						     memory_order_acquire),
+				tag, 2)
+		       << 8;
+}
+#endif
+
+static inline uint32_t
+index_slot_handle(const struct index_bucket *bucket, uint32_t slot)
+{
+	return atomic_load_explicit(&bucket->handle[slot],
+				    memory_order_acquire);
+}
+
+static inline const struct index_bucket *
+index_bucket_in(const struct index_table *table, uint64_t hash)
+{
+	/* Both pair with the releases in growth_step(). */
+	const struct index_table *old =
+		atomic_load_explicit(&table->old, memory_order_acquire);
+
+	if (old != NULL &&
+	    (hash & old->mask) >=
+		    atomic_load_explicit(&table->moved, memory_order_acquire))
+		return &old->buckets[hash & old->mask];
+	return &table->buckets[hash & table->mask];
+}
+
 /* Where readers look for that hash now. */
-const struct index_bucket *index_bucket_of(const struct index *, uint64_t hash);
+static inline const struct index_bucket *
+index_bucket_of(const struct index *index, uint64_t hash)
+{
+	/* Pairs with the release in growth_open(). */
+	return index_bucket_in(
+		atomic_load_explicit(&index->table, memory_order_acquire),
+		hash);
+}
 
-/* The first, the next object with that hash; 0: no more. */
-uint32_t index_first(const struct index *, uint64_t hash, struct index_probe *);
-uint32_t index_next(struct index_probe *);
+/* The next object with that hash; 0: no more. */
+static inline uint32_t
+index_next(struct index_probe *probe)
+{
+	for (;;) {
+		while (probe->fits != 0) {
+			const uint32_t slot =
+				(uint32_t)__builtin_ctz(probe->fits);
 
-/* Visits every handle, W only; for sweeps that may be slow. */
-void index_for_each(const struct index *, void (*fn)(void *arg, uint32_t),
-		    void *arg);
+			probe->fits &= probe->fits - 1;
+
+			const uint32_t handle =
+				index_slot_handle(probe->bucket, slot);
+			const uint64_t *hash = region_at(probe->region, handle);
+
+			if (*hash == probe->hash)
+				return handle;
+		}
+		const uint32_t after = atomic_load_explicit(
+			&probe->bucket->overflow, memory_order_acquire);
+
+		if (after == 0)
+			return 0;
+		probe->bucket = region_at(probe->region, after);
+		probe->fits =
+			index_match(probe->bucket, index_tag_of(probe->hash));
+	}
+}
+
+/* The first object with that hash; 0: none. */
+static inline uint32_t
+index_first(const struct index *index, uint64_t hash, struct index_probe *probe)
+{
+	probe->region = index->region;
+	probe->hash = hash;
+	probe->bucket = index_bucket_of(index, hash);
+	probe->fits = index_match(probe->bucket, index_tag_of(hash));
+	return index_next(probe);
+}
 
 #endif

@@ -17,13 +17,6 @@
 #define SUFFIX_BYTES_MAX 11u
 
 static bool
-is_ttl_mode(int32_t flags)
-{
-	return flags == CREATE_PERSISTENT_TTL ||
-	       flags == CREATE_PERSISTENT_SEQUENTIAL_TTL;
-}
-
-static bool
 is_sequential(int32_t flags)
 {
 	return flags == CREATE_PERSISTENT_SEQUENTIAL ||
@@ -49,7 +42,7 @@ check_mode(const struct prep *prep, const struct prep_asker *asker,
 	if (op->flags < CREATE_PERSISTENT ||
 	    op->flags > CREATE_PERSISTENT_SEQUENTIAL_TTL)
 		return ZK_BADARGUMENTS;
-	if (is_ttl_mode(op->flags)) {
+	if (prep_is_ttl_mode(op->flags)) {
 		if (!prep->options.has_extended_types)
 			return ZK_UNIMPLEMENTED;
 		if (ttl < 1 || ttl > PROTO_TTL_MAX)
@@ -174,7 +167,7 @@ final_path(struct prep *prep, const struct prep_op *op, int32_t counter)
 }
 
 static int64_t
-owner_of(const struct prep_asker *asker, const struct prep_op *op)
+create_owner(const struct prep_asker *asker, const struct prep_op *op)
 {
 	if (op->type == OP_CREATE_CONTAINER)
 		return PROTO_CONTAINER_OWNER;
@@ -213,7 +206,7 @@ make(struct prep *prep, const struct prep_asker *asker,
 	const struct apply_node node = {
 		.data = op->data,
 		.acl = apply_intern_acl(apply, &record->acl),
-		.owner = owner_of(asker, op),
+		.owner = create_owner(asker, op),
 		.parent_cversion = cversion};
 
 	if (node.acl == 0)

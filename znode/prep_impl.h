@@ -51,6 +51,13 @@ struct prep_op {
 	int64_t ttl;
 };
 
+static inline bool
+prep_is_ttl_mode(int32_t flags)
+{
+	return flags == CREATE_PERSISTENT_TTL ||
+	       flags == CREATE_PERSISTENT_SEQUENTIAL_TTL;
+}
+
 /* Who asks. */
 struct prep_asker {
 	const struct auth_ids *ids;

@@ -5,6 +5,7 @@
  * decodes the operations of a multi, which differs from what it refuses later.
  */
 #include "znode/prep_impl.h"
+#include "znode/tree_impl.h"
 
 /* ---- decoding ------------------------------------------------------------ */
 
@@ -84,13 +85,6 @@ prep_get_op(struct jute_reader *reader, int32_t type, struct prep_op *out)
 	}
 }
 
-static bool
-is_ttl_mode(int32_t flags)
-{
-	return flags == CREATE_PERSISTENT_TTL ||
-	       flags == CREATE_PERSISTENT_SEQUENTIAL_TTL;
-}
-
 /*
  * In a multi the flags have a say in what is made, and upstream builds its
  * objects while decoding: flags out of range, TTL flags without a ttl and
@@ -100,7 +94,7 @@ static int
 settle_multi_create(struct prep_op *op)
 {
 	if (op->type == OP_CREATE_TTL) {
-		if (is_ttl_mode(op->flags))
+		if (prep_is_ttl_mode(op->flags))
 			return 1;
 		op->type = OP_CREATE;
 		op->ttl = -1;
@@ -246,12 +240,12 @@ run_delete(struct prep *prep, const struct prep_asker *asker,
 
 	if (parent == NULL)
 		return ZK_NONODE;
-	tree_spec_stat(apply->tree, parent, &stat);
+	spec_stat(apply->tree, parent, &stat);
 	if (!prep_may(prep, asker, stat.acl, PERM_DELETE))
 		return ZK_NOAUTH;
 	if (node == NULL)
 		return ZK_NONODE;
-	tree_spec_stat(apply->tree, node, &stat);
+	spec_stat(apply->tree, node, &stat);
 	if (next_version(stat.version, op->version, &version) != ZK_OK)
 		return ZK_BADVERSION;
 	if (stat.num_children > 0)
@@ -279,7 +273,7 @@ run_delete_container(struct prep *prep, const struct prep_op *op,
 
 	if (node == NULL)
 		return ZK_NONODE;
-	tree_spec_stat(apply->tree, node, &stat);
+	spec_stat(apply->tree, node, &stat);
 	if (stat.num_children > 0)
 		return ZK_NOTEMPTY;
 	if (tree_kind_of(apply->tree, stat.owner) == TREE_EPHEMERAL)
@@ -321,7 +315,7 @@ run_set_data(struct prep *prep, const struct prep_asker *asker,
 
 	if (node == NULL)
 		return ZK_NONODE;
-	tree_spec_stat(apply->tree, node, &stat);
+	spec_stat(apply->tree, node, &stat);
 	if (!prep_may(prep, asker, stat.acl, PERM_WRITE))
 		return ZK_NOAUTH;
 	if (prep->options.enforce_quota) {
@@ -366,7 +360,7 @@ run_set_acl(struct prep *prep, const struct prep_asker *asker,
 
 	if (node == NULL)
 		return ZK_NONODE;
-	tree_spec_stat(apply->tree, node, &stat);
+	spec_stat(apply->tree, node, &stat);
 	if (!prep_may(prep, asker, stat.acl, PERM_ADMIN))
 		return ZK_NOAUTH;
 	err = next_version(stat.aversion, op->version, &version);
@@ -405,7 +399,7 @@ run_check(struct prep *prep, const struct prep_asker *asker,
 
 	if (node == NULL)
 		return ZK_NONODE;
-	tree_spec_stat(apply->tree, node, &stat);
+	spec_stat(apply->tree, node, &stat);
 	if (!prep_may(prep, asker, stat.acl, PERM_READ))
 		return ZK_NOAUTH;
 	if (next_version(stat.version, op->version, &version) != ZK_OK)

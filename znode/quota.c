@@ -65,7 +65,7 @@ quota_destroy(struct quota *quota)
 /* Decimal with an optional sign; -1 for anything else. Digits are gathered on
  * the negative side, which reaches one further. */
 static int64_t
-parse_number(const uint8_t *at, const uint8_t *end)
+parse_limit(const uint8_t *at, const uint8_t *end)
 {
 	const bool is_negative = at < end && *at == '-';
 	int64_t value = 0;
@@ -97,7 +97,7 @@ parse_pair(const uint8_t *at, const uint8_t *end, struct track *out)
 		memchr(equals + 1, '=', (size_t)(end - equals - 1));
 	const struct jute_slice key = jute_slice_of(at, (size_t)(equals - at));
 	const int64_t value =
-		parse_number(equals + 1, stop == NULL ? end : stop);
+		parse_limit(equals + 1, stop == NULL ? end : stop);
 
 	if (jute_slice_equal(key, jute_slice_of("count", 5))) {
 		out->count = value;
@@ -182,7 +182,7 @@ is_used(const struct quota *quota)
 	if (quota->is_checking)
 		return true;
 
-	struct znode *dir = tree_find(quota->tree, quota->dir);
+	struct znode *dir = tree_find_kept(quota->tree, quota->dir);
 	struct tree_stat stat;
 
 	if (dir == NULL)

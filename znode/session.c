@@ -60,7 +60,7 @@ struct session_table {
 /* Ids count up in their low bits and carry the server in the top byte; two
  * multiplications spread both over the mask. */
 static uint32_t
-chain_of(const struct session_index *index, int64_t id)
+chain_index(const struct session_index *index, int64_t id)
 {
 	uint64_t mixed = (uint64_t)id * 0x9e3779b97f4a7c15ull;
 
@@ -71,7 +71,7 @@ chain_of(const struct session_index *index, int64_t id)
 static struct session_entry **
 index_find(const struct session_index *index, int64_t id)
 {
-	struct session_entry **link = &index->chain[chain_of(index, id)];
+	struct session_entry **link = &index->chain[chain_index(index, id)];
 
 	while (*link != NULL && (*link)->session.id != id)
 		link = &(*link)->chain;
@@ -93,7 +93,7 @@ static void
 index_put(struct session_index *index, struct session_entry *entry)
 {
 	struct session_entry **head =
-		&index->chain[chain_of(index, entry->session.id)];
+		&index->chain[chain_index(index, entry->session.id)];
 
 	entry->chain = *head;
 	*head = entry;

@@ -26,7 +26,7 @@ tree_init(struct tree *tree, const struct tree_options *options)
 	struct index_retire retire;
 
 	tree->options = *options;
-	hash_key_random(&tree->key);
+	hash_key_random(&tree->head.key);
 	reclaim_init(tree);
 
 	int err = region_init(&tree->region, options->region_bytes);
@@ -140,14 +140,7 @@ tree_bytes_left(const struct tree *tree)
 enum tree_kind
 tree_kind_of(const struct tree *tree, int64_t owner)
 {
-	if (owner == 0)
-		return TREE_PERSISTENT;
-	if (owner == PROTO_CONTAINER_OWNER)
-		return TREE_CONTAINER;
-	if (tree->options.has_extended_types &&
-	    (owner & PROTO_TTL_MASK) == PROTO_TTL_MASK)
-		return TREE_TTL;
-	return TREE_EPHEMERAL;
+	return kind_of(tree, owner);
 }
 
 /* ---- names --------------------------------------------------------------- */
@@ -168,17 +161,12 @@ tree_scratch(struct tree *tree, uint32_t bytes)
 }
 
 struct tree_path
-tree_path_of(const struct tree *tree, const void *text, uint32_t bytes)
+tree_root_path(const struct tree *tree)
 {
 	static const uint8_t root[1];
-	const uint8_t *at = text;
 
-	if (bytes == 0 || (bytes == 1 && at[0] == '/'))
-		return (struct tree_path){
-			.text = root, .hash = hash_bytes(&tree->key, root, 0)};
-	return (struct tree_path){.text = at,
-				  .bytes = bytes,
-				  .hash = hash_bytes(&tree->key, at, bytes)};
+	return (struct tree_path){.text = root,
+				  .hash = hash_bytes(&tree->head.key, root, 0)};
 }
 
 uint32_t
@@ -262,6 +250,24 @@ version_before(const struct tree *tree, const struct znode *node)
 }
 
 struct znode *
+tree_find_kept(struct tree *tree, struct tree_path path)
+{
+	/* There is one node at a path that is not deleted: if the kept one is
+	 * not, it is that. node_unlink() forgets it before its memory goes. */
+	if (FAL_LIKELY(tree->kept != 0)) {
+		struct znode *kept = node_at(tree, tree->kept);
+
+		FAL_ASSERT(kept->hash == path.hash);
+		if (FAL_LIKELY(!spec_of(tree, kept)->is_deleted))
+			return kept;
+	}
+	struct znode *node = tree_find(tree, path);
+
+	tree->kept = node == NULL ? 0 : handle_of(tree, node);
+	return node;
+}
+
+struct znode *
 tree_find_before(struct tree *tree, struct tree_path path)
 {
 	struct index_probe probe;
@@ -289,7 +295,7 @@ void
 tree_spec_stat(const struct tree *tree, const struct znode *node,
 	       struct tree_stat *out)
 {
-	version_stat(node, spec_of(tree, node), out);
+	spec_stat(tree, node, out);
 }
 
 void

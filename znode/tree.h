@@ -90,9 +90,26 @@ struct tree_counts {
 FAL_MUST_CHECK int tree_create(const struct tree_options *, struct tree **out);
 void tree_destroy(struct tree *);
 
+/* What struct tree begins with, for tree_path_of(). */
+struct tree_head {
+	struct hash_key key;
+};
+
+struct tree_path tree_root_path(const struct tree *);
+
 /* R, W. Keyed hash; the same for "" and "/". */
-struct tree_path tree_path_of(const struct tree *, const void *text,
-			      uint32_t bytes);
+static inline struct tree_path
+tree_path_of(const struct tree *tree, const void *text, uint32_t bytes)
+{
+	const struct tree_head *head = (const void *)tree;
+	const uint8_t *at = text;
+
+	if (FAL_UNLIKELY(bytes <= 1) && (bytes == 0 || at[0] == '/'))
+		return tree_root_path(tree);
+	return (struct tree_path){.text = at,
+				  .bytes = bytes,
+				  .hash = hash_bytes(&head->key, at, bytes)};
+}
 struct acl_table *tree_acls(struct tree *);
 enum tree_kind tree_kind_of(const struct tree *, int64_t owner);
 void tree_counts(const struct tree *, struct tree_counts *out); /* any thread */
@@ -118,6 +135,9 @@ uint64_t tree_published_digest(const struct tree *);
 
 /* The writer's view (spec). NULL: no such node there. */
 struct znode *tree_find(struct tree *, struct tree_path);
+/* The same for one path of a tree, at which every write looks: its node is
+ * remembered. Not for the root. */
+struct znode *tree_find_kept(struct tree *, struct tree_path);
 /* The same as of before the open transaction. */
 struct znode *tree_find_before(struct tree *, struct tree_path);
 struct jute_slice tree_data_before(const struct tree *, const struct znode *);
@@ -154,6 +174,10 @@ FAL_MUST_CHECK int tree_remove(struct tree *, struct znode *);
 /* Sets data and version; mzxid, mtime from the transaction. */
 FAL_MUST_CHECK int tree_set_data(struct tree *, struct znode *,
 				 struct jute_slice data, int32_t version);
+/* The same for who has the node's path, which the digest is made from. */
+FAL_MUST_CHECK int tree_set_data_at(struct tree *, struct znode *,
+				    struct tree_path, struct jute_slice data,
+				    int32_t version);
 /* Data only: no version, no times (quota statistics). */
 FAL_MUST_CHECK int tree_set_data_quietly(struct tree *, struct znode *,
 					 struct jute_slice data);

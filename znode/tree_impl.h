@@ -19,6 +19,7 @@
 
 #include <stdalign.h>
 
+#include "base/bytes.h"
 #include "znode/fifo.h"
 #include "znode/handle_list.h"
 #include "znode/index.h"
@@ -90,11 +91,12 @@ struct tree_load {
 };
 
 struct tree {
+	struct tree_head head; /* first: tree_path_of() */
 	struct region region;
 	struct index index;
-	struct hash_key key;
 	struct acl_table *acls;
 	uint32_t root;
+	uint32_t kept; /* tree_find_kept(); 0: not looked for yet, or gone */
 	struct tree_options options;
 
 	/* the open transaction */
@@ -127,6 +129,8 @@ struct tree {
 	_Atomic uint32_t reader_count;
 	struct tree_reader reader[TREE_READERS_MAX];
 };
+
+_Static_assert(offsetof(struct tree, head) == 0, "as tree_path_of() has it");
 
 static inline struct znode *
 node_at(const struct tree *tree, uint32_t handle)
@@ -176,22 +180,101 @@ node_bytes(const struct znode *node)
 
 /* Is this the node of that path? Names are compared from the last one up, so
  * that no node keeps its path. The root matches the empty path. */
-static inline bool
+static inline __attribute__((always_inline)) bool
 node_has_path(const struct tree *tree, const struct znode *node,
 	      const uint8_t *text, uint32_t bytes)
 {
-	while (node->parent != 0) {
-		const uint32_t name_bytes = node->name_bytes;
+	const uint8_t *end = text + bytes; /* of the name to be compared */
 
-		if (bytes < name_bytes + 1 ||
-		    text[bytes - name_bytes - 1] != '/' ||
-		    memcmp(text + bytes - name_bytes, node->name, name_bytes) !=
-			    0)
+	while (node->parent != 0) {
+		const size_t name_bytes = node->name_bytes;
+
+		if ((size_t)(end - text) <= name_bytes)
 			return false;
-		bytes -= name_bytes + 1;
+		end -= name_bytes;
+		if (end[-1] != '/' || !bytes_equal(end, node->name, name_bytes))
+			return false;
+		end--;
 		node = node_at(tree, node->parent);
 	}
-	return bytes == 0;
+	return end == text;
+}
+
+/* tree_lookup(), inline for the reads, as far as it goes without a loop: mostly
+ * the first candidate is the node. */
+static inline __attribute__((always_inline)) const struct znode *
+node_lookup(const struct tree *tree, struct tree_path path, uint64_t S)
+{
+	const struct index_bucket *bucket =
+		index_bucket_of(&tree->index, path.hash);
+	const uint32_t fits = index_match(bucket, index_tag_of(path.hash));
+
+	if (FAL_LIKELY(fits != 0)) {
+		const struct znode *node = node_at(
+			tree, index_slot_handle(bucket,
+						(uint32_t)__builtin_ctz(fits)));
+
+		if (FAL_LIKELY(node->hash == path.hash) &&
+		    FAL_LIKELY(node_is_visible(&tree->region, node, S)) &&
+		    FAL_LIKELY(
+			    node_has_path(tree, node, path.text, path.bytes)))
+			return node;
+	}
+	return tree_lookup(tree, path, S);
+}
+
+/* Of a node that is visible at S. */
+static inline const struct version *
+version_at(const struct tree *tree, const struct znode *node, uint64_t S)
+{
+	const struct version *version = node_version_at(&tree->region, node, S);
+
+	FAL_ASSERT(version != NULL && !version->is_deleted);
+	return version;
+}
+
+/* tree_kind_of(), tree_stat_show(), inline. */
+static inline enum tree_kind
+kind_of(const struct tree *tree, int64_t owner)
+{
+	if (owner == 0)
+		return TREE_PERSISTENT;
+	if (owner == PROTO_CONTAINER_OWNER)
+		return TREE_CONTAINER;
+	if (tree->options.has_extended_types &&
+	    (owner & PROTO_TTL_MASK) == PROTO_TTL_MASK)
+		return TREE_TTL;
+	return TREE_EPHEMERAL;
+}
+
+static inline void
+stat_show(const struct tree *tree, const struct tree_stat *stat,
+	  struct proto_stat *out)
+{
+	const enum tree_kind kind = kind_of(tree, stat->owner);
+
+	out->czxid = stat->czxid;
+	out->mzxid = stat->mzxid;
+	out->ctime = stat->ctime;
+	out->mtime = stat->mtime;
+	out->version = stat->version;
+	/* Each creation and each deletion of a child shows as one step; the
+	 * count wraps at 32 bits. */
+	out->cversion =
+		(int32_t)(2u * (uint32_t)stat->cversion - stat->num_children);
+	out->aversion = stat->aversion;
+	out->ephemeral_owner = kind == TREE_EPHEMERAL ? stat->owner : 0;
+	out->data_length = stat->data_bytes > 0 ? stat->data_bytes : 0;
+	out->num_children = (int32_t)stat->num_children;
+	out->pzxid = stat->pzxid;
+}
+
+/* tree_spec_stat(), inline: who wants two fields loads two. */
+static inline __attribute__((always_inline)) void
+spec_stat(const struct tree *tree, const struct znode *node,
+	  struct tree_stat *out)
+{
+	version_stat(node, spec_of(tree, node), out);
 }
 
 /* tree.c: room for `bytes` of path text. Returns 0, FAL_ENOMEM. */

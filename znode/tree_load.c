@@ -53,6 +53,7 @@ tree_load_begin(struct tree *tree)
 	region_reset(&tree->region);
 	memset(&tree->counters, 0, sizeof(tree->counters));
 	tree->root = 0;
+	tree->kept = 0;
 	tree->hold = TREE_S_NONE;
 	tree->applied = 0;
 	tree->published = 0;

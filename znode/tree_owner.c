@@ -17,7 +17,7 @@
 
 /* Nobody but the writer looks at this index: no grace period. */
 static void
-retire_line(void *arg, uint32_t handle)
+owner_retire_line(void *arg, uint32_t handle)
 {
 	struct tree *tree = arg;
 
@@ -25,7 +25,7 @@ retire_line(void *arg, uint32_t handle)
 }
 
 static void
-retire_table(void *arg, struct index_table *table)
+owner_retire_table(void *arg, struct index_table *table)
 {
 	(void)arg;
 	index_table_free(table);
@@ -34,8 +34,9 @@ retire_table(void *arg, struct index_table *table)
 int
 owners_init(struct tree *tree)
 {
-	const struct index_retire retire = {
-		.line = retire_line, .table = retire_table, .arg = tree};
+	const struct index_retire retire = {.line = owner_retire_line,
+					    .table = owner_retire_table,
+					    .arg = tree};
 
 	tree->reapable = (struct handle_list){0};
 	return index_init(&tree->owners, &tree->region, &retire);
@@ -53,7 +54,7 @@ owners_free(struct tree *tree)
 static uint64_t
 owner_hash(const struct tree *tree, int64_t session_id)
 {
-	return hash_bytes(&tree->key, &session_id, sizeof(session_id));
+	return hash_bytes(&tree->head.key, &session_id, sizeof(session_id));
 }
 
 static struct tree_owner *

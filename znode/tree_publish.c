@@ -58,7 +58,7 @@ node_discount(struct tree *tree, struct znode *node, int64_t data_bytes)
 /* ---- publishing ---------------------------------------------------------- */
 
 static void
-entry_publish(struct tree *tree, const struct fifo_record *entry)
+undo_entry_publish(struct tree *tree, const struct fifo_record *entry)
 {
 	struct znode *node = node_at(tree, entry->handle);
 	const struct version *version = version_of(tree, entry->after);
@@ -105,7 +105,7 @@ tree_publish(struct tree *tree, int64_t zxid)
 	    0)
 		tree_reclaim(tree, UINT32_MAX);
 	while ((entry = fifo_front(&tree->undo)) != NULL && entry->zxid <= to) {
-		entry_publish(tree, entry);
+		undo_entry_publish(tree, entry);
 		fifo_pop_front(&tree->undo);
 	}
 	if (to > tree->published)

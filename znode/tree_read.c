@@ -43,7 +43,7 @@ tree_prefetch_version(const struct tree *tree, const struct znode *node)
 	__builtin_prefetch(version->data);
 }
 
-const struct znode *
+__attribute__((noinline)) const struct znode *
 tree_lookup(const struct tree *tree, struct tree_path path, uint64_t S)
 {
 	struct index_probe probe;
@@ -63,16 +63,6 @@ tree_lookup(const struct tree *tree, struct tree_path path, uint64_t S)
 	return NULL;
 }
 
-/* Of a node that is visible at S. */
-static const struct version *
-version_at(const struct tree *tree, const struct znode *node, uint64_t S)
-{
-	const struct version *version = node_version_at(&tree->region, node, S);
-
-	FAL_ASSERT(version != NULL && !version->is_deleted);
-	return version;
-}
-
 void
 tree_stat_at(const struct tree *tree, const struct znode *node, uint64_t S,
 	     struct tree_stat *out)
@@ -84,22 +74,7 @@ void
 tree_stat_show(const struct tree *tree, const struct tree_stat *stat,
 	       struct proto_stat *out)
 {
-	const enum tree_kind kind = tree_kind_of(tree, stat->owner);
-
-	out->czxid = stat->czxid;
-	out->mzxid = stat->mzxid;
-	out->ctime = stat->ctime;
-	out->mtime = stat->mtime;
-	out->version = stat->version;
-	/* Each creation and each deletion of a child shows as one step; the
-	 * count wraps at 32 bits. */
-	out->cversion =
-		(int32_t)(2u * (uint32_t)stat->cversion - stat->num_children);
-	out->aversion = stat->aversion;
-	out->ephemeral_owner = kind == TREE_EPHEMERAL ? stat->owner : 0;
-	out->data_length = stat->data_bytes > 0 ? stat->data_bytes : 0;
-	out->num_children = (int32_t)stat->num_children;
-	out->pzxid = stat->pzxid;
+	stat_show(tree, stat, out);
 }
 
 void

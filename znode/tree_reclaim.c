@@ -150,6 +150,8 @@ node_unlink(struct tree *tree, struct znode *node)
 			      memory_order_release);
 	index_remove(&tree->index, node->hash, handle);
 	children_remove(tree, parent, node);
+	if (FAL_UNLIKELY(handle == tree->kept))
+		tree->kept = 0;
 	if (has_older)
 		garbage_put(tree, GARBAGE_NODE_MEMORY, handle,
 			    tree->published + 1);

@@ -431,18 +431,35 @@ version_own_data(struct tree *tree, struct znode *node, struct jute_slice data)
 	return version;
 }
 
+/* Its path is given, or put together. */
 static int
-set_data(struct tree *tree, struct znode *node, struct jute_slice data,
-	 struct version **out)
+node_path(struct tree *tree, const struct znode *node,
+	  const struct tree_path *given, struct jute_slice *out)
+{
+	if (given != NULL) {
+		*out = jute_slice_of(given->text, given->bytes);
+		return 0;
+	}
+	const uint32_t bytes = tree_path_bytes(tree, node);
+
+	if (tree_scratch(tree, bytes) < 0)
+		return FAL_ENOMEM;
+	(void)tree_path_text(tree, node, tree->scratch, bytes);
+	*out = jute_slice_of(tree->scratch, bytes);
+	return 0;
+}
+
+static int
+set_data(struct tree *tree, struct znode *node, const struct tree_path *path,
+	 struct jute_slice data, struct version **out)
 {
 	const bool is_counted =
 		tree->options.is_digest_on &&
 		(atomic_load_explicit(&node->flags, memory_order_relaxed) &
 		 ZNODE_UNCOUNTED) == 0;
-	const uint32_t path_bytes =
-		is_counted ? tree_path_bytes(tree, node) : 0;
+	struct jute_slice text;
 
-	if (tree_scratch(tree, path_bytes) < 0)
+	if (is_counted && node_path(tree, node, path, &text) < 0)
 		return FAL_ENOMEM;
 
 	const int64_t before = version_data_bytes(spec_of(tree, node));
@@ -452,24 +469,23 @@ set_data(struct tree *tree, struct znode *node, struct jute_slice data,
 		return FAL_ENOMEM;
 	count_up(&tree->counters.data_bytes,
 		 (uint64_t)(version_data_bytes(version) - before));
-	if (is_counted) {
+	if (is_counted)
 		/* From the version's copy: `data` may have been its old one. */
-		(void)tree_path_text(tree, node, tree->scratch, path_bytes);
 		version->crc_pd =
-			digest_path_data(tree->scratch, path_bytes,
+			digest_path_data(text.data, (uint32_t)text.bytes,
 					 version_data(&tree->region, version));
-	}
 	*out = version;
 	return 0;
 }
 
-int
-tree_set_data(struct tree *tree, struct znode *node, struct jute_slice data,
-	      int32_t version)
+static int
+set_data_and_times(struct tree *tree, struct znode *node,
+		   const struct tree_path *path, struct jute_slice data,
+		   int32_t version)
 {
 	struct version *own;
 
-	if (set_data(tree, node, data, &own) < 0)
+	if (set_data(tree, node, path, data, &own) < 0)
 		return FAL_ENOMEM;
 	own->version = version;
 	own->mzxid = (int64_t)tree->open_zxid;
@@ -478,12 +494,27 @@ tree_set_data(struct tree *tree, struct znode *node, struct jute_slice data,
 }
 
 int
+tree_set_data(struct tree *tree, struct znode *node, struct jute_slice data,
+	      int32_t version)
+{
+	return set_data_and_times(tree, node, NULL, data, version);
+}
+
+int
+tree_set_data_at(struct tree *tree, struct znode *node, struct tree_path path,
+		 struct jute_slice data, int32_t version)
+{
+	FAL_ASSERT(path.bytes == 0 || path.hash == node->hash);
+	return set_data_and_times(tree, node, &path, data, version);
+}
+
+int
 tree_set_data_quietly(struct tree *tree, struct znode *node,
 		      struct jute_slice data)
 {
 	struct version *own;
 
-	return set_data(tree, node, data, &own);
+	return set_data(tree, node, NULL, data, &own);
 }
 
 int

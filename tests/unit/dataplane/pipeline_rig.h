@@ -41,6 +41,9 @@ struct rig {
 	int64_t written, durable;
 	bool is_slow; /* durable moves only by rig_sync() */
 	bool has_no_space;
+	bool has_no_ledger;
+	bool is_counted; /* it sums the entries as a log does, checks nothing */
+	uint32_t sum;
 	uint32_t commits, kicks, rolls;
 
 	/* A member of an ensemble; zab_member_join() is the test's. */
@@ -71,6 +74,8 @@ void rig_start_limited(struct rig *, const struct reader_options *limits);
 void rig_start_over(struct rig *, struct stream_core *streams);
 /* The same as a member of an ensemble. */
 void rig_start_member(struct rig *);
+/* Without a ledger. */
+void rig_start_no_ledger(struct rig *);
 void rig_stop(struct rig *);
 /* A new ZAB role over the same data, as after a restart. */
 void rig_restart_zab(struct rig *);

@@ -83,6 +83,44 @@ churn(struct fixture *f)
 	}
 }
 
+/* The node at a path, asked for again and again while it comes and goes: the
+ * same as who looks for it each time. */
+static void
+a_kept_node_is_the_one_that_is_there(void **state)
+{
+	struct fixture *f = *state;
+	const struct tree_path path = path_of(f, "/kept");
+
+	assert_null(tree_find_kept(f->tree, path));
+	for (int i = 0; i < 4; i++) {
+		create(f, "/kept", "", 0);
+		assert_non_null(tree_find_kept(f->tree, path));
+		assert_ptr_equal(tree_find_kept(f->tree, path),
+				 tree_find(f->tree, path));
+		/* Deleted, and made again beside the dying one. */
+		remove_path(f, "/kept");
+		assert_null(tree_find_kept(f->tree, path));
+		create(f, "/kept", "", 0);
+		assert_ptr_equal(tree_find_kept(f->tree, path),
+				 tree_find(f->tree, path));
+		/* A deletion that is taken back. */
+		begin(f);
+		assert_int_equal(tree_remove(f->tree, tree_find(f->tree, path)),
+				 0);
+		assert_null(tree_find_kept(f->tree, path));
+		tree_txn_rollback(f->tree);
+		assert_ptr_equal(tree_find_kept(f->tree, path),
+				 tree_find(f->tree, path));
+		finish(f);
+		/* Its memory goes, and is somebody else's. */
+		remove_path(f, "/kept");
+		churn(f);
+		create(f, "/other", "", 0);
+		assert_null(tree_find_kept(f->tree, path));
+		remove_path(f, "/other");
+	}
+}
+
 static void
 a_walk_goes_on_in_the_array_it_started_with(void **state)
 {
@@ -464,6 +502,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(garbage_waits_for_readers_then_for_a_grace_period),
 		TEST(a_subtree_deleted_at_once_is_unlinked_bottom_up),
+		TEST(a_kept_node_is_the_one_that_is_there),
 		TEST(a_walk_goes_on_in_the_array_it_started_with),
 		TEST(a_slid_walk_leaves_directories_that_are_gone),
 		TEST(a_hold_keeps_a_state_for_a_reader_to_come),
