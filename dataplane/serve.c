@@ -21,9 +21,11 @@
 #include "znode/prep.h"
 #include "znode/read.h"
 
-/* First guess of a reply's size, and the limit of what is tried. */
-#define REPLY_GUESS_BYTES 2048u
-#define SCRATCH_BYTES_MAX (1u << 30)
+/* First guess of a reply's size: less than a segment of nearly any path, so
+ * that it is written where it leaves. And the limit of what is tried. */
+#define REPLY_GUESS_BYTES  512u
+#define REPLY_GUESS_GROWTH 32u
+#define SCRATCH_BYTES_MAX  (1u << 30)
 
 bool
 serve_path_of(const uint8_t *frame, uint32_t bytes, struct jute_slice *path)
@@ -94,8 +96,7 @@ body_of(const struct reader *reader, const struct local_op *op)
 	return body;
 }
 
-/* ---- forming bodies: no side effects ----------------------------------------
- */
+/* ---- forming bodies: no side effects ---- */
 
 /*
  * Decodes path and watch of a read. A path that was hashed for the burst is
@@ -184,8 +185,7 @@ form_body(struct reader *reader, const struct local_op *op,
 	}
 }
 
-/* ---- replying
- * ------------------------------------------------------------------ */
+/* ---- replying ---- */
 
 /* Forms header and body into `space`; returns the frame's bytes, 0 if it does
  * not fit. */
@@ -249,25 +249,27 @@ reply_formed(struct reader *reader, struct conn *conn,
 	     const struct local_op *op)
 {
 	struct stream_core *streams = reader->parts.streams;
-	uint32_t got = 0;
+	uint32_t frame = 0, got = 0;
 	int32_t err = ZK_OK;
 
 	events_before_output(reader, conn);
+	/* In the segment that leaves, or in a piece of its own. */
+	for (uint32_t wanted = REPLY_GUESS_BYTES;
+	     frame == 0 && err != READ_IS_LONG && wanted <= STREAM_BUFFER_BYTES;
+	     wanted *= REPLY_GUESS_GROWTH) {
+		uint8_t *space =
+			stream_reserve(streams, conn->stream, wanted, &got);
 
-	uint8_t *space =
-		stream_reserve(streams, conn->stream, REPLY_GUESS_BYTES, &got);
-
-	if (space == NULL)
-		return reply_aside(reader, conn, op); /* judges the limit */
-
-	const uint32_t frame = form_reply(reader, op, space, got, &err);
-
+		if (space == NULL)
+			break;
+		frame = form_reply(reader, op, space, got, &err);
+	}
 	if (err == READ_IS_LONG) {
 		listing_serve(reader, conn, op);
 		return ZK_OK;
 	}
 	if (frame == 0)
-		return reply_aside(reader, conn, op);
+		return reply_aside(reader, conn, op); /* judges the limit */
 	stream_commit(streams, conn->stream, frame);
 	account_sent(reader, conn, frame);
 	return err;
@@ -367,8 +369,7 @@ serve_local(struct reader *reader, struct conn *conn, struct local_op *op)
 		     op->received_ns);
 }
 
-/* ---- answers that are known before their turn -------------------------------
- */
+/* ---- answers that are known before their turn ---- */
 
 static int64_t
 ready_zxid(const struct reader *reader, int32_t err, int32_t op)
@@ -435,8 +436,7 @@ serve_queued(struct reader *reader, struct conn *conn, struct req *req)
 	return conn->head == req;
 }
 
-/* ---- frames
- * --------------------------------------------------------------------- */
+/* ---- frames ---- */
 
 static bool
 queue_req(struct reader *reader, struct conn *conn, enum req_kind kind,

@@ -62,7 +62,7 @@ stream_tcp_new(struct stream_tcp *core, struct tcp_conn *tcp)
 	conn->tcp = tcp;
 	conn->rx_wanted = 1;
 	conn->frame_bytes_max = core->config.frame_bytes_max;
-	conn->unsent_bytes_max = core->config.unsent_bytes_max;
+	stream_tcp_limit_unsent(conn, core->config.unsent_bytes_max);
 	list_init(&conn->ready_link);
 	list_init(&conn->dirty_link);
 	list_init(&conn->end_link);
@@ -271,7 +271,7 @@ visit_open(struct stream_tcp *core, struct stream_tcp_conn *conn,
 		return count;
 	}
 	if (conn->wants_writable && conn->reason == STREAM_NO_REASON &&
-	    stream_tcp_unsent(conn) <= core->config.writable_bytes) {
+	    stream_tcp_unsent(core, conn) <= core->config.writable_bytes) {
 		conn->wants_writable = false;
 		event_put(core, conn, STREAM_WRITABLE, 0, &events[count++]);
 	}
@@ -373,25 +373,56 @@ stream_tcp_news(struct stream_tcp *core, struct stream_tcp_conn *conn,
 		stream_tcp_ready(core, conn);
 }
 
-static void
-take_news(struct stream_tcp *core)
+/* Whether all that the news of a connection comes to is that there is data to
+ * be read. One with a chain may go on writing, one that is wanted in a piece
+ * may have to be gathered. */
+static inline bool
+is_only_data(const struct stream_tcp_conn *conn, uint32_t news)
+{
+	return (news & ~(uint32_t)(TCP_NEWS_DATA | TCP_NEWS_ROOM)) == 0 &&
+	       stream_tcp_is_plain(conn) && conn->rx == NULL &&
+	       conn->tx_head == NULL && list_empty(&conn->ready_link) &&
+	       tcp_buffered(conn->tcp) < STREAM_TCP_IN_TCP_BYTES;
+}
+
+/* Takes the news of all connections. Whoever has data and nothing else to say
+ * is told at once, as far as `max` events reach; the others become ready. */
+static uint32_t
+take_news(struct stream_tcp *core, struct stream_event *events, uint32_t max)
 {
 	struct tcp_conn *tcp;
-	uint32_t news;
+	uint32_t news, count = 0;
 
 	while ((tcp = tcp_next_news(core->tcp, &news)) != NULL) {
 		const uint32_t slot = core->slot_of[tcp_index(core->tcp, tcp)];
+		struct stream_tcp_conn *conn = &core->conns[slot - 1];
 
-		if (slot == 0)
+		if (FAL_UNLIKELY(slot == 0)) {
 			stream_tcp_newcomer(core, tcp, news);
-		else
-			stream_tcp_news(core, &core->conns[slot - 1], news);
+			continue;
+		}
+		if (FAL_UNLIKELY(count == max || !is_only_data(conn, news))) {
+			stream_tcp_news(core, conn, news);
+			continue;
+		}
+		stream_tcp_rx_note(core, conn);
+		if (conn->rx_seen < conn->rx_wanted)
+			continue;
+		event_put(core, conn, STREAM_READABLE, 0, &events[count++]);
+		list_add_tail(&core->told, &conn->ready_link);
 	}
+	return count;
 }
 
 static void
 housekeep(struct stream_tcp *core)
 {
+	while (!list_empty(&core->told)) {
+		struct list *link = core->told.next;
+
+		list_del(link);
+		list_add_tail(&core->ready, link);
+	}
 	if (!list_empty(&core->lingering))
 		lingering_expire(core);
 	if (!list_empty(&core->dead))
@@ -406,6 +437,15 @@ housekeep(struct stream_tcp *core)
 
 /* ---- operations ---- */
 
+/* How many events may be told before those who wait have had their turn. */
+static uint32_t
+news_max(const struct stream_tcp *core, uint32_t max)
+{
+	if (FAL_LIKELY(list_empty(&core->ready)))
+		return max;
+	return max / 2 >= VISIT_EVENTS_MAX ? max / 2 : 0;
+}
+
 static uint32_t
 op_poll(struct stream_core *base, uint64_t now_ns, struct stream_event *events,
 	uint32_t max)
@@ -419,8 +459,8 @@ op_poll(struct stream_core *base, uint64_t now_ns, struct stream_event *events,
 	core->reserved = NULL;
 	housekeep(core);
 	tcp_poll(core->tcp, now_ns);
-	take_news(core);
-	count = visit_all(core, &core->ready, events, max);
+	count = take_news(core, events, news_max(core, max));
+	count += visit_all(core, &core->ready, events + count, max - count);
 	if (core->newcomer_head != core->newcomer_tail) {
 		struct list fresh;
 
@@ -440,14 +480,14 @@ flush_one(struct stream_tcp *core, struct stream_tcp_conn *conn)
 	if (conn->state == STREAM_TCP_CONNECTING)
 		return; /* The output waits for OPENED. */
 	/* Before it is sent: who saw so much unsent may have stopped for it. */
-	if (stream_tcp_unsent(conn) > core->config.writable_bytes)
+	if (stream_tcp_unsent(core, conn) > core->config.writable_bytes)
 		conn->wants_writable = true;
 	stream_tcp_tx_forget(core, conn);
 	if (conn->is_tcp_dead)
 		return;
 	if (!stream_tcp_tx_move(core, conn))
 		list_add_tail(&core->stuck, &conn->dirty_link);
-	if (stream_tcp_unsent(conn) <= core->config.writable_bytes &&
+	if (stream_tcp_unsent(core, conn) <= core->config.writable_bytes &&
 	    conn->wants_writable && conn->state == STREAM_TCP_OPEN)
 		stream_tcp_ready(core, conn);
 	close_advance(core, conn);
@@ -466,6 +506,7 @@ op_flush(struct stream_core *base)
 		list_del(&conn->dirty_link);
 		flush_one(core, conn);
 	}
+	core->flush_count++;
 	tcp_flush(core->tcp);
 	atomic_store_explicit(&core->counters.buffer_bytes,
 			      core->pool.bytes_in_use, memory_order_relaxed);
@@ -506,6 +547,7 @@ op_wait(struct stream_core *base, uint64_t timeout_ns)
 	if (!list_empty(&core->dead))
 		dead_free(core);
 	if (timeout_ns == 0 || !list_empty(&core->ready) ||
+	    !list_empty(&core->told) ||
 	    core->newcomer_head != core->newcomer_tail)
 		return;
 
@@ -676,6 +718,7 @@ stream_tcp_create(const struct stream_config *config,
 	core->now_ns = now_ns;
 	core->free_head = NO_SLOT;
 	list_init(&core->ready);
+	list_init(&core->told);
 	list_init(&core->dirty);
 	list_init(&core->stuck);
 	list_init(&core->lingering);

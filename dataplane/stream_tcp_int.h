@@ -30,12 +30,16 @@
  */
 
 #include <stdatomic.h>
+#include <string.h>
 
 #include "base/list.h"
 #include "dataplane/stream_tcp.h"
 #include "drivers/stream_buf.h"
 
 #define STREAM_TCP_LISTENERS_MAX 16u
+
+/* How much of an incomplete frame stays in mbufs. */
+#define STREAM_TCP_IN_TCP_BYTES 16384u
 
 enum stream_tcp_state {
 	STREAM_TCP_FREE = 0,
@@ -51,19 +55,22 @@ struct stream_tcp_conn {
 	struct list dirty_link;
 	struct list end_link; /* in lingering or dead */
 	struct tcp_conn *tcp; /* NULL in DEAD and FREE */
-	uint32_t generation;  /* of the present or next use, never 0 */
-	uint8_t state;        /* enum stream_tcp_state */
-	uint8_t reason;       /* enum stream_reason; not 0: it has failed */
-	bool is_accepted;
+
+	/* what a visit asks: see stream_tcp_is_plain() */
+	uint8_t state;       /* enum stream_tcp_state */
 	bool is_opened_told; /* OPENED was reported */
+	uint8_t reason;      /* enum stream_reason; not 0: it has failed */
 	bool is_paused;
-	bool is_finished;     /* the peer's FIN is there */
-	bool is_last_read;    /* failed, but READABLE was reported */
-	bool is_tcp_dead;     /* TCP_NEWS_FAILED: release it, do not abort */
-	bool wants_writable;  /* WRITABLE is owed */
+	bool is_finished;    /* the peer's FIN is there */
+	bool is_last_read;   /* failed, but READABLE was reported */
+	bool is_tcp_dead;    /* TCP_NEWS_FAILED: release it, do not abort */
+	bool wants_writable; /* WRITABLE is owed */
+
+	uint32_t generation; /* of the present or next use, never 0 */
+	uint32_t tag;
+	bool is_accepted;
 	bool is_dropped;      /* closed or aborted by the owner */
 	bool has_limit_place; /* counted in limits */
-	bool reserves_in_tcp; /* the last reserve is in an mbuf */
 
 	/* input: gathered bytes first, then what TCP holds */
 	struct stream_buf *rx; /* NULL: nothing is gathered */
@@ -72,13 +79,14 @@ struct stream_tcp_conn {
 	uint32_t frame_bytes_max;
 
 	/* output: TCP's first, then the chain */
-	uint32_t tx_fresh;    /* committed to TCP since the last flush */
+	uint32_t tx_fresh;    /* committed to TCP since flush tx_flush */
+	uint32_t tx_flush;    /* core->flush_count of tx_fresh */
 	uint32_t tx_chain;    /* sum of the chain's bytes */
 	uint32_t tx_reserved; /* given by the last reserve */
 	struct stream_buf *tx_head, *tx_tail;
 	uint32_t unsent_bytes_max;
+	uint32_t tx_direct_max; /* so much may be in TCP */
 
-	uint32_t tag;
 	uint32_t next_free; /* in FREE: index of the next free slot */
 	struct stream_limits *limits;
 	struct stream_address peer;
@@ -86,7 +94,7 @@ struct stream_tcp_conn {
 };
 
 /* With the block of TCP half a KiB per idle connection. */
-_Static_assert(sizeof(struct stream_tcp_conn) <= 256, "four cache lines");
+_Static_assert(sizeof(struct stream_tcp_conn) == 192, "three cache lines");
 
 struct stream_tcp_listener {
 	bool is_used;
@@ -114,6 +122,7 @@ struct stream_tcp {
 	uint32_t free_head; /* index, or UINT32_MAX */
 	uint32_t touched;   /* slots below were used at least once */
 	struct list ready;  /* what the next poll looks at */
+	struct list told;   /* READABLE by the last poll, and not consumed */
 	struct list dirty;  /* what the next flush looks at */
 	struct list stuck;  /* dirty again in the next poll: no mbuf was left */
 	struct list lingering;
@@ -121,6 +130,7 @@ struct stream_tcp {
 	/* Whose reserve lies in TCP's spare mbuf: there is one for all. */
 	struct stream_tcp_conn *reserved;
 	uint64_t now_ns; /* of the last poll */
+	uint32_t flush_count;
 	struct stream_tcp_listener listeners[STREAM_TCP_LISTENERS_MAX];
 	struct stream_pool pool;
 	struct stream_tcp_counters counters;
@@ -200,9 +210,34 @@ stream_tcp_buffered(const struct stream_tcp_conn *conn)
 }
 
 static inline uint32_t
-stream_tcp_unsent(const struct stream_tcp_conn *conn)
+stream_tcp_unsent(const struct stream_tcp *core,
+		  const struct stream_tcp_conn *conn)
 {
-	return conn->tx_fresh + conn->tx_chain;
+	const bool is_fresh = conn->tx_flush == core->flush_count;
+
+	return conn->tx_chain + (is_fresh ? conn->tx_fresh : 0);
+}
+
+/* Whether it is open and has nothing to say but that there is data: what a
+ * visit asks, in one comparison. */
+static inline bool
+stream_tcp_is_plain(const struct stream_tcp_conn *conn)
+{
+	static const uint8_t plain[8] = {STREAM_TCP_OPEN, true};
+
+	_Static_assert(offsetof(struct stream_tcp_conn, wants_writable) ==
+			       offsetof(struct stream_tcp_conn, state) + 7,
+		       "eight bytes, state and is_opened_told first");
+	return memcmp(&conn->state, plain, sizeof(plain)) == 0;
+}
+
+/* Sets how much may be queued, in TCP and before it. */
+static inline void
+stream_tcp_limit_unsent(struct stream_tcp_conn *conn, uint32_t bytes)
+{
+	conn->unsent_bytes_max = bytes;
+	conn->tx_direct_max =
+		bytes < STREAM_TCP_SEND_BYTES ? bytes : STREAM_TCP_SEND_BYTES;
 }
 
 static inline void

@@ -14,14 +14,12 @@
  * connection writes into mbufs again only when its chain is empty.
  */
 #include "dataplane/stream_tcp_int.h"
+#include "dataplane/tcp_int.h"
 
 #include <string.h>
 
 /* Room behind a long frame for the start of the next one. */
 #define RX_SLACK_BYTES 4096u
-
-/* How much of an incomplete frame stays in mbufs. */
-#define RX_IN_TCP_BYTES 16384u
 
 /* ---- input ---- */
 
@@ -124,7 +122,7 @@ stream_tcp_rx_note(struct stream_tcp *core, struct stream_tcp_conn *conn)
 				 here - conn->rx_seen);
 		conn->rx_seen = here;
 	}
-	if (conn->is_paused || here < RX_IN_TCP_BYTES ||
+	if (conn->is_paused || here < STREAM_TCP_IN_TCP_BYTES ||
 	    stream_tcp_buffered(conn) >= conn->rx_wanted)
 		return;
 	if (rx_gather(core, conn, here) != 0)
@@ -139,9 +137,17 @@ stream_tcp_op_peek(struct stream_core *base, stream_id id,
 		stream_tcp_alive(stream_tcp_core_of(base), id);
 	struct tcp_slice in[STREAM_SLICES_MAX];
 	uint32_t count = 0, more;
+	struct rte_mbuf *mbuf;
 
 	if (conn == NULL)
 		return 0;
+	mbuf = conn->tcp->rcv_head;
+	if (FAL_LIKELY(conn->rx == NULL && mbuf != NULL &&
+		       mbuf == conn->tcp->rcv_tail)) {
+		slices[0].data = rte_pktmbuf_mtod(mbuf, const uint8_t *);
+		slices[0].bytes = mbuf->data_len;
+		return 1;
+	}
 	if (stream_tcp_gathered(conn) > 0) {
 		slices[0].data = conn->rx->data + conn->rx->head;
 		slices[0].bytes = stream_buf_bytes(conn->rx);
@@ -209,14 +215,14 @@ stream_tcp_op_want(struct stream_core *base, stream_id id, uint32_t bytes)
 		want(core, conn, bytes);
 }
 
-void
-stream_tcp_op_consume(struct stream_core *base, stream_id id, uint32_t bytes)
+/* Every kind of consume. */
+static __attribute__((noinline)) void
+rx_consume_any(struct stream_tcp *core, struct stream_tcp_conn *conn,
+	       uint32_t bytes)
 {
-	struct stream_tcp *core = stream_tcp_core_of(base);
-	struct stream_tcp_conn *conn = stream_tcp_alive(core, id);
 	uint32_t here;
 
-	if (conn == NULL || bytes == 0)
+	if (bytes == 0)
 		return;
 	FAL_ASSERT(bytes <= stream_tcp_buffered(conn));
 	conn->rx_wanted = 1;
@@ -234,6 +240,27 @@ stream_tcp_op_consume(struct stream_core *base, stream_id id, uint32_t bytes)
 	}
 	if (stream_tcp_buffered(conn) > 0 || conn->is_finished)
 		stream_tcp_ready(core, conn);
+}
+
+void
+stream_tcp_op_consume(struct stream_core *base, stream_id id, uint32_t bytes)
+{
+	struct stream_tcp *core = stream_tcp_core_of(base);
+	struct stream_tcp_conn *conn = stream_tcp_alive(core, id);
+
+	if (FAL_UNLIKELY(conn == NULL))
+		return;
+	/* All that a poll has told of, as nearly always: one mbuf, and nothing
+	 * is left to say. */
+	if (FAL_UNLIKELY(conn->rx != NULL || bytes != conn->rx_seen ||
+			 !stream_tcp_is_plain(conn) ||
+			 !tcp_consume_usual(core->tcp, conn->tcp, bytes))) {
+		rx_consume_any(core, conn, bytes);
+		return;
+	}
+	conn->rx_wanted = 1;
+	conn->rx_seen = 0;
+	list_del(&conn->ready_link);
 }
 
 uint32_t
@@ -306,7 +333,6 @@ stream_tcp_tx_forget(struct stream_tcp *core, struct stream_tcp_conn *conn)
 {
 	if (core->reserved == conn)
 		core->reserved = NULL;
-	conn->reserves_in_tcp = false;
 	conn->tx_reserved = 0;
 }
 
@@ -317,12 +343,38 @@ tx_count(struct stream_tcp *core, uint32_t bytes)
 	stream_tcp_count(&core->counters.send_bytes, bytes);
 }
 
+/* Counts what was put into the mbuf. A flush has nothing to do for it but when
+ * it is much: then WRITABLE is owed. */
+static inline void
+tx_note_direct(struct stream_tcp *core, struct stream_tcp_conn *conn,
+	       uint32_t bytes)
+{
+	if (conn->tx_flush != core->flush_count) {
+		conn->tx_flush = core->flush_count;
+		conn->tx_fresh = 0;
+		stream_tcp_count(&core->counters.send_calls, 1);
+	}
+	conn->tx_fresh += bytes;
+	stream_tcp_count(&core->counters.send_bytes, bytes);
+	if (FAL_UNLIKELY(conn->tx_fresh > core->config.writable_bytes))
+		stream_tcp_dirty(core, conn);
+}
+
+static void
+tx_commit_direct(struct stream_tcp *core, struct stream_tcp_conn *conn,
+		 uint32_t bytes)
+{
+	tcp_commit(core->tcp, conn->tcp, bytes);
+	tx_note_direct(core, conn, bytes);
+}
+
 bool
 stream_tcp_tx_move(struct stream_tcp *core, struct stream_tcp_conn *conn)
 {
-	uint32_t moved = conn->tx_fresh;
+	uint32_t moved = 0;
 	bool has_mbufs = true;
 
+	conn->tx_fresh = 0;
 	conn->tx_fresh = 0;
 	while (conn->tx_chain > 0 && has_mbufs) {
 		struct stream_buf *buf = conn->tx_head;
@@ -357,7 +409,7 @@ stream_tcp_tx_move(struct stream_tcp *core, struct stream_tcp_conn *conn)
 static bool
 tx_allows(struct stream_tcp *core, struct stream_tcp_conn *conn, uint32_t bytes)
 {
-	if (bytes <= conn->unsent_bytes_max - stream_tcp_unsent(conn))
+	if (bytes <= conn->unsent_bytes_max - stream_tcp_unsent(core, conn))
 		return true;
 	conn->wants_writable = true;
 	stream_tcp_count(&core->counters.unsent_limit_hits, 1);
@@ -378,10 +430,11 @@ tx_is_direct(const struct stream_tcp *core, const struct stream_tcp_conn *conn,
 }
 
 static uint32_t
-tx_reserved(struct stream_tcp_conn *conn, uint32_t room)
+tx_reserved(const struct stream_tcp *core, struct stream_tcp_conn *conn,
+	    uint32_t room)
 {
 	const uint32_t allowed =
-		conn->unsent_bytes_max - stream_tcp_unsent(conn);
+		conn->unsent_bytes_max - stream_tcp_unsent(core, conn);
 
 	conn->tx_reserved = room < allowed ? room : allowed;
 	return conn->tx_reserved;
@@ -407,16 +460,15 @@ tx_reserve_chain(struct stream_tcp *core, struct stream_tcp_conn *conn,
 		/* So that a flush gives it back if nothing is committed. */
 		stream_tcp_dirty(core, conn);
 	}
-	*got = tx_reserved(conn, stream_buf_room(conn->tx_tail));
+	*got = tx_reserved(core, conn, stream_buf_room(conn->tx_tail));
 	return conn->tx_tail->data + conn->tx_tail->tail;
 }
 
-void *
-stream_tcp_op_reserve(struct stream_core *base, stream_id id, uint32_t bytes,
-		      uint32_t *got)
+/* Every kind of reserve. */
+static __attribute__((noinline)) void *
+tx_reserve_any(struct stream_tcp *core, struct stream_tcp_conn *conn,
+	       uint32_t bytes, uint32_t *got)
 {
-	struct stream_tcp *core = stream_tcp_core_of(base);
-	struct stream_tcp_conn *conn = stream_tcp_alive(core, id);
 	uint32_t room;
 	void *to;
 
@@ -431,8 +483,7 @@ stream_tcp_op_reserve(struct stream_core *base, stream_id id, uint32_t bytes,
 				 &room);
 		if (to != NULL) {
 			core->reserved = conn;
-			conn->reserves_in_tcp = true;
-			*got = tx_reserved(conn, room);
+			*got = tx_reserved(core, conn, room);
 			return to;
 		}
 		/* No mbuf is left: ordinary memory, until there is one. */
@@ -440,27 +491,70 @@ stream_tcp_op_reserve(struct stream_core *base, stream_id id, uint32_t bytes,
 	return tx_reserve_chain(core, conn, bytes, got);
 }
 
+void *
+stream_tcp_op_reserve(struct stream_core *base, stream_id id, uint32_t bytes,
+		      uint32_t *got)
+{
+	struct stream_tcp *core = stream_tcp_core_of(base);
+	struct stream_tcp_conn *conn = stream_tcp_alive(core, id);
+	struct rte_mbuf *mbuf = NULL;
+	struct tcp_conn *tcp;
+
+	/* Nothing waits, and a whole segment more may be under way. */
+	if (FAL_UNLIKELY(conn == NULL || conn->tx_head != NULL ||
+			 conn->state != STREAM_TCP_OPEN ||
+			 core->reserved != NULL))
+		return tx_reserve_any(core, conn, bytes, got);
+	tcp = conn->tcp;
+	if (FAL_LIKELY(tcp->snd_end - tcp->snd_una + tcp->mss <=
+		       conn->tx_direct_max))
+		mbuf = tcp_reserve_usual(core->tcp, tcp, bytes);
+	if (FAL_UNLIKELY(mbuf == NULL))
+		return tx_reserve_any(core, conn, bytes, got);
+	core->reserved = conn;
+	conn->tx_reserved = tcp->mss;
+	*got = tcp->mss;
+	return (uint8_t *)mbuf->buf_addr + RTE_PKTMBUF_HEADROOM;
+}
+
+/* Every kind of commit. */
+static __attribute__((noinline)) void
+tx_commit_any(struct stream_tcp *core, struct stream_tcp_conn *conn,
+	      uint32_t used)
+{
+	const bool is_in_tcp = core->reserved == conn;
+
+	FAL_ASSERT(used <= conn->tx_reserved);
+	stream_tcp_tx_forget(core, conn);
+	if (used == 0)
+		return;
+	if (is_in_tcp) {
+		tx_commit_direct(core, conn, used);
+		return;
+	}
+	conn->tx_tail->tail += used;
+	conn->tx_chain += used;
+	stream_tcp_dirty(core, conn);
+}
+
 void
 stream_tcp_op_commit(struct stream_core *base, stream_id id, uint32_t used)
 {
 	struct stream_tcp *core = stream_tcp_core_of(base);
 	struct stream_tcp_conn *conn = stream_tcp_alive(core, id);
-	bool is_in_tcp;
 
-	if (conn == NULL)
+	if (FAL_UNLIKELY(conn == NULL))
 		return;
-	FAL_ASSERT(used <= conn->tx_reserved);
-	is_in_tcp = conn->reserves_in_tcp;
-	if (used > 0 && is_in_tcp) {
-		tcp_commit(core->tcp, conn->tcp, used);
-		conn->tx_fresh += used;
-	} else if (used > 0) {
-		conn->tx_tail->tail += used;
-		conn->tx_chain += used;
+	if (FAL_UNLIKELY(core->reserved != conn ||
+			 used - 1u >= conn->tx_reserved ||
+			 core->tcp->spare_for != conn->tcp)) {
+		tx_commit_any(core, conn, used);
+		return;
 	}
-	stream_tcp_tx_forget(core, conn);
-	if (used > 0)
-		stream_tcp_dirty(core, conn);
+	core->reserved = NULL;
+	conn->tx_reserved = 0;
+	tcp_commit_segment(core->tcp, conn->tcp, used);
+	tx_note_direct(core, conn, used);
 }
 
 /* Buffers for `bytes` bytes behind the chain; false: no memory, and nothing has
@@ -537,7 +631,6 @@ stream_tcp_op_write(struct stream_core *base, stream_id id, const void *data,
 		return 0;
 	if (!tx_allows(core, conn, bytes))
 		return FAL_ELIMIT;
-	stream_tcp_dirty(core, conn);
 	/* A short one goes straight into the mbuf, whole if at all: so much of
 	 * it as was taken could not be taken back. */
 	if (tx_is_direct(core, conn, bytes)) {
@@ -546,11 +639,11 @@ stream_tcp_op_write(struct stream_core *base, stream_id id, const void *data,
 
 		if (to != NULL) {
 			memcpy(to, from, bytes);
-			tcp_commit(core->tcp, conn->tcp, bytes);
-			conn->tx_fresh += bytes;
+			tx_commit_direct(core, conn, bytes);
 			return 0;
 		}
 	}
+	stream_tcp_dirty(core, conn);
 	tail = conn->tx_tail;
 	if (!tx_extend(core, conn, bytes))
 		return FAL_ENOMEM;
@@ -561,8 +654,8 @@ stream_tcp_op_write(struct stream_core *base, stream_id id, const void *data,
 uint32_t
 stream_tcp_op_unsent(struct stream_core *base, stream_id id)
 {
-	const struct stream_tcp_conn *conn =
-		stream_tcp_alive(stream_tcp_core_of(base), id);
+	struct stream_tcp *core = stream_tcp_core_of(base);
+	const struct stream_tcp_conn *conn = stream_tcp_alive(core, id);
 
-	return conn != NULL ? stream_tcp_unsent(conn) : 0;
+	return conn != NULL ? stream_tcp_unsent(core, conn) : 0;
 }

@@ -257,7 +257,7 @@ admit(struct stream_tcp *core, struct tcp_conn *tcp, uint32_t news)
 	if (config->frame_bytes_max != 0)
 		conn->frame_bytes_max = config->frame_bytes_max;
 	if (config->unsent_bytes_max != 0)
-		conn->unsent_bytes_max = config->unsent_bytes_max;
+		stream_tcp_limit_unsent(conn, config->unsent_bytes_max);
 	if (config->keepalive && (news & TCP_NEWS_FAILED) == 0)
 		tcp_keepalive(core->tcp, tcp, KEEPALIVE_IDLE_MS);
 	stream_tcp_count(&core->counters.accepts, 1);
@@ -322,7 +322,7 @@ stream_tcp_op_connect(struct stream_core *base,
 	if (target->frame_bytes_max != 0)
 		conn->frame_bytes_max = target->frame_bytes_max;
 	if (target->unsent_bytes_max != 0)
-		conn->unsent_bytes_max = target->unsent_bytes_max;
+		stream_tcp_limit_unsent(conn, target->unsent_bytes_max);
 	if (target->keepalive)
 		tcp_keepalive(core->tcp, tcp, KEEPALIVE_IDLE_MS);
 	stream_tcp_count(&core->counters.connects, 1);

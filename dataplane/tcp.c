@@ -150,8 +150,7 @@ tcp_poll(struct tcp_core *core, uint64_t now_ns)
 					 PORT_BURST_MAX);
 
 		FAL_PROBE1(rx_burst, count);
-		for (uint16_t j = 0; j < count; j++)
-			tcp_input(core, frames[j], now_ns);
+		tcp_input_burst(core, frames, count);
 		if (count < PORT_BURST_MAX)
 			break;
 	}
@@ -232,46 +231,12 @@ void *
 tcp_reserve(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes,
 	    uint32_t *got)
 {
-	struct rte_mempool_cache *cache = core->cache;
-	struct rte_mbuf *mbuf;
+	struct rte_mbuf *mbuf = tcp_reserve_usual(core, conn, bytes);
 
-	if (FAL_UNLIKELY(conn->snd_send != NULL || core->spare != NULL ||
-			 conn->state != TCP_ESTABLISHED ||
-			 tcp_has(conn, TCP_FIN_QUEUED) ||
-			 bytes - 1u >= conn->mss ||
-			 conn->mss != conn->mss_max || core->output_left == 0 ||
-			 cache == NULL || cache->len == 0))
+	if (FAL_UNLIKELY(mbuf == NULL))
 		return tcp_reserve_rare(core, conn, bytes, got);
-	core->output_left--;
-	mbuf = cache->objs[--cache->len];
-	tcp_mbuf_reset(mbuf);
-	core->spare = mbuf;
-	core->spare_for = conn;
 	*got = conn->mss;
 	return (uint8_t *)mbuf->buf_addr + RTE_PKTMBUF_HEADROOM;
-}
-
-/* Queues the spare mbuf as a segment of `bytes`. */
-static inline void
-tcp_commit_segment(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
-{
-	struct rte_mbuf *mbuf = core->spare;
-	struct tcp_seg *seg = tcp_seg_of(mbuf);
-
-	seg->next = NULL;
-	seg->flags = 0;
-	seg->seq = conn->snd_end;
-	seg->bytes = (uint16_t)bytes;
-	seg->offset = RTE_PKTMBUF_HEADROOM;
-	if (conn->snd_tail == NULL)
-		conn->snd_head = mbuf;
-	else
-		tcp_seg_of(conn->snd_tail)->next = mbuf;
-	conn->snd_tail = mbuf;
-	if (conn->snd_send == NULL)
-		conn->snd_send = mbuf;
-	core->spare = NULL;
-	core->spare_for = NULL;
 }
 
 void
@@ -284,11 +249,11 @@ tcp_commit(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
 	FAL_ASSERT(bytes <= conn->mss);
 	if (FAL_LIKELY(core->spare_for == conn)) {
 		tcp_commit_segment(core, conn, bytes);
-	} else {
-		FAL_ASSERT(conn->snd_send != NULL);
-		seg = tcp_seg_of(conn->snd_tail);
-		seg->bytes = (uint16_t)(seg->bytes + bytes);
+		return;
 	}
+	FAL_ASSERT(conn->snd_send != NULL);
+	seg = tcp_seg_of(conn->snd_tail);
+	seg->bytes = (uint16_t)(seg->bytes + bytes);
 	conn->snd_end += bytes;
 	tcp_conn_out(core, conn);
 }

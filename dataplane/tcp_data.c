@@ -344,18 +344,6 @@ tcp_consume_rare(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
 void
 tcp_consume(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
 {
-	struct rte_mbuf *mbuf = conn->rcv_head;
-
-	if (FAL_UNLIKELY(mbuf == NULL || mbuf != conn->rcv_tail ||
-			 bytes != mbuf->data_len ||
-			 tcp_window_beside(core, conn, 0) !=
-				 conn->rcv_adv - conn->rcv_nxt)) {
+	if (FAL_UNLIKELY(!tcp_consume_usual(core, conn, bytes)))
 		tcp_consume_rare(core, conn, bytes);
-		return;
-	}
-	FAL_ASSERT(bytes == conn->rcv_bytes);
-	conn->rcv_bytes = 0;
-	conn->rcv_head = NULL;
-	conn->rcv_tail = NULL;
-	tcp_mbuf_free(core, mbuf);
 }

@@ -443,7 +443,7 @@ fast_other(struct tcp_core *core, struct rte_mbuf *mbuf, const uint8_t *at,
 
 /* Takes a received frame if it is one that is expected. Returns false, and has
  * changed nothing, if it is not. */
-static inline bool
+static inline __attribute__((always_inline)) bool
 fast_in(struct tcp_core *core, struct rte_mbuf *mbuf)
 {
 	const uint8_t *at = rte_pktmbuf_mtod(mbuf, const uint8_t *);
@@ -465,11 +465,20 @@ fast_in(struct tcp_core *core, struct rte_mbuf *mbuf)
 			    true);
 }
 
+/* Takes the frames of a burst, given, at the time that tcp_now() noted. */
+void
+tcp_input_burst(struct tcp_core *core, struct rte_mbuf *const *frames,
+		uint32_t count)
+{
+	core->counters.rx_frames += count;
+	for (uint32_t i = 0; i < count; i++)
+		if (FAL_UNLIKELY(!fast_in(core, frames[i])))
+			ip_in_frame(core, frames[i]);
+}
+
 void
 tcp_input(struct tcp_core *core, struct rte_mbuf *mbuf, uint64_t now_ns)
 {
 	tcp_now(core, now_ns);
-	core->counters.rx_frames++;
-	if (FAL_UNLIKELY(!fast_in(core, mbuf)))
-		ip_in_frame(core, mbuf);
+	tcp_input_burst(core, &mbuf, 1);
 }

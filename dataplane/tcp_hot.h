@@ -433,4 +433,73 @@ tcp_verdict_of(const struct rte_mbuf *mbuf)
 		       : TCP_VERDICT_NONE;
 }
 
+/* ---- what a user's calls come to, nearly always ---- */
+
+/* An empty mbuf for the first segment that is to be sent; NULL: something is
+ * in its way, or short. At most conn->mss bytes. */
+static inline struct rte_mbuf *
+tcp_reserve_usual(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
+{
+	struct rte_mempool_cache *cache = core->cache;
+	struct rte_mbuf *mbuf;
+
+	if (FAL_UNLIKELY(conn->snd_send != NULL || core->spare != NULL ||
+			 conn->state != TCP_ESTABLISHED ||
+			 tcp_has(conn, TCP_FIN_QUEUED) ||
+			 bytes - 1u >= conn->mss ||
+			 conn->mss != conn->mss_max || core->output_left == 0 ||
+			 cache == NULL || cache->len == 0))
+		return NULL;
+	core->output_left--;
+	mbuf = cache->objs[--cache->len];
+	tcp_mbuf_reset(mbuf);
+	core->spare = mbuf;
+	core->spare_for = conn;
+	return mbuf;
+}
+
+/* Queues the spare mbuf as a segment of `bytes`. */
+static inline void
+tcp_commit_segment(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
+{
+	struct rte_mbuf *mbuf = core->spare;
+	struct tcp_seg *seg = tcp_seg_of(mbuf);
+
+	seg->next = NULL;
+	seg->flags = 0;
+	seg->seq = conn->snd_end;
+	seg->bytes = (uint16_t)bytes;
+	seg->offset = RTE_PKTMBUF_HEADROOM;
+	if (conn->snd_tail == NULL)
+		conn->snd_head = mbuf;
+	else
+		tcp_seg_of(conn->snd_tail)->next = mbuf;
+	conn->snd_tail = mbuf;
+	if (conn->snd_send == NULL)
+		conn->snd_send = mbuf;
+	core->spare = NULL;
+	core->spare_for = NULL;
+	conn->snd_end += bytes;
+	tcp_conn_out(core, conn);
+}
+
+/* Drops `bytes` of the input if that is the one mbuf that is there, and the
+ * window does not open by it. */
+static inline bool
+tcp_consume_usual(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
+{
+	struct rte_mbuf *mbuf = conn->rcv_head;
+
+	if (FAL_UNLIKELY(mbuf == NULL || mbuf != conn->rcv_tail ||
+			 bytes != mbuf->data_len ||
+			 tcp_window_beside(core, conn, 0) !=
+				 conn->rcv_adv - conn->rcv_nxt))
+		return false;
+	conn->rcv_bytes = 0;
+	conn->rcv_head = NULL;
+	conn->rcv_tail = NULL;
+	tcp_mbuf_free(core, mbuf);
+	return true;
+}
+
 #endif

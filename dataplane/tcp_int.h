@@ -407,6 +407,8 @@ struct tcp_conn *tcp_cookie_take(struct tcp_core *core,
 
 /* tcp_fast.c */
 void tcp_fast_prepare(struct tcp_core *core);
+void tcp_input_burst(struct tcp_core *core, struct rte_mbuf *const *frames,
+		     uint32_t count);
 
 /* tcp_in.c, tcp_data.c */
 void tcp_in(struct tcp_core *core, struct tcp_packet *packet);

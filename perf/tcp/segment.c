@@ -126,8 +126,8 @@ one_turn(struct tcp_core *core, struct rte_mbuf **frames, uint32_t count,
 	struct tcp_conn *conn;
 	uint32_t news, got;
 
-	for (uint32_t i = 0; i < count; i++)
-		tcp_input(core, frames[i], now_ns);
+	tcp_now(core, now_ns);
+	tcp_input_burst(core, frames, count);
 	while ((conn = tcp_next_news(core, &news)) != NULL) {
 		uint32_t slices = tcp_peek(conn, &slice, 1);
 		void *to = tcp_reserve(core, conn, SEGMENT_BYTES, &got);
