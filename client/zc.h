@@ -199,6 +199,9 @@ enum zc_net {
 struct zc_loop_options {
 	uint32_t sessions_max; /* 0: 64 */
 	enum zc_net net;
+	/* How long a step looks for news before it sleeps. A wake costs more
+	 * than a read over a TCP of our own; 0: it sleeps at once. */
+	uint32_t spin_us;
 };
 
 /* options: NULL: the defaults. Returns 0, FAL_ENOMEM, FAL_ELIMIT (no
@@ -215,8 +218,9 @@ int zc_loop_create_on(const struct zc_loop_options *options,
 void zc_loop_destroy(struct zc_loop *);
 
 /*
- * Receives, calls back, sends; sleeps up to wait_ms (0: not at all, for callers
- * that spin) when there is nothing to do.
+ * Receives, calls back, sends; when there is nothing to do it waits up to
+ * wait_ms (0: not at all, for callers that spin), of which it looks for news
+ * the first spin_us and sleeps the rest.
  *
  * Returns true if anything happened.
  */

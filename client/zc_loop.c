@@ -20,6 +20,7 @@ struct zc_loop {
 	struct zc **session;
 	uint32_t session_max, session_end; /* places in use are below */
 	uint64_t now_ms;
+	uint64_t spin_ns;
 	uint64_t random_state;
 	struct hash_key key;
 	bool is_stepping;
@@ -43,6 +44,7 @@ make(const struct zc_loop_options *options, struct zc_loop **out)
 		return FAL_ENOMEM;
 	}
 	loop->now_ms = time_ns_to_ms(clock_now_ns());
+	loop->spin_ns = options != NULL ? options->spin_us * NS_PER_US : 0;
 	hash_key_random(&loop->key);
 	/* The key's own words would give it away. */
 	if (getrandom(&loop->random_state, sizeof(loop->random_state), 0) < 0)
@@ -216,15 +218,47 @@ run_timers(struct zc_loop *loop)
 	return next_ms;
 }
 
-static void
-sleep_until(struct zc_loop *loop, uint64_t next_ms, uint32_t wait_ms)
+/* Looks for news for a while, at most until end_ns. Returns whether there are
+ * any. */
+static bool
+spin_until(struct zc_loop *loop, uint64_t now_ns, uint64_t end_ns)
+{
+	if (end_ns > now_ns + loop->spin_ns)
+		end_ns = now_ns + loop->spin_ns;
+	while (now_ns < end_ns) {
+		now_ns = clock_now_ns();
+		loop->now_ms = time_ns_to_ms(now_ns);
+		if (take_events(loop, now_ns))
+			return true;
+		/* The acks of a TCP of our own. */
+		stream_flush(loop->streams);
+	}
+	return false;
+}
+
+/* Waits until something has come, a timer is due or wait_ms are over. Returns
+ * whether something has come. */
+static bool
+wait_for_news(struct zc_loop *loop, uint64_t now_ns, uint64_t next_ms,
+	      uint32_t wait_ms)
 {
 	uint64_t left_ms = next_ms > loop->now_ms ? next_ms - loop->now_ms : 0;
+	uint64_t left_ns, spent_ns;
 
 	if (left_ms > wait_ms)
 		left_ms = wait_ms;
-	if (left_ms > 0)
-		stream_wait(loop->streams, time_ms_to_ns(left_ms));
+	left_ns = time_ms_to_ns(left_ms);
+	if (loop->spin_ns > 0) {
+		if (spin_until(loop, now_ns, now_ns + left_ns))
+			return true;
+		spent_ns = clock_now_ns() - now_ns;
+		left_ns = left_ns > spent_ns ? left_ns - spent_ns : 0;
+	}
+	if (left_ns > 0)
+		stream_wait(loop->streams, left_ns);
+	now_ns = clock_now_ns();
+	loop->now_ms = time_ns_to_ms(now_ns);
+	return take_events(loop, now_ns);
 }
 
 bool
@@ -243,10 +277,7 @@ zc_loop_step(struct zc_loop *loop, uint32_t wait_ms)
 	next_ms = run_timers(loop);
 	stream_flush(loop->streams);
 	if (!did_work && wait_ms > 0) {
-		sleep_until(loop, next_ms, wait_ms);
-		now_ns = clock_now_ns();
-		loop->now_ms = time_ns_to_ms(now_ns);
-		did_work = take_events(loop, now_ns);
+		did_work = wait_for_news(loop, now_ns, next_ms, wait_ms);
 		run_timers(loop);
 		stream_flush(loop->streams);
 	}

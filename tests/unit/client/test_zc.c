@@ -22,6 +22,7 @@
 
 #include "client/future.h"
 #include "client/zc.h"
+#include "drivers/stream.h"
 #include "wire/frame.h"
 #include "wire/proto.h"
 
@@ -762,12 +763,45 @@ a_full_backlog_refuses_and_loses_nothing(void **state)
 	wait_for(rig, &seen.count, taken);
 }
 
+/* How often a step of a millisecond without news slept and looked. */
+static void
+step_alone(uint32_t spin_us, struct stream_counters *out)
+{
+	const struct zc_loop_options options = {.spin_us = spin_us};
+	const struct stream_config config = {.stream_limit = 4,
+					     .doorbell_fd = -1};
+	struct stream_core *streams;
+	struct zc_loop *loop;
+
+	assert_int_equal(stream_epoll_create(&config, &streams), 0);
+	assert_int_equal(zc_loop_create_on(&options, streams, &loop), 0);
+	assert_false(zc_loop_step(loop, 1));
+	stream_counters_read(streams, out);
+	zc_loop_destroy(loop);
+}
+
+static void
+a_step_looks_for_news_before_it_sleeps(void **state)
+{
+	struct stream_counters counters;
+
+	(void)state;
+	step_alone(0, &counters);
+	assert_int_equal(counters.waits, 1);
+	assert_int_equal(counters.polls, 2);
+	/* Longer than it may wait. */
+	step_alone(1000000, &counters);
+	assert_int_equal(counters.waits, 0);
+	assert_true(counters.polls > 2);
+}
+
 int
 main(void)
 {
 #define CASE(name) \
 	cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_step_looks_for_news_before_it_sleeps),
 		CASE(asks_for_a_session_and_remembers_it),
 		CASE(requests_wait_for_the_connection_in_their_order),
 		CASE(what_was_sent_is_lost_with_the_connection_and_what_waits_is_not),
