@@ -5,8 +5,8 @@
     perf/bypass.py [--build DIR] [--seconds 2]
 
 Prints p50, p99 and p99.9 of getData and setData over vhost-user (log without
-and with flushes), of a frame echo and a TCP echo over the same device, of the
-kernel's TCP over loopback, and of a word to the other processor and back,
+and with flushes), of a frame echo, the least TCP echo and one of our TCP
+over the same device, of the kernel's TCP over loopback, and of a word to the other processor and back,
 before and after: two processors of a virtual machine are near or far, and only
 equal runs compare.  Neither side sleeps.  Then the ratios of the targets.
 
@@ -30,6 +30,7 @@ import servers  # noqa: E402
 ROWS = (
     ('hop', 'a word to the other processor and back'),
     ('frame', 'frame echo, vhost-user'),
+    ('tcp-floor', 'the least TCP echo, vhost-user'),
     ('tcp', 'TCP echo, our own, vhost-user'),
     ('echo_spin', 'TCP echo, the kernel\'s, loopback'),
     ('get', 'getData, vhost-user'),
@@ -64,7 +65,8 @@ def main():
             found.setdefault(what, took)
             print('| %s | %s |' % (title, ' | '.join(
                 '%.2f' % took[q] for q in bypass.QUANTILES)), flush=True)
-    for a, b in (('tcp', 'frame'), ('get', 'tcp'), ('get', 'echo_spin')):
+    for a, b in (('tcp', 'frame'), ('tcp', 'tcp-floor'), ('get', 'tcp-floor'),
+                 ('get', 'tcp'), ('get', 'echo_spin')):
         if a in found and b in found:
             print('\np50 of %s to %s: %.2f' % (
                 a, b, found[a]['p50'] / found[b]['p50']), end='')

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Round trips over vhost-user: two processes, shared memory, no kernel.
 
-Four things are asked, one request under way, neither side sleeps, the server's
+Five things are asked, one request under way, neither side sleeps, the server's
 side on processor 0 and the client's on 1:
 
     frame       an Ethernet frame and back (perf/wire)
+    tcp-floor   64 bytes and back over the least TCP that works (perf/floor)
     tcp         64 bytes and back over our TCP (perf/wire)
     get, set    of a server, by the client library on our TCP (tests/net/zc_port)
     set-synced  the same with a log that is flushed
@@ -22,6 +23,8 @@ from servers import harness
 SERVER, CLIENT = '10.99.0.2', '10.99.0.1'
 QUANTILES = ('p50', 'p99', 'p99.9')
 PATIENCE = 60
+# The client looks for its reply so long before it sleeps: it never does.
+SPIN_US = '20000000'
 # So many requests take about a second.
 REQUESTS = {'get': 100000, 'set': 100000, 'set-synced': 3000}
 
@@ -46,25 +49,32 @@ def program(tools, *names):
     return path
 
 
-def wire(tools, what, seconds):
-    """{p50: us, ...} of frame or tcp."""
-    path = program(tools, 'perf', 'wire', 'wire')
+def pair(command, name, what, seconds):
+    """{p50: us, ...} of one program that serves and, run again, asks."""
     with Folder() as folder, subprocess.Popen(
-            [path, 'serve', 'net_vhost0,iface=' + folder.socket, what, '0'],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            [command, 'serve', 'net_vhost0,iface=' + folder.socket] + what +
+            ['0'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             env=folder.env) as server:
         try:
             harness.wait_until('a socket', lambda: os.path.exists(
                 folder.socket), 20, 0.01)
             done = subprocess.run(
-                [path, 'ask', 'net_virtio_user0,path=' + folder.socket, what,
-                 '1', str(seconds)],
+                [command, 'ask', 'net_virtio_user0,path=' + folder.socket] +
+                what + ['1', str(seconds)],
                 capture_output=True, text=True, env=folder.env)
         finally:
             server.kill()
     if done.returncode != 0:
-        raise servers.Missing('wire %s: %s' % (what, done.stderr.strip()))
-    return json.loads(done.stdout)[what]
+        raise servers.Missing('%s: %s' % (name, done.stderr.strip()))
+    return json.loads(done.stdout)[name]
+
+
+def wire(tools, what, seconds):
+    """Of frame, tcp or tcp-floor."""
+    if what == 'tcp-floor':
+        return pair(program(tools, 'perf', 'floor', 'tcpfloor'), what, [],
+                    seconds)
+    return pair(program(tools, 'perf', 'wire', 'wire'), what, [what], seconds)
 
 
 def client(tools, is_synced, count):
@@ -89,7 +99,7 @@ def client(tools, is_synced, count):
             done = subprocess.run(
                 ['taskset', '-c', '1', path,
                  'net_virtio_user0,path=' + folder.socket, CLIENT + '/24',
-                 '%s:%d' % (SERVER, server.port), str(count)],
+                 '%s:%d' % (SERVER, server.port), str(count), SPIN_US],
                 capture_output=True, text=True, env=folder.env,
                 timeout=PATIENCE)
         except subprocess.TimeoutExpired:
@@ -107,7 +117,7 @@ def client(tools, is_synced, count):
 
 def measure(tools, what, seconds):
     """{p50: us, p99: us, p99.9: us}"""
-    if what in ('frame', 'tcp'):
+    if what in ('frame', 'tcp', 'tcp-floor'):
         return wire(tools, what, seconds)
     count = max(100, int(REQUESTS[what] * min(seconds, 5)))
     return client(tools, what == 'set-synced', count)[what.split('-')[0]]
