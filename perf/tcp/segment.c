@@ -116,27 +116,43 @@ segment_make(struct rte_mempool *pool, const struct port *port, uint32_t index,
 	return mbuf;
 }
 
+/* Sends back what a connection has, by the inline parts of the user's calls, as
+ * the streams do. */
+static inline void
+echo(struct tcp_core *core, struct tcp_conn *conn)
+{
+	struct tcp_slice slice;
+	struct rte_mbuf *out;
+	void *to;
+	uint32_t got;
+
+	FAL_ASSERT(tcp_peek(conn, &slice, 1) == 1);
+	out = tcp_reserve_usual(core, conn, SEGMENT_BYTES);
+	to = out != NULL ? (uint8_t *)out->buf_addr + RTE_PKTMBUF_HEADROOM
+			 : tcp_reserve(core, conn, SEGMENT_BYTES, &got);
+	FAL_ASSERT(to != NULL);
+	memcpy(to, slice.data, SEGMENT_BYTES);
+	if (core->spare_for == conn)
+		tcp_commit_segment(core, conn, SEGMENT_BYTES);
+	else
+		tcp_commit(core, conn, SEGMENT_BYTES);
+	if (!tcp_consume_usual(core, conn, slice.bytes))
+		tcp_consume(core, conn, slice.bytes);
+}
+
 /* What is counted: one iteration of a loop that found `count` frames. Not
  * inlined: the counter knows it by its name. */
 static __attribute__((noinline)) void
 one_turn(struct tcp_core *core, struct rte_mbuf **frames, uint32_t count,
 	 uint64_t now_ns)
 {
-	struct tcp_slice slice;
 	struct tcp_conn *conn;
-	uint32_t news, got;
+	uint32_t news;
 
 	tcp_now(core, now_ns);
 	tcp_input_burst(core, frames, count);
-	while ((conn = tcp_next_news(core, &news)) != NULL) {
-		uint32_t slices = tcp_peek(conn, &slice, 1);
-		void *to = tcp_reserve(core, conn, SEGMENT_BYTES, &got);
-
-		FAL_ASSERT(slices == 1 && to != NULL);
-		memcpy(to, slice.data, SEGMENT_BYTES);
-		tcp_commit(core, conn, SEGMENT_BYTES);
-		tcp_consume(core, conn, slice.bytes);
-	}
+	while ((conn = tcp_next_news(core, &news)) != NULL)
+		echo(core, conn);
 	tcp_flush(core);
 }
 
