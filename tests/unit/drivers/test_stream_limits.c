@@ -153,11 +153,14 @@ agrees_with_a_table_of_counts(void **state)
 
 enum { THREADS = 4, ROUNDS = 20000 };
 
+/* By all threads. One alone may see no free place, when the others were
+ * preempted while they had them. */
+static _Atomic uint32_t admitted;
+
 static void *
 come_and_go(void *arg)
 {
 	struct stream_limits *limits = arg;
-	uint32_t admitted = 0;
 
 	for (uint32_t i = 0; i < ROUNDS; i++) {
 		const struct stream_address host =
@@ -168,7 +171,7 @@ come_and_go(void *arg)
 		admitted++;
 		stream_limits_leave(limits, &host);
 	}
-	return admitted > 0 ? limits : NULL;
+	return NULL;
 }
 
 static void
@@ -183,12 +186,9 @@ counts_exactly_from_several_threads(void **state)
 		assert_int_equal(
 			pthread_create(&threads[i], NULL, come_and_go, limits),
 			0);
-	for (uint32_t i = 0; i < THREADS; i++) {
-		void *result;
-
-		pthread_join(threads[i], &result);
-		assert_ptr_equal(result, limits);
-	}
+	for (uint32_t i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	assert_true(admitted > 0);
 	assert_int_equal(stream_limits_count(limits, NULL), 0);
 	stream_limits_destroy(limits);
 }
