@@ -375,7 +375,6 @@ stream_tcp_tx_move(struct stream_tcp *core, struct stream_tcp_conn *conn)
 	bool has_mbufs = true;
 
 	conn->tx_fresh = 0;
-	conn->tx_fresh = 0;
 	while (conn->tx_chain > 0 && has_mbufs) {
 		struct stream_buf *buf = conn->tx_head;
 		const uint32_t unacked = tcp_unacked(conn->tcp);
