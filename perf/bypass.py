@@ -5,10 +5,11 @@
     perf/bypass.py [--build DIR] [--seconds 2]
 
 Prints p50, p99 and p99.9 of getData and setData over vhost-user (log without
-and with flushes), of a frame echo, the least TCP echo and one of our TCP
-over the same device, of the kernel's TCP over loopback, and of a word to the other processor and back,
-before and after: two processors of a virtual machine are near or far, and only
-equal runs compare.  Neither side sleeps.  Then the ratios of the targets.
+and with flushes), of a frame echo, the least TCP echo and one of our TCP over
+the same device, of the kernel's TCP over loopback, and of a word to the other
+processor and back, before and after: two processors of a virtual machine are
+near or far, and only equal runs compare.  Neither side sleeps.  Then the ratios
+of the targets.
 
 Needs a build with -Dperf=true and -Dtests=true (the default folder has both),
 no root and no huge pages.

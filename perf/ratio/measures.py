@@ -124,7 +124,8 @@ def instructions(context, table, seconds, histogram=None):
             if not line.startswith('#'):
                 name, count = line.split()
                 counts[name] = int(count)
-    return sum(counts[name] for name in table['names'])
+    return sum(counts[name] for name in table['names']) - sum(
+        counts[name] for name in table.get('less', ()))
 
 
 def fill(context, table, seconds, histogram=None):
