@@ -37,8 +37,8 @@ MUTATIONS = [
      '(void)zab_acks_note(&lead->acks, &core->pair, zab_own_seat(core),'
      ' event->zxid);'),
     ('commit_with_a_minority', 'consensus/zab_acks.c',
-     'if (quorum_has(quorum, holders))',
-     'if (holders)'),
+     'quorum_has(quorum, holders_of(quorum, acked, candidate)))',
+     'holders_of(quorum, acked, candidate) != 0)'),
     ('epoch_promised_by_a_minority', 'consensus/zab_lead.c',
      'quorum_pair_has(&core->pair, lead->epoch_acks))',
      'lead->epoch_acks.active != 0)'),
@@ -233,8 +233,8 @@ MUTATIONS = [
 ]
 
 
-# What no scenario catches and a short run does not, either.
-RARE = {}
+# What needs more seeds than a short search has: it begins at one that notices.
+RARE = {'lost_configuration_stays_on_the_disk': 8663}
 
 
 def run(command, **more):
@@ -306,8 +306,8 @@ def judge(cc, folder, objects, mutation, options):
     if program is None:
         files = ', '.join(change[0] for change in changes_of(mutation))
         return False, f'{name}: {files} does not hold the text once'
-    seeds = seeds_for(name, options)
-    result = run([program, '--seeds', str(seeds),
+    result = run([program, '--seed', str(first_seed(name, options)),
+                  '--seeds', str(options.seeds),
                   '--steps', str(options.steps)])
     last = result.stderr.strip().split('\n')[-1]
     found = re.match(r'sim: seed (\d+) .*? ms: (.*)', last)
@@ -317,7 +317,7 @@ def judge(cc, folder, objects, mutation, options):
             lines = [text for text in result.stderr.split('\n')
                      if 'bug at' in text]
             what = 'assert' + (lines[0].split(':', 2)[2] if lines else '')
-        return True, f'{name}: caught after {found[1]} seeds: {what}'
+        return True, f'{name}: caught by seed {found[1]}: {what}'
     if result.returncode != 0:
         return False, f'{name}: status {result.returncode}: {last}'
     result = run([program + '.test'])
@@ -328,11 +328,12 @@ def judge(cc, folder, objects, mutation, options):
             r'RUN +\] (\w+)', said)
         where = names[-1] if names else last
         return True, f'{name}: caught by a scenario: {where}'
-    return False, f'{name}: SURVIVES {seeds} seeds'
+    return False, f'{name}: SURVIVES {options.seeds} seeds'
 
 
-def seeds_for(name, options):
-    return max(options.seeds, RARE.get(name, 0))
+def first_seed(name, options):
+    rare = RARE.get(name, 1)
+    return rare if rare > options.seeds else 1
 
 
 def main():
