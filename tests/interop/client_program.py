@@ -4,6 +4,7 @@ server when the program says RESTART, and counts its verdicts, a line each:
 "ok NAME" or "not_ok NAME WHY".
 """
 import subprocess
+import tempfile
 import threading
 
 import harness
@@ -42,3 +43,19 @@ def run(suite, server, title, command, count):
         harness.expect(seen, count, 'tests that ended; stderr: ' +
                        errors[-500:])
     suite.attempt('%s: all tests ended' % title, complete)
+
+
+def main(description, name, title, build, count):
+    """A suite of one program: build(directory) makes it there and returns its
+    command. Returns the exit status."""
+    options = harness.options(description)
+    suite = harness.Suite(name)
+    with tempfile.TemporaryDirectory(prefix='interop-') as directory:
+        command = []
+
+        def compile_it():
+            command.extend(build(directory))
+        if suite.attempt('%s: compiles without warnings' % title, compile_it):
+            with harness.Server(options.server) as server:
+                run(suite, server, title, command, count)
+    return suite.finish()

@@ -14,7 +14,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 
 import client_program
 import harness
@@ -50,19 +49,6 @@ def compiled(directory):
             '-cp', '%s:%s' % (directory, classpath()), 'Suite']
 
 
-def main():
-    options = harness.options(__doc__.splitlines()[0])
-    suite = harness.Suite('curator')
-    with tempfile.TemporaryDirectory(prefix='interop-curator-') as directory:
-        command = []
-
-        def compile_it():
-            command.extend(compiled(directory))
-        if suite.attempt('Curator: compiles without warnings', compile_it):
-            with harness.Server(options.server) as server:
-                client_program.run(suite, server, 'Curator', command, TESTS)
-    return suite.finish()
-
-
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(client_program.main(__doc__.splitlines()[0], 'curator',
+                                 'Curator', compiled, TESTS))
