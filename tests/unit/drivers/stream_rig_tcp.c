@@ -207,7 +207,8 @@ rig_tcp_connect(int fd, const struct sockaddr_in *address)
 		    0 &&
 	    errno != EINPROGRESS)
 		return -1;
-	while (poll(&writable, 1, 0) == 0 && clock_os_now_ns() < deadline_ns) {
+	/* A signal of the tap ends a poll, too. */
+	while (poll(&writable, 1, 0) <= 0 && clock_os_now_ns() < deadline_ns) {
 		rig_tcp_pump();
 		usleep(20);
 	}
