@@ -23,6 +23,7 @@
 #define IDLE_WAIT_NS (200 * NS_PER_MS)
 /* Grace periods wake readers: at most one a millisecond. */
 #define GRACE_INTERVAL_NS (1 * NS_PER_MS)
+#define TRIM_INTERVAL_NS  (20 * NS_PER_MS)
 
 enum snapshot_state {
 	SNAPSHOT_IDLE,
@@ -54,6 +55,7 @@ struct bg {
 
 	uint64_t grace_ns; /* of the last grace period */
 	uint64_t purge_ns; /* when to purge next */
+	uint64_t trim_ns;  /* of the last step of txlog_trim() */
 	uint64_t seen_zxid;
 	bool is_lent; /* ZAB's */
 };
@@ -420,6 +422,16 @@ run_grace(struct bg *bg, uint64_t now_ns)
 	return true;
 }
 
+/* No work to go on with: a step, and the log has the device again. */
+static void
+run_trim(struct bg *bg, uint64_t now_ns)
+{
+	if (now_ns - bg->trim_ns < TRIM_INTERVAL_NS)
+		return;
+	bg->trim_ns = now_ns;
+	(void)txlog_trim(bg->server->txlog);
+}
+
 static bool
 has_orders(struct bg *bg)
 {
@@ -464,6 +476,7 @@ bg_main(void *arg)
 			did_work |= store_jobs_run(bg->server->store);
 		did_work |= txlog_prepare(bg->server->txlog);
 		did_work |= run_snapshot(bg);
+		run_trim(bg, now_ns);
 		run_purge(bg, now_ns);
 		if (did_work)
 			continue;

@@ -4,7 +4,8 @@
  * through the coding into `out`, which goes to the file in whole blocks. The
  * file is opened for direct writes: a snapshot of gigabytes would otherwise
  * fill the page cache, and its write-back would stand in the way of the log's
- * next write. Only the last piece may be part of a block.
+ * next write. Only the last piece may be part of a block. The pieces are small,
+ * because a write of the log that comes behind one waits for all of it.
  *
  * snappy: one chunk per IN_BYTES_SNAPPY, the size snappy-java uses.
  */
@@ -20,7 +21,7 @@
 #include "base/be.h"
 #include "base/checksum.h"
 
-#define OUT_BYTES        (1u << 20)
+#define OUT_BYTES        (128u << 10)
 #define IN_BYTES         (256u << 10)
 #define IN_BYTES_SNAPPY  (32u << 10)
 #define GZIP_WINDOW_BITS 31

@@ -109,8 +109,7 @@ txlog_create(struct disk *disk, const struct txlog_options *options,
 	atomic_init(&log->durable_zxid, options->last_zxid);
 	err = check_options(options, log);
 	atomic_init(&log->is_volatile, options->is_volatile);
-	atomic_init(&log->fill_bytes,
-		    options->is_volatile ? 0 : log->prealloc_bytes);
+	atomic_init(&log->file_bytes, log->prealloc_bytes);
 	if (err == 0)
 		memcpy(log->dir, options->dir, strlen(options->dir) + 1);
 	if (err == 0)
@@ -190,8 +189,6 @@ begin_to_keep(struct txlog *log)
 	    !atomic_load_explicit(&log->must_keep, memory_order_acquire))
 		return;
 	atomic_store_explicit(&log->is_volatile, false, memory_order_relaxed);
-	atomic_store_explicit(&log->fill_bytes, log->prealloc_bytes,
-			      memory_order_relaxed);
 	if (!atomic_compare_exchange_strong(&log->next_state, &ready,
 					    NEXT_FILLING))
 		return;
@@ -343,7 +340,7 @@ usable_bytes(const struct txlog *log)
 {
 	const uint64_t filled = bits_align_down(log->next_filled, BLOCK);
 
-	return filled >= log->least_bytes ? filled : log->prealloc_bytes;
+	return filled >= log->least_bytes ? filled : log->next_bytes;
 }
 
 /* Begins the next file in the window; the reserved entry moves with it. */
@@ -370,6 +367,7 @@ begin_file(struct txlog *log, uint32_t bytes)
 	be_store64(header + 8, 0);
 	log->mark_end = head;
 	log->mark_start = start;
+	log->mark_is_full = !log->is_roll_wanted;
 	log->file_start = start;
 	log->file_end = start + usable_bytes(log);
 	log->has_file = true;

@@ -16,6 +16,7 @@
  *   LOG   txlog_poll()      one write for all that gathered, then the durable
  *                           word moves and durable_notify() is called
  *   BG    txlog_prepare()   fills the next file with zeros, a slice per call
+ *         txlog_trim()      cuts the file before to its length, likewise
  *
  * One write is in flight, because the next batch starts inside the last block
  * of the previous one. A write is whole blocks: full ones from the window, the
@@ -202,10 +203,16 @@ bool txlog_is_writing(const struct txlog *);
 
 /* ---- BG --------------------------------------------------------------- */
 
-/* Makes the next file, or fills 1 MiB of it with zeros; cuts a closed file to
- * its length. True: more is to do.
+/* Makes the next file, or fills 128 KiB of it with zeros. True: more is to do.
  * Call about ten times a second while false (it is also the retry after
  * ENOSPC). */
 bool txlog_prepare(struct txlog *);
+
+/* Gives the storage behind a closed file's last record back, so much a call.
+ * True: there is more; let some time pass, the log shares the device. A file
+ * that is not cut when the next one closes stays as it is: readers pass over
+ * zeros. */
+#define TXLOG_TRIM_BYTES (512u << 10)
+bool txlog_trim(struct txlog *);
 
 #endif

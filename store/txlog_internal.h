@@ -48,6 +48,7 @@ struct txlog {
 	_Alignas(FAL_CACHE_LINE_BYTES) _Atomic uint64_t head;
 	uint64_t mark_end;       /* of the old file's records */
 	uint64_t mark_start;     /* of the new file */
+	bool mark_is_full;       /* the old file had no room left */
 	_Atomic bool wants_next; /* an append waits for the next file */
 
 	/* ZAB only. */
@@ -85,11 +86,12 @@ struct txlog {
 	_Alignas(FAL_CACHE_LINE_BYTES) _Atomic uint32_t next_state;
 	_Atomic int space_error; /* why there is none; 0: there may be */
 	struct disk_file *next_file;
+	uint64_t next_bytes; /* allocated */
 	uint64_t next_filled;
 
-	/* LOG -> BG: how much of a file is worth filling, by what the last one
+	/* LOG -> whoever makes the next file: how large, by what the last one
 	 * used before it was rolled. */
-	_Atomic uint64_t fill_bytes;
+	_Atomic uint64_t file_bytes;
 
 	/* LOG -> BG: a closed file to cut to its length; 0: none. */
 	_Atomic uint64_t closed_zxid;

@@ -10,7 +10,8 @@
 
 #include "store/txlog_internal.h"
 
-#define FILL_BYTES (1u << 20)
+/* A write of the log that comes behind one of these waits for all of it. */
+#define FILL_BYTES (128u << 10)
 
 /* Removed, because a part of it would keep the last bytes of the volume from
  * everybody else; what cannot be removed is emptied by the next attempt. */
@@ -32,9 +33,11 @@ make_next(struct txlog *log)
 
 	if (err != 0)
 		return err;
+	log->next_bytes =
+		atomic_load_explicit(&log->file_bytes, memory_order_relaxed);
 	err = txlog_is_volatile(log)
 		      ? 0
-		      : disk_allocate(log->next_file, 0, log->prealloc_bytes);
+		      : disk_allocate(log->next_file, 0, log->next_bytes);
 	if (err == 0) {
 		log->next_filled = 0;
 		return 0;
@@ -92,10 +95,7 @@ fill_next(struct txlog *log)
 		    &log->next_state, &ready, NEXT_FILLING,
 		    memory_order_acq_rel, memory_order_relaxed))
 		return false;
-	const uint64_t wanted =
-		atomic_load_explicit(&log->fill_bytes, memory_order_relaxed);
-
-	left = wanted > log->next_filled ? wanted - log->next_filled : 0;
+	left = txlog_is_volatile(log) ? 0 : log->next_bytes - log->next_filled;
 	if (left > 0) {
 		const size_t bytes =
 			left < FILL_BYTES ? (size_t)left : FILL_BYTES;
@@ -118,25 +118,56 @@ fill_next(struct txlog *log)
 	return err == 0 && left > 0;
 }
 
-/* Frees the zeros at the end of a file that gets no more records. Whether it
- * succeeds and when it becomes durable does not matter. */
-static void
-trim_closed(struct txlog *log)
+/* One step of cutting `file` to its length; true: there is more to cut. */
+static bool
+cut_step(struct disk_file *file, uint64_t length)
+{
+	uint64_t bytes = 0;
+	int err = disk_file_bytes(file, &bytes);
+
+	if (err != 0 || bytes <= length)
+		return false;
+	bytes = bytes - length > TXLOG_TRIM_BYTES ? bytes - TXLOG_TRIM_BYTES
+						  : length;
+	err = disk_truncate(file, bytes);
+	/* Else the file system would put the steps together again. */
+	if (err == 0)
+		err = disk_sync(file);
+	return err == 0 && bytes > length;
+}
+
+/*
+ * Where the file system tells the device what it frees (mount option discard),
+ * the device is busy with it: 50 ms for 64 MB, and the log's writes wait behind
+ * it. Hence pieces, and none while LOG waits for the directory.
+ *
+ * Opened anew for each step: the file may be moved aside between two. Whether a
+ * step succeeds and when it becomes durable does not matter.
+ */
+bool
+txlog_trim(struct txlog *log)
 {
 	/* acquire: pairs with release in close_file() */
 	const uint64_t zxid =
 		atomic_load_explicit(&log->closed_zxid, memory_order_acquire);
 	char path[FILE_PATH_MAX];
 	struct disk_file *file = NULL;
+	bool has_more = false;
 
-	if (zxid == 0)
-		return;
+	if (zxid == 0 || txlog_error(log) != 0)
+		return false;
+	if (atomic_load_explicit(&log->next_state, memory_order_relaxed) ==
+	    NEXT_CLAIMED)
+		return true;
 	if (file_path_log(path, log->dir, zxid) == 0 &&
 	    disk_open(log->disk, path, DISK_WRITE, &file) == 0) {
-		(void)!disk_truncate(file, log->closed_bytes);
+		has_more = cut_step(file, log->closed_bytes);
 		disk_close(file);
 	}
-	atomic_store_explicit(&log->closed_zxid, 0, memory_order_release);
+	if (!has_more)
+		atomic_store_explicit(&log->closed_zxid, 0,
+				      memory_order_release);
+	return has_more;
 }
 
 bool
@@ -147,7 +178,6 @@ txlog_prepare(struct txlog *log)
 
 	if (txlog_error(log) != 0)
 		return false;
-	trim_closed(log);
 	if (state == NEXT_NONE)
 		return txlog_provide_next(log);
 	return state == NEXT_READY && fill_next(log);

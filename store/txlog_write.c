@@ -179,19 +179,21 @@ write_begin(struct txlog *log, uint64_t end)
 	return true;
 }
 
-/* A quarter more than this file used. Where snapshots roll the log early, most
- * of a full file's zeros would be written for nothing. */
+/* A quarter more than this file used, twice as much if it was not enough. Where
+ * snapshots roll the log early, most of a full file's zeros would be written
+ * for nothing, and its storage be given back again. */
 static void
 note_use(struct txlog *log)
 {
 	const uint64_t used = log->mark_end - log->out_start;
-	uint64_t fill = bits_align_up(used + used / 4, BLOCK);
+	const uint64_t more = log->mark_is_full ? used : used / 4;
+	uint64_t bytes = bits_align_up(used + more, BLOCK);
 
-	if (fill < log->least_bytes)
-		fill = log->least_bytes;
-	if (fill > log->prealloc_bytes)
-		fill = log->prealloc_bytes;
-	atomic_store_explicit(&log->fill_bytes, fill, memory_order_relaxed);
+	if (bytes < log->least_bytes)
+		bytes = log->least_bytes;
+	if (bytes > log->prealloc_bytes)
+		bytes = log->prealloc_bytes;
+	atomic_store_explicit(&log->file_bytes, bytes, memory_order_relaxed);
 }
 
 /* BG cuts the zeros behind the last record off and frees their storage. If it
@@ -205,7 +207,7 @@ close_file(struct txlog *log)
 	if (atomic_load_explicit(&log->closed_zxid, memory_order_acquire) != 0)
 		return;
 	log->closed_bytes = log->mark_end - log->out_start;
-	/* release: pairs with acquire in trim_closed() */
+	/* release: pairs with acquire in txlog_trim() */
 	atomic_store_explicit(&log->closed_zxid, log->out_zxid,
 			      memory_order_release);
 }

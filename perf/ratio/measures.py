@@ -200,9 +200,12 @@ def idle(context, table, seconds, histogram=None):
 
 def snapshot(context, table, seconds, histogram=None):
     """Latencies of a load beside a thin stream of writes, on a server that
-    begins the next snapshot of many znodes when one is done; quiet: on one
-    that writes none."""
-    conf = {'snapCount': 2000000000 if table.get('quiet') else 2}
+    begins the next snapshot of many znodes soon after one is done, as `every`
+    transactions are counted; quiet: on one that writes none. Each trigger rolls
+    the log, also while a snapshot is being written, so `every` is what makes
+    about two in a second."""
+    conf = {'snapCount': 2000000000 if table.get('quiet')
+            else table['every']}
     server, _ = context.full(table['server'], table['nodes'], conf)
     stream = subprocess.Popen(
         [context.tools.load_path, '--mix', 'set', '--rate', '200',

@@ -5,11 +5,15 @@ Goal: a burst of pipelined reads is one receive and one send; a burst of
 pipelined writes is few writes of the log.  Counted, not timed, by the figures
 of mntr before and after.
 
+Snapshots and the rolls of the log that come with them are other threads'
+business: the core that answers touches no file.
+
 With three servers a write of one client is 8 segments: the request, two
 proposals, two acknowledgements, two commits, the reply; and one write of the
 log for each server.  What is sent without a cause (a ping or so) is kept rare
 by long ticks, and has its own small allowance.
 """
+import os
 import sys
 
 import harness
@@ -92,6 +96,42 @@ def _(server, client):
           % (used, over), flush=True)
     if not 0 < over <= 200:
         raise AssertionError('%.0f bytes over name and data' % over)
+
+
+SNAPSHOTS = 5
+
+
+def bytes_of_threads(server):
+    """thread's name: bytes of files that it had read or written."""
+    out = {}
+    folder = '/proc/%d/task' % server.process.pid
+    for thread in os.listdir(folder):
+        with open(os.path.join(folder, thread, 'comm')) as f:
+            name = f.read().strip()
+        with open(os.path.join(folder, thread, 'io')) as f:
+            out[name] = sum(int(line.split()[1]) for line in f if
+                            line.startswith(('read_bytes', 'write_bytes')))
+    return out
+
+
+@SUITE.case('the core that answers touches no file when snapshots are written')
+def _(server, client):
+    with harness.Server('falconer', conf={'snapCount': 2}) as own:
+        with own.client() as writer:
+            ok(writer.create('/s', b'x' * 1000))
+            before, began = bytes_of_threads(own), figures(own)
+
+            def grown():
+                for _ in range(10):
+                    ok(writer.set('/s', b'y' * 1000))
+                return (figures(own)['zk_falconer_snapshots'] >=
+                        began['zk_falconer_snapshots'] + SNAPSHOTS)
+            harness.wait_until('snapshots', grown)
+            after = bytes_of_threads(own)
+    used = {name: after[name] - before.get(name, 0) for name in after}
+    if used['log'] == 0 or used['bg'] == 0:
+        raise Skip('the data is on a file system that counts no bytes')
+    expect(used['reader0'], 0, 'bytes of files of the core that answers')
 
 
 ENSEMBLE_WRITES = 200

@@ -155,6 +155,7 @@ rig_turn(struct rig *rig)
 
 	did_work |= store_files_run(rig->jobs);
 	did_work |= txlog_prepare(rig->log);
+	did_work |= txlog_trim(rig->log);
 	return did_work;
 }
 

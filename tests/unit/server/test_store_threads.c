@@ -90,6 +90,7 @@ bg_main(void *arg)
 		bool did_work = store_jobs_run(world->jobs);
 
 		did_work |= txlog_prepare(world->log);
+		did_work |= txlog_trim(world->log);
 		tree_reclaim_grace(world->rt.tree);
 		if (did_work)
 			continue;

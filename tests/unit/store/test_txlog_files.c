@@ -7,6 +7,11 @@
  */
 #include "txlog_rig.h"
 
+#include "store/txlog_internal.h"
+
+/* Of a file after one that was hardly used: the largest entry fits. */
+#define LEAST (80u << 10)
+
 /* The entry moves to the new file across the end of the ring. */
 static void
 a_roll_at_the_end_of_the_window_moves_the_entry_whole(void **arg)
@@ -90,7 +95,7 @@ a_closed_file_is_cut_to_its_length(void **arg)
 	drain(&world);
 	assert_int_equal(disk_info(disk_mem_disk(world.mem), path, &info), 0);
 	assert_int_equal(info.bytes, PREALLOC);
-	txlog_prepare(world.log);
+	assert_false(txlog_trim(world.log));
 	assert_int_equal(disk_info(disk_mem_disk(world.mem), path, &info), 0);
 	assert_int_equal(info.bytes, 16 + 113);
 	/* A record that was never written leaves the last file as it is. */
@@ -112,6 +117,107 @@ a_closed_file_is_cut_to_its_length(void **arg)
 	assert_int_equal(info.bytes, 16 + 213);
 	assert_int_equal(read_back(&world), 3);
 	disk_mem_destroy(world.mem);
+}
+
+/* What is freed at once keeps the device from the log's writes. */
+static void
+a_closed_file_is_cut_a_piece_at_a_time(void **arg)
+{
+	struct world world;
+	struct disk_info info;
+	char path[FILE_PATH_MAX];
+	uint64_t before = 5 * (uint64_t)TXLOG_TRIM_BYTES;
+	bool has_more;
+
+	(void)arg;
+	world_begin(&world);
+	world.prealloc = before;
+	world_open_log(&world, false);
+	assert_int_equal(file_path_log(path, DIR_PATH, FIRST_ZXID), 0);
+	assert_true(append(&world, 100));
+	drain(&world);
+	while (txlog_prepare(world.log))
+		continue;
+	assert_false(txlog_trim(world.log)); /* it is in use */
+	txlog_roll(world.log);
+	assert_true(append(&world, 100));
+	/* The new file has no name yet: LOG is to wait for nobody. */
+	while (world.log->closed_zxid == 0)
+		txlog_poll(world.log);
+	if (world.log->next_state == NEXT_CLAIMED) {
+		const uint64_t operations = disk_mem_operations(world.mem);
+
+		assert_true(txlog_trim(world.log));
+		assert_int_equal(disk_mem_operations(world.mem), operations);
+	}
+	drain(&world);
+	do {
+		const uint64_t operations = disk_mem_operations(world.mem);
+
+		has_more = txlog_trim(world.log);
+		/* Each piece is a commit of its own. */
+		assert_int_equal(disk_mem_operations(world.mem),
+				 operations + 2);
+		assert_int_equal(
+			disk_info(disk_mem_disk(world.mem), path, &info), 0);
+		assert_true(before - info.bytes <= TXLOG_TRIM_BYTES);
+		before = info.bytes;
+	} while (has_more);
+	assert_int_equal(before, 16 + 113);
+	assert_false(txlog_trim(world.log));
+	assert_int_equal(read_back(&world), 2);
+	world_end(&world);
+}
+
+static uint64_t
+bytes_of_file(struct world *world, uint64_t first_zxid)
+{
+	struct disk_info info;
+	char path[FILE_PATH_MAX];
+
+	assert_int_equal(file_path_log(path, DIR_PATH, first_zxid), 0);
+	assert_int_equal(disk_info(disk_mem_disk(world->mem), path, &info), 0);
+	return info.bytes;
+}
+
+/* So that hardly anything is to be given back when it closes. The next file is
+ * there before the one in use closes, so it is the one behind it. */
+static void
+a_file_is_as_large_as_those_before_were_used(void **arg)
+{
+	struct world world;
+	uint32_t files;
+
+	(void)arg;
+	world_begin(&world);
+	world.prealloc = 64 * (uint64_t)LEAST;
+	world_open_log(&world, false);
+	for (uint32_t i = 0; i < 8; i++) {
+		assert_true(append(&world, LEAST / 2));
+		drain(&world);
+	}
+	for (uint32_t i = 0; i < 3; i++) {
+		txlog_roll(world.log);
+		drain(&world);
+		assert_true(append(&world, LEAST / 2));
+		drain(&world);
+	}
+	assert_int_equal(bytes_of_file(&world, FIRST_ZXID), 64 * LEAST);
+	assert_int_equal(bytes_of_file(&world, FIRST_ZXID + 8), 64 * LEAST);
+	/* A quarter more than the 4 that the first one used. */
+	assert_true(bytes_of_file(&world, FIRST_ZXID + 9) > 4 * LEAST);
+	assert_true(bytes_of_file(&world, FIRST_ZXID + 9) < 6 * LEAST);
+	/* Not less than holds the largest entry. */
+	assert_int_equal(bytes_of_file(&world, FIRST_ZXID + 10), LEAST);
+	/* Those that run full become larger again. */
+	for (files = count_files(&world); files < 8;
+	     files = count_files(&world)) {
+		assert_true(append(&world, 1000));
+		drain(&world);
+	}
+	assert_true(bytes_of_file(&world, FIRST_ZXID + world.appended - 1) >
+		    3 * LEAST);
+	world_end(&world);
 }
 
 static void
@@ -194,14 +300,17 @@ run_script(struct world *world)
 		append(world, 50 + i * 97 % 9000);
 		if (i % 3 == 0)
 			txlog_poll(world->log);
-		if (i % 7 == 0)
+		if (i % 7 == 0) {
 			txlog_prepare(world->log);
+			txlog_trim(world->log);
+		}
 		if (i % 20 == 19)
 			txlog_roll(world->log);
 	}
 	for (uint32_t i = 0; i < 8 && txlog_error(world->log) == 0; i++) {
 		txlog_poll(world->log);
 		txlog_prepare(world->log);
+		txlog_trim(world->log);
 	}
 	drain(world);
 }
@@ -274,8 +383,8 @@ after_power_loss_at_any_point_what_was_durable_is_there(void **arg)
 				append(&world, random_bytes());
 			else if (what < 9)
 				txlog_poll(world.log);
-			else
-				txlog_prepare(world.log);
+			else if (!txlog_prepare(world.log))
+				txlog_trim(world.log);
 			if (testing_below(30) == 0)
 				txlog_roll(world.log);
 		}
@@ -546,6 +655,8 @@ main(void)
 		cmocka_unit_test(
 			a_roll_at_the_end_of_the_window_moves_the_entry_whole),
 		cmocka_unit_test(a_closed_file_is_cut_to_its_length),
+		cmocka_unit_test(a_closed_file_is_cut_a_piece_at_a_time),
+		cmocka_unit_test(a_file_is_as_large_as_those_before_were_used),
 		cmocka_unit_test(nothing_but_zeros_follows_the_last_record),
 		cmocka_unit_test(
 			without_space_appends_are_refused_until_there_is_some),

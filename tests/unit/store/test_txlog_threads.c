@@ -60,8 +60,10 @@ bg_thread(void *arg)
 	struct world *world = arg;
 
 	while (!atomic_load(&world->is_done))
-		if (!txlog_prepare(world->log))
+		if (!txlog_prepare(world->log)) {
+			(void)txlog_trim(world->log);
 			usleep(200);
+		}
 	return NULL;
 }
 
