@@ -2,10 +2,10 @@
 /*
  * attend - a reader follows the word of dataplane/serving.h.
  *
- * Each change closes all connections of clients. To park it first walks what is
- * published to its end, since the delta ring is about to start over, and lets
- * its long jobs end; with all clients gone they end at their next step. Then it
- * leaves the tree, and says so behind that.
+ * Each change closes all connections of clients, but those of newcomers. To
+ * park it first walks what is published to its end, since the delta ring is
+ * about to start over, and lets its long jobs end; with all clients gone they
+ * end at their next step. Then it leaves the tree, and says so behind that.
  */
 #include "dataplane/reader_int.h"
 
@@ -23,12 +23,26 @@ has_caught_up(struct reader *reader)
 	       !events_have_work(reader) && list_empty(&reader->jobs);
 }
 
+/* Acts by the word from now on. Whoever waits for the server to serve does so
+ * from the moment in which it stopped. */
+static void
+set_word(struct reader *reader, uint32_t word)
+{
+	const bool was_closed = attend_state(reader) == SERVING_CLOSED;
+
+	reader->serving_word = word;
+	if (attend_state(reader) != SERVING_CLOSED)
+		await_end(reader);
+	else if (!was_closed)
+		await_begin(reader);
+}
+
 /* Says that it has left; again when it is asked again before it came back. */
 static void
 acknowledge(struct reader *reader, uint32_t word)
 {
 	FAL_ASSERT(reader->is_parked);
-	reader->serving_word = word;
+	set_word(reader, word);
 	/* pairs with acquire in zab_member_is_parked() */
 	atomic_store_explicit(&reader->parts.channel->parked, word,
 			      memory_order_release);
@@ -72,15 +86,14 @@ attend_follow(struct reader *reader)
 	}
 	if (word & SERVING_PARKED) {
 		/* No new clients while the rest of the old is walked. */
-		reader->serving_word =
-			(reader->serving_word &
-			 ~(SERVING_STATE_MASK | SERVING_PARKED)) |
-			SERVING_CLOSED;
+		set_word(reader, (reader->serving_word &
+				  ~(SERVING_STATE_MASK | SERVING_PARKED)) |
+					 SERVING_CLOSED);
 		if (has_caught_up(reader))
 			park(reader, word);
 		return false;
 	}
-	reader->serving_word = word;
+	set_word(reader, word);
 	if (reader->is_parked)
 		come_back(reader);
 	return true;

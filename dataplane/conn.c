@@ -45,6 +45,7 @@ conn_table_init(struct reader *reader)
 	list_init(&reader->pinned_jobs);
 	list_init(&reader->shedding);
 	list_init(&reader->throttled);
+	list_init(&reader->awaiting);
 	list_init(&reader->parked);
 	list_init(&reader->detaching);
 	if (reader->conns == NULL || reader->conn_of_stream == NULL)

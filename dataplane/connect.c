@@ -78,8 +78,8 @@ submit(struct reader *reader, struct conn *conn,
 	return true;
 }
 
-/* A server that is not serving hangs up, so that the client tries another; a
- * read-only one takes those who say that they want no more. */
+/* A server that is not serving hangs up, so that the client tries another (but
+ * see await.c); a read-only one takes those who say that they want no more. */
 static bool
 is_welcome(struct reader *reader, const struct proto_connect_request *request)
 {
@@ -136,6 +136,8 @@ connect_request(struct reader *reader, struct conn *conn, const uint8_t *frame,
 	/* What this round believes is old; whoever comes because the server
 	 * says that it serves is judged by the next. */
 	if (attend_is_due(reader))
+		return false;
+	if (await_serving(reader, conn))
 		return false;
 	if (!is_let_in(reader, &request)) {
 		conn_close(reader, conn);

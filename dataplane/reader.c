@@ -150,14 +150,16 @@ uint64_t
 reader_next_timer_ms(const struct reader *reader)
 {
 	const uint64_t touch = conn_next_touch_ms(reader);
+	const uint64_t await = await_next_timer_ms(reader);
+	const uint64_t first = await < touch ? await : touch;
 	uint64_t newcomer;
 
 	if (list_empty(&reader->newcomers))
-		return touch;
+		return first;
 	newcomer = list_entry(reader->newcomers.next, struct conn, link)
 			   ->opened_ms +
 		   reader->options.newcomer_timeout_ms;
-	return newcomer < touch ? newcomer : touch;
+	return newcomer < first ? newcomer : first;
 }
 
 static bool
@@ -216,6 +218,7 @@ poll_parked(struct reader *reader)
 	bool did_work = take_input(reader);
 
 	did_work |= conn_shed_watches(reader);
+	did_work |= await_step(reader);
 	did_work |= expire_newcomers(reader);
 	did_work |= conn_send_detaches(reader);
 	stream_flush(reader->parts.streams);
@@ -246,6 +249,7 @@ reader_poll(struct reader *reader, uint64_t now_ns, int64_t wall_ms)
 	did_work |= conn_shed_watches(reader);
 	admission_wake(reader);
 	conn_touch_parked(reader);
+	did_work |= await_step(reader);
 	did_work |= expire_newcomers(reader);
 	did_work |= conn_send_detaches(reader);
 	began_ns = stage_begin(reader->parts.stats);

@@ -69,6 +69,8 @@ struct reader_options {
 	bool is_stmk_allowed; /* stmk is executed, so its argument is read */
 	/* Of an ensemble: writes may take another way than syncs. */
 	bool is_member;
+	/* How long who connects waits for a leader, await.c; 0: not at all. */
+	uint32_t await_ms;
 	bool is_acl_eager;   /* refuses here what the leader would, eager.c */
 	uint32_t client_tag; /* of stream events that are clients' */
 };

@@ -19,6 +19,7 @@
  *   rewatch.c  setWatches
  *   answer.c   what comes back from the ZAB core
  *   attend.c   whether clients are served at all
+ *   await.c    clients that come while nobody leads
  *   account.c  what is counted of each answered request
  *   sample.c   which paths and clients ask most
  *
@@ -75,7 +76,7 @@ struct conn {
 	struct list link;      /* newcomers, overrun, detaching, or free */
 	struct list park_link; /* reader.parked while we do not read it, or
 				  reader.shedding */
-	struct list wait_link; /* reader.throttled */
+	struct list wait_link; /* reader.throttled, or reader.awaiting */
 	uint64_t throttled_ms; /* since when its next request waits; 0: not */
 	struct held_output *held; /* conn_out.c; NULL: nothing is held back */
 	uint64_t parked_ms;       /* since when */
@@ -172,6 +173,8 @@ struct reader {
 	uint64_t parked_touch_ms; /* when they were last taken as alive */
 	struct list shedding;     /* ghosts with watches left */
 	struct list throttled;    /* wait for room, oldest first */
+	struct list awaiting;     /* await.c */
+	uint64_t await_until_ms;  /* the end of their waiting */
 	struct connect_throttle connects;
 	struct list jobs;        /* job.c: in the order of their turns */
 	struct list pinned_jobs; /* those that read one state, oldest first */
@@ -473,6 +476,17 @@ attend_is_due(const struct reader *reader)
 	return reader->parts.serving != NULL &&
 	       serving_load(reader->parts.serving) != reader->serving_word;
 }
+
+/* ---- await.c: see there ---- */
+/* From now on the server serves nobody. */
+void await_begin(struct reader *);
+/* True: the newcomer waits; its ConnectRequest is to stay where it is. */
+bool await_serving(struct reader *, struct conn *);
+/* Serves again: those who wait are read. */
+void await_end(struct reader *);
+/* Hangs up on those who have waited long enough; true if any. */
+bool await_step(struct reader *);
+uint64_t await_next_timer_ms(const struct reader *);
 
 /* ---- answer.c ---- */
 /* Delta records up to P, unicasts in their places; true if any. */

@@ -284,6 +284,7 @@ struct config {
 	uint32_t connection_outstanding_max;
 	int32_t beacon_ms; /* 0: off */
 	int32_t beacon_lost_ms;
+	int32_t failover_hold_ms; /* 0: who connects meanwhile is hung up */
 	enum config_genesis genesis;
 
 	/* How it was read. */

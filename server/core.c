@@ -93,6 +93,7 @@ reader_options_of(const struct server *server)
 		.keeps_watch_paths = core_keeps_watch_paths(config),
 		.is_stmk_allowed = config_word_allowed(config, "stmk"),
 		.is_member = !config->is_standalone,
+		.await_ms = (uint32_t)config->failover_hold_ms,
 		.is_acl_eager =
 			!config->is_standalone && config->eager_acl_check,
 		.client_tag = MEMBER_CLIENT_TAG,

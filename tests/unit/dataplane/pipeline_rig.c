@@ -170,6 +170,7 @@ make_roles(struct rig *rig)
 		.keeps_watch_paths = true,
 		.is_stmk_allowed = true,
 		.is_member = rig->is_member,
+		.await_ms = rig->is_member ? RIG_AWAIT_MS : 0,
 		.acl = &rig->acl,
 	};
 	const struct reader_parts parts = {

@@ -48,6 +48,117 @@ who_comes_as_the_server_opens_is_served(void **state)
 	assert_int_equal(granted(&client), quorum.note[0].session_id);
 }
 
+/* ---- between two leaders ---- */
+
+static void
+lose_the_leader(void)
+{
+	learn();
+	zab_member_set_mode(rig.zab, ZAB_CLOSED, SERVING_CLOSED);
+	rig_run(&rig);
+}
+
+static void
+who_comes_between_two_leaders_is_served_by_the_next(void **state)
+{
+	struct rig_client client;
+
+	(void)state;
+	lose_the_leader();
+	client = connecting();
+	assert_false(is_closed(&client));
+	assert_int_equal(quorum.count, 0);
+	assert_int_equal(reader_next_timer_ms(rig.reader),
+			 rig.now_ms + RIG_AWAIT_MS);
+	assert_int_equal(stats_sum(&rig.stats, STAT_CONNECTIONS_AWAITED), 1);
+	/* The tree is replaced meanwhile. */
+	zab_member_park(rig.zab);
+	rig.now_ms += RIG_AWAIT_MS - 1;
+	rig_run(&rig);
+	assert_true(zab_member_is_alone(rig.zab));
+	zab_member_unpark(rig.zab);
+	rig_run(&rig);
+	assert_false(is_closed(&client));
+	zab_member_set_mode(rig.zab, ZAB_LEARNS, SERVING_ALL);
+	rig.now_ms += RIG_AWAIT_MS;
+	rig_run(&rig);
+	assert_int_equal(quorum.count, 1);
+	leader_answers();
+	commit();
+	assert_int_equal(granted(&client), quorum.note[0].session_id);
+}
+
+/* Each loss of a leader is waited for once, whatever comes. */
+static void
+who_comes_between_two_leaders_does_not_wait_for_ever(void **state)
+{
+	struct rig_client early, late;
+
+	(void)state;
+	lose_the_leader();
+	early = connecting();
+	rig.now_ms += RIG_AWAIT_MS - 1;
+	late = connecting();
+	zab_member_park(rig.zab);
+	rig_run(&rig);
+	assert_false(is_closed(&early));
+	assert_false(is_closed(&late));
+	rig.now_ms++;
+	rig_run(&rig);
+	assert_true(is_closed(&early));
+	assert_true(is_closed(&late));
+	zab_member_unpark(rig.zab);
+	rig_run(&rig);
+	late = connecting();
+	assert_true(is_closed(&late));
+	assert_int_equal(quorum.count, 0);
+	assert_int_equal(stats_sum(&rig.stats, STAT_CONNECTIONS), 0);
+}
+
+static void
+a_read_only_server_is_for_those_who_take_it(void **state)
+{
+	struct rig_client waited, late;
+
+	(void)state;
+	lose_the_leader();
+	waited = connecting();
+	assert_false(is_closed(&waited));
+	zab_member_set_mode(rig.zab, ZAB_READS, SERVING_READS);
+	rig_run(&rig);
+	assert_true(is_closed(&waited));
+	late = connecting();
+	assert_true(is_closed(&late));
+	/* Its end is the beginning of something. */
+	zab_member_set_mode(rig.zab, ZAB_CLOSED, SERVING_CLOSED);
+	rig_run(&rig);
+	late = connecting();
+	assert_false(is_closed(&late));
+}
+
+static void
+who_waits_may_go(void **state)
+{
+	struct rig_client client;
+
+	(void)state;
+	lose_the_leader();
+	client = connecting();
+	fake_finish(rig.streams, client.stream);
+	zab_member_set_mode(rig.zab, ZAB_LEARNS, SERVING_ALL);
+	rig_run(&rig);
+	zab_member_set_mode(rig.zab, ZAB_CLOSED, SERVING_CLOSED);
+	rig_run(&rig);
+	client = connecting();
+	fake_vanish(rig.streams, client.stream);
+	rig_run(&rig);
+	assert_int_equal(stats_sum(&rig.stats, STAT_CONNECTIONS), 0);
+	zab_member_set_mode(rig.zab, ZAB_LEARNS, SERVING_ALL);
+	rig_run(&rig);
+	client = connecting();
+	assert_false(is_closed(&client));
+}
+
 static void
 a_learner_answers_when_it_is_committed(void **state)
 {
@@ -237,6 +348,10 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(who_is_not_serving_hangs_up),
 		CASE(who_comes_as_the_server_opens_is_served),
+		CASE(who_comes_between_two_leaders_is_served_by_the_next),
+		CASE(who_comes_between_two_leaders_does_not_wait_for_ever),
+		CASE(a_read_only_server_is_for_those_who_take_it),
+		CASE(who_waits_may_go),
 		CASE(a_learner_answers_when_it_is_committed),
 		CASE(an_error_comes_back_in_its_place),
 		CASE(transactions_of_others_answer_nobody),

@@ -88,6 +88,7 @@ own_defaults_suit_a_small_machine(void **state)
 	assert_int_equal(config.recover_until, 0);
 	assert_int_equal(config.beacon_ms, 20);
 	assert_int_equal(config.beacon_lost_ms, 60);
+	assert_int_equal(config.failover_hold_ms, 300);
 	assert_true(config.tree_bytes_max >= 64 << 20);
 	assert_true(config.tree_bytes_max <= CONFIG_TREE_BYTES);
 }
