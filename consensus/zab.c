@@ -556,6 +556,20 @@ on_may_vote(struct zab_core *core, struct zab_actions *out)
 }
 
 static void
+on_sync(struct zab_core *core, uint32_t slot, struct zab_actions *out)
+{
+	if (core->role == FLE_LEADING)
+		zab_sync_request(core, slot, out);
+}
+
+static void
+on_yield(struct zab_core *core, struct zab_actions *out)
+{
+	if (core->role == FLE_LEADING && zab_lead_others_suffice(core))
+		zab_lead_yield(core, ZAB_WHY_YIELDED, true, out);
+}
+
+static void
 dispatch(struct zab_core *core, const struct zab_event *event,
 	 struct zab_actions *out)
 {
@@ -574,10 +588,8 @@ dispatch(struct zab_core *core, const struct zab_event *event,
 			conclude(core, out);
 		break;
 	case ZAB_EV_CONN_UP:
-		on_conn(core, event, true, out);
-		break;
 	case ZAB_EV_CONN_DOWN:
-		on_conn(core, event, false, out);
+		on_conn(core, event, event->type == ZAB_EV_CONN_UP, out);
 		break;
 	case ZAB_EV_PACKET:
 		on_packet(core, event, out);
@@ -585,12 +597,14 @@ dispatch(struct zab_core *core, const struct zab_event *event,
 	case ZAB_EV_HEARD:
 		on_heard(core, event->slot, event->is_up);
 		break;
+	case ZAB_EV_BUSY:
+		zab_beacon_busy(core, event->busy_ms, out);
+		break;
 	case ZAB_EV_PROPOSE:
 		zab_lead_propose(core, event, out);
 		break;
 	case ZAB_EV_SYNC:
-		if (core->role == FLE_LEADING)
-			zab_sync_request(core, event->slot, out);
+		on_sync(core, event->slot, out);
 		break;
 	case ZAB_EV_LOG_DURABLE:
 		on_log_durable(core, event, out);
@@ -619,8 +633,7 @@ dispatch(struct zab_core *core, const struct zab_event *event,
 		on_may_vote(core, out);
 		break;
 	case ZAB_EV_YIELD:
-		if (core->role == FLE_LEADING && zab_lead_others_suffice(core))
-			zab_lead_yield(core, ZAB_WHY_YIELDED, true, out);
+		on_yield(core, out);
 		break;
 	case ZAB_EV_COUNT:
 		FAL_ASSERT(event->type != ZAB_EV_COUNT);

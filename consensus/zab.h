@@ -48,7 +48,9 @@
  * of its own accord. Silence must be seen twice, an interval apart, so who was
  * asleep itself reads what came meanwhile before it blames the other; time in
  * which a step was due and did not come is nobody's silence; and a server that
- * lost its leader and gets it again has more patience.
+ * lost its leader and gets it again has more patience. Who is about to work for
+ * long without a step says so before (BUSY): a PING with zxid -1 - ms, which
+ * nobody echoes, excuses that silence.
  *
  * Observer masters. A follower in broadcast serves observers that come to its
  * own port for that (zab_master.c): so the leader has to feed its voters only.
@@ -203,6 +205,8 @@ struct zab_notification {
  *                 packet: it lives. Not is_up: they may wait unread, for
  *                 want of room in the log; that excuses from beacons, and
  *                 not from sync_limit. Due before each TICK
+ * BUSY            busy_ms: what is done next may take so long without a step.
+ *                 The PINGs it makes must leave before that
  * PROPOSE         zxid, config (if it is a reconfig, else NULL): the leader's
  *                 next transaction is in its log's window. zxid is what
  *                 zab_next_zxid() returned after the last step
@@ -240,6 +244,7 @@ struct zab_event {
 	int32_t packet; /* enum quorum_type */
 	bool is_up, is_current, is_master;
 	uint32_t beacon_ms; /* what the peer said; 0: nothing */
+	uint32_t busy_ms;
 	int64_t config_version;
 	const struct quorum *config;
 	const struct zab_disk_state *disk;

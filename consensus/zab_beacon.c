@@ -25,6 +25,11 @@
  * its own. That one names no zxid: it must not pass for an echo, which proves
  * leadership (zab_syncs.c).
  *
+ * Work that takes long: one request of a megabyte can keep the only thread that
+ * says beacons for longer than the limit. Who sees such work coming says so
+ * first, in a PING with zxid -1 - ms, and is given that time in addition until
+ * its next packet: no more than BUSY_MAX_MS, for it may die meanwhile.
+ *
  * Nothing of this can hurt: any server may look for a leader at any time.
  */
 #include "consensus/zab_core.h"
@@ -34,6 +39,7 @@
 /* Each beacon takes so much of what is remembered: half of it in 3.5 s with
  * beacons every 20 ms. */
 #define JITTER_FADES 256u
+#define BUSY_MAX_MS  500u
 
 static uint64_t
 interval_ms(const struct zab_core *core, const struct zab_beacon *beacon)
@@ -64,6 +70,7 @@ limit_ms(const struct zab_core *core, const struct zab_beacon *beacon)
 
 	if (limit < 3 * interval_ms(core, beacon))
 		limit = 3 * interval_ms(core, beacon);
+	limit += beacon->busy_ms;
 	return limit < zab_sync_ms(core) ? limit : zab_sync_ms(core);
 }
 
@@ -107,12 +114,45 @@ zab_beacon_watch(struct zab_core *core, struct zab_beacon *beacon)
 void
 zab_beacon_heard(struct zab_core *core, struct zab_beacon *beacon)
 {
-	if (beacon->is_watched &&
+	if (beacon->is_watched && beacon->busy_ms == 0 &&
 	    core->now_ms - beacon->heard_ms > beacon->peer_ms)
 		note_jitter(core, beacon);
 	beacon->heard_ms = core->now_ms;
 	beacon->heard_away_ms = core->away_ms;
 	beacon->has_doubt = false;
+}
+
+bool
+zab_beacon_takes(struct zab_beacon *beacon, const struct zab_event *event)
+{
+	const bool is_busy =
+		event->packet == QUORUM_PING && event->zxid < ZAB_NO_ZXID;
+
+	if (!is_busy)
+		beacon->busy_ms = 0;
+	else if (event->zxid < ZAB_NO_ZXID - (int64_t)BUSY_MAX_MS)
+		beacon->busy_ms = BUSY_MAX_MS;
+	else
+		beacon->busy_ms = (uint32_t)(ZAB_NO_ZXID - event->zxid);
+	return is_busy;
+}
+
+void
+zab_beacon_busy(struct zab_core *core, uint32_t busy_ms,
+		struct zab_actions *out)
+{
+	const int64_t zxid = ZAB_NO_ZXID - (int64_t)busy_ms;
+	uint64_t slots = 0;
+
+	if (busy_ms == 0)
+		return;
+	if (core->role == FLE_LEADING)
+		slots = core->lead.beacon_slots;
+	else if (core->follow.step == ZAB_FOLLOW_ACTIVE &&
+		 core->follow.beacon.is_watched)
+		slots = ZAB_LEADER_BIT;
+	if (slots)
+		zab_out_send(out, slots, QUORUM_PING, zxid, zxid);
 }
 
 bool

@@ -46,6 +46,7 @@ struct zab_syncs {
 struct zab_beacon {
 	uint32_t peer_ms; /* its interval; 0: it sends none, or we do not */
 	uint32_t jitter;  /* so late it spoke lately; see zab_beacon.c */
+	uint32_t busy_ms; /* it said that it is busy; until its next packet */
 	bool is_watched;  /* since the first one came */
 	bool has_doubt;   /* one look found it silent, at doubted_ms */
 	uint64_t heard_ms, doubted_ms;
@@ -378,6 +379,12 @@ bool zab_beacon_is_due(const struct zab_core *core,
 		       const struct zab_beacon *beacon, uint64_t said_ms);
 /* Anything came. */
 void zab_beacon_heard(struct zab_core *core, struct zab_beacon *beacon);
+/* A packet came, after zab_beacon_heard(). True: it is a PING that says how
+ * long its sender will be busy, and nothing else. */
+bool zab_beacon_takes(struct zab_beacon *beacon, const struct zab_event *event);
+/* Tells those who watch us. */
+void zab_beacon_busy(struct zab_core *core, uint32_t busy_ms,
+		     struct zab_actions *out);
 /* A look: has it been silent for too long? */
 bool zab_beacon_is_lost(struct zab_core *core, struct zab_beacon *beacon);
 uint64_t zab_beacon_look_ms(const struct zab_core *core,

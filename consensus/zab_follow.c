@@ -421,6 +421,8 @@ zab_follow_packet(struct zab_core *core, const struct zab_event *event,
 	if (follow->step < ZAB_FOLLOW_INFO)
 		return;
 	zab_follow_heard(core);
+	if (zab_beacon_takes(&follow->beacon, event))
+		return;
 	if (event->packet == QUORUM_PING)
 		zab_beacon_watch(core, &follow->beacon);
 	if (follow->step < ZAB_FOLLOW_SYNC) {

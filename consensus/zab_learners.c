@@ -513,6 +513,8 @@ zab_learner_packet(struct zab_core *core, const struct zab_event *event,
 		return;
 	}
 	zab_learner_heard(core, event->slot);
+	if (zab_beacon_takes(&learner->beacon, event))
+		return;
 	switch (event->packet) {
 	case QUORUM_FOLLOWERINFO:
 	case QUORUM_OBSERVERINFO:

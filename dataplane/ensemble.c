@@ -20,6 +20,8 @@
 #define QUEUE_BYTES_DEFAULT (64ull << 20)
 #define SCRATCH_BYTES       65536u
 #define RECENT_PLACES       65536u
+/* An access list of a megabyte took 0.1 s on a virtual machine. */
+#define BUSY_BYTES_PER_MS 4096u
 
 uint8_t *
 ensemble_scratch(struct ensemble *ensemble, size_t bytes)
@@ -61,6 +63,16 @@ ensemble_break(struct ensemble *ensemble, uint32_t slot, enum peer_down why)
 
 /* ---- the round -------------------------------------------------------------
  */
+
+void
+ensemble_busy(struct ensemble *ensemble, uint32_t bytes)
+{
+	struct zab_event event = {.type = ZAB_EV_BUSY,
+				  .busy_ms = bytes / BUSY_BYTES_PER_MS};
+
+	ensemble_step(ensemble, &event);
+	stream_flush(ensemble->parts.streams);
+}
 
 bool
 ensemble_step_broken(struct ensemble *ensemble)
@@ -318,6 +330,12 @@ sync_of_client(void *arg, const struct req *req)
 	return true;
 }
 
+static void
+busy(void *arg, uint32_t body_bytes)
+{
+	ensemble_busy(arg, body_bytes);
+}
+
 static struct zab_quorum
 quorum_of(struct ensemble *ensemble)
 {
@@ -330,6 +348,7 @@ quorum_of(struct ensemble *ensemble)
 		.next_zxid = next_zxid,
 		.keep = keep,
 		.proposed = proposed,
+		.busy = busy,
 		.reconfigure = ensemble_reconfigure,
 		.forward = ensemble_forward,
 		.sync = sync_of_client,

@@ -271,6 +271,8 @@ on_packet(void *arg, uint32_t slot, const struct quorum_packet *packet,
 	}
 	if (packet->type == QUORUM_OBSERVERINFO)
 		ensemble->learner[slot].is_observer = true;
+	if (FAL_UNLIKELY(packet->data.bytes >= (int32_t)ZAB_BUSY_BYTES))
+		ensemble_busy(ensemble, (uint32_t)packet->data.bytes);
 	ensemble->closed_slots = 0;
 	ensemble->packet = packet;
 	ensemble_step(ensemble, &event);

@@ -195,6 +195,9 @@ struct ensemble {
 void ensemble_step(struct ensemble *, struct zab_event *);
 /* A connection is closed by us, the core is told with the next round. */
 void ensemble_break(struct ensemble *, uint32_t slot, enum peer_down why);
+/* Tells the peers, before it is done, of work on so many bytes that it may keep
+ * this core longer than they bear silence. */
+void ensemble_busy(struct ensemble *, uint32_t bytes);
 /* Tells the core of what was marked so; true if there was any. */
 bool ensemble_step_broken(struct ensemble *);
 /* Room for a packet or more; never NULL. */

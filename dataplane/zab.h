@@ -33,6 +33,9 @@
 
 #define ZAB_READERS_MAX 16u
 #define ZAB_PENDING_MAX 65536u
+/* A request or transaction of so many bytes may keep the core for longer than
+ * peers bear silence. */
+#define ZAB_BUSY_BYTES 131072u
 
 struct zab;
 
@@ -89,6 +92,8 @@ struct zab_quorum {
 		     uint32_t entry_bytes);
 	/* LEADS: it is in the window. */
 	void (*proposed)(void *arg, int64_t zxid);
+	/* LEADS: before a request of ZAB_BUSY_BYTES or more. */
+	void (*busy)(void *arg, uint32_t body_bytes);
 	/* LEADS: what a reconfig asks for, as text; or the code of its reply.
 	 * The next transaction proposed is it. */
 	int32_t (*reconfigure)(void *arg, const uint8_t *body,

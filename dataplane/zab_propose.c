@@ -122,6 +122,9 @@ zab_propose_for(struct zab *zab, const struct prep_request *request,
 	struct prep_request *made = &zab->made;
 
 	FAL_ASSERT(zxid > zab->appended);
+	if (FAL_UNLIKELY(request->body_bytes >= ZAB_BUSY_BYTES) &&
+	    zab->mode == ZAB_LEADS)
+		zab->quorum.busy(zab->quorum.arg, request->body_bytes);
 	reserve(zab, request, req);
 	if (FAL_UNLIKELY(made->type == OP_RECONFIG) && zab->mode == ZAB_LEADS)
 		made->config_err = zab->quorum.reconfigure(

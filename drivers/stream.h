@@ -282,7 +282,8 @@ stream_poll(struct stream_core *core, uint64_t now_ns,
 
 /* Hands all committed output to the system: one send per connection (one more
  * for each further MiB). What the system does not take goes out in later
- * flushes by itself. Once per loop, after the events. */
+ * flushes by itself. Once per loop, after the events; also among them, when
+ * what was said must leave before long work. */
 static inline void
 stream_flush(struct stream_core *core)
 {

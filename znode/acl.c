@@ -16,6 +16,7 @@
 #include "znode/acl.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/hash.h"
 #include "znode/acl_ip.h"
@@ -23,12 +24,15 @@
 
 #define SEEN_FEW 32
 
-/* The encoded entries met so far. */
+/* The encoded entries met so far. The table is small, since a fresh page costs
+ * more than many entries: slots hold where an entry begins in the list, plus 1
+ * (0: free), and where it ends is told by its own bytes. */
 struct seen {
 	struct jute_slice few[SEEN_FEW];
 	uint32_t count;
-	struct jute_slice *table; /* open addressing; bytes 0: free slot */
+	uint32_t *table; /* open addressing */
 	uint32_t mask;
+	const struct jute_vector *list;
 	struct hash_key key;
 };
 
@@ -93,15 +97,17 @@ acl_permits(const struct acl_list *list, const struct auth_ids *ids,
 /* ---- repeated entries ---------------------------------------------------- */
 
 static bool
-seen_init(struct seen *seen, int32_t count)
+seen_init(struct seen *seen, const struct jute_vector *list)
 {
-	seen->count = 0;
-	seen->table = NULL;
-	if (count <= SEEN_FEW)
-		return true;
+	const uint32_t count = (uint32_t)list->count;
 	uint32_t slots = 128;
 
-	while (slots < 2 * (uint32_t)count)
+	seen->count = 0;
+	seen->table = NULL;
+	seen->list = list;
+	if (count <= SEEN_FEW)
+		return true;
+	while (slots < count + count / 2)
 		slots *= 2;
 	seen->mask = slots - 1;
 	seen->table = calloc(slots, sizeof(seen->table[0]));
@@ -112,16 +118,20 @@ seen_init(struct seen *seen, int32_t count)
 static bool
 seen_in_table(struct seen *seen, struct jute_slice entry)
 {
-	uint64_t slot = hash_bytes(&seen->key, entry.data, (size_t)entry.bytes);
+	const uint8_t *const list = seen->list->data;
+	const uint32_t bytes = (uint32_t)entry.bytes;
+	uint64_t slot = hash_bytes(&seen->key, entry.data, bytes);
 
 	for (;; slot++) {
-		struct jute_slice *at = &seen->table[slot & seen->mask];
+		uint32_t *at = &seen->table[slot & seen->mask];
 
-		if (at->bytes == 0) {
-			*at = entry;
+		if (*at == 0) {
+			*at = (uint32_t)(entry.data - list) + 1;
 			return false;
 		}
-		if (jute_slice_equal(*at, entry))
+		/* An entry is no beginning of another one. */
+		if (seen->list->bytes - (*at - 1) >= bytes &&
+		    memcmp(list + *at - 1, entry.data, bytes) == 0)
 			return true;
 	}
 }
@@ -314,7 +324,7 @@ fix_normal(const struct acl_options *options, const struct jute_vector *given,
 	int32_t count = 0;
 	int32_t err = ZK_OK;
 
-	if (!seen_init(&seen, given->count)) {
+	if (!seen_init(&seen, given)) {
 		out->is_full = true;
 		return ZK_OK;
 	}

@@ -273,9 +273,10 @@ an_election_settles_in_four_round_trips_after_detection(void **state)
 	}
 }
 
-/* Virtual ms from the moment the leader is gone until another one serves. */
-static uint64_t
-failover_ms(uint32_t replicas, bool is_frozen)
+/* With the beacons that are the default, ticks of two seconds, until somebody
+ * leads; who. */
+static uint32_t
+begin_with_beacons(uint32_t replicas)
 {
 	test_begin_exact(replicas);
 	for (uint32_t i = 0; i < replicas; i++) {
@@ -295,9 +296,18 @@ failover_ms(uint32_t replicas, bool is_frozen)
 	sim_turn_until(&test_sim, test_sim.now_us + 5000000);
 	assert_true(sim_check_is_calm(&test_sim));
 	const uint32_t leader = sim_leader_of(&test_sim);
-	const uint64_t gone_us = test_sim.now_us;
 
 	assert_int_not_equal(leader, SIM_NOBODY);
+	return leader;
+}
+
+/* Virtual ms from the moment the leader is gone until another one serves. */
+static uint64_t
+failover_ms(uint32_t replicas, bool is_frozen)
+{
+	const uint32_t leader = begin_with_beacons(replicas);
+	const uint64_t gone_us = test_sim.now_us;
+
 	if (is_frozen) {
 		test_sim.server[leader].paused_until_us = gone_us + 10000000;
 	} else {
@@ -314,7 +324,6 @@ failover_ms(uint32_t replicas, bool is_frozen)
 	}
 }
 
-/* With the beacons that are the default, ticks of two seconds. */
 static void
 a_leader_is_replaced_soon_after_it_died_or_froze(void **state)
 {
@@ -328,6 +337,25 @@ a_leader_is_replaced_soon_after_it_died_or_froze(void **state)
 		assert_true(killed < 100);
 		assert_true(frozen < 200);
 	}
+}
+
+static void
+a_leader_that_is_busy_and_said_so_is_not_replaced(void **state)
+{
+	const uint32_t leader = begin_with_beacons(3);
+	const uint64_t begun_us = test_sim.now_us;
+	struct sim_server *server = &test_sim.server[leader];
+	struct zab_event busy = {.type = ZAB_EV_BUSY, .busy_ms = 250};
+	const int64_t round = server->view.round;
+
+	(void)state;
+	sim_server_step(&test_sim, server, &busy);
+	server->paused_until_us = begun_us + 280000;
+	sim_turn_until(&test_sim, begun_us + 1000000);
+	assert_true(sim_check_is_calm(&test_sim));
+	assert_int_equal(sim_leader_of(&test_sim), leader);
+	for (uint32_t i = 0; i < 3; i++)
+		assert_int_equal(test_sim.server[i].view.round, round);
 }
 
 int
@@ -349,6 +377,8 @@ main(void)
 			an_election_settles_in_four_round_trips_after_detection),
 		cmocka_unit_test(
 			a_leader_is_replaced_soon_after_it_died_or_froze),
+		cmocka_unit_test(
+			a_leader_that_is_busy_and_said_so_is_not_replaced),
 	};
 	const char *only = getenv("FAL_SIM_ONLY");
 

@@ -526,6 +526,41 @@ bytes_of_a_leader_keep_its_follower_that_says_so(void **state)
 	tear_down(&b);
 }
 
+/* A request of a megabyte is worked on: no beacon, and nothing is wrong. */
+static void
+a_leader_that_said_that_it_is_busy_is_not_left(void **state)
+{
+	const struct zab_action *said;
+	struct bench b;
+
+	(void)state;
+	set_up_with_beacons(&b, 20);
+	become_active(&b);
+	packet(&b, QUORUM_PING, zab_zxid(2, 0));
+	packet(&b, QUORUM_PING, ZAB_NO_ZXID - 250);
+	/* It is no question, and an echo would be taken for an answer. */
+	assert_null(find(&b, ZAB_DO_SEND, QUORUM_PING));
+	assert_false(ticks_until(&b, b.now_ms + 60 + 250 - 1));
+	/* That it was silent says nothing of how evenly beacons come. */
+	packet(&b, QUORUM_PROPOSAL, zab_zxid(2, 1));
+	assert_true(ticks_until(&b, b.now_ms + 141));
+	assert_int_equal(find(&b, ZAB_DO_STATE, 0)->why, ZAB_WHY_BEACONS_LOST);
+	tear_down(&b);
+
+	set_up_with_beacons(&b, 20);
+	become_active(&b);
+	/* One without beacons is told nothing. */
+	give(&b, (struct zab_event){.type = ZAB_EV_BUSY, .busy_ms = 30});
+	assert_null(find(&b, ZAB_DO_SEND, QUORUM_PING));
+	packet(&b, QUORUM_PING, zab_zxid(2, 0));
+	give(&b, (struct zab_event){.type = ZAB_EV_BUSY, .busy_ms = 30});
+	said = find(&b, ZAB_DO_SEND, QUORUM_PING);
+	assert_non_null(said);
+	assert_int_equal(said->slots, 1ull << ZAB_LEADER_SLOT);
+	assert_int_equal(said->zxid, ZAB_NO_ZXID - 30);
+	tear_down(&b);
+}
+
 /* No CPU for 60 ms of each 70: its time goes by as slowly as it runs. */
 static void
 a_follower_without_cpu_does_not_blame_its_leader(void **state)
@@ -652,6 +687,8 @@ main(void)
 		cmocka_unit_test(packets_out_of_turn_end_the_connection),
 		cmocka_unit_test(a_silent_leader_is_left_and_not_waited_for),
 		cmocka_unit_test(the_limit_follows_the_evenness_of_beacons),
+		cmocka_unit_test(
+			a_leader_that_said_that_it_is_busy_is_not_left),
 		cmocka_unit_test(
 			bytes_of_a_leader_keep_its_follower_that_says_so),
 		cmocka_unit_test(

@@ -491,6 +491,71 @@ a_follower_that_says_that_it_lives_is_not_missed(void **state)
 	tear_down(&b);
 }
 
+/* It told so: the time is its own until it says something else. */
+static void
+a_follower_that_says_that_it_is_busy_is_not_missed(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	set_up(&b);
+	reach_broadcast_with_beacons(&b);
+	assert_false(ticks_until(&b, 1100));
+	packet(&b, 0, QUORUM_PING, 0, 0, 0);
+	packet(&b, 0, QUORUM_PING, ZAB_NO_ZXID - 300, 0, 0);
+	/* Bytes of that PING may be told once more. */
+	give(&b, (struct zab_event){.type = ZAB_EV_HEARD, .slot = 0});
+	assert_false(ticks_until(&b, b.now_ms + 399));
+	assert_true(ticks_until(&b, b.now_ms + 42));
+	assert_int_equal(find(&b, ZAB_DO_STATE, 0)->why, ZAB_WHY_BEACONS_LOST);
+	tear_down(&b);
+
+	set_up(&b);
+	reach_broadcast_with_beacons(&b);
+	assert_false(ticks_until(&b, 1100));
+	packet(&b, 0, QUORUM_PING, 0, 0, 0);
+	packet(&b, 0, QUORUM_PING, ZAB_NO_ZXID - 300, 0, 0);
+	packet(&b, 0, QUORUM_PING, ZAB_NO_ZXID, 0, 0);
+	assert_true(ticks_until(&b, b.now_ms + 141));
+	tear_down(&b);
+
+	/* Whatever it says, it is not waited for longer than half a second. */
+	set_up(&b);
+	reach_broadcast_with_beacons(&b);
+	assert_false(ticks_until(&b, 1100));
+	packet(&b, 0, QUORUM_PING, 0, 0, 0);
+	packet(&b, 0, QUORUM_PING, INT64_MIN, 0, 0);
+	assert_false(ticks_until(&b, b.now_ms + 599));
+	assert_true(ticks_until(&b, b.now_ms + 42));
+	tear_down(&b);
+}
+
+static void
+a_leader_that_will_be_busy_tells_who_sends_beacons(void **state)
+{
+	const struct zab_action *said;
+	struct bench b;
+
+	(void)state;
+	set_up(&b);
+	reach_broadcast(&b);
+	give(&b, (struct zab_event){.type = ZAB_EV_BUSY, .busy_ms = 40});
+	assert_null(find(&b, ZAB_DO_SEND, QUORUM_PING));
+	tear_down(&b);
+
+	set_up(&b);
+	reach_broadcast_with_beacons(&b);
+	give(&b, (struct zab_event){.type = ZAB_EV_BUSY, .busy_ms = 40});
+	said = find(&b, ZAB_DO_SEND, QUORUM_PING);
+	assert_non_null(said);
+	assert_int_equal(said->slots, 1);
+	assert_int_equal(said->zxid, ZAB_NO_ZXID - 40);
+	assert_int_equal(said->zxid_last, said->zxid);
+	give(&b, (struct zab_event){.type = ZAB_EV_BUSY, .busy_ms = 0});
+	assert_null(find(&b, ZAB_DO_SEND, QUORUM_PING));
+	tear_down(&b);
+}
+
 /* As a follower: see test_zab_follow.c. */
 static void
 a_leader_without_cpu_does_not_step_down(void **state)
@@ -575,6 +640,10 @@ main(void)
 			the_same_server_again_replaces_its_older_connection),
 		cmocka_unit_test(impossible_epochs_are_refused),
 		cmocka_unit_test(only_who_sends_beacons_is_missed_early),
+		cmocka_unit_test(
+			a_follower_that_says_that_it_is_busy_is_not_missed),
+		cmocka_unit_test(
+			a_leader_that_will_be_busy_tells_who_sends_beacons),
 		cmocka_unit_test(who_was_asleep_itself_blames_nobody),
 		cmocka_unit_test(
 			a_follower_that_says_that_it_lives_is_not_missed),
