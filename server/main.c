@@ -15,6 +15,7 @@
 #include "base/time.h"
 #include "drivers/clock.h"
 #include "server/audit.h"
+#include "server/descriptors.h"
 #include "server/net.h"
 #include "server/server.h"
 
@@ -139,6 +140,16 @@ main(int argc, char **argv)
 					.fd = 2});
 	for (uint32_t i = 0; i < config.warning_count; i++)
 		LOG_WARN("%s", config.warning[i]);
+
+	const uint64_t descriptors = descriptors_prepare();
+
+	if (config.connections_max > 0 &&
+	    descriptors < (uint64_t)config.connections_max)
+		LOG_WARN("maxCnxns=%d, but this process may have %llu open "
+			 "files: raise the hard limit (ulimit -Hn, or "
+			 "LimitNOFILE of the unit)",
+			 config.connections_max,
+			 (unsigned long long)descriptors);
 
 	const int status = serve(&config);
 

@@ -9,8 +9,8 @@
  * compared between machines and hours. Nothing of Falconer's data path is used
  * here, only its histogram and its clock.
  *
- * Context    echo_*, relay_*, blast_*: threads of their own and the caller.
- *            durable_*: one thread. hop_*, hiccup_*: pin the caller meanwhile.
+ * Context    echo_*, relay_*, blast_*, storm_*: threads of their own and the
+ * caller. durable_*: one thread. hop_*, hiccup_*: pin the caller meanwhile.
  * Errors     end the program with a sentence.
  */
 
@@ -57,6 +57,14 @@ struct blast_options {
 
 /* One frame to each connection: ns until the last has come. */
 void blast_measure(const struct blast_options *, struct hist *out);
+
+struct storm_options {
+	uint32_t connections;
+	double seconds;
+};
+
+/* All connect and ask at once: ns until the last is answered. */
+void storm_measure(const struct storm_options *, struct hist *out);
 
 /* There and back between processors 0 and 1; ns. */
 void hop_measure(double seconds, struct hist *out);

@@ -11,6 +11,8 @@
  *   relay         a write through a leader and two followers, no disk
  *   relay_append  the same with a durable write in each
  *   blast         one frame to each of 1000 connections, until the last
+ *   storm         1000 connections at once, one question each, until the last
+ *                 answer
  *   hop           a word to the other processor and back
  *   hiccup        turns of an empty loop: what the machine takes away
  */
@@ -24,6 +26,7 @@
 
 #define BLOCKS            4096u /* 16 MiB; a measurement goes round in it */
 #define BLAST_CONNECTIONS 1000u
+#define STORM_CONNECTIONS 1000u
 #define BLAST_BYTES       64u /* about a watch event */
 
 struct run {
@@ -146,6 +149,15 @@ blast(const struct run *run, struct hist *out)
 }
 
 static void
+storm(const struct run *run, struct hist *out)
+{
+	const struct storm_options options = {.connections = STORM_CONNECTIONS,
+					      .seconds = run->seconds};
+
+	storm_measure(&options, out);
+}
+
+static void
 hop(const struct run *run, struct hist *out)
 {
 	hop_measure(run->seconds, out);
@@ -161,10 +173,15 @@ static const struct {
 	const char *name;
 	void (*measure)(const struct run *, struct hist *out);
 } floors[] = {
-	{"echo_block", echo_block}, {"echo_spin", echo_spin},
-	{"append", append},         {"echo_append", echo_append},
-	{"relay", relay},           {"relay_append", relay_append},
-	{"blast", blast},           {"hop", hop},
+	{"echo_block", echo_block},
+	{"echo_spin", echo_spin},
+	{"append", append},
+	{"echo_append", echo_append},
+	{"relay", relay},
+	{"relay_append", relay_append},
+	{"blast", blast},
+	{"storm", storm},
+	{"hop", hop},
 	{"hiccup", hiccup},
 };
 

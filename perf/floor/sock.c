@@ -17,8 +17,8 @@ loopback(uint16_t port)
 				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 }
 
-static void
-set_no_delay(int fd)
+void
+sock_no_delay(int fd)
 {
 	const int one = 1;
 
@@ -48,7 +48,7 @@ sock_accept(int listen_fd)
 
 	if (fd < 0)
 		floor_die("accept");
-	set_no_delay(fd);
+	sock_no_delay(fd);
 	return fd;
 }
 
@@ -61,7 +61,7 @@ sock_connect(uint16_t port)
 	if (fd < 0 || connect(fd, (const struct sockaddr *)&address,
 			      sizeof(address)) != 0)
 		floor_die("connect");
-	set_no_delay(fd);
+	sock_no_delay(fd);
 	return fd;
 }
 

@@ -11,6 +11,7 @@
 /* A listener on a port that the system picks. */
 int sock_listen(uint16_t *port);
 int sock_accept(int listen_fd);
+void sock_no_delay(int fd);
 int sock_connect(uint16_t port);
 /* Exactly so many bytes; false at the end of the stream. */
 bool sock_read(int fd, uint8_t *to, uint32_t bytes);

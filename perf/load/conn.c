@@ -26,7 +26,7 @@
 static void *
 must_allocate(size_t bytes)
 {
-	void *memory = calloc(1, bytes);
+	void *memory = malloc(bytes);
 
 	if (memory == NULL)
 		load_die("out of memory");
@@ -80,12 +80,11 @@ conn_take_hello(struct load_conn *conn)
 
 static void
 prepare(struct load_conn *conn, const struct load_options *options,
-	uint32_t index, uint32_t pending_max, size_t request_bytes, int flags)
+	uint32_t index, uint32_t pending_max, size_t request_bytes)
 {
 	*conn = (struct load_conn){.index = index,
 				   .next_xid = 1,
-				   .is_on_port = options->port != NULL,
-				   .blocks = (flags & SOCK_NONBLOCK) == 0};
+				   .is_on_port = options->port != NULL};
 	conn->pending_cap = power_of_two(pending_max);
 	conn->pending =
 		must_allocate(conn->pending_cap * sizeof(*conn->pending));
@@ -94,18 +93,18 @@ prepare(struct load_conn *conn, const struct load_options *options,
 	conn->in_cap = IN_BYTES_MIN + 2 * request_bytes;
 	conn->in = must_allocate(conn->in_cap);
 	conn->fd = -1;
-	if (conn->is_on_port)
-		return;
-	conn->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
-	if (conn->fd < 0)
-		load_die("connection %u: %s", index, strerror(errno));
 }
 
 static void
-connect_to(struct load_conn *conn, const struct load_options *options)
+connect_to(struct load_conn *conn, const struct load_options *options,
+	   int flags)
 {
 	const int one = 1;
 
+	conn->blocks = (flags & SOCK_NONBLOCK) == 0;
+	conn->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+	if (conn->fd < 0)
+		load_die("connection %u: %s", conn->index, strerror(errno));
 	if (connect(conn->fd, (const struct sockaddr *)&options->address,
 		    sizeof(options->address)) != 0 &&
 	    errno != EINPROGRESS)
@@ -119,11 +118,12 @@ void
 conn_open(struct load_conn *conn, const struct load_options *options,
 	  uint32_t index, uint32_t pending_max, size_t request_bytes)
 {
-	prepare(conn, options, index, pending_max, request_bytes, 0);
+	prepare(conn, options, index, pending_max, request_bytes);
+	conn->blocks = true;
 	if (conn->is_on_port)
 		bypass_connect(options, index);
 	else
-		connect_to(conn, options);
+		connect_to(conn, options, 0);
 	if (options->protocol != LOAD_ZOOKEEPER)
 		return;
 	put_hello(conn, options);
@@ -134,11 +134,18 @@ conn_open(struct load_conn *conn, const struct load_options *options,
 }
 
 void
-conn_begin(struct load_conn *conn, const struct load_options *options,
-	   uint32_t index, size_t request_bytes)
+conn_prepare(struct load_conn *conn, const struct load_options *options,
+	     uint32_t index, size_t request_bytes)
 {
-	prepare(conn, options, index, 1, request_bytes, SOCK_NONBLOCK);
-	connect_to(conn, options);
+	prepare(conn, options, index, 1, request_bytes);
+	memset(conn->in, 0, IN_BYTES_MIN);
+	memset(conn->out, 0, conn->out_cap);
+}
+
+void
+conn_begin(struct load_conn *conn, const struct load_options *options)
+{
+	connect_to(conn, options, SOCK_NONBLOCK);
 	put_hello(conn, options);
 }
 

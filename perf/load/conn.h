@@ -56,11 +56,13 @@ conn_pending(const struct load_conn *conn)
 void conn_open(struct load_conn *, const struct load_options *, uint32_t index,
 	       uint32_t pending_max, size_t request_bytes);
 void conn_unblock(struct load_conn *);
-/* Begins the same without waiting: the hello leaves with the first conn_flush()
- * of a connected socket, conn_take_hello() is true once the session is there.
- */
-void conn_begin(struct load_conn *, const struct load_options *, uint32_t index,
-		size_t request_bytes);
+/* The same in two parts. The first one takes what memory it needs, which is no
+ * server's business; the second one connects without waiting: the hello leaves
+ * with the first conn_flush() of a connected socket, conn_take_hello() is true
+ * once the session is there. */
+void conn_prepare(struct load_conn *, const struct load_options *,
+		  uint32_t index, size_t request_bytes);
+void conn_begin(struct load_conn *, const struct load_options *);
 bool conn_take_hello(struct load_conn *);
 /* Closes the socket; the session ends by its timeout, unless the farewell was
  * said: a closeSession whose reply is waited for. */

@@ -174,9 +174,11 @@ modes_storm(const struct load_options *options, struct load_conn *conns,
 	uint32_t index[WAIT_EVENTS_MAX];
 	struct modes modes;
 
+	for (uint32_t i = 0; i < options->connections; i++)
+		conn_prepare(&conns[i], options, i, STORM_BYTES);
 	begin(&modes, options, conns, out);
 	for (uint32_t i = 0; i < options->connections; i++) {
-		conn_begin(&conns[i], options, i, STORM_BYTES);
+		conn_begin(&conns[i], options);
 		/* On one machine the handshake is over by now. */
 		conns[i].waits_for_room = !conn_flush(&conns[i], 0);
 		wait_add(&modes.wait, &conns[i], conns[i].waits_for_room);

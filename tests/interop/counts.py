@@ -13,7 +13,10 @@ proposals, two acknowledgements, two commits, the reply; and one write of the
 log for each server.  What is sent without a cause (a ping or so) is kept rare
 by long ticks, and has its own small allowance.
 """
+import contextlib
 import os
+import resource
+import socket
 import sys
 
 import harness
@@ -132,6 +135,35 @@ def _(server, client):
     if used['log'] == 0 or used['bg'] == 0:
         raise Skip('the data is on a file system that counts no bytes')
     expect(used['reader0'], 0, 'bytes of files of the core that answers')
+
+
+def process_line(server, name):
+    with open('/proc/%d/status' % server.process.pid) as f:
+        return int(next(line for line in f
+                        if line.startswith(name)).split()[1])
+
+
+@SUITE.case('a small soft limit of descriptors limits no connections, and '
+            'their table does not grow with them')
+def _(server, client):
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    count = 600
+    if hard < 2 * count:
+        raise Skip('ulimit -Hn is below %d' % (2 * count))
+    with contextlib.closing(harness.Server('falconer')) as own:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+        try:
+            own.start()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        before = process_line(own, 'FDSize:')
+        held = [socket.create_connection(own.address) for _ in range(count)]
+        harness.wait_until('all are accepted', lambda: len(os.listdir(
+            '/proc/%d/fd' % own.process.pid)) > count)
+        expect(own.four_letter('ruok'), b'imok', 'a connection more')
+        expect(process_line(own, 'FDSize:'), before, 'places of the table')
+        for one in held:
+            one.close()
 
 
 ENSEMBLE_WRITES = 200
