@@ -28,9 +28,17 @@ void hash_key_random(struct hash_key *key);
 static inline uint64_t
 hash_fold(uint64_t a, uint64_t b)
 {
+#if defined(__x86_64__)
+	uint64_t low, high;
+
+	/* gcc 12 keeps halves of a __uint128_t in memory. */
+	__asm__("mulq %3" : "=a"(low), "=d"(high) : "%0"(a), "rm"(b) : "cc");
+	return low ^ high;
+#else
 	const __uint128_t product = (__uint128_t)a * b;
 
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
+#endif
 }
 
 /* 64-bit hash of `bytes` bytes at `data`. Inline: each request hashes a path.

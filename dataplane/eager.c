@@ -110,9 +110,11 @@ eager_check(struct reader *reader, const struct conn *conn,
 		return ZK_OK;
 	if (need.has_acl && is_invalid_acl(reader, &need, ids))
 		return ZK_INVALIDACL;
-	err = read_find(reader->parts.tree, reader->S,
-			tree_path_of(reader->parts.tree, need.path.data,
-				     (uint32_t)need.path.bytes),
-			ids, need.perm, &node, &stat);
+
+	const struct tree_path path = tree_path_of(
+		reader->parts.tree, need.path.data, (uint32_t)need.path.bytes);
+
+	err = read_find(reader->parts.tree, reader->S, &path, ids, need.perm,
+			&node, &stat);
 	return err == ZK_NOAUTH ? err : ZK_OK;
 }

@@ -230,7 +230,7 @@ find_permitted(struct listing *walk, struct tree *tree, struct jute_slice text,
 	const struct tree_path path = tree_path_of(
 		tree, text.data, text.bytes < 0 ? 0 : (uint32_t)text.bytes);
 
-	return read_find(tree, walk->S, path, walk->ids, PERM_READ, node,
+	return read_find(tree, walk->S, &path, walk->ids, PERM_READ, node,
 			 &walk->stat);
 }
 

@@ -136,15 +136,15 @@ form_path_read(struct reader *reader, const struct local_op *op,
 
 	switch (op->op) {
 	case OP_EXISTS:
-		return read_exists(tree, reader->S, path, op->ids, out);
+		return read_exists(tree, reader->S, &path, op->ids, out);
 	case OP_GET_DATA:
-		return read_get_data(tree, reader->S, path, op->ids, out);
+		return read_get_data(tree, reader->S, &path, op->ids, out);
 	case OP_GET_CHILDREN:
-		return read_get_children(tree, reader->S, path, op->ids, false,
+		return read_get_children(tree, reader->S, &path, op->ids, false,
 					 op->children_max, out);
 	default:
 		FAL_ASSERT(op->op == OP_GET_CHILDREN2);
-		return read_get_children(tree, reader->S, path, op->ids, true,
+		return read_get_children(tree, reader->S, &path, op->ids, true,
 					 op->children_max, out);
 	}
 }
@@ -158,8 +158,10 @@ form_get_acl(struct reader *reader, const struct local_op *op,
 
 	if (proto_get_path(&body, &text) != 0 || is_null(op, text))
 		return ZK_MARSHALLINGERROR;
-	return read_get_acl(reader->parts.tree, reader->S,
-			    path_of(reader, op, text), op->ids, out);
+
+	const struct tree_path path = path_of(reader, op, text);
+
+	return read_get_acl(reader->parts.tree, reader->S, &path, op->ids, out);
 }
 
 static int32_t

@@ -113,12 +113,11 @@ struct index_probe {
 	uint32_t fits; /* bit per slot whose tag fits and was not tried */
 };
 
+/* Never 0, which is a free slot. */
 static inline uint16_t
 index_tag_of(uint64_t hash)
 {
-	const uint16_t tag = (uint16_t)(hash >> 48);
-
-	return tag == 0 ? 1 : tag;
+	return (uint16_t)(hash >> 48) | 1;
 }
 
 static inline uint64_t

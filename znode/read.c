@@ -30,11 +30,11 @@ read_permits(struct tree *tree, const struct znode *node, uint64_t S,
 }
 
 int32_t
-read_find(struct tree *tree, uint64_t S, struct tree_path path,
+read_find(struct tree *tree, uint64_t S, const struct tree_path *path,
 	  const struct auth_ids *ids, int32_t perms, const struct znode **node,
 	  struct tree_stat *stat)
 {
-	*node = tree_lookup(tree, path, S);
+	*node = tree_lookup(tree, *path, S);
 	if (*node == NULL)
 		return ZK_NONODE;
 	tree_stat_at(tree, *node, S, stat);
@@ -53,13 +53,13 @@ put_stat(const struct tree *tree, const struct tree_stat *stat,
 }
 
 int32_t
-read_exists(struct tree *tree, uint64_t S, struct tree_path path,
+read_exists(struct tree *tree, uint64_t S, const struct tree_path *path,
 	    const struct auth_ids *ids, struct jute_writer *out)
 {
 	const struct znode *node;
 	struct tree_stat stat;
 
-	if (path.bytes > 0 && memchr(path.text, 0, path.bytes) != NULL)
+	if (path->bytes > 0 && memchr(path->text, 0, path->bytes) != NULL)
 		return ZK_BADARGUMENTS;
 
 	const int32_t err =
@@ -72,7 +72,7 @@ read_exists(struct tree *tree, uint64_t S, struct tree_path path,
 
 /* In one piece from the version to the reply, with one look at the room. */
 int32_t
-read_get_data(struct tree *tree, uint64_t S, struct tree_path path,
+read_get_data(struct tree *tree, uint64_t S, const struct tree_path *path,
 	      const struct auth_ids *ids, struct jute_writer *out)
 {
 	const struct znode *node = node_lookup(tree, path, S);
@@ -103,7 +103,7 @@ read_get_data(struct tree *tree, uint64_t S, struct tree_path path,
 }
 
 int32_t
-read_get_children(struct tree *tree, uint64_t S, struct tree_path path,
+read_get_children(struct tree *tree, uint64_t S, const struct tree_path *path,
 		  const struct auth_ids *ids, bool has_stat,
 		  uint32_t children_max, struct jute_writer *out)
 {
@@ -133,7 +133,7 @@ read_get_children(struct tree *tree, uint64_t S, struct tree_path path,
 }
 
 int32_t
-read_get_acl(struct tree *tree, uint64_t S, struct tree_path path,
+read_get_acl(struct tree *tree, uint64_t S, const struct tree_path *path,
 	     const struct auth_ids *ids, struct jute_writer *out)
 {
 	const struct znode *node;

@@ -21,23 +21,23 @@
 #include "znode/tree.h"
 
 /* Stat. ZK_OK, ZK_BADARGUMENTS (NUL in the path), ZK_NOAUTH, ZK_NONODE. */
-int32_t read_exists(struct tree *, uint64_t S, struct tree_path,
+int32_t read_exists(struct tree *, uint64_t S, const struct tree_path *,
 		    const struct auth_ids *, struct jute_writer *out);
 /* Data and Stat. ZK_OK, ZK_NONODE, ZK_NOAUTH; the same for the next. */
-int32_t read_get_data(struct tree *, uint64_t S, struct tree_path,
+int32_t read_get_data(struct tree *, uint64_t S, const struct tree_path *,
 		      const struct auth_ids *, struct jute_writer *out);
 /* Names of the children, and Stat for getChildren2. READ_IS_LONG: there are
  * more than children_max, nothing was written. */
-int32_t read_get_children(struct tree *, uint64_t S, struct tree_path,
+int32_t read_get_children(struct tree *, uint64_t S, const struct tree_path *,
 			  const struct auth_ids *, bool has_stat,
 			  uint32_t children_max, struct jute_writer *out);
 #define READ_IS_LONG 1 /* no result of ZooKeeper's is positive */
 /* ACL list and Stat; ids of scheme digest are hidden without ADMIN. */
-int32_t read_get_acl(struct tree *, uint64_t S, struct tree_path,
+int32_t read_get_acl(struct tree *, uint64_t S, const struct tree_path *,
 		     const struct auth_ids *, struct jute_writer *out);
 /* The node, if `ids` may do one of `perms` to it, and its Stat. ZK_OK,
  * ZK_NONODE, ZK_NOAUTH. */
-int32_t read_find(struct tree *, uint64_t S, struct tree_path,
+int32_t read_find(struct tree *, uint64_t S, const struct tree_path *,
 		  const struct auth_ids *, int32_t perms,
 		  const struct znode **node, struct tree_stat *);
 /* May `ids` do one of `perms` to a node visible at S? */

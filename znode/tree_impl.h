@@ -203,24 +203,24 @@ node_has_path(const struct tree *tree, const struct znode *node,
 /* tree_lookup(), inline for the reads, as far as it goes without a loop: mostly
  * the first candidate is the node. */
 static inline __attribute__((always_inline)) const struct znode *
-node_lookup(const struct tree *tree, struct tree_path path, uint64_t S)
+node_lookup(const struct tree *tree, const struct tree_path *path, uint64_t S)
 {
 	const struct index_bucket *bucket =
-		index_bucket_of(&tree->index, path.hash);
-	const uint32_t fits = index_match(bucket, index_tag_of(path.hash));
+		index_bucket_of(&tree->index, path->hash);
+	const uint32_t fits = index_match(bucket, index_tag_of(path->hash));
 
 	if (FAL_LIKELY(fits != 0)) {
 		const struct znode *node = node_at(
 			tree, index_slot_handle(bucket,
 						(uint32_t)__builtin_ctz(fits)));
 
-		if (FAL_LIKELY(node->hash == path.hash) &&
+		if (FAL_LIKELY(node->hash == path->hash) &&
 		    FAL_LIKELY(node_is_visible(&tree->region, node, S)) &&
 		    FAL_LIKELY(
-			    node_has_path(tree, node, path.text, path.bytes)))
+			    node_has_path(tree, node, path->text, path->bytes)))
 			return node;
 	}
-	return tree_lookup(tree, path, S);
+	return tree_lookup(tree, *path, S);
 }
 
 /* Of a node that is visible at S. */

@@ -95,7 +95,7 @@ lookup_burst(void *state, uint64_t count)
 }
 
 static bool
-get_data(struct reads *reads, struct tree_path path)
+get_data(struct reads *reads, const struct tree_path *path)
 {
 	struct jute_writer out = jute_writer_of(reads->out, sizeof(reads->out));
 
@@ -110,8 +110,11 @@ read_one(void *state, uint64_t count)
 	struct reads *reads = state;
 	uint64_t right = 0;
 
-	for (uint64_t i = 0; i < count; i++)
-		right += get_data(reads, next_path(reads));
+	for (uint64_t i = 0; i < count; i++) {
+		const struct tree_path path = next_path(reads);
+
+		right += get_data(reads, &path);
+	}
 	return right;
 }
 
@@ -134,7 +137,7 @@ read_burst(void *state, uint64_t count)
 			tree_prefetch_version(
 				tree, tree_lookup(tree, path[k], reads->state));
 		for (uint32_t k = 0; k < BURST; k++)
-			right += get_data(reads, path[k]);
+			right += get_data(reads, &path[k]);
 	}
 	return right;
 }
@@ -148,7 +151,10 @@ read_same(void *state, uint64_t count)
 
 	for (uint64_t i = 0; i < count; i++) {
 		reads->next = 0;
-		right += get_data(reads, next_path(reads));
+
+		const struct tree_path path = next_path(reads);
+
+		right += get_data(reads, &path);
 	}
 	return right;
 }

@@ -338,28 +338,25 @@ reads_answer_in_the_order_of_the_protocol(void **state)
 	set_acl(f, "/secret", intern(table, PERM_WRITE, "world", "anyone"));
 	set_acl(f, "/admin", intern(table, PERM_ADMIN, "world", "anyone"));
 	S = (uint64_t)f->zxid;
-	assert_int_equal(read_exists(f->tree, S, nul, NULL, &out),
+	assert_int_equal(read_exists(f->tree, S, &nul, NULL, &out),
 			 ZK_BADARGUMENTS);
-	assert_int_equal(read_get_data(f->tree, S, nul, NULL, &out), ZK_NONODE);
-	assert_int_equal(
-		read_exists(f->tree, S, path_of(f, "nope"), NULL, &out),
-		ZK_NONODE);
-	assert_int_equal(
-		read_exists(f->tree, S, path_of(f, "/secret"), NULL, &out),
-		ZK_NOAUTH);
-	assert_int_equal(
-		read_get_data(f->tree, S, path_of(f, "/secret"), NULL, &out),
-		ZK_NOAUTH);
-	assert_int_equal(read_get_children(f->tree, S, path_of(f, "/admin"),
-					   NULL, true, UINT32_MAX, &out),
+	assert_int_equal(read_get_data(f->tree, S, &nul, NULL, &out),
+			 ZK_NONODE);
+	assert_int_equal(read_exists(f->tree, S, at(f, "nope"), NULL, &out),
+			 ZK_NONODE);
+	assert_int_equal(read_exists(f->tree, S, at(f, "/secret"), NULL, &out),
 			 ZK_NOAUTH);
 	assert_int_equal(
-		read_get_acl(f->tree, S, path_of(f, "/secret"), NULL, &out),
+		read_get_data(f->tree, S, at(f, "/secret"), NULL, &out),
 		ZK_NOAUTH);
+	assert_int_equal(read_get_children(f->tree, S, at(f, "/admin"), NULL,
+					   true, UINT32_MAX, &out),
+			 ZK_NOAUTH);
+	assert_int_equal(read_get_acl(f->tree, S, at(f, "/secret"), NULL, &out),
+			 ZK_NOAUTH);
 	assert_int_equal(jute_written(&out), 0);
-	assert_int_equal(
-		read_get_acl(f->tree, S, path_of(f, "/admin"), NULL, &out),
-		ZK_OK);
+	assert_int_equal(read_get_acl(f->tree, S, at(f, "/admin"), NULL, &out),
+			 ZK_OK);
 	assert_int_equal(jute_written(&out),
 			 4 + 4 + 4 + 5 + 4 + 6 + PROTO_STAT_BYTES);
 	assert_true(read_permits(f->tree,
@@ -384,7 +381,7 @@ a_reply_that_does_not_fit_says_so(void **state)
 	for (size_t room = 0; room < full; room++) {
 		struct jute_writer out = jute_writer_of(bytes, room);
 
-		assert_int_equal(read_get_children(f->tree, 4, path_of(f, "/a"),
+		assert_int_equal(read_get_children(f->tree, 4, at(f, "/a"),
 						   NULL, true, UINT32_MAX,
 						   &out),
 				 ZK_OK);
@@ -394,8 +391,8 @@ a_reply_that_does_not_fit_says_so(void **state)
 	struct jute_reader in = jute_reader_of(bytes, full);
 	struct proto_stat stat;
 
-	assert_int_equal(read_get_children(f->tree, 4, path_of(f, "/a"), NULL,
-					   true, UINT32_MAX, &out),
+	assert_int_equal(read_get_children(f->tree, 4, at(f, "/a"), NULL, true,
+					   UINT32_MAX, &out),
 			 ZK_OK);
 	assert_false(out.is_full);
 	assert_int_equal(jute_get_int(&in), 3);
@@ -406,8 +403,8 @@ a_reply_that_does_not_fit_says_so(void **state)
 	assert_int_equal(jute_reader_left(&in), 0);
 	/* The same at an S where only one child was there. */
 	out = jute_writer_of(bytes, sizeof(bytes));
-	assert_int_equal(read_get_children(f->tree, 2, path_of(f, "/a"), NULL,
-					   false, UINT32_MAX, &out),
+	assert_int_equal(read_get_children(f->tree, 2, at(f, "/a"), NULL, false,
+					   UINT32_MAX, &out),
 			 ZK_OK);
 	assert_int_equal(jute_written(&out), 4 + 4 + 1);
 	tree_reader_unregister(reader);

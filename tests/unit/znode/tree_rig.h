@@ -31,6 +31,16 @@ path_of(const struct fixture *f, const char *text)
 	return tree_path_of(f->tree, text, (uint32_t)strlen(text));
 }
 
+/* Valid until the next call. */
+static inline const struct tree_path *
+at(const struct fixture *f, const char *text)
+{
+	static struct tree_path path;
+
+	path = path_of(f, text);
+	return &path;
+}
+
 static inline int
 setup(void **state)
 {
