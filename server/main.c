@@ -42,24 +42,40 @@ set_signals(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
+/* For people, or as a line of the log where that is read by programs. */
+static void
+say(const struct config *config, const char *text)
+{
+	if (config->log_format == LOG_FORMAT_JSON) {
+		LOG_INFO("%s", text);
+		return;
+	}
+	puts(text);
+	fflush(stdout);
+}
+
 static void
 say_ready(const struct config *config)
 {
-	char address[STREAM_ADDRESS_TEXT_MAX];
+	char address[STREAM_ADDRESS_TEXT_MAX], text[LOG_TEXT_BYTES_MAX];
 
 	stream_address_text(&server.bound, address);
 	if (config->is_standalone)
-		printf("falconer serves ZooKeeper clients on %s, standalone, "
-		       "data in %s, zxid 0x%llx\n",
-		       address, config->data_dir,
-		       (unsigned long long)server.last_zxid);
+		snprintf(text, sizeof(text),
+			 "falconer serves ZooKeeper clients on %s, standalone, "
+			 "data in %s, zxid 0x%llx",
+			 address, config->data_dir,
+			 (unsigned long long)server.last_zxid);
 	else
-		printf("falconer is server %lld of %u, clients on %s, data in "
-		       "%s, zxid 0x%llx\n",
-		       (long long)config->myid, config->server_count, address,
-		       config->data_dir, (unsigned long long)server.last_zxid);
-	fflush(stdout);
-	net_say_address(&server);
+		snprintf(text, sizeof(text),
+			 "falconer is server %lld of %u, clients on %s, data "
+			 "in %s, zxid 0x%llx",
+			 (long long)config->myid, config->server_count, address,
+			 config->data_dir,
+			 (unsigned long long)server.last_zxid);
+	say(config, text);
+	if (net_address_text(&server, text, sizeof(text)))
+		say(config, text);
 }
 
 /* How long it took from the complete upload until clients are served again, of

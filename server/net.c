@@ -378,24 +378,25 @@ net_watch(const struct server *server)
 		port_dpdk_watch(server->net->device);
 }
 
-void
-net_say_address(const struct server *server)
+bool
+net_address_text(const struct server *server, char *out, size_t room)
 {
 	const struct net *net = server->net;
 	char text[STREAM_ADDRESS_TEXT_MAX];
 	struct stream_address address;
 
 	if (net == NULL)
-		return;
+		return false;
 	address = net->own.ipv4.address.family != STREAM_ANY
 			  ? net->own.ipv4.address
 			  : net->own.ipv6.address;
 	address.port = server->bound.port;
 	stream_address_text(&address, text);
-	printf("on port %s, reach it from its network with: zkCli.sh -server "
-	       "%s\n",
-	       port_dpdk_name(net->device), text);
-	fflush(stdout);
+	snprintf(out, room,
+		 "on port %s, reach it from its network with: zkCli.sh -server "
+		 "%s",
+		 port_dpdk_name(net->device), text);
+	return true;
 }
 
 struct visit {

@@ -33,8 +33,8 @@ void net_detach(const struct server *server);
 /* Looks after the device, a few times a second. */
 void net_watch(const struct server *server);
 
-/* Says on standard output how clients reach the server. */
-void net_say_address(const struct server *server);
+/* How clients reach the server, a line of text. False: over the kernel. */
+bool net_address_text(const struct server *server, char *out, size_t room);
 
 /* Counters of device and TCP, by the names that metrics.h shows them under;
  * names are valid for the call. */
