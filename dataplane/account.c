@@ -241,6 +241,9 @@ reader_round_done(struct reader *reader, uint64_t now_ns)
 	struct account *account = &reader->account;
 	struct stats_core *stats = reader->parts.stats;
 
+	if (account->now_count[HIST_READ_LATENCY] > 0)
+		stats_summary_record(stats, SUMMARY_READS_ROUND,
+				     account->now_count[HIST_READ_LATENCY]);
 	for (uint64_t any = account->now_any; any != 0; any &= any - 1) {
 		const uint32_t hist = (uint32_t)__builtin_ctzll(any);
 

@@ -458,15 +458,30 @@ take_head(struct conn *conn)
 void
 conn_queue_pop(struct reader *reader, struct conn *conn)
 {
+	uint32_t let_go = 0;
+
 	req_free(&reader->pool, take_head(conn));
+	const uint32_t waiting = conn->queued;
+
 	while (conn->stream != STREAM_NONE && conn->head != NULL &&
 	       conn->head->state != REQ_IS_SENT) {
 		/* Off the queue before it is served: serving may close the
 		 * connection, which frees what waits there. */
 		struct req *req = take_head(conn);
 
+		if (req->state == REQ_IS_LOCAL) {
+			let_go++;
+			stats_hist_record(reader->parts.stats, HIST_READ_WAIT,
+					  reader->now_ns - req->received_ns);
+		}
 		if (!serve_queued(reader, conn, req))
 			req_free(&reader->pool, req);
+	}
+	if (let_go > 0) {
+		stats_summary_record(reader->parts.stats, SUMMARY_WAITING,
+				     waiting);
+		stats_summary_record(reader->parts.stats, SUMMARY_LET_GO,
+				     let_go);
 	}
 	if (conn->state == CONN_GHOST) {
 		conn_free_if_done(reader, conn);

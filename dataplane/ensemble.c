@@ -444,6 +444,7 @@ ensemble_destroy(struct ensemble *ensemble)
 	entry_ring_destroy(ensemble->recent);
 	ensemble_relay_free(ensemble);
 	free(ensemble->status_words);
+	free(ensemble->acks);
 	free(ensemble->derived);
 	free(ensemble->scratch);
 	free(ensemble->core);

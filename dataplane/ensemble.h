@@ -31,6 +31,7 @@
 
 #include "consensus/genesis.h"
 #include "consensus/zab.h"
+#include "dataplane/ack_times.h"
 #include "dataplane/fle_net.h"
 #include "dataplane/peer.h"
 #include "dataplane/store_port.h"
@@ -163,6 +164,9 @@ struct ensemble_status {
 	uint32_t serving; /* SERVING_... */
 	bool is_open;     /* takes requests, as leader or learner */
 };
+
+/* Of this server's followers, whenever it led since its start. Any thread. */
+const struct ack_times *ensemble_ack_times(const struct ensemble *);
 
 /* A copy, at most a round or so old. Any thread. */
 void ensemble_status(const struct ensemble *, struct ensemble_status *out);

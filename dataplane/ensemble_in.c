@@ -254,6 +254,17 @@ leader_packet(struct ensemble *ensemble, const struct quorum_packet *packet)
 		ensemble_break(ensemble, ZAB_LEADER_SLOT, PEER_PROTOCOL);
 }
 
+/* How long this follower took. */
+static void
+note_ack(struct ensemble *ensemble, uint32_t slot, int64_t zxid)
+{
+	const uint64_t ns = zab_member_age_ns(ensemble->parts.zab, zxid);
+
+	if (ns != 0)
+		ack_times_note(ensemble->acks,
+			       zab_learner_sid(ensemble->core, slot), ns);
+}
+
 static void
 on_packet(void *arg, uint32_t slot, const struct quorum_packet *packet,
 	  struct jute_slice raw)
@@ -273,6 +284,9 @@ on_packet(void *arg, uint32_t slot, const struct quorum_packet *packet,
 		ensemble->learner[slot].is_observer = true;
 	if (FAL_UNLIKELY(packet->data.bytes >= (int32_t)ZAB_BUSY_BYTES))
 		ensemble_busy(ensemble, (uint32_t)packet->data.bytes);
+	if (packet->type == QUORUM_ACK && slot < ZAB_CONNS_MAX &&
+	    ensemble->role == FLE_LEADING)
+		note_ack(ensemble, slot, packet->zxid);
 	ensemble->closed_slots = 0;
 	ensemble->packet = packet;
 	ensemble_step(ensemble, &event);

@@ -111,6 +111,8 @@ struct ensemble {
 	int64_t wall_ms;
 	uint64_t nets_ms; /* when the nets want to be polled */
 
+	struct ack_times *acks;
+
 	/* As the last STATE said. */
 	uint8_t role, phase;
 	bool is_serving;

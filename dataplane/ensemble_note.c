@@ -19,7 +19,10 @@ ensemble_note_init(struct ensemble *ensemble)
 {
 	ensemble->status_words =
 		calloc(STATUS_WORDS, sizeof(*ensemble->status_words));
-	return ensemble->status_words == NULL ? FAL_ENOMEM : FAL_OK;
+	ensemble->acks = calloc(1, sizeof(*ensemble->acks));
+	return ensemble->status_words == NULL || ensemble->acks == NULL
+		       ? FAL_ENOMEM
+		       : FAL_OK;
 }
 
 void
@@ -123,6 +126,12 @@ ensemble_tell_status(struct ensemble *ensemble)
 	status->members = *zab_config(ensemble->core);
 	collect_learners(ensemble, status);
 	store_words(ensemble);
+}
+
+const struct ack_times *
+ensemble_ack_times(const struct ensemble *ensemble)
+{
+	return ensemble->acks;
 }
 
 void

@@ -440,6 +440,39 @@ zab_member_note_commit(struct zab *zab, const struct pending *pending,
 	}
 }
 
+/* What is not published yet has its place by counting back. */
+static uint64_t
+appended_ns(const struct zab *zab, int64_t zxid)
+{
+	struct ledger_times times;
+
+	if (zxid > zab->published && zxid <= zab->logged) {
+		const uint64_t back = (uint64_t)(zab->logged - zxid);
+		const struct pending *pending =
+			&zab->pending[(zab->pending_end - 1 - back) %
+				      ZAB_PENDING_MAX];
+
+		return back < zab->pending_end - zab->pending_first &&
+				       pending->zxid == zxid
+			       ? pending->appended_ns
+			       : 0;
+	}
+	return zab->parts.ledger != NULL && zxid > 0 &&
+			       ledger_find(zab->parts.ledger, (uint64_t)zxid,
+					   &times)
+		       ? times.appended_ns
+		       : 0;
+}
+
+uint64_t
+zab_member_age_ns(const struct zab *zab, int64_t zxid)
+{
+	const uint64_t made_ns = appended_ns(zab, zxid);
+	const uint64_t now_ns = made_ns == 0 ? 0 : zab_ledger_ns(zab);
+
+	return now_ns > made_ns ? now_ns - made_ns : 0;
+}
+
 void
 zab_member_commit(struct zab *zab, int64_t zxid)
 {

@@ -128,5 +128,7 @@ int64_t zab_member_published(const struct zab *);
 int64_t zab_member_durable(const struct zab *, int *err);
 /* For the ledger: what was appended up to zxid has become durable. */
 void zab_member_note_durable(struct zab *, int64_t zxid);
+/* ns since that transaction was made here; 0: not known (any more). */
+uint64_t zab_member_age_ns(const struct zab *, int64_t zxid);
 
 #endif

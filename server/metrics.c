@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/time.h"
 #include "drivers/clock.h"
@@ -17,8 +18,10 @@
 #include "server/metrics_member.h"
 #include "server/net.h"
 #include "server/words_mntr.h"
+#include "znode/text.h"
 
-#define NAME_BYTES 128
+/* A metric, its parts' prefixes, and a key of a namespace. */
+#define NAME_BYTES 256
 
 /* ---- the walk ------------------------------------------------------------ */
 
@@ -102,14 +105,64 @@ open_files(void)
 	return count >= 3 ? count - 3 : 0; /* ".", ".." and this one */
 }
 
+/* Bytes of address space and of memory; 0 if the kernel does not say. */
+static void
+read_memory(uint64_t *virtual_bytes, uint64_t *resident_bytes)
+{
+	const uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+	FILE *file = fopen("/proc/self/statm", "re");
+
+	*virtual_bytes = *resident_bytes = 0;
+	if (file == NULL)
+		return;
+	if (fscanf(file, "%" SCNu64 " %" SCNu64, virtual_bytes,
+		   resident_bytes) == 2) {
+		*virtual_bytes *= page_bytes;
+		*resident_bytes *= page_bytes;
+	}
+	fclose(file);
+}
+
+static double
+seconds_of(struct timeval time)
+{
+	return (double)time.tv_sec + (double)time.tv_usec / 1e6;
+}
+
+/* The names that Prometheus' client libraries give every process; ZooKeeper's
+ * provider has them beside its own. */
+static void
+visit_prometheus_process(const struct server *server,
+			 const struct metrics_sink *sink, uint64_t files,
+			 uint64_t files_max)
+{
+	const uint64_t age_ns = clock_now_ns() - server->start_ns;
+	uint64_t virtual_bytes, resident_bytes;
+	struct rusage usage = {0};
+
+	getrusage(RUSAGE_SELF, &usage);
+	read_memory(&virtual_bytes, &resident_bytes);
+	sink->real(sink->arg, "process_cpu_seconds_total", METRIC_COUNTER,
+		   seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime));
+	sink->real(sink->arg, "process_start_time_seconds", METRIC_GAUGE,
+		   (double)(clock_wall_ms() - (int64_t)time_ns_to_ms(age_ns)) /
+			   1e3);
+	gauge(sink, "process_virtual_memory_bytes", virtual_bytes);
+	gauge(sink, "process_resident_memory_bytes", resident_bytes);
+	gauge(sink, "process_open_fds", files);
+	gauge(sink, "process_max_fds", files_max);
+}
+
 static void
 visit_process(const struct server *server, const struct metrics_sink *sink)
 {
-	struct rlimit files = {0};
+	const uint64_t files = open_files();
+	struct rlimit limit = {0};
 
-	getrlimit(RLIMIT_NOFILE, &files);
-	gauge(sink, "open_file_descriptor_count", open_files());
-	gauge(sink, "max_file_descriptor_count", files.rlim_cur);
+	getrlimit(RLIMIT_NOFILE, &limit);
+	gauge(sink, "open_file_descriptor_count", files);
+	gauge(sink, "max_file_descriptor_count", limit.rlim_cur);
+	visit_prometheus_process(server, sink, files, limit.rlim_cur);
 	gauge(sink, "uptime", time_ns_to_ms(clock_now_ns() - server->start_ns));
 	counter(sink, "falconer_log_lines_dropped", log_dropped());
 	counter(sink, "falconer_audit_written", audit_written(server->audit));
@@ -117,7 +170,10 @@ visit_process(const struct server *server, const struct metrics_sink *sink)
 }
 
 /* Names that dashboards ask for and that have one true value here: there are
- * no TLS and no watch cleaner. */
+ * no TLS, no watch cleaner, no cache of replies, no pool of threads that could
+ * be empty, no JVM that could pause; nothing waits between a commit and what
+ * other servers' clients wrote being seen; and a check comes in a multi only.
+ */
 static void
 visit_constants(const struct metrics_sink *sink)
 {
@@ -137,12 +193,21 @@ visit_constants(const struct metrics_sink *sink)
 		"response_packet_cache_misses",
 		"response_packet_get_children_cache_hits",
 		"response_packet_get_children_cache_misses",
+		"op_count_check",
 	};
+	static const char *const summaries[] = {
+		"time_waiting_empty_pool_in_commit_processor_read_ms",
+		"server_write_committed_time_ms",
+		"jvm_pause_time_ms",
+	};
+	static const struct hist never; /* large */
 
 	for (size_t i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++)
 		gauge(sink, gauges[i], 0);
 	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
 		counter(sink, counters[i], 0);
+	for (size_t i = 0; i < sizeof(summaries) / sizeof(summaries[0]); i++)
+		sink->latency(sink->arg, summaries[i], "", &never);
 }
 
 /* Kept as a whole number by the cores; the highest of them counts. */
@@ -231,7 +296,10 @@ visit_stage_names(const struct server *server, const struct metrics_sink *sink,
 		{HIST_STAGE_PREPARE, "prep_process_time"},
 		{HIST_STAGE_LOG, "sync_processor_queue_and_flush_time_ms"},
 		{HIST_STAGE_QUORUM, "write_commitproc_time_ms"},
+		{HIST_STAGE_PUBLISH, "local_write_committed_time_ms"},
 		{HIST_STAGE_REPLY, "write_final_proc_time_ms"},
+		{HIST_READ_LATENCY, "read_final_proc_time_ms"},
+		{HIST_LOOP_TIME, "commit_process_time"},
 		{HIST_FSYNC_TIME, "sync_process_time"},
 	};
 
@@ -302,6 +370,38 @@ visit_stats(const struct server *server, const struct metrics_sink *sink)
 	}
 }
 
+/* A node's name as it may stand in a line. */
+static void
+key_of(char out[NAME_BYTES], struct jute_slice name)
+{
+	struct jute_writer text = jute_writer_of(out, NAME_BYTES - 1);
+
+	text_put(&text, name, TEXT_UTF8);
+	if (text.is_full) /* of bytes that are no text; cut to what is sure */
+		text = jute_writer_of(out, 0);
+	out[jute_written(&text)] = 0;
+}
+
+static void
+visit_quota_refusals(const struct server *server,
+		     const struct metrics_sink *sink)
+{
+	const struct namespace_counts *counts =
+		prep_quota_refused(server->prep);
+	struct jute_slice name;
+	uint64_t count;
+
+	for (uint32_t i = 0; namespace_counts_row(counts, i, &name, &count);
+	     i++) {
+		char key[NAME_BYTES];
+
+		key_of(key, name);
+		sink->set_number(sink->arg,
+				 "quota_exceeded_error_per_namespace",
+				 METRIC_COUNTER, key, count);
+	}
+}
+
 void
 metrics_visit(const struct server *server, const struct metrics_sink *sink)
 {
@@ -317,6 +417,7 @@ metrics_visit(const struct server *server, const struct metrics_sink *sink)
 	visit_streams(server, sink);
 	net_visit(server, take_net, &own);
 	metrics_visit_member(server, sink);
+	visit_quota_refusals(server, sink);
 	visit_stats(server, sink);
 	visit_hists(server, sink);
 }
@@ -419,6 +520,21 @@ flat_latency(void *arg, const char *name, const char *label,
 			   hist_quantile(hist, quantile[i].share) / unit);
 }
 
+static void
+flat_set_number(void *arg, const char *name, enum metric_kind kind,
+		const char *key, uint64_t value)
+{
+	(void)kind;
+	flat_count(arg, "", key, name, value);
+}
+
+static void
+flat_set_latency(void *arg, const char *name, const char *key,
+		 const struct hist *hist)
+{
+	flat_latency(arg, name, key, hist);
+}
+
 void
 metrics_visit_flat(const struct server *server, metrics_flat_fn put, void *arg)
 {
@@ -429,6 +545,8 @@ metrics_visit_flat(const struct server *server, metrics_flat_fn put, void *arg)
 		.real = flat_real,
 		.summary = flat_summary,
 		.latency = flat_latency,
+		.set_number = flat_set_number,
+		.set_latency = flat_set_latency,
 	};
 
 	metrics_visit(server, &sink);

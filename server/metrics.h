@@ -37,6 +37,12 @@ struct metrics_sink {
 	/* hist is in ns; label: see stats.def, "": none. */
 	void (*latency)(void *arg, const char *name, const char *label,
 			const struct hist *);
+	/* One of a set, told apart by a key: any text without control
+	 * characters. Those of one name follow each other. latency: ms. */
+	void (*set_number)(void *arg, const char *name, enum metric_kind,
+			   const char *key, uint64_t value);
+	void (*set_latency)(void *arg, const char *name, const char *key,
+			    const struct hist *);
 };
 
 void metrics_visit(const struct server *, const struct metrics_sink *);

@@ -5,6 +5,8 @@
  */
 #include "server/metrics_member.h"
 
+#include <inttypes.h>
+
 #include "base/time.h"
 #include "drivers/clock.h"
 #include "server/member.h"
@@ -61,6 +63,37 @@ visit_leader(const struct ensemble_status *status,
 	      time_ns_to_ms(clock_now_ns()) - status->since_ms);
 }
 
+static void
+visit_queues(const struct ensemble_status *status,
+	     const struct metrics_sink *sink)
+{
+	for (uint32_t i = 0; i < status->learner_count; i++) {
+		char key[24];
+
+		snprintf(key, sizeof(key), "%" PRId64, status->learner[i].sid);
+		sink->set_number(sink->arg, "falconer_learner_queued_bytes",
+				 METRIC_GAUGE, key,
+				 status->learner[i].queued_bytes);
+	}
+}
+
+static void
+visit_acks(const struct server *server, const struct metrics_sink *sink)
+{
+	const struct ack_times *times =
+		ensemble_ack_times(server->peer->ensemble);
+	const struct hist *hist;
+	int64_t sid;
+
+	for (uint32_t i = 0; (hist = ack_times_row(times, i, &sid)) != NULL;
+	     i++) {
+		char key[24];
+
+		snprintf(key, sizeof(key), "%" PRId64, sid);
+		sink->set_latency(sink->arg, "ack_latency", key, hist);
+	}
+}
+
 void
 metrics_visit_member(const struct server *server,
 		     const struct metrics_sink *sink)
@@ -77,6 +110,8 @@ metrics_visit_member(const struct server *server,
 		visit_leader(&status, sink);
 	else
 		visit_learner(&status, sink);
+	visit_queues(&status, sink);
+	visit_acks(server, sink);
 }
 
 const char *

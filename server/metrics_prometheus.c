@@ -24,9 +24,12 @@
 #define EXPONENT_FIRST 10u
 #define EXPONENT_LAST  34u
 
+static const double shares[] = {0.5, 0.9, 0.95, 0.99, 0.999};
+#define SHARES (sizeof(shares) / sizeof(shares[0]))
+
 struct prometheus {
 	FILE *out;
-	char family[NAME_BYTES]; /* of the histogram that was begun last */
+	char family[NAME_BYTES]; /* of labels, that was begun last */
 };
 
 static bool
@@ -119,9 +122,8 @@ put_real(void *arg, const char *name, enum metric_kind kind, double value)
 {
 	FILE *out = ((struct prometheus *)arg)->out;
 
-	(void)kind;
-	put_head(out, name, "gauge");
-	fprintf(out, "%s %.10g\n", name, value);
+	put_head(out, name, kind == METRIC_COUNTER ? "counter" : "gauge");
+	fprintf(out, "%s %.13g\n", name, value);
 }
 
 static void
@@ -138,12 +140,10 @@ put_summary(void *arg, const char *name, const struct summary *summary)
 static void
 put_quantiles(FILE *out, const char *name, const struct hist *hist)
 {
-	static const double share[] = {0.5, 0.9, 0.95, 0.99, 0.999};
-
 	put_head(out, name, "summary");
-	for (size_t i = 0; i < sizeof(share) / sizeof(share[0]); i++)
-		fprintf(out, "%s{quantile=\"%g\"} %.10g\n", name, share[i],
-			(double)hist_quantile(hist, share[i]) / NS_PER_MS);
+	for (size_t i = 0; i < SHARES; i++)
+		fprintf(out, "%s{quantile=\"%g\"} %.10g\n", name, shares[i],
+			(double)hist_quantile(hist, shares[i]) / NS_PER_MS);
 	fprintf(out, "%s_sum %.10g\n%s_count %" PRIu64 "\n", name,
 		(double)summary_sum(&hist->summary) / NS_PER_MS, name,
 		summary_count(&hist->summary));
@@ -190,11 +190,24 @@ put_buckets(FILE *out, const char *name, const char *labels,
 		count);
 }
 
-/* falconer_stage_ns, queue: falconer_stage_seconds{stage="queue"}; readlatency:
- * falconer_read_seconds. */
-static void
-names_of(const char *name, const char *label, char family[NAME_BYTES],
-	 char labels[NAME_BYTES])
+/* True: of another name than the one before. */
+static bool
+begins_family(struct prometheus *prometheus, const char *name)
+{
+	if (strcmp(prometheus->family, name) == 0)
+		return false;
+	snprintf(prometheus->family, NAME_BYTES, "%s", name);
+	return true;
+}
+
+/*
+ * The histogram of a latency: falconer_stage_ns, queue is
+ * falconer_stage_seconds{stage="queue"}; readlatency is falconer_read_seconds.
+ * False: it has none, because those of a stage hold the same.
+ */
+static bool
+histogram_of(const char *name, const char *label, char family[NAME_BYTES],
+	     char labels[NAME_BYTES])
 {
 	static const struct {
 		const char *from, *to;
@@ -202,20 +215,28 @@ names_of(const char *name, const char *label, char family[NAME_BYTES],
 		{"readlatency", "falconer_read"},
 		{"updatelatency", "falconer_update"},
 		{"fsynctime", "falconer_fsync"},
+		{"proposal_latency", "falconer_proposal"},
+		{"commit_propagation_latency", "falconer_commit_propagation"},
+		{"propagation_latency", "falconer_propagation"},
+		{"quorum_ack_latency", "falconer_quorum_ack"},
 	};
 	int bytes = (int)strlen(name) - 3; /* without _ns */
 
 	labels[0] = 0;
+	if (metrics_is_ns(name)) {
+		snprintf(family, NAME_BYTES, "%.*s_seconds", bytes, name);
+		if (label[0] != 0)
+			snprintf(labels, NAME_BYTES, "%.*s=\"%s\"", bytes - 9,
+				 name + 9, label);
+		return true;
+	}
 	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
 		if (strcmp(own[i].from, name) != 0)
 			continue;
-		name = own[i].to;
-		bytes = (int)strlen(name);
+		snprintf(family, NAME_BYTES, "%s_seconds", own[i].to);
+		return true;
 	}
-	snprintf(family, NAME_BYTES, "%.*s_seconds", bytes, name);
-	if (label[0] != 0)
-		snprintf(labels, NAME_BYTES, "%.*s=\"%s\"", bytes - 9, name + 9,
-			 label);
+	return false;
 }
 
 static void
@@ -230,12 +251,65 @@ put_latency(void *arg, const char *name, const char *label,
 		return;
 	if (!metrics_is_ns(name))
 		put_quantiles(prometheus->out, name, hist);
-	names_of(name, label, family, labels);
-	if (strcmp(prometheus->family, family) != 0) {
+	if (!histogram_of(name, label, family, labels))
+		return;
+	if (begins_family(prometheus, family))
 		put_head(prometheus->out, family, "histogram");
-		snprintf(prometheus->family, NAME_BYTES, "%s", family);
-	}
 	put_buckets(prometheus->out, family, labels, hist);
+}
+
+/* A label's value, as the format escapes it. */
+static void
+put_key(FILE *out, const char *key)
+{
+	fputs("key=\"", out);
+	for (; *key != 0; key++) {
+		if (*key == '"' || *key == '\\')
+			fputc('\\', out);
+		fputc(*key, out);
+	}
+	fputc('"', out);
+}
+
+static void
+put_set_number(void *arg, const char *name, enum metric_kind kind,
+	       const char *key, uint64_t value)
+{
+	struct prometheus *prometheus = arg;
+	const bool is_counter = kind == METRIC_COUNTER;
+	const char *end = is_counter ? "_total" : "";
+	char full[NAME_BYTES];
+
+	snprintf(full, sizeof(full), "%s%s", name, end);
+	if (begins_family(prometheus, full))
+		put_head(prometheus->out, full,
+			 is_counter ? "counter" : "gauge");
+	fprintf(prometheus->out, "%s{", full);
+	put_key(prometheus->out, key);
+	fprintf(prometheus->out, "} %" PRIu64 "\n", value);
+}
+
+static void
+put_set_latency(void *arg, const char *name, const char *key,
+		const struct hist *hist)
+{
+	struct prometheus *prometheus = arg;
+	FILE *out = prometheus->out;
+
+	if (begins_family(prometheus, name))
+		put_head(out, name, "summary");
+	for (size_t i = 0; i < SHARES; i++) {
+		fprintf(out, "%s{", name);
+		put_key(out, key);
+		fprintf(out, ",quantile=\"%g\"} %.10g\n", shares[i],
+			(double)hist_quantile(hist, shares[i]) / NS_PER_MS);
+	}
+	fprintf(out, "%s_sum{", name);
+	put_key(out, key);
+	fprintf(out, "} %.10g\n%s_count{",
+		(double)summary_sum(&hist->summary) / NS_PER_MS, name);
+	put_key(out, key);
+	fprintf(out, "} %" PRIu64 "\n", summary_count(&hist->summary));
 }
 
 void
@@ -248,6 +322,8 @@ metrics_put_prometheus(FILE *out, const struct server *server)
 		.real = put_real,
 		.summary = put_summary,
 		.latency = put_latency,
+		.set_number = put_set_number,
+		.set_latency = put_set_latency,
 	};
 
 	metrics_visit(server, &sink);

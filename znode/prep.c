@@ -73,6 +73,12 @@ prep_get_counts(const struct prep *prep, struct prep_counts *out)
 	*out = prep->counts;
 }
 
+const struct namespace_counts *
+prep_quota_refused(const struct prep *prep)
+{
+	return quota_refused(prep->apply.quota);
+}
+
 void
 txn_result_free(struct txn_result *result)
 {

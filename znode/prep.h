@@ -24,6 +24,7 @@
  * Limits     an entry that does not fit `entry` is undone: FAL_ENOSPC.
  */
 
+#include "znode/namespace_counts.h"
 #include "znode/acl.h"
 #include "znode/effect.h"
 #include "znode/session.h"
@@ -91,6 +92,8 @@ FAL_MUST_CHECK int prep_create(const struct prep_options *, struct tree *,
 			       struct session_table *, struct prep **out);
 void prep_destroy(struct prep *);
 void prep_get_counts(const struct prep *, struct prep_counts *out);
+/* Operations refused by a quota, since the start. Any thread. */
+const struct namespace_counts *prep_quota_refused(const struct prep *);
 
 /*
  * Validates, applies, serialises.

@@ -28,6 +28,7 @@ struct quota {
 	bool is_checking; /* looks at what was before the open transaction */
 	uint64_t *cursor; /* stack of a walk */
 	size_t depth_max;
+	struct namespace_counts refused;
 };
 
 /* A limits or stats node's numbers; -1: no limit. A hard one that is there is
@@ -279,8 +280,10 @@ check(struct quota *quota, struct jute_slice path, int64_t nodes, int64_t bytes)
 		parse_track(tree_data_before(quota->tree, stats));
 
 	if (exceeds(usage.count, nodes, limit.count_hard) ||
-	    exceeds(usage.bytes, bytes, limit.bytes_hard))
+	    exceeds(usage.bytes, bytes, limit.bytes_hard)) {
+		namespace_counts_add(&quota->refused, path);
 		return ZK_QUOTAEXCEEDED;
+	}
 	return ZK_OK;
 }
 
@@ -294,6 +297,12 @@ quota_check(struct quota *quota, struct jute_slice path, int64_t nodes,
 
 	quota->is_checking = false;
 	return err;
+}
+
+const struct namespace_counts *
+quota_refused(const struct quota *quota)
+{
+	return &quota->refused;
 }
 
 int

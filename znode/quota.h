@@ -20,6 +20,7 @@
  * Source     client-protocol.md section 9.3.
  */
 
+#include "znode/namespace_counts.h"
 #include "znode/tree.h"
 
 struct quota;
@@ -36,6 +37,9 @@ void quota_destroy(struct quota *);
  */
 int32_t quota_check(struct quota *, struct jute_slice path, int64_t nodes,
 		    int64_t bytes);
+
+/* How often that was answered since the start. Any thread. */
+const struct namespace_counts *quota_refused(const struct quota *);
 
 /* Adds to the usage of the path's root, if it has one. */
 FAL_MUST_CHECK int quota_add(struct quota *, struct jute_slice path,

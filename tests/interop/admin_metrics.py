@@ -6,12 +6,14 @@ import re
 import shutil
 import socket
 import subprocess
+import time
 
 from adminlib import (SUITE, admin_server, ask, command, falconer_only,
                       metrics, scene)
 import harness
 from harness import Skip, expect, ok
 import members
+import zkwire
 
 
 @SUITE.case('metrics: names and types, sums that agree with each other')
@@ -39,6 +41,21 @@ def _(options):
         expect(values['op_count_create_total'], 2)
         expect(values['bytes_received_count_total'],
                values['bytes_received_count'])
+        ours = [n for n, kind in types.items() if kind == 'histogram']
+        expect([n for n in ours if not re.fullmatch(
+            r'falconer_\w+_seconds', n)], [], 'histograms are all ours')
+        expect('falconer_proposal_seconds' in ours, True)
+        for name, kind, least in (
+                ('process_cpu_seconds_total', 'counter', 0.001),
+                ('process_start_time_seconds', 'gauge', 1e9),
+                ('process_resident_memory_bytes', 'gauge', 1 << 20),
+                ('process_virtual_memory_bytes', 'gauge', 1 << 20),
+                ('process_open_fds', 'gauge', 4),
+                ('process_max_fds', 'gauge', 4)):
+            expect((types.get(name), values[name] >= least), (kind, True),
+                   name)
+        expect(abs(values['process_start_time_seconds'] +
+                   values['uptime'] / 1e3 - time.time()) < 600, True)
         name = 'falconer_operation_seconds'
         for op, count in (('create', 2), ('get_data', 1), ('exists', 1)):
             label = 'operation="%s"' % op
@@ -118,10 +135,26 @@ def three_roles():
     return ensemble
 
 
+def meet_quota(client, name):
+    """A node with a quota of two, of which three creates are refused."""
+    ok(client.create('/' + name))
+    ok(client.create('/zookeeper/quota/' + name))
+    ok(client.create('/zookeeper/quota/%s/zookeeper_limits' % name,
+                     b'count=-1,bytes=-1=;countHardLimit=2'))
+    ok(client.create('/zookeeper/quota/%s/zookeeper_stats' % name))
+    ok(client.create('/%s/first' % name))
+    for i in range(3):
+        harness.expect_err(client.create('/%s/%d' % (name, i)),
+                           zkwire.QUOTAEXCEEDED)
+
+
 @SUITE.case('metrics: every row of the table is there')
 def _(options):
     falconer_only(options)
-    with admin_server() as server, scene(server):
+    with admin_server(conf={'enforceQuota': 'true'}) as server, \
+            scene(server):
+        with server.client() as client:
+            meet_quota(client, 'q')
         alone = command(server, 'monitor').json
         prometheus = ask(server.admin, '/metrics').text
     with three_roles() as ensemble:
@@ -186,6 +219,16 @@ def _(options):
             expect(one['sync_processor_request_queued'] >= 22, True)
             expect(one['cnt_sync_process_time'] > 0, True)
         expect(follow['prep_processor_request_queued'] >= 22, True)
+        # Who acknowledged, and how long that took; of the leader alone.
+        sid = follower.sid
+        expect((lead['cnt_%d_ack_latency' % sid] >= 1,
+                lead['max_%d_ack_latency' % sid] < 60000,
+                '%d_falconer_learner_queued_bytes' % sid in lead,
+                any(key.endswith('_ack_latency') and key[-13] in '123'
+                    for key in follow)), (True, True, True, False))
+        keys = set(re.findall(r'^ack_latency_count\{key="(\d+)"\}',
+                              ask(leader.admin, '/metrics').text, re.M))
+        expect(keys, {str(sid)}, 'observers and the leader have none')
         # A session that comes to another server is asked for at the leader.
         moved = follower.client()
         other = observer.client(session=moved.session,
@@ -217,6 +260,60 @@ def _(options):
                 again['cnt_follower_sync_time']), (1, 1, 1))
         expect(again['startup_txns_loaded' if 'startup_txns_loaded' in again
                      else 'sum_startup_txns_loaded'] >= 20, True)
+
+
+@SUITE.case('reads that wait for an update of their own connection')
+def _(options):
+    falconer_only(options)
+    with admin_server() as server, server.client() as client:
+        def numbers():
+            monitor = command(server, 'monitor').json
+            return [monitor[name] for name in (
+                'sum_reads_issued_from_session_queue',
+                'cnt_read_commitproc_time_ms',
+                'sum_requests_in_session_queue',
+                'sum_read_commit_proc_issued')]
+        ok(client.create('/w'))
+        ok(client.get('/w'))
+        harness.wait_until('the read is counted',
+                           lambda: numbers() == [0, 0, 0, 1])
+        raw = b''.join(client.encode(op, zkwire.REQUEST[op](*args))[1]
+                       for op, args in ((zkwire.SETDATA, ('/w', b'1')),
+                                        (zkwire.GETDATA, ('/w', False)),
+                                        (zkwire.EXISTS, ('/w', False)),
+                                        (zkwire.SETDATA, ('/w', b'2')),
+                                        (zkwire.GETDATA, ('/w', False))))
+        client.send(raw)
+        for reply in client.drain():
+            ok(reply)
+        # Two behind the first update and one behind the second; four and one
+        # waited there.
+        harness.wait_until('all reads are counted',
+                           lambda: numbers() == [3, 3, 5, 4])
+
+
+@SUITE.case('refusals by quotas are counted by namespace')
+def _(options):
+    falconer_only(options)
+    conf = {'enforceQuota': 'true'}
+    names = ('plain', 'odd "x\\ \u00e9', '\u65e5\u672c')
+    with admin_server(conf=conf) as server, server.client() as client:
+        expect('quota_exceeded_error_per_namespace' in
+               ask(server.admin, '/metrics').text, False)
+        for name in names:
+            meet_quota(client, name)
+        text = ask(server.admin, '/metrics').text
+        monitor = command(server, 'monitor').json
+        for name in names:
+            escaped = name.replace('\\', '\\\\').replace('"', '\\"')
+            expect('\nquota_exceeded_error_per_namespace_total{key="%s"} 3\n'
+                   % escaped in text, True, name)
+            expect(monitor['%s_quota_exceeded_error_per_namespace' % name], 3)
+        if shutil.which('promtool'):
+            done = subprocess.run(['promtool', 'check', 'metrics'],
+                                  input=text.encode(), capture_output=True,
+                                  timeout=60)
+            expect((done.returncode, done.stdout, done.stderr), (0, b'', b''))
 
 
 @SUITE.case('metrics on a port of their own, as the provider\'s keys say')
