@@ -97,6 +97,7 @@ read_get_data(struct tree *tree, uint64_t S, const struct tree_path *path,
 	be_store32(to, (uint32_t)data.bytes);
 	bytes_copy(to + 4, data.data, bytes);
 	version_stat(node, version, &stat);
+	stat.data_bytes = (int32_t)bytes; /* as it is shown, null or not */
 	stat_show(tree, &stat, &shown);
 	proto_store_stat(to + 4 + bytes, &shown);
 	return ZK_OK;

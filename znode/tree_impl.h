@@ -184,20 +184,18 @@ static inline __attribute__((always_inline)) bool
 node_has_path(const struct tree *tree, const struct znode *node,
 	      const uint8_t *text, uint32_t bytes)
 {
-	const uint8_t *end = text + bytes; /* of the name to be compared */
+	int64_t at = bytes; /* where the name that was compared last begins */
 
 	while (node->parent != 0) {
 		const size_t name_bytes = node->name_bytes;
 
-		if ((size_t)(end - text) <= name_bytes)
+		at -= (int64_t)name_bytes + 1;
+		if (at < 0 || text[at] != '/' ||
+		    !bytes_equal(text + at + 1, node->name, name_bytes))
 			return false;
-		end -= name_bytes;
-		if (end[-1] != '/' || !bytes_equal(end, node->name, name_bytes))
-			return false;
-		end--;
 		node = node_at(tree, node->parent);
 	}
-	return end == text;
+	return at == 0;
 }
 
 /* tree_lookup(), inline for the reads, as far as it goes without a loop: mostly

@@ -70,7 +70,7 @@ fake_poll(struct stream_core *core, uint64_t now_ns,
 	core_of(core)->meanwhile = NULL;
 	if (meanwhile != NULL)
 		meanwhile();
-	for (uint32_t i = 0; i < FAKE_STREAMS && count + 3 < max; i++) {
+	for (uint32_t i = 0; i < core_of(core)->used && count + 3 < max; i++) {
 		struct fake_stream *stream = &core_of(core)->stream[i];
 
 		if (stream->id == STREAM_NONE)
@@ -269,6 +269,8 @@ fake_open(struct fake_core *core)
 		i = (i + 1) % FAKE_STREAMS;
 	FAL_ASSERT(tried < FAKE_STREAMS);
 	core->next = (i + 1) % FAKE_STREAMS;
+	if (core->used <= i)
+		core->used = i + 1;
 
 	struct fake_stream *stream = &core->stream[i];
 	const uint32_t gen = stream->gen + 1;

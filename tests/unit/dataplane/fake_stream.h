@@ -40,6 +40,7 @@ struct fake_core {
 	uint32_t connect_count;  /* calls of stream_connect() */
 	void (*meanwhile)(void); /* at the next poll, once; NULL: nothing */
 	uint32_t next; /* to be used; what ended can be looked at for long */
+	uint32_t used; /* streams from here on never were */
 	struct fake_stream stream[FAKE_STREAMS];
 };
 
