@@ -55,7 +55,8 @@ struct bg {
 
 	uint64_t grace_ns; /* of the last grace period */
 	uint64_t purge_ns; /* when to purge next */
-	uint64_t trim_ns;  /* of the last step of txlog_trim() */
+	struct purge_result purged;
+	uint64_t trim_ns; /* of the last step of run_trim() */
 	uint64_t seen_zxid;
 	bool is_lent; /* ZAB's */
 };
@@ -385,9 +386,10 @@ run_purge(struct bg *bg, uint64_t now_ns)
 {
 	const struct server *server = bg->server;
 	const struct config *config = server->config;
-	struct purge_result result = {0};
+	struct purge_result *result = &bg->purged;
 
-	if (config->purge_interval_ms == 0 || now_ns < bg->purge_ns)
+	if (config->purge_interval_ms == 0 || now_ns < bg->purge_ns ||
+	    result->gone_count > 0)
 		return;
 	bg->purge_ns =
 		now_ns + time_ms_to_ns((uint64_t)config->purge_interval_ms);
@@ -397,17 +399,17 @@ run_purge(struct bg *bg, uint64_t now_ns)
 		server->data_dir.log_dir, (uint32_t)config->purge_retain_count,
 		server->store != NULL ? store_jobs_reads_above(server->store)
 				      : UINT64_MAX,
-		&result);
+		result);
 
 	if (err != FAL_OK)
 		LOG_WARN("purging old files in %s: %s; it is tried again "
 			 "after autopurge.purgeInterval, make room by hand "
 			 "until then",
 			 server->data_dir.data_dir, fal_err_str(err));
-	else if (result.snapshots + result.logs > 0)
-		LOG_INFO("purged %u snapshots and %u logs", result.snapshots,
-			 result.logs);
-	if (result.logs > 0 && server->store != NULL)
+	else if (result->snapshots + result->logs > 0)
+		LOG_INFO("purged %u snapshots and %u logs", result->snapshots,
+			 result->logs);
+	if (result->logs > 0 && server->store != NULL)
 		store_jobs_files_changed(server->store, true);
 }
 
@@ -429,7 +431,8 @@ run_trim(struct bg *bg, uint64_t now_ns)
 	if (now_ns - bg->trim_ns < TRIM_INTERVAL_NS)
 		return;
 	bg->trim_ns = now_ns;
-	(void)txlog_trim(bg->server->txlog);
+	if (!txlog_trim(bg->server->txlog))
+		(void)purge_shrink(&bg->purged);
 }
 
 static bool
@@ -487,6 +490,7 @@ bg_main(void *arg)
 	}
 	if (bg->job != NULL)
 		snapshot_job_free(bg->job);
+	purge_close(&bg->purged);
 	if (bg->server->store != NULL)
 		store_jobs_detach(bg->server->store);
 	tree_reader_unregister(bg->reader);

@@ -6,6 +6,7 @@
 
 #include "store/purge.h"
 
+#include "store/file_cut.h"
 #include "store/file_list.h"
 #include "store/snapshot.h"
 
@@ -37,6 +38,22 @@ find_line(struct disk *disk, const char *dir, const struct file_list *snapshots,
 }
 
 static int
+remove_file(struct disk *disk, const char *path, struct purge_result *result)
+{
+	struct disk_file *file = NULL;
+	const bool is_open = disk_open(disk, path, DISK_WRITE, &file) == 0;
+	const int err = disk_unlink(disk, path);
+
+	if (!is_open)
+		return err;
+	if (err == 0 && result->gone_count < PURGE_GONE_MAX)
+		result->gone[result->gone_count++] = file;
+	else
+		disk_close(file);
+	return err;
+}
+
+static int
 remove_snapshots(struct disk *disk, const char *dir,
 		 const struct file_list *snapshots, uint64_t line,
 		 struct purge_result *result)
@@ -51,7 +68,7 @@ remove_snapshots(struct disk *disk, const char *dir,
 			break;
 		err = file_path(path, dir, entry->name);
 		if (err == 0)
-			err = disk_unlink(disk, path);
+			err = remove_file(disk, path, result);
 		if (err == 0)
 			result->snapshots++;
 	}
@@ -73,7 +90,7 @@ remove_logs(struct disk *disk, const char *dir, uint64_t line,
 	for (uint32_t i = 0; i < keep_from && err == 0; i++) {
 		err = file_path(path, dir, logs.entries[i].name);
 		if (err == 0)
-			err = disk_unlink(disk, path);
+			err = remove_file(disk, path, result);
 		if (err == 0)
 			result->logs++;
 	}
@@ -110,4 +127,22 @@ purge_run(struct disk *disk, const char *snap_dir, const char *log_dir,
 	}
 	file_list_free(&snapshots);
 	return err;
+}
+
+bool
+purge_shrink(struct purge_result *result)
+{
+	if (result->gone_count == 0)
+		return false;
+	if (file_cut_step(result->gone[result->gone_count - 1], 0))
+		return true;
+	disk_close(result->gone[--result->gone_count]);
+	return result->gone_count > 0;
+}
+
+void
+purge_close(struct purge_result *result)
+{
+	while (result->gone_count > 0)
+		disk_close(result->gone[--result->gone_count]);
 }

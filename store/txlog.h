@@ -212,7 +212,6 @@ bool txlog_prepare(struct txlog *);
  * True: there is more; let some time pass, the log shares the device. A file
  * that is not cut when the next one closes stays as it is: readers pass over
  * zeros. */
-#define TXLOG_TRIM_BYTES (512u << 10)
 bool txlog_trim(struct txlog *);
 
 #endif

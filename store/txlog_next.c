@@ -8,6 +8,7 @@
  * storage that was written before takes 75 us, to unwritten storage 108.
  */
 
+#include "store/file_cut.h"
 #include "store/txlog_internal.h"
 
 /* A write of the log that comes behind one of these waits for all of it. */
@@ -118,29 +119,8 @@ fill_next(struct txlog *log)
 	return err == 0 && left > 0;
 }
 
-/* One step of cutting `file` to its length; true: there is more to cut. */
-static bool
-cut_step(struct disk_file *file, uint64_t length)
-{
-	uint64_t bytes = 0;
-	int err = disk_file_bytes(file, &bytes);
-
-	if (err != 0 || bytes <= length)
-		return false;
-	bytes = bytes - length > TXLOG_TRIM_BYTES ? bytes - TXLOG_TRIM_BYTES
-						  : length;
-	err = disk_truncate(file, bytes);
-	/* Else the file system would put the steps together again. */
-	if (err == 0)
-		err = disk_sync(file);
-	return err == 0 && bytes > length;
-}
-
 /*
- * Where the file system tells the device what it frees (mount option discard),
- * the device is busy with it: 50 ms for 64 MB, and the log's writes wait behind
- * it. Hence pieces, and none while LOG waits for the directory.
- *
+ * In pieces (store/file_cut.h), and none while LOG waits for the directory.
  * Opened anew for each step: the file may be moved aside between two. Whether a
  * step succeeds and when it becomes durable does not matter.
  */
@@ -161,7 +141,7 @@ txlog_trim(struct txlog *log)
 		return true;
 	if (file_path_log(path, log->dir, zxid) == 0 &&
 	    disk_open(log->disk, path, DISK_WRITE, &file) == 0) {
-		has_more = cut_step(file, log->closed_bytes);
+		has_more = file_cut_step(file, log->closed_bytes);
 		disk_close(file);
 	}
 	if (!has_more)

@@ -11,6 +11,7 @@
 
 #include "store/data_dir.h"
 #include "store/epoch_file.h"
+#include "store/file_cut.h"
 #include "store/file_list.h"
 #include "store/genesis_file.h"
 #include "store/log_reader.h"
@@ -214,7 +215,7 @@ static void
 a_replaced_file_is_old_or_new_after_a_crash(void **arg)
 {
 	(void)arg;
-	for (uint64_t n = 0; n < 6; n++) {
+	for (uint64_t n = 0; n < 12; n++) {
 		for (uint32_t round = 0; round < 20; round++) {
 			struct disk_mem *mem = new_disk();
 			struct disk *disk = disk_mem_disk(mem);
@@ -397,10 +398,13 @@ three_snapshots_and_their_logs_stay(void **arg)
 	assert_int_equal(result.logs, 1);
 	assert_int_equal(result.snapshots, 2);
 	assert_true(has_file(mem, "log.11"));
+	assert_int_equal(result.gone_count, 3);
+	purge_close(&result);
 	assert_int_equal(purge_run(disk_mem_disk(mem), DIR_PATH, DIR_PATH, 3,
 				   UINT64_MAX, &result),
 			 0);
 	assert_int_equal(result.logs, 1);
+	purge_close(&result);
 	disk_mem_crash(mem, DISK_MEM_LOSE_ALL);
 	for (uint32_t i = 0; i < sizeof(gone) / sizeof(gone[0]); i++)
 		assert_false(has_file(mem, gone[i]));
@@ -423,6 +427,7 @@ without_enough_complete_snapshots_the_oldest_complete_one_counts(void **arg)
 				   UINT64_MAX, &result),
 			 0);
 	assert_int_equal(result.snapshots + result.logs, 0);
+	assert_false(purge_shrink(&result));
 	assert_true(has_file(mem, "log.1"));
 	put_snapshot(mem, "snapshot.20", true);
 	assert_int_equal(purge_run(disk_mem_disk(mem), DIR_PATH, DIR_PATH, 3,
@@ -432,6 +437,47 @@ without_enough_complete_snapshots_the_oldest_complete_one_counts(void **arg)
 	assert_false(has_file(mem, "snapshot.5"));
 	assert_true(has_file(mem, "log.11"));
 	assert_true(has_file(mem, "snapshot.20"));
+	purge_close(&result);
+	disk_mem_destroy(mem);
+}
+
+/* Storage goes back in pieces, and each is durable before the next. */
+static void
+what_was_removed_shrinks_step_by_step(void **arg)
+{
+	enum { PIECES = 5 };
+	static uint8_t zeros[FILE_CUT_BYTES];
+	struct disk_mem *mem = new_disk();
+	struct disk_file *file;
+	struct purge_result result;
+	uint64_t before = PIECES * (uint64_t)FILE_CUT_BYTES + 1, bytes = 0;
+	uint32_t steps = 0;
+
+	(void)arg;
+	put(mem, "log.1", "x");
+	put_snapshot(mem, "snapshot.20", true);
+	put(mem, "log.11", "x");
+	assert_int_equal(disk_open(disk_mem_disk(mem), DIR_PATH "/log.1",
+				   DISK_WRITE, &file),
+			 0);
+	for (uint32_t i = 0; i < PIECES; i++)
+		assert_int_equal(disk_write(file, zeros, sizeof(zeros),
+					    1 + i * sizeof(zeros)),
+				 0);
+	disk_close(file);
+	assert_int_equal(purge_run(disk_mem_disk(mem), DIR_PATH, DIR_PATH, 3,
+				   UINT64_MAX, &result),
+			 0);
+	assert_false(has_file(mem, "log.1"));
+	assert_int_equal(result.gone_count, 1);
+	do {
+		assert_int_equal(disk_file_bytes(result.gone[0], &bytes), 0);
+		assert_true(steps == 0 || before - bytes == FILE_CUT_BYTES);
+		before = bytes;
+		steps++;
+	} while (purge_shrink(&result));
+	assert_int_equal(steps, PIECES + 1);
+	assert_int_equal(result.gone_count, 0);
 	disk_mem_destroy(mem);
 }
 
@@ -454,7 +500,8 @@ a_purge_that_fails_leaves_no_hole(void **arg)
 		disk_mem_fail_at(mem, n, FAL_EIO, true);
 		if (purge_run(disk_mem_disk(mem), DIR_PATH, DIR_PATH, 3,
 			      UINT64_MAX, &result) == 0)
-			assert_true(n >= 6 - 1);
+			assert_true(n >= 2 * 4);
+		purge_close(&result);
 		disk_mem_crash(mem, DISK_MEM_BY_CHANCE);
 		for (uint32_t i = 1; i <= 5; i++) {
 			char name[20];
@@ -615,6 +662,7 @@ main(void)
 		cmocka_unit_test(three_snapshots_and_their_logs_stay),
 		cmocka_unit_test(
 			without_enough_complete_snapshots_the_oldest_complete_one_counts),
+		cmocka_unit_test(what_was_removed_shrinks_step_by_step),
 		cmocka_unit_test(a_purge_that_fails_leaves_no_hole),
 		cmocka_unit_test(directories_are_made_and_locked),
 		cmocka_unit_test(

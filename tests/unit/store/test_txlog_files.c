@@ -7,6 +7,7 @@
  */
 #include "txlog_rig.h"
 
+#include "store/file_cut.h"
 #include "store/txlog_internal.h"
 
 /* Of a file after one that was hardly used: the largest entry fits. */
@@ -126,7 +127,7 @@ a_closed_file_is_cut_a_piece_at_a_time(void **arg)
 	struct world world;
 	struct disk_info info;
 	char path[FILE_PATH_MAX];
-	uint64_t before = 5 * (uint64_t)TXLOG_TRIM_BYTES;
+	uint64_t before = 5 * (uint64_t)FILE_CUT_BYTES;
 	bool has_more;
 
 	(void)arg;
@@ -160,7 +161,7 @@ a_closed_file_is_cut_a_piece_at_a_time(void **arg)
 				 operations + 2);
 		assert_int_equal(
 			disk_info(disk_mem_disk(world.mem), path, &info), 0);
-		assert_true(before - info.bytes <= TXLOG_TRIM_BYTES);
+		assert_true(before - info.bytes <= FILE_CUT_BYTES);
 		before = info.bytes;
 	} while (has_more);
 	assert_int_equal(before, 16 + 113);
