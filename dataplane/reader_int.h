@@ -134,8 +134,9 @@ struct sampler {
 	uint32_t left;     /* frames until the next one is looked at */
 	uint32_t gap;      /* what that one counts for */
 	uint32_t interval; /* of gaps, on average */
-	uint32_t taken;    /* samples since the interval was set */
+	uint32_t taken;    /* samples of this step */
 	uint64_t random;
+	uint64_t step_start_ms;
 	uint64_t window_start_ms;
 	uint64_t window_ms; /* length of the last whole window; 0: none yet */
 	uint64_t seen;      /* frames of this window */

@@ -5,8 +5,8 @@
  * On average every n-th frame is looked at and counts as n. n follows the
  * load, so that a window has about SAMPLES_WANTED of them: a quiet server
  * counts every request, a busy one pays for one in a thousand. It is settled by
- * the window before; a window that brings more doubles it as it goes, so that a
- * burst after silence does not pay for each frame. The gaps are
+ * the window before; whenever a few samples come faster than that, it doubles,
+ * so that a burst after silence does not pay for each frame. The gaps are
  * random: a client that repeats a pattern of requests would otherwise be seen
  * at the same place of it each time.
  */
@@ -15,8 +15,10 @@
 #include "base/time.h"
 
 #define SAMPLES_WANTED 2000u
-#define SAMPLES_MORE   256u
 #define INTERVAL_MAX   1024u
+/* So many samples, and the time they take at the wanted rate. */
+#define STEP_SAMPLES 32u
+#define STEP_MS      (SAMPLE_WINDOW_MS * STEP_SAMPLES / SAMPLES_WANTED)
 
 void
 sample_init(struct sampler *sampler)
@@ -57,7 +59,6 @@ sample_turn(struct sampler *sampler, uint64_t now_ms)
 	sampler->window_ms = age_ms;
 	sampler->window_start_ms = now_ms;
 	sampler->seen = 0;
-	sampler->taken = 0;
 	if (interval > INTERVAL_MAX)
 		interval = INTERVAL_MAX;
 	sampler->interval = interval == 0 ? 1 : (uint32_t)interval;
@@ -95,14 +96,15 @@ sample_path(int32_t op, const uint8_t *data, uint32_t bytes,
 	return jute_reader_ok(&body) && path->bytes > 0 && path->data[0] == '/';
 }
 
-/* There are as many in this window as were wanted: half as often from here on,
- * and again after a few more. */
+/* A step is over: half as often from here on, if it was a short one. */
 static void
-take_fewer(struct sampler *sampler)
+end_step(struct sampler *sampler, uint64_t now_ms)
 {
-	sampler->taken -= SAMPLES_MORE;
-	if (sampler->interval < INTERVAL_MAX)
+	if (now_ms - sampler->step_start_ms < STEP_MS &&
+	    sampler->interval < INTERVAL_MAX)
 		sampler->interval *= 2;
+	sampler->taken = 0;
+	sampler->step_start_ms = now_ms;
 }
 
 void
@@ -124,8 +126,8 @@ sample_frame(struct reader *reader, const struct conn *conn,
 			bytes - PROTO_REQUEST_HEADER_BYTES, &path))
 		top_note(&sampler->paths, path.data, (uint32_t)path.bytes,
 			 weight);
-	if (++sampler->taken >= SAMPLES_WANTED)
-		take_fewer(sampler);
+	if (++sampler->taken == STEP_SAMPLES)
+		end_step(sampler, reader->now_ms);
 	sampler->gap = next_gap(sampler);
 	sampler->left = sampler->gap;
 }

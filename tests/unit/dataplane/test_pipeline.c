@@ -17,6 +17,7 @@
 #include <jemalloc/jemalloc.h>
 
 #include "base/time.h"
+#include "dataplane/reader_int.h"
 
 static struct rig rig;
 
@@ -716,6 +717,7 @@ paths_and_clients_that_ask_most_are_known_by_window(void **state)
 		rig_path_op(&a, OP_EXISTS, "/b");
 		rig_path_op(&a, OP_EXISTS, "/b");
 		rig_run(&rig);
+		rig.now_ms += 20;
 	}
 	/* A quiet core looks at every frame. */
 	assert_int_equal(weight_of("/a"), 21);
@@ -733,6 +735,30 @@ paths_and_clients_that_ask_most_are_known_by_window(void **state)
 	rig_run(&rig);
 	assert_int_equal(weight_of("/b"), 0);
 	assert_int_equal(weight_of("/a"), 1);
+}
+
+static void
+a_busy_core_looks_at_few_frames_and_counts_them_all(void **state)
+{
+	struct rig_client a = rig_client(&rig);
+	const uint64_t asked = 40000;
+	uint64_t of_a, of_b;
+
+	(void)state;
+	rig_create(&a, "/a", "1", 0);
+	rig_run(&rig);
+	for (uint64_t i = 0; i < asked; i++) {
+		rig_get_data(&a, i % 4 == 3 ? "/b" : "/a", false);
+		reader_poll(rig.reader, rig.now_ms * NS_PER_MS,
+			    (int64_t)rig.now_ms);
+		rig_reply(&a);
+	}
+	/* All of it in a moment: one in a thousand is looked at by now. */
+	assert_int_equal(rig.reader->sampler.interval, 1024);
+	of_a = weight_of("/a");
+	of_b = weight_of("/b");
+	assert_in_range(of_a + of_b, asked - 2048, asked);
+	assert_in_range(of_a, asked / 2, asked * 7 / 8);
 }
 
 int
@@ -765,6 +791,7 @@ main(void)
 		TEST(a_connection_that_says_nothing_is_closed_in_time),
 		TEST(latencies_run_from_arrival_to_the_end_of_the_replys_round),
 		TEST(paths_and_clients_that_ask_most_are_known_by_window),
+		TEST(a_busy_core_looks_at_few_frames_and_counts_them_all),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
