@@ -96,6 +96,17 @@ summary_record_many(struct summary *summary, uint64_t value, uint64_t count)
 			      memory_order_relaxed);
 }
 
+/* `count` values (> 0) of which sum and extremes are known. */
+static inline void
+summary_record_all(struct summary *summary, uint64_t count, uint64_t sum,
+		   uint64_t smallest, uint64_t largest)
+{
+	summary_record_many(summary, smallest, 1);
+	summary_record_many(summary, largest, 0);
+	hist_word_add(&summary->sum, sum - smallest);
+	hist_word_add(&summary->count, count - 1);
+}
+
 static inline void
 summary_record(struct summary *summary, uint64_t value)
 {

@@ -206,6 +206,18 @@ account_read(struct reader *reader)
 }
 
 void
+account_express(struct reader *reader, uint32_t count)
+{
+	struct account *account = &reader->account;
+
+	stats_add(reader->parts.stats, STAT_READS, count);
+	account->now_count[HIST_READ_LATENCY] += count;
+	account->now_count[HIST_OP_GET_DATA] += count;
+	account->now_any |=
+		1ull << HIST_READ_LATENCY | 1ull << HIST_OP_GET_DATA;
+}
+
+void
 account_sent(struct reader *reader, struct conn *conn, uint64_t frame_bytes)
 {
 	struct stats_core *stats = reader->parts.stats;

@@ -61,6 +61,8 @@ reader_create(const struct reader_options *options,
 		reader->serving_word &= ~(SERVING_STATE_MASK | SERVING_PARKED);
 	account_init(&reader->account);
 	sample_init(&reader->sampler);
+	express_begin(reader);
+	reader->express_lengths = express_lengths(options);
 	connect_throttle_init(&reader->connects, &options->connects, 0,
 			      options->random_seed);
 
@@ -185,7 +187,7 @@ take_input(struct reader *reader)
 			conn_opened(reader, event);
 			break;
 		case STREAM_READABLE:
-			conn_readable(reader, event->id);
+			conn_readable(reader, event);
 			break;
 		case STREAM_WRITABLE:
 			conn_writable(reader, event->id);

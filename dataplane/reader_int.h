@@ -6,11 +6,13 @@
  * reader_int - what the files of the READER role share.
  *
  *   reader.c   the round, timers, four-letter words
- *   conn.c     connections: life, framing, the queue that keeps the order
+ *   conn.c     connections: life, the queue that keeps the order
+ *   conn_in.c  what comes in from a client: frames, bursts of them
  *   conn_out.c what goes out to a client
  *   connect.c  ConnectRequest, sessions that come back
  *   admission.c  limits: what is taken off its socket now
  *   serve.c    requests that are answered on this core
+ *   express.c  the read that nearly all of them are, in fewer steps
  *   op_class.c   who answers which request
  *   events.c   watches: registering, firing
  *   job.c      requests that take several rounds, which are:
@@ -55,16 +57,17 @@ struct conn {
 	stream_id stream; /* STREAM_NONE: gone */
 	uint32_t index;
 	uint32_t gen;
+	/* what the next request has to wait for: see express.c */
 	uint8_t state; /* enum conn_state */
-	bool has_read_only_byte;
 	bool is_paused;
 	bool is_long;      /* a job's request is queued: nothing overtakes it */
 	bool is_shedding;  /* a ghost with watches left: reader.shedding */
 	bool must_detach;  /* the ZAB core is yet to hear it is gone */
 	bool is_overrun;   /* an event did not fit: to be closed */
 	bool is_held_back; /* this batch: a frame could not be taken */
-	bool was_held_back;  /* the last one */
-	bool is_syncing;     /* a sync is queued: a write could overtake it */
+	bool is_syncing;   /* a sync is queued: a write could overtake it */
+	bool was_held_back; /* the last batch */
+	bool has_read_only_byte;
 	bool is_read_only;   /* the client takes a read-only server */
 	uint32_t seen_bytes; /* this batch: frames looked at */
 	uint32_t done_bytes; /* this batch: frames carried out */
@@ -80,6 +83,7 @@ struct conn {
 	uint64_t throttled_ms; /* since when its next request waits; 0: not */
 	struct held_output *held; /* conn_out.c; NULL: nothing is held back */
 	uint64_t parked_ms;       /* since when */
+	uint64_t touched_ms;      /* when the ZAB core was last told of it */
 	uint64_t opened_ms;
 	struct stream_address peer;
 	/* For cons and stat. */
@@ -149,8 +153,16 @@ struct batch_item {
 	uint32_t conn_gen;
 	const uint8_t *frame; /* behind the length word; borrowed */
 	uint32_t bytes;
-	bool is_lookup; /* path is set */
+	bool is_lookup;  /* path is set */
+	bool is_express; /* for express_serve() */
 	struct tree_path path;
+};
+
+/* What a run of requests that express.c answered comes to. */
+struct express_run {
+	uint32_t count;
+	uint32_t smallest, largest, last; /* sizes of replies */
+	uint64_t in_bytes, out_bytes;
 };
 
 struct reader {
@@ -195,6 +207,8 @@ struct reader {
 
 	struct batch_item batch[BATCH_MAX];
 	uint32_t batch_count;
+	uint32_t express_lengths; /* see there; 0: nothing goes that way */
+	struct express_run express;
 	struct stream_event events[256];
 
 	/* Replies too large for the stream's own space are formed here. */
@@ -272,15 +286,15 @@ int conn_table_init(struct reader *);
 void conn_table_free(struct reader *);
 void conn_opened(struct reader *, const struct stream_event *);
 void conn_closed(struct reader *, stream_id);
-void conn_readable(struct reader *, stream_id);
 void conn_writable(struct reader *, stream_id);
-void conn_run_batch(struct reader *);
 /* Closes the stream: after what is queued was sent, or at once. */
 void conn_close(struct reader *, struct conn *);
 void conn_abort(struct reader *, struct conn *);
 /* No more requests are read; closes once nothing is queued. */
 void conn_leave(struct reader *, struct conn *);
 struct conn *conn_of(struct reader *, uint32_t index, uint32_t gen);
+/* The connection of a stream, or NULL. */
+struct conn *conn_of_stream(struct reader *, stream_id);
 void conn_queue_push(struct conn *, struct req *);
 /* In front of all: a request whose turn it was needs more time. */
 void conn_queue_push_head(struct conn *, struct req *);
@@ -303,6 +317,10 @@ bool conn_send_detaches(struct reader *);
 
 /* A portion of the watches of connections that are gone; true if any. */
 bool conn_shed_watches(struct reader *);
+
+/* ---- conn_in.c ---- */
+void conn_readable(struct reader *, const struct stream_event *);
+void conn_run_batch(struct reader *);
 
 /* ---- conn_out.c ---- */
 /* Too much is unsent: the connection ends. */
@@ -342,8 +360,22 @@ struct slow_request *conn_account(struct reader *, struct conn *, int32_t op,
 void account_update(struct reader *, const struct req *, uint64_t zxid,
 		    struct slow_request *slow);
 void account_read(struct reader *);
+/* So many reads that express.c answered in the round they came in. */
+void account_express(struct reader *, uint32_t count);
 /* A frame of so many bytes, length word included, was put into the output. */
 void account_sent(struct reader *, struct conn *, uint64_t frame_bytes);
+
+/* ---- express.c ---- */
+/* How many lengths of frames it takes. */
+uint32_t express_lengths(const struct reader_options *);
+/* Puts a frame, which is all that came, on the batch if it is one for it. */
+bool express_take(struct reader *, struct conn *, const uint8_t *at,
+		  uint32_t bytes);
+/* Answers it. False: nothing has happened, it is for serve_frame(). */
+bool express_serve(struct reader *, const struct batch_item *);
+/* Around a run of those. */
+void express_begin(struct reader *);
+void express_end(struct reader *);
 
 /* ---- sample.c ---- */
 void sample_init(struct sampler *);
@@ -468,6 +500,17 @@ static inline uint32_t
 attend_state(const struct reader *reader)
 {
 	return reader->serving_word & SERVING_STATE_MASK;
+}
+
+/* The session is alive. Once a millisecond: the ZAB core is not told anything
+ * finer, and the words it reads stay where they are in between. */
+static inline void
+conn_touch(struct reader *reader, struct conn *conn)
+{
+	if (conn->touched_ms == reader->now_ms)
+		return;
+	conn->touched_ms = reader->now_ms;
+	channel_touch(reader->parts.channel, conn->index, reader->now_ms);
 }
 
 /* Whether the word has changed since attend_follow() looked. */

@@ -647,12 +647,6 @@ may_queue(struct reader *reader, struct conn *conn,
 	}
 }
 
-static void
-touch(struct reader *reader, struct conn *conn)
-{
-	channel_touch(reader->parts.channel, conn->index, reader->now_ms);
-}
-
 /* client-protocol.md 8.6: has the connection shown who it is? */
 static bool
 is_admitted(const struct reader *reader, const struct conn *conn)
@@ -752,7 +746,7 @@ serve_frame(struct reader *reader, struct conn *conn, const uint8_t *frame,
 	const enum op_class class = op_classify(header.type);
 
 	if (class != OP_CLASS_AUTH && header.type != OP_SASL)
-		touch(reader, conn);
+		conn_touch(reader, conn);
 	if (class != OP_CLASS_AUTH && header.type != OP_SASL &&
 	    !is_admitted(reader, conn))
 		return answer_ready(reader, conn, &header,

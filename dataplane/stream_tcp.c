@@ -229,6 +229,18 @@ event_put(const struct stream_tcp *core, const struct stream_tcp_conn *conn,
 	};
 }
 
+/* Says where the input is, if it lies in one mbuf. */
+static inline void
+event_show(const struct tcp_conn *tcp, struct stream_event *event)
+{
+	const struct rte_mbuf *mbuf = tcp->rcv_head;
+
+	if (FAL_UNLIKELY(mbuf != tcp->rcv_tail))
+		return;
+	event->data = rte_pktmbuf_mtod(mbuf, const uint8_t *);
+	event->bytes = mbuf->data_len;
+}
+
 /* Reports CLOSED and lets the connection go its last way. */
 static void
 end_report(struct stream_tcp *core, struct stream_tcp_conn *conn,
@@ -408,7 +420,8 @@ take_news(struct stream_tcp *core, struct stream_event *events, uint32_t max)
 		stream_tcp_rx_note(core, conn);
 		if (conn->rx_seen < conn->rx_wanted)
 			continue;
-		event_put(core, conn, STREAM_READABLE, 0, &events[count++]);
+		event_put(core, conn, STREAM_READABLE, 0, &events[count]);
+		event_show(tcp, &events[count++]);
 		list_add_tail(&core->told, &conn->ready_link);
 	}
 	return count;
@@ -656,6 +669,8 @@ static const struct stream_ops stream_tcp_ops = {
 	.commit = stream_tcp_op_commit,
 	.write = stream_tcp_op_write,
 	.unsent = stream_tcp_op_unsent,
+	.answer_begin = stream_tcp_op_answer_begin,
+	.answer_end = stream_tcp_op_answer_end,
 	.listen = stream_tcp_op_listen,
 	.unlisten = stream_tcp_op_unlisten,
 	.connect = stream_tcp_op_connect,

@@ -309,6 +309,10 @@ void stream_tcp_op_commit(struct stream_core *core, stream_id id,
 int stream_tcp_op_write(struct stream_core *core, stream_id id,
 			const void *data, uint32_t bytes);
 uint32_t stream_tcp_op_unsent(struct stream_core *core, stream_id id);
+void *stream_tcp_op_answer_begin(struct stream_core *core, stream_id id,
+				 uint32_t bytes, uint32_t *got);
+void stream_tcp_op_answer_end(struct stream_core *core, stream_id id,
+			      uint32_t used, uint32_t consumed);
 
 /* ---- stream_tcp_open.c: listeners, newcomers, connects ---- */
 

@@ -658,3 +658,57 @@ stream_tcp_op_unsent(struct stream_core *base, stream_id id)
 
 	return conn != NULL ? stream_tcp_unsent(core, conn) : 0;
 }
+
+/* ---- a request and its answer ---- */
+
+void *
+stream_tcp_op_answer_begin(struct stream_core *base, stream_id id,
+			   uint32_t bytes, uint32_t *got)
+{
+	struct stream_tcp *core = stream_tcp_core_of(base);
+	struct stream_tcp_conn *conn = stream_tcp_slot(core, id);
+	struct rte_mbuf *mbuf;
+	struct tcp_conn *tcp;
+
+	if (FAL_UNLIKELY(conn == NULL || conn->state != STREAM_TCP_OPEN ||
+			 conn->tx_head != NULL || core->reserved != NULL))
+		return NULL;
+	tcp = conn->tcp;
+	if (FAL_UNLIKELY(tcp->snd_end - tcp->snd_una + tcp->mss >
+			 conn->tx_direct_max))
+		return NULL;
+	mbuf = tcp_reserve_usual(core->tcp, tcp, bytes);
+	if (FAL_UNLIKELY(mbuf == NULL))
+		return NULL;
+	core->reserved = conn;
+	conn->tx_reserved = tcp->mss;
+	*got = tcp->mss;
+	return (uint8_t *)mbuf->buf_addr + RTE_PKTMBUF_HEADROOM;
+}
+
+void
+stream_tcp_op_answer_end(struct stream_core *base, stream_id id, uint32_t used,
+			 uint32_t consumed)
+{
+	struct stream_tcp *core = stream_tcp_core_of(base);
+	/* A reserve is of a connection that is open, or forgotten. */
+	struct stream_tcp_conn *conn = core->reserved;
+	struct tcp_conn *tcp;
+
+	FAL_ASSERT(conn == &core->conns[stream_index(id)] && used > 0 &&
+		   used <= conn->tx_reserved);
+	tcp = conn->tcp;
+	core->reserved = NULL;
+	conn->tx_reserved = 0;
+	tcp_commit_segment(core->tcp, tcp, used);
+	tx_note_direct(core, conn, used);
+	if (FAL_UNLIKELY(conn->rx != NULL || consumed != conn->rx_seen ||
+			 !stream_tcp_is_plain(conn) ||
+			 !tcp_consume_acked(core->tcp, tcp, consumed))) {
+		rx_consume_any(core, conn, consumed);
+		return;
+	}
+	conn->rx_wanted = 1;
+	conn->rx_seen = 0;
+	list_del(&conn->ready_link);
+}

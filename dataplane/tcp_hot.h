@@ -502,4 +502,20 @@ tcp_consume_usual(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
 	return true;
 }
 
+/* The same if an ack is due anyway, which tells what the window is then. */
+static inline bool
+tcp_consume_acked(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
+{
+	struct rte_mbuf *mbuf = conn->rcv_head;
+
+	if (FAL_UNLIKELY(mbuf == NULL || mbuf != conn->rcv_tail ||
+			 bytes != mbuf->data_len || conn->ack_deadline == 0))
+		return false;
+	conn->rcv_bytes = 0;
+	conn->rcv_head = NULL;
+	conn->rcv_tail = NULL;
+	tcp_mbuf_free(core, mbuf);
+	return true;
+}
+
 #endif

@@ -103,6 +103,10 @@ struct stream_event {
 	uint8_t reason;   /* enum stream_reason                         */
 	bool is_accepted; /* true: by a listener; false: own connect    */
 	uint8_t reserved; /* zero                                       */
+	/* READABLE only: the input, if all of it lies in one piece, as
+	 * stream_peek() would give it; else NULL, and 0. */
+	uint32_t bytes;
+	const uint8_t *data;
 };
 
 /* Borrowed bytes. */
@@ -223,6 +227,11 @@ struct stream_ops {
 	int (*write)(struct stream_core *core, stream_id id, const void *data,
 		     uint32_t bytes);
 	uint32_t (*unsent)(struct stream_core *core, stream_id id);
+	/* Both or neither. */
+	void *(*answer_begin)(struct stream_core *core, stream_id id,
+			      uint32_t bytes, uint32_t *got);
+	void (*answer_end)(struct stream_core *core, stream_id id,
+			   uint32_t used, uint32_t consumed);
 	int (*listen)(struct stream_core *core,
 		      const struct stream_listener *listener,
 		      struct stream_address *bound, struct stream_error *error);
@@ -424,6 +433,33 @@ static inline uint32_t
 stream_unsent(struct stream_core *core, stream_id id)
 {
 	return core->ops->unsent(core, id);
+}
+
+/* stream_reserve() for who answers a request and has nothing unsent: NULL, too,
+ * if there is, or if it would take more than a look. */
+static inline void *
+stream_answer_begin(struct stream_core *core, stream_id id, uint32_t bytes,
+		    uint32_t *got)
+{
+	if (FAL_LIKELY(core->ops->answer_begin != NULL))
+		return core->ops->answer_begin(core, id, bytes, got);
+	if (stream_unsent(core, id) > 0)
+		return NULL;
+	return stream_reserve(core, id, bytes, got);
+}
+
+/* stream_commit() of `used` (> 0) bytes of that, and stream_consume() of the
+ * request they answer. */
+static inline void
+stream_answer_end(struct stream_core *core, stream_id id, uint32_t used,
+		  uint32_t consumed)
+{
+	if (FAL_LIKELY(core->ops->answer_end != NULL)) {
+		core->ops->answer_end(core, id, used, consumed);
+		return;
+	}
+	stream_commit(core, id, used);
+	stream_consume(core, id, consumed);
 }
 
 /*

@@ -70,37 +70,64 @@ read_exists(struct tree *tree, uint64_t S, const struct tree_path *path,
 	return err;
 }
 
-/* In one piece from the version to the reply, with one look at the room. */
-int32_t
-read_get_data(struct tree *tree, uint64_t S, const struct tree_path *path,
-	      const struct auth_ids *ids, struct jute_writer *out)
+/* In one piece from the version to the reply, with one look at the room.
+ * Returns the bytes of the body; of one that does not fit nothing is written.
+ */
+static inline __attribute__((always_inline)) size_t
+put_data(struct tree *tree, uint64_t S, const struct tree_path *path,
+	 const struct auth_ids *ids, uint8_t *to, size_t room, int32_t *err)
 {
 	const struct znode *node = node_lookup(tree, path, S);
 
+	*err = ZK_NONODE;
 	if (node == NULL)
-		return ZK_NONODE;
+		return 0;
 
 	const struct version *version = version_at(tree, node, S);
 
+	*err = ZK_NOAUTH;
 	if (FAL_UNLIKELY(
 		    !acl_is_permitting(tree, version->acl, ids, PERM_READ)))
-		return ZK_NOAUTH;
+		return 0;
 
 	const struct jute_slice data = version_data(&tree->region, version);
-	const uint32_t bytes = data.bytes > 0 ? (uint32_t)data.bytes : 0;
-	uint8_t *to = jute_claim(out, 4 + (size_t)bytes + PROTO_STAT_BYTES);
+	const size_t bytes = data.bytes > 0 ? (size_t)data.bytes : 0;
 	struct tree_stat stat;
 	struct proto_stat shown;
 
-	if (to == NULL)
-		return ZK_OK; /* out->is_full says the rest */
+	*err = ZK_OK;
+	if (FAL_UNLIKELY(4 + bytes + PROTO_STAT_BYTES > room))
+		return 4 + bytes + PROTO_STAT_BYTES;
 	be_store32(to, (uint32_t)data.bytes);
 	bytes_copy(to + 4, data.data, bytes);
 	version_stat(node, version, &stat);
 	stat.data_bytes = (int32_t)bytes; /* as it is shown, null or not */
 	stat_show(tree, &stat, &shown);
 	proto_store_stat(to + 4 + bytes, &shown);
-	return ZK_OK;
+	return 4 + bytes + PROTO_STAT_BYTES;
+}
+
+int32_t
+read_get_data(struct tree *tree, uint64_t S, const struct tree_path *path,
+	      const struct auth_ids *ids, struct jute_writer *out)
+{
+	const size_t room = out->is_full ? 0 : (size_t)(out->end - out->at);
+	int32_t err;
+	const size_t bytes = put_data(tree, S, path, ids, out->at, room, &err);
+
+	if (err == ZK_OK)
+		(void)jute_claim(out, bytes); /* else out->is_full */
+	return err;
+}
+
+uint32_t
+read_data_at(struct tree *tree, uint64_t S, const struct tree_path *path,
+	     const struct auth_ids *ids, uint8_t *to, uint32_t room)
+{
+	int32_t err;
+	const size_t bytes = put_data(tree, S, path, ids, to, room, &err);
+
+	return bytes <= room ? (uint32_t)bytes : 0;
 }
 
 int32_t

@@ -56,12 +56,12 @@ paths_take(struct set_watches *job, const struct tree *tree,
 		named[count].text = text;
 		named[count].path =
 			tree_path_of(tree, text.data, (uint32_t)text.bytes);
-		tree_prefetch_bucket(tree, named[count].path);
+		tree_prefetch_bucket(tree, named[count].path.hash);
 		count++;
 	}
 	FAL_ASSERT(jute_reader_ok(&job->at)); /* the decoder checked it */
 	for (uint32_t i = 0; i < count; i++)
-		tree_prefetch_node(tree, named[i].path);
+		tree_prefetch_node(tree, named[i].path.hash);
 	return count;
 }
 

@@ -291,8 +291,8 @@ void tree_reader_resume(struct tree_reader *);
 
 /* Stages of a burst, to overlap cache misses: bucket, then node, look up, then
  * version. */
-void tree_prefetch_bucket(const struct tree *, struct tree_path);
-void tree_prefetch_node(const struct tree *, struct tree_path);
+void tree_prefetch_bucket(const struct tree *, uint64_t hash);
+void tree_prefetch_node(const struct tree *, uint64_t hash);
 /* A third stage, for reads that want data or Stat. */
 void tree_prefetch_version(const struct tree *, const struct znode *);
 

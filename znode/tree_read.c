@@ -10,27 +10,26 @@
 #define CHILDREN_AHEAD 8u
 
 void
-tree_prefetch_bucket(const struct tree *tree, struct tree_path path)
+tree_prefetch_bucket(const struct tree *tree, uint64_t hash)
 {
-	__builtin_prefetch(index_bucket_of(&tree->index, path.hash));
+	__builtin_prefetch(index_bucket_of(&tree->index, hash));
 }
 
 void
-tree_prefetch_node(const struct tree *tree, struct tree_path path)
+tree_prefetch_node(const struct tree *tree, uint64_t hash)
 {
-	const struct index_bucket *bucket =
-		index_bucket_of(&tree->index, path.hash);
-	uint32_t fits = index_match(bucket, index_tag_of(path.hash));
+	const struct index_bucket *bucket = index_bucket_of(&tree->index, hash);
+	const uint32_t fits = index_match(bucket, index_tag_of(hash));
+	const struct znode *node;
 
-	for (; fits != 0; fits &= fits - 1) {
-		const uint32_t handle = atomic_load_explicit(
-			&bucket->handle[__builtin_ctz(fits)],
-			memory_order_relaxed);
-		const struct znode *node = node_at(tree, handle);
-
-		__builtin_prefetch(node);
-		__builtin_prefetch(node->name);
-	}
+	/* The first one nearly always is it, see node_lookup(). */
+	if (FAL_UNLIKELY(fits == 0))
+		return;
+	node = node_at(
+		tree, atomic_load_explicit(&bucket->handle[__builtin_ctz(fits)],
+					   memory_order_relaxed));
+	__builtin_prefetch(node);
+	__builtin_prefetch(node->name);
 }
 
 void

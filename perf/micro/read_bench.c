@@ -83,10 +83,10 @@ lookup_burst(void *state, uint64_t count)
 	for (uint64_t i = 0; i < count; i += BURST) {
 		for (uint32_t k = 0; k < BURST; k++) {
 			path[k] = next_path(reads);
-			tree_prefetch_bucket(tree, path[k]);
+			tree_prefetch_bucket(tree, path[k].hash);
 		}
 		for (uint32_t k = 0; k < BURST; k++)
-			tree_prefetch_node(tree, path[k]);
+			tree_prefetch_node(tree, path[k].hash);
 		for (uint32_t k = 0; k < BURST; k++)
 			right += tree_lookup(tree, path[k], reads->state) !=
 				 NULL;
@@ -129,10 +129,10 @@ read_burst(void *state, uint64_t count)
 	for (uint64_t i = 0; i < count; i += BURST) {
 		for (uint32_t k = 0; k < BURST; k++) {
 			path[k] = next_path(reads);
-			tree_prefetch_bucket(tree, path[k]);
+			tree_prefetch_bucket(tree, path[k].hash);
 		}
 		for (uint32_t k = 0; k < BURST; k++)
-			tree_prefetch_node(tree, path[k]);
+			tree_prefetch_node(tree, path[k].hash);
 		for (uint32_t k = 0; k < BURST; k++)
 			tree_prefetch_version(
 				tree, tree_lookup(tree, path[k], reads->state));

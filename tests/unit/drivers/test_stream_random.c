@@ -94,6 +94,55 @@ pair_read(struct rig *rig, struct pair *pair, uint64_t *seed)
 	pair->at_server += bytes;
 }
 
+/* A request of any length and an answer to it. */
+static void
+pair_answer(struct rig *rig, struct pair *pair, uint64_t *seed)
+{
+	const uint32_t buffered = stream_buffered(rig->core, pair->id);
+	const uint32_t bytes = 1 + (uint32_t)(rig_random(seed) % 600);
+	const uint32_t used = 1 + (uint32_t)(rig_random(seed) % bytes);
+	uint32_t consumed = buffered, got;
+	uint8_t *out;
+
+	if (rig_random(seed) % 4 == 0 && buffered > 0)
+		consumed = 1 + (uint32_t)(rig_random(seed) % buffered);
+	out = stream_answer_begin(rig->core, pair->id, bytes, &got);
+	if (out == NULL)
+		return;
+	assert_true(got >= bytes);
+	assert_int_equal(stream_unsent(rig->core, pair->id), 0);
+	if (consumed == 0 || rig_random(seed) % 8 == 0)
+		return; /* thought better of it */
+
+	const uint8_t *in = stream_pull(rig->core, pair->id, consumed);
+
+	assert_non_null(in);
+	pattern_check(in, pair->at_server, consumed);
+	pattern_fill(out, pair->to_client, used);
+	stream_answer_end(rig->core, pair->id, used, consumed);
+	pair->at_server += consumed;
+	pair->to_client += used;
+}
+
+/* What an event shows is what is there. */
+static void
+pairs_see(struct rig *rig, const struct pair *pairs)
+{
+	for (uint32_t i = 0; i < rig->event_count; i++) {
+		const struct stream_event *event = &rig->events[i];
+
+		for (uint32_t k = 0; k < PAIRS && event->data != NULL; k++) {
+			if (pairs[k].id != event->id)
+				continue;
+			assert_int_equal(event->kind, STREAM_READABLE);
+			assert_int_equal(event->bytes,
+					 stream_buffered(rig->core, event->id));
+			pattern_check(event->data, pairs[k].at_server,
+				      event->bytes);
+		}
+	}
+}
+
 static void
 pairs_finish(struct rig *rig, struct pair *pairs, uint64_t *seed)
 {
@@ -138,9 +187,14 @@ loses_and_invents_no_byte_in_random_traffic(void **state)
 	for (uint32_t step = 0; step < steps; step++) {
 		struct pair *pair = &pairs[rig_random(&seed) % PAIRS];
 
-		switch (rig_random(&seed) % 8) {
+		switch (rig_random(&seed) % 10) {
 		case 0:
 			rig_poll(&rig);
+			pairs_see(&rig, pairs);
+			break;
+		case 8:
+		case 9:
+			pair_answer(&rig, pair, &seed);
 			break;
 		case 1:
 		case 2:
