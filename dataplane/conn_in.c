@@ -264,33 +264,12 @@ batch_long_frame(struct reader *reader, struct conn *conn)
 	return true;
 }
 
-/* All of its input that is there may lie in one piece, and be one frame. */
-static bool
-batch_express(struct reader *reader, struct conn *conn,
-	      const struct stream_event *event)
+/* Every kind of input. */
+static __attribute__((noinline)) void
+read_any(struct reader *reader, struct conn *conn, stream_id id)
 {
-	struct stream_slice slices[STREAM_SLICES_MAX] = {
-		{.data = event->data, .bytes = event->bytes}};
-
-	if (FAL_UNLIKELY(event->data == NULL) &&
-	    stream_peek(reader->parts.streams, event->id, slices) != 1)
-		return false;
-	if (!express_take(reader, conn, slices[0].data, slices[0].bytes))
-		return false;
-	if (reader->batch_count == BATCH_MAX)
-		conn_run_batch(reader);
-	return true;
-}
-
-void
-conn_readable(struct reader *reader, const struct stream_event *event)
-{
-	const stream_id id = event->id;
-	struct conn *conn = conn_of_stream(reader, id);
 	struct stream_slice slices[STREAM_SLICES_MAX];
 
-	if (FAL_LIKELY(conn != NULL && batch_express(reader, conn, event)))
-		return;
 	while (conn != NULL && conn->stream == id && takes_frames(conn)) {
 		const uint32_t count =
 			stream_peek(reader->parts.streams, id, slices);
@@ -311,4 +290,32 @@ conn_readable(struct reader *reader, const struct stream_event *event)
 		if (conn->was_held_back)
 			return; /* its frames would be looked at for ever */
 	}
+}
+
+/* The same where the event does not show what there is. */
+static __attribute__((noinline)) void
+read_peeked(struct reader *reader, struct conn *conn, stream_id id)
+{
+	struct stream_slice slices[STREAM_SLICES_MAX];
+
+	if (stream_peek(reader->parts.streams, id, slices) != 1 ||
+	    !express_take(reader, conn, slices[0].data, slices[0].bytes))
+		read_any(reader, conn, id);
+	else if (reader->batch_count == BATCH_MAX)
+		conn_run_batch(reader);
+}
+
+void
+conn_readable(struct reader *reader, const struct stream_event *event)
+{
+	struct conn *conn = conn_of_stream(reader, event->id);
+
+	if (FAL_UNLIKELY(conn == NULL))
+		return;
+	if (FAL_UNLIKELY(event->data == NULL))
+		read_peeked(reader, conn, event->id);
+	else if (!express_take(reader, conn, event->data, event->bytes))
+		read_any(reader, conn, event->id);
+	else if (reader->batch_count == BATCH_MAX)
+		conn_run_batch(reader);
 }

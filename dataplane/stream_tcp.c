@@ -402,6 +402,7 @@ is_only_data(const struct stream_tcp_conn *conn, uint32_t news)
 static uint32_t
 take_news(struct stream_tcp *core, struct stream_event *events, uint32_t max)
 {
+	uint64_t received = 0, calls = 0;
 	struct tcp_conn *tcp;
 	uint32_t news, count = 0;
 
@@ -417,13 +418,19 @@ take_news(struct stream_tcp *core, struct stream_event *events, uint32_t max)
 			stream_tcp_news(core, conn, news);
 			continue;
 		}
-		stream_tcp_rx_note(core, conn);
+		/* As stream_tcp_rx_note(), of what is not so much that it would
+		 * have to be gathered. */
+		calls += tcp_buffered(tcp) != conn->rx_seen;
+		received += tcp_buffered(tcp) - conn->rx_seen;
+		conn->rx_seen = tcp_buffered(tcp);
 		if (conn->rx_seen < conn->rx_wanted)
 			continue;
 		event_put(core, conn, STREAM_READABLE, 0, &events[count]);
 		event_show(tcp, &events[count++]);
 		list_add_tail(&core->told, &conn->ready_link);
 	}
+	stream_tcp_count(&core->counters.recv_calls, calls);
+	stream_tcp_count(&core->counters.recv_bytes, received);
 	return count;
 }
 
@@ -520,6 +527,10 @@ op_flush(struct stream_core *base)
 		flush_one(core, conn);
 	}
 	core->flush_count++;
+	stream_tcp_count(&core->counters.send_calls, core->sent_calls);
+	stream_tcp_count(&core->counters.send_bytes, core->sent_bytes);
+	core->sent_calls = 0;
+	core->sent_bytes = 0;
 	tcp_flush(core->tcp);
 	atomic_store_explicit(&core->counters.buffer_bytes,
 			      core->pool.bytes_in_use, memory_order_relaxed);

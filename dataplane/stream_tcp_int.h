@@ -131,6 +131,8 @@ struct stream_tcp {
 	struct stream_tcp_conn *reserved;
 	uint64_t now_ns; /* of the last poll */
 	uint32_t flush_count;
+	/* Counted at the end of a flush, of a poll: see counters. */
+	uint64_t sent_calls, sent_bytes;
 	struct stream_tcp_listener listeners[STREAM_TCP_LISTENERS_MAX];
 	struct stream_pool pool;
 	struct stream_tcp_counters counters;

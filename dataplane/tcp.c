@@ -10,6 +10,9 @@
 #include "base/bits.h"
 #include "dataplane/tcp_int.h"
 
+/* Nothing is in it, and nothing fits in. */
+struct rte_mempool_cache tcp_no_cache;
+
 static int
 tcp_core_check(struct tcp_config *config)
 {
@@ -102,6 +105,7 @@ tcp_core_create(const struct tcp_config *config, uint64_t now_ns,
 			0x9e3779b97f4a7c15ull * (i + 1);
 	memset(made->wheel, 0xff, sizeof(made->wheel));
 	tcp_core_addresses(made);
+	made->cache = &tcp_no_cache;
 	made->is_fast = true;
 	made->rto_min_us = made->config.rto_min_ms > TCP_RTO_MAX_US / 1000
 				   ? TCP_RTO_MAX_US
@@ -145,6 +149,8 @@ tcp_poll(struct tcp_core *core, uint64_t now_ns)
 	tcp_now(core, now_ns);
 	core->cache =
 		rte_mempool_default_cache(core->config.pool, rte_lcore_id());
+	if (FAL_UNLIKELY(core->cache == NULL))
+		core->cache = &tcp_no_cache;
 	for (uint32_t i = 0; i < 8; i++) {
 		uint16_t count = port_rx(core->config.port, now_ns, frames,
 					 PORT_BURST_MAX);

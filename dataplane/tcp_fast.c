@@ -259,7 +259,7 @@ fast_ack(struct tcp_core *core, struct tcp_conn *conn, uint32_t ack)
 		next = seg->next;
 		end = seg->seq + seg->bytes;
 		sent_us = seg->sent_us;
-		tcp_mbuf_free(core, mbuf);
+		tcp_mbuf_free_own(core, mbuf);
 		mbuf = next;
 	} while (end != ack);
 	conn->snd_head = mbuf;
@@ -286,6 +286,8 @@ fast_take(struct tcp_core *core, struct tcp_conn *conn, struct rte_mbuf *mbuf,
 	uint32_t ack = be_load32(tcp + 8);
 	uint32_t header = TCP_HEADER_BYTES + (has_ts ? FAST_TS_BYTES : 0);
 	uint32_t window = (uint32_t)be_load16(tcp + 14) << conn->snd_shift;
+	uint32_t index = tcp_index(core, conn);
+	bool has_turn;
 	uint32_t news = 0;
 
 	core->counters.rx_delivered++;
@@ -305,13 +307,14 @@ fast_take(struct tcp_core *core, struct tcp_conn *conn, struct rte_mbuf *mbuf,
 			      be_load16(tcp + 14));
 	else if (tcp_seq_lt(conn->snd_wl1, conn->rcv_nxt))
 		conn->snd_wl1 = conn->rcv_nxt;
-	if (news != 0 || conn->snd_send != NULL)
-		tcp_conn_out(core, conn);
+	has_turn = news != 0 || conn->snd_send != NULL;
 	bytes -= header;
 	if (bytes == 0) {
+		if (has_turn)
+			tcp_conn_out_at(core, conn, index);
 		tcp_mbuf_free(core, mbuf);
 		if (news != 0)
-			tcp_conn_news(core, conn, news);
+			tcp_conn_news_at(core, conn, index, news);
 		return;
 	}
 	mbuf->data_off =
@@ -327,8 +330,9 @@ fast_take(struct tcp_core *core, struct tcp_conn *conn, struct rte_mbuf *mbuf,
 	} else {
 		tcp_data_append(core, conn, mbuf);
 	}
-	tcp_data_ack(core, conn, bytes, false);
-	tcp_conn_news(core, conn, news | TCP_NEWS_DATA);
+	if (tcp_data_ack_due(core, conn, bytes, false) || has_turn)
+		tcp_conn_out_at(core, conn, index);
+	tcp_conn_news_at(core, conn, index, news | TCP_NEWS_DATA);
 }
 
 /* Takes a segment with the flags and options of data; the compiler makes one
@@ -366,6 +370,16 @@ fast_tcp(struct tcp_core *core, struct rte_mbuf *mbuf, const uint8_t *tcp,
 	       fast_segment(core, mbuf, tcp, bytes, addresses, remote, false);
 }
 
+/* The sum over an IPv4 header without options. */
+static inline uint64_t
+fast_ip4_sum(const uint8_t *ip)
+{
+	uint32_t last;
+
+	memcpy(&last, ip + 16, sizeof(last));
+	return ip_sum_two(last, ip);
+}
+
 /* Whether the length of an IPv4 packet leaves `least` bytes to TCP and is
  * there, and whether the header's checksum is right. */
 static inline bool
@@ -374,7 +388,7 @@ fast_ip4_is_whole(const uint8_t *ip, uint32_t bytes, uint32_t least)
 	uint32_t total = be_load16(ip + 2);
 
 	return total <= bytes && total >= TCP_IP4_BYTES + least &&
-	       ip_sum_is_good(ip_sum(0, ip, TCP_IP4_BYTES));
+	       ip_sum_is_good(fast_ip4_sum(ip));
 }
 
 static inline struct fast_remote

@@ -6,9 +6,9 @@
  * tcp_hot - what every segment does, inline: mbufs from and to the cache of
  * this core, the lists of those with news and output, the Internet checksum.
  *
- * The cache of the pool is looked up once a poll. Until the first one there is
- * none, and mbufs go to the pool itself: a core may be made by another thread
- * than the one that polls it.
+ * The cache of the pool is looked up once a poll. Until the first one it is one
+ * that is empty and full at once, and mbufs go to the pool itself: a core may
+ * be made by another thread than the one that polls it.
  */
 
 #include "dataplane/tcp_int.h"
@@ -55,7 +55,7 @@ tcp_mbuf_alloc(struct tcp_core *core)
 	struct rte_mempool_cache *cache = core->cache;
 	struct rte_mbuf *mbuf;
 
-	if (FAL_UNLIKELY(cache == NULL || cache->len == 0))
+	if (FAL_UNLIKELY(cache->len == 0))
 		return rte_pktmbuf_alloc(core->config.pool);
 	/* What lies in a pool stands alone; the rest is as it was left. */
 	mbuf = cache->objs[--cache->len];
@@ -79,9 +79,24 @@ tcp_mbuf_free(struct tcp_core *core, struct rte_mbuf *mbuf)
 	uint32_t alone; /* refcnt and nb_segs */
 
 	memcpy(&alone, (const uint8_t *)&mbuf->rearm_data + 2, sizeof(alone));
-	if (FAL_UNLIKELY(alone != 0x00010001 || cache == NULL ||
+	if (FAL_UNLIKELY(alone != 0x00010001 ||
 			 mbuf->pool != core->config.pool ||
 			 !RTE_MBUF_DIRECT(mbuf) ||
+			 cache->len >= cache->flushthresh)) {
+		tcp_mbuf_free_rare(mbuf);
+		return;
+	}
+	cache->objs[cache->len++] = mbuf;
+}
+
+/* The same of a segment of ours, which is of the pool and whole: drivers take
+ * references and give them back. */
+static inline void
+tcp_mbuf_free_own(struct tcp_core *core, struct rte_mbuf *mbuf)
+{
+	struct rte_mempool_cache *cache = core->cache;
+
+	if (FAL_UNLIKELY(rte_mbuf_refcnt_read(mbuf) != 1 ||
 			 cache->len >= cache->flushthresh)) {
 		tcp_mbuf_free_rare(mbuf);
 		return;
@@ -119,14 +134,11 @@ tcp_hash(const struct tcp_core *core, uint64_t key, uint64_t high,
 	return (uint32_t)tcp_hash_mix(hash ^ secret[3], secret[0]);
 }
 
-/* Tells a connection's user. */
+/* Tells the user of a connection that has one. */
 static inline void
-tcp_conn_news(struct tcp_core *core, struct tcp_conn *conn, uint32_t news)
+tcp_conn_news_at(struct tcp_core *core, struct tcp_conn *conn, uint32_t index,
+		 uint32_t news)
 {
-	uint32_t index = tcp_index(core, conn);
-
-	if (tcp_has(conn, TCP_ORPHAN))
-		return;
 	conn->news = (uint8_t)(conn->news | news);
 	if ((conn->lists & TCP_IN_NEWS) != 0)
 		return;
@@ -139,12 +151,18 @@ tcp_conn_news(struct tcp_core *core, struct tcp_conn *conn, uint32_t news)
 	core->news_tail = index;
 }
 
+/* Tells a connection's user. */
+static inline void
+tcp_conn_news(struct tcp_core *core, struct tcp_conn *conn, uint32_t news)
+{
+	if (!tcp_has(conn, TCP_ORPHAN))
+		tcp_conn_news_at(core, conn, tcp_index(core, conn), news);
+}
+
 /* Puts a connection on the list of those tcp_flush() visits. */
 static inline void
-tcp_conn_out(struct tcp_core *core, struct tcp_conn *conn)
+tcp_conn_out_at(struct tcp_core *core, struct tcp_conn *conn, uint32_t index)
 {
-	uint32_t index = tcp_index(core, conn);
-
 	if ((conn->lists & TCP_IN_OUT) != 0)
 		return;
 	conn->lists = (uint8_t)(conn->lists | TCP_IN_OUT);
@@ -154,6 +172,12 @@ tcp_conn_out(struct tcp_core *core, struct tcp_conn *conn)
 	else
 		core->conns[core->out_tail].out_next = index;
 	core->out_tail = index;
+}
+
+static inline void
+tcp_conn_out(struct tcp_core *core, struct tcp_conn *conn)
+{
+	tcp_conn_out_at(core, conn, tcp_index(core, conn));
 }
 
 /* The tick a time is in, with the one after it: a deadline there is not early;
@@ -223,10 +247,10 @@ tcp_rack_probe_us(const struct tcp_conn *conn)
 }
 
 /* Settles when `bytes` that came in order are acknowledged (RFC 9293 3.8.6.3,
- * RFC 5681 4.2). */
-static inline void
-tcp_data_ack(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes,
-	     bool had_hole)
+ * RFC 5681 4.2). Returns whether a turn in tcp_flush() is needed for it. */
+static inline bool
+tcp_data_ack_due(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes,
+		 bool had_hole)
 {
 	if (bytes >= conn->rcv_mss) {
 		conn->rcv_mss = (uint16_t)bytes;
@@ -234,12 +258,21 @@ tcp_data_ack(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes,
 	}
 	if (FAL_UNLIKELY(had_hole || conn->ack_segments >= 2)) {
 		tcp_set(conn, TCP_ACK_NOW);
-		tcp_conn_out(core, conn);
-	} else if (conn->ack_deadline == 0) {
-		/* The turn in tcp_flush() arms it, unless a reply goes out. */
-		conn->ack_deadline = core->ack_tick;
-		tcp_conn_out(core, conn);
+		return true;
 	}
+	if (conn->ack_deadline != 0)
+		return false;
+	/* The turn in tcp_flush() arms it, unless a reply goes out. */
+	conn->ack_deadline = core->ack_tick;
+	return true;
+}
+
+static inline void
+tcp_data_ack(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes,
+	     bool had_hole)
+{
+	if (tcp_data_ack_due(core, conn, bytes, had_hole))
+		tcp_conn_out(core, conn);
 }
 
 /* Notes what time it is. */
@@ -293,6 +326,23 @@ ip_sum_block(uint64_t sum, const uint8_t *at)
 		: "cc");
 	return sum;
 }
+
+/* The same of two. */
+static inline uint64_t
+ip_sum_two(uint64_t sum, const uint8_t *at)
+{
+	const struct ip_two {
+		uint8_t byte[16];
+	} *two = (const void *)at;
+
+	__asm__("addq (%1), %0\n\t"
+		"adcq 8(%1), %0\n\t"
+		"adcq $0, %0"
+		: "+r"(sum)
+		: "r"(at), "m"(*two)
+		: "cc");
+	return sum;
+}
 #else
 static inline uint64_t
 ip_sum_block(uint64_t sum, const uint8_t *at)
@@ -300,6 +350,12 @@ ip_sum_block(uint64_t sum, const uint8_t *at)
 	for (uint32_t i = 0; i < 32; i += 8)
 		sum = ip_add(sum, ip_load(at + i));
 	return sum;
+}
+
+static inline uint64_t
+ip_sum_two(uint64_t sum, const uint8_t *at)
+{
+	return ip_add(ip_add(sum, ip_load(at)), ip_load(at + 8));
 }
 #endif
 
@@ -311,7 +367,11 @@ ip_sum_words(uint64_t sum, const uint8_t *at, uint32_t words)
 
 	for (; at != end; at += 32)
 		sum = ip_sum_block(sum, at);
-	for (end += 8 * (size_t)(words & 3); at != end; at += 8)
+	if ((words & 2) != 0) {
+		sum = ip_sum_two(sum, at);
+		at += 16;
+	}
+	if ((words & 1) != 0)
 		sum = ip_add(sum, ip_load(at));
 	return sum;
 }
@@ -448,7 +508,7 @@ tcp_reserve_usual(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
 			 tcp_has(conn, TCP_FIN_QUEUED) ||
 			 bytes - 1u >= conn->mss ||
 			 conn->mss != conn->mss_max || core->output_left == 0 ||
-			 cache == NULL || cache->len == 0))
+			 cache->len == 0))
 		return NULL;
 	core->output_left--;
 	mbuf = cache->objs[--cache->len];

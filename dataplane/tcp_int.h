@@ -405,6 +405,9 @@ void tcp_cookie_send(struct tcp_core *core, const struct tcp_packet *packet);
 struct tcp_conn *tcp_cookie_take(struct tcp_core *core,
 				 const struct tcp_packet *packet);
 
+/* tcp.c */
+extern struct rte_mempool_cache tcp_no_cache;
+
 /* tcp_fast.c */
 void tcp_fast_prepare(struct tcp_core *core);
 void tcp_input_burst(struct tcp_core *core, struct rte_mbuf *const *frames,
