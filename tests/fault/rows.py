@@ -279,7 +279,7 @@ def cut_and_join(group, follower, relay, limit):
     group.wait_serving([follower])
 
 
-@case()
+@case(seconds=7200)
 def row_48_the_stream_ends_after_any_number_of_bytes(group):
     """First an empty follower, whom a SNAP brings up to date, then one that
     lacks little.  ROW_48_STEP=1 takes every byte."""

@@ -39,12 +39,12 @@ def all_falconers(kinds):
 
 
 def case(network=False, observer=False, only=None, links=False, cases=CASES,
-         members=0, start_conf=None):
+         members=0, start_conf=None, seconds=240):
     """only: a predicate over the kinds; links: bad ones are wanted; cases: of
     which suite; members: so many of the first kind; start_conf: lines of
-    zoo.cfg."""
+    zoo.cfg; seconds: it hangs if it takes longer."""
     def enter(function):
-        cases.append((function, only, {
+        cases.append((function, only, seconds, {
             'needs_network': network, 'needs_links': links,
             'observer': observer, 'count': members, 'conf': start_conf}))
         return function
@@ -452,14 +452,14 @@ def run_suite(name, cases, mixes, description):
     suite = harness.Suite(name)
     for kinds in mixes:
         letters = ''.join(k[0] for k in kinds).upper()
-        for function, only, needs in cases:
+        for function, only, seconds, needs in cases:
             title = '%s %s' % (letters, function.__name__.replace('_', ' '))
             if only and not only(kinds):
                 continue
             if options.only and not re.search(options.only, title):
                 continue
             suite.attempt(title, lambda: run_case(function, kinds, **needs),
-                          seconds=240)
+                          seconds=seconds)
     return suite.finish()
 
 

@@ -199,7 +199,8 @@ def create2_inside_multi(server):
     """create2 inside a multi answers with the Stat"""
     with server.client() as c:
         reply = ok(c.multi(op(CREATE2, '/m47', b'xyz')))
-        if server.is_java:
+        if server.is_java or server.companions:
+            # A ZooKeeper 3.8 that may be a member has no create2 there.
             expect(reply.value, [(1, '/m47')], 'result')
             return
         kind, (path, stat) = reply.value[0]

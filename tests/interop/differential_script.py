@@ -17,6 +17,7 @@ A step is one of
 import random
 import struct
 
+import harness
 import zkwire
 from zkwire import (ADDWATCH, AUTH, CHECK, CHECKWATCHES, CREATE, CREATE2,
                     CREATECONTAINER, CREATETTL, DELETE, EXISTS, GETACL,
@@ -70,7 +71,9 @@ class Script:
         if k < 0.90:
             return '%s/c%d/g%d' % (top, r.randrange(5), r.randrange(3))
         if k < 0.93:
-            return r.choice(['/', '', '/zookeeper', '/zookeeper/config',
+            # The configuration has the ports of its ensemble.
+            config = '' if harness.members() > 1 else '/config'
+            return r.choice(['/', '', '/zookeeper', '/zookeeper' + config,
                              '/zookeeper/quota', '/zookeeper/x'])
         if k < 0.96:
             return self.quota_path()

@@ -68,7 +68,9 @@ class Ensemble:
         named = os.environ.get('FALCONER_ENSEMBLE')
         self.is_ours = not (named and kind == 'falconer')
         if self.is_ours:
-            lines = {'initLimit': 10, 'syncLimit': 5}
+            # A machine that is busy is no dead leader to the cases.
+            lines = {'initLimit': 10, 'syncLimit': 5,
+                     'falconer.failover.lostMs': 5000}
             for n in range(1, SIZE + 1):
                 lines['server.%d' % n] = '127.0.0.1:%d:%d' % (
                     harness.free_port(), harness.free_port())

@@ -344,7 +344,7 @@ def passwords_follow_the_ids(server):
     for _ in range(5):
         with server.client() as c:
             expect(c.password, zkwire.password_of(c.session), 'password')
-            expect((c.session >> 56) & 0xff, 1, 'server id in the id')
+            expect((c.session >> 56) & 0xff, server.sid, 'server id in the id')
             if last is not None:
                 expect(c.session, last + 1, 'next id')
             last = c.session

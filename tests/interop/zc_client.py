@@ -78,7 +78,10 @@ def example(server):
                 harness.expect(next_line(), '/shown = one (version 0)',
                                'after the restart')
                 kazoo.retry(kazoo.set, '/shown', b'two')
-                harness.expect(next_line(), '/shown = two (version 1)', 'set')
+                line = next_line()
+                while server.companions and line == '/shown = one (version 0)':
+                    line = next_line()  # it went from one to the next
+                harness.expect(line, '/shown = two (version 1)', 'set')
                 kazoo.delete('/shown')
                 harness.expect(next_line(), '/shown is gone', 'deleted')
             finally:
@@ -90,7 +93,10 @@ def example(server):
 def main():
     options = harness.options(__doc__.splitlines()[0])
     suite = harness.Suite('zc_client')
-    for kind in dict.fromkeys((options.server, 'java')):
+    # Java is there to try the program itself; a lone one is enough.
+    kinds = (options.server,) if harness.members() > 1 \
+        else dict.fromkeys((options.server, 'java'))
+    for kind in kinds:
         title = 'zc on ' + kind
 
         def run(kind=kind, title=title):

@@ -170,6 +170,7 @@ final class Nodes {
         Suite.same(owner.getACL().forPath("/secret").get(0).getId()
                 .getScheme(), "digest", "scheme");
         CuratorFramework stranger = clients.one();
+        stranger.sync().forPath("/secret"); // it may be at another server
         try {
             stranger.getData().forPath("/secret");
             throw new AssertionError("a stranger reads");
@@ -178,6 +179,7 @@ final class Nodes {
         }
         owner.setACL().withACL(ZooDefs.Ids.OPEN_ACL_UNSAFE)
                 .forPath("/secret");
+        stranger.sync().forPath("/secret");
         Suite.same(text(stranger.getData().forPath("/secret")), "x", "open");
     }
 
