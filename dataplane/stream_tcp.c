@@ -20,6 +20,7 @@
 #include "base/bits.h"
 #include "base/time.h"
 #include "dataplane/stream_tcp_int.h"
+#include "dataplane/tcp_int.h"
 #include "drivers/stream_config.h"
 
 #define NO_SLOT UINT32_MAX

@@ -368,6 +368,8 @@ closing_takes_ephemerals_along(void)
 	EXPECT(zc_open(loop, servers, NULL, &other) == 0);
 	EXPECT(DO(f, zc_create(other, "/eph", "", 0, &ephemeral, zc_future_done,
 			       &f)) == ZC_OK);
+	/* They may be at two servers. */
+	EXPECT(DO(f, zc_sync(zc, "/", zc_future_done, &f)) == ZC_OK);
 	EXPECT(DO(f, zc_exists(zc, "/eph", NULL, zc_future_done, &f)) == ZC_OK);
 	EXPECT(DO(f, zc_close(other, zc_future_done, &f)) == ZC_OK);
 	EXPECT(zc_state(other) == ZC_CLOSED);
@@ -393,6 +395,7 @@ a_session_is_taken_up_by_another_client(void)
 	options.session_id = zc_session(first, options.password);
 	zc_free(first); /* without a farewell */
 	EXPECT(zc_open(loop, servers, &options, &second) == 0);
+	EXPECT(DO(f, zc_sync(second, "/", zc_future_done, &f)) == ZC_OK);
 	EXPECT(DO(f, zc_get(second, "/held", NULL, zc_future_done, &f)) ==
 	       ZC_OK);
 	EXPECT(f.reply.stat.ephemeral_owner == options.session_id);
