@@ -428,7 +428,8 @@ run_grace(struct bg *bg, uint64_t now_ns)
 static void
 run_trim(struct bg *bg, uint64_t now_ns)
 {
-	if (now_ns - bg->trim_ns < TRIM_INTERVAL_NS)
+	if (now_ns - bg->trim_ns < TRIM_INTERVAL_NS &&
+	    txlog_closed(bg->server->txlog) < 2)
 		return;
 	bg->trim_ns = now_ns;
 	if (!txlog_trim(bg->server->txlog))

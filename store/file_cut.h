@@ -14,10 +14,11 @@
 
 #include "drivers/disk.h"
 
+/* A piece where nothing presses. */
 #define FILE_CUT_BYTES (512u << 10)
 
-/* Cuts up to FILE_CUT_BYTES off the end of `file`, to `length` at the most, and
+/* Cuts up to `piece` bytes off the end of `file`, to `length` at the most, and
  * makes that durable. True: there is more to cut; false also when it failed. */
-bool file_cut_step(struct disk_file *file, uint64_t length);
+bool file_cut_step(struct disk_file *file, uint64_t length, uint64_t piece);
 
 #endif

@@ -134,7 +134,8 @@ purge_shrink(struct purge_result *result)
 {
 	if (result->gone_count == 0)
 		return false;
-	if (file_cut_step(result->gone[result->gone_count - 1], 0))
+	if (file_cut_step(result->gone[result->gone_count - 1], 0,
+			  FILE_CUT_BYTES))
 		return true;
 	disk_close(result->gone[--result->gone_count]);
 	return result->gone_count > 0;

@@ -207,8 +207,11 @@ txlog_restart(struct txlog *log, uint64_t last_zxid)
 		return txlog_error(log);
 	FAL_ASSERT(log->last_zxid == txlog_durable_zxid(log));
 	FAL_ASSERT(!log->is_unnamed && log->next_state != NEXT_CLAIMED);
-	/* The file that BG was to cut may be gone. */
-	atomic_store_explicit(&log->closed_zxid, 0, memory_order_release);
+	/* The files that BG was to cut may be gone, or be others. */
+	atomic_store_explicit(
+		&log->closed_tail,
+		atomic_load_explicit(&log->closed_head, memory_order_relaxed),
+		memory_order_release);
 	close_current(log);
 	start = bits_align_up(log->head, BLOCK);
 	restart_window(log, last_zxid, start);

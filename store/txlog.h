@@ -208,10 +208,10 @@ bool txlog_is_writing(const struct txlog *);
  * ENOSPC). */
 bool txlog_prepare(struct txlog *);
 
-/* Gives the storage behind a closed file's last record back, so much a call.
- * True: there is more; let some time pass, the log shares the device. A file
- * that is not cut when the next one closes stays as it is: readers pass over
- * zeros. */
+/* Gives the storage behind a closed file's last record back, a piece a call.
+ * True: there is more; let some time pass, the log shares the device. */
 bool txlog_trim(struct txlog *);
+/* Files that wait for it; more than one: let no time pass. */
+uint32_t txlog_closed(const struct txlog *);
 
 #endif

@@ -28,6 +28,9 @@ enum next_state {
 	NEXT_CLAIMED
 };
 
+/* Power of two. A file more keeps its zeros: readers pass over them. */
+#define CLOSED_MAX 64u
+
 struct txlog {
 	/* Fixed after creation. */
 	struct disk *disk;
@@ -93,9 +96,12 @@ struct txlog {
 	 * used before it was rolled. */
 	_Atomic uint64_t file_bytes;
 
-	/* LOG -> BG: a closed file to cut to its length; 0: none. */
-	_Atomic uint64_t closed_zxid;
-	uint64_t closed_bytes;
+	/* LOG -> BG: closed files to cut to their lengths, a ring. */
+	struct txlog_closed {
+		uint64_t zxid, bytes;
+	} closed[CLOSED_MAX];
+	_Atomic uint32_t closed_head; /* LOG */
+	_Atomic uint32_t closed_tail; /* BG */
 };
 
 /* The log can never be written again. */

@@ -119,6 +119,21 @@ fill_next(struct txlog *log)
 	return err == 0 && left > 0;
 }
 
+uint32_t
+txlog_closed(const struct txlog *log)
+{
+	/* acquire: pairs with release in close_file() */
+	return atomic_load_explicit(&log->closed_head, memory_order_acquire) -
+	       atomic_load_explicit(&log->closed_tail, memory_order_relaxed);
+}
+
+/* Larger pieces where files are closed faster than they are cut. */
+static uint64_t
+piece_bytes(uint32_t waiting)
+{
+	return (uint64_t)FILE_CUT_BYTES << (waiting < 8 ? waiting - 1 : 7);
+}
+
 /*
  * In pieces (store/file_cut.h), and none while LOG waits for the directory.
  * Opened anew for each step: the file may be moved aside between two. Whether a
@@ -127,27 +142,31 @@ fill_next(struct txlog *log)
 bool
 txlog_trim(struct txlog *log)
 {
-	/* acquire: pairs with release in close_file() */
-	const uint64_t zxid =
-		atomic_load_explicit(&log->closed_zxid, memory_order_acquire);
+	const uint32_t waiting = txlog_closed(log);
+	const uint32_t tail =
+		atomic_load_explicit(&log->closed_tail, memory_order_relaxed);
+	const struct txlog_closed *closed =
+		&log->closed[tail & (CLOSED_MAX - 1)];
 	char path[FILE_PATH_MAX];
 	struct disk_file *file = NULL;
 	bool has_more = false;
 
-	if (zxid == 0 || txlog_error(log) != 0)
+	if (waiting == 0 || txlog_error(log) != 0)
 		return false;
 	if (atomic_load_explicit(&log->next_state, memory_order_relaxed) ==
 	    NEXT_CLAIMED)
 		return true;
-	if (file_path_log(path, log->dir, zxid) == 0 &&
+	if (file_path_log(path, log->dir, closed->zxid) == 0 &&
 	    disk_open(log->disk, path, DISK_WRITE, &file) == 0) {
-		has_more = file_cut_step(file, log->closed_bytes);
+		has_more = file_cut_step(file, closed->bytes,
+					 piece_bytes(waiting));
 		disk_close(file);
 	}
 	if (!has_more)
-		atomic_store_explicit(&log->closed_zxid, 0,
+		/* release: pairs with acquire in close_file() */
+		atomic_store_explicit(&log->closed_tail, tail + 1,
 				      memory_order_release);
-	return has_more;
+	return has_more || waiting > 1;
 }
 
 bool

@@ -196,19 +196,27 @@ note_use(struct txlog *log)
 	atomic_store_explicit(&log->file_bytes, bytes, memory_order_relaxed);
 }
 
-/* BG cuts the zeros behind the last record off and frees their storage. If it
- * has not come by since the file before, they stay: readers pass over them. */
+/* BG cuts the zeros behind the last record off and frees their storage. */
 static void
 close_file(struct txlog *log)
 {
+	const uint32_t head =
+		atomic_load_explicit(&log->closed_head, memory_order_relaxed);
+
 	note_use(log);
 	disk_close(log->file);
 	log->file = NULL;
-	if (atomic_load_explicit(&log->closed_zxid, memory_order_acquire) != 0)
+	/* acquire: pairs with release in txlog_trim() */
+	if (head - atomic_load_explicit(&log->closed_tail,
+					memory_order_acquire) ==
+	    CLOSED_MAX)
 		return;
-	log->closed_bytes = log->mark_end - log->out_start;
-	/* release: pairs with acquire in txlog_trim() */
-	atomic_store_explicit(&log->closed_zxid, log->out_zxid,
+	log->closed[head & (CLOSED_MAX - 1)] = (struct txlog_closed){
+		.zxid = log->out_zxid,
+		.bytes = log->mark_end - log->out_start,
+	};
+	/* release: pairs with acquire in txlog_closed() */
+	atomic_store_explicit(&log->closed_head, head + 1,
 			      memory_order_release);
 }
 

@@ -120,6 +120,45 @@ a_closed_file_is_cut_to_its_length(void **arg)
 	disk_mem_destroy(world.mem);
 }
 
+/* Logs that are rolled faster than they are cut would fill the disk. */
+static void
+files_that_were_rolled_fast_are_all_cut(void **arg)
+{
+	enum { ROLLS = 20 };
+	struct world world;
+	struct disk_info info;
+	char path[FILE_PATH_MAX];
+	uint32_t steps = 0;
+
+	(void)arg;
+	world_begin(&world);
+	world.prealloc = 8 * (uint64_t)FILE_CUT_BYTES;
+	world_open_log(&world, false);
+	for (uint32_t i = 0; i < ROLLS; i++) {
+		while (txlog_prepare(world.log))
+			continue;
+		txlog_roll(world.log);
+		assert_true(append(&world, 100));
+		drain(&world);
+	}
+	assert_int_equal(txlog_closed(world.log), ROLLS - 1);
+	do
+		steps++;
+	while (txlog_trim(world.log));
+	assert_int_equal(txlog_closed(world.log), 0);
+	/* Large pieces at first, small ones for the last. */
+	assert_in_range(steps, ROLLS - 1, 2 * ROLLS);
+	for (uint32_t i = 0; i < ROLLS - 1; i++) {
+		assert_int_equal(file_path_log(path, DIR_PATH, FIRST_ZXID + i),
+				 0);
+		assert_int_equal(
+			disk_info(disk_mem_disk(world.mem), path, &info), 0);
+		assert_true(info.bytes < 4096);
+	}
+	assert_int_equal(read_back(&world), ROLLS);
+	world_end(&world);
+}
+
 /* What is freed at once keeps the device from the log's writes. */
 static void
 a_closed_file_is_cut_a_piece_at_a_time(void **arg)
@@ -143,7 +182,7 @@ a_closed_file_is_cut_a_piece_at_a_time(void **arg)
 	txlog_roll(world.log);
 	assert_true(append(&world, 100));
 	/* The new file has no name yet: LOG is to wait for nobody. */
-	while (world.log->closed_zxid == 0)
+	while (txlog_closed(world.log) == 0)
 		txlog_poll(world.log);
 	if (world.log->next_state == NEXT_CLAIMED) {
 		const uint64_t operations = disk_mem_operations(world.mem);
@@ -657,6 +696,7 @@ main(void)
 			a_roll_at_the_end_of_the_window_moves_the_entry_whole),
 		cmocka_unit_test(a_closed_file_is_cut_to_its_length),
 		cmocka_unit_test(a_closed_file_is_cut_a_piece_at_a_time),
+		cmocka_unit_test(files_that_were_rolled_fast_are_all_cut),
 		cmocka_unit_test(a_file_is_as_large_as_those_before_were_used),
 		cmocka_unit_test(nothing_but_zeros_follows_the_last_record),
 		cmocka_unit_test(
