@@ -394,6 +394,7 @@ class Conn:
     """A TCP connection that sends and receives bytes and frames."""
 
     def __init__(self, address, timeout=15.0, rcvbuf=None):
+        self.address = tuple(address[:2])
         self.timeout = timeout
         self.inbox = bytearray()
         family = socket.AF_INET6 if ':' in address[0] else socket.AF_INET
@@ -426,14 +427,14 @@ class Conn:
     def _fill(self, deadline):
         left = deadline - time.monotonic()
         if left <= 0:
-            raise TimeoutError('no bytes from the server')
+            raise TimeoutError('no bytes from %s:%d' % self.address)
         self.sock.settimeout(left)
         try:
             piece = self.sock.recv(1 << 18)
         except ConnectionResetError as e:
             raise Closed(str(e))
         except socket.timeout:
-            raise TimeoutError('no bytes from the server')
+            raise TimeoutError('no bytes from %s:%d' % self.address)
         if not piece:
             raise Closed('end of stream')
         self.inbox += piece
