@@ -67,6 +67,8 @@ def verdict(row, ratio):
     """The best level that the ratio reaches."""
     if ratio is None:
         return 'not measured'
+    if 'levels' not in row:
+        return '-'
     names = ('acceptance', 'target', 'record')
     reached = 'missed'
     for name, level in zip(names, row['levels']):
@@ -89,15 +91,15 @@ def table(results):
              '| reached |', '|---|---|---|---|---|---|']
     for row in results:
         pairs = row['pairs']
+        levels = ' / '.join('%g' % x for x in row.get('levels', ())) or '-'
         if not pairs:
             lines.append('| %s | %s | - | - | - | not measured: %s |' % (
-                row['title'], ' / '.join('%g' % x for x in row['levels']),
-                row['why']))
+                row['title'], levels, row['why']))
             continue
         ratios = [a if b is None else a / b for a, b in pairs if b != 0]
         middle = statistics.median(ratios)
         lines.append('| %s | %s | %s | %s | **%s** (%s-%s) | %s |' % (
-            row['title'], ' / '.join('%g' % x for x in row['levels']),
+            row['title'], levels,
             show(statistics.median(a for a, _ in pairs)),
             show(None if pairs[0][1] is None else
                  statistics.median(b for _, b in pairs)),

@@ -139,7 +139,7 @@ make_zab(struct rig *rig)
 			.roll = log_roll},
 		.channel = {&rig->channel},
 		.channel_count = 1,
-		.stats = &rig->stats.core[0],
+		.stats = &rig->stats.core[rig->is_spread ? 1 : 0],
 		.serving = rig->is_member ? &rig->serving : NULL,
 	};
 	const struct zab_options options = {
@@ -211,11 +211,12 @@ start(struct rig *rig)
 {
 	rig->now_ms = 1000;
 	rig->streams = fake_core_new();
-	assert_int_equal(stats_init(&rig->stats, 1), 0);
+	assert_int_equal(stats_init(&rig->stats, rig->is_spread ? 2 : 1), 0);
 	assert_int_equal(lcore_init(&rig->lcore), 0);
+	assert_int_equal(lcore_init(&rig->zab_lcore), 0);
 	assert_int_equal(channel_init(&rig->channel, 0, 256, FAKE_STREAMS), 0);
 	rig->channel.reader_lcore = &rig->lcore;
-	rig->channel.zab_lcore = &rig->lcore;
+	rig->channel.zab_lcore = rig->is_spread ? &rig->zab_lcore : &rig->lcore;
 	make_data(rig);
 	make_roles(rig);
 }
@@ -251,6 +252,14 @@ rig_start_over(struct rig *rig, struct stream_core *streams)
 }
 
 void
+rig_start_spread(struct rig *rig)
+{
+	clear(rig);
+	rig->is_spread = true;
+	start(rig);
+}
+
+void
 rig_start_no_ledger(struct rig *rig)
 {
 	clear(rig);
@@ -277,6 +286,7 @@ rig_stop(struct rig *rig)
 	tree_destroy(rig->tree);
 	channel_destroy(&rig->channel);
 	lcore_free(&rig->lcore);
+	lcore_free(&rig->zab_lcore);
 	stats_free(&rig->stats);
 	stream_destroy(&rig->streams->head);
 }

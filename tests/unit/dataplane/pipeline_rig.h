@@ -28,7 +28,7 @@ struct rig {
 	struct prep *prep;
 	struct delta_ring *deltas;
 	struct fake_core *streams;
-	struct lcore lcore;
+	struct lcore lcore, zab_lcore; /* the second: see rig_start_spread() */
 	struct channel channel;
 	struct stats stats;
 	struct reader *reader;
@@ -43,6 +43,7 @@ struct rig {
 	bool is_slow; /* durable moves only by rig_sync() */
 	bool has_no_space;
 	bool has_no_ledger;
+	bool is_spread;
 	bool is_counted; /* it sums the entries as a log does, checks nothing */
 	uint32_t sum;
 	uint32_t commits, kicks, rolls;
@@ -75,6 +76,8 @@ void rig_start_limited(struct rig *, const struct reader_options *limits);
 void rig_start_over(struct rig *, struct stream_core *streams);
 /* The same as a member of an ensemble. */
 void rig_start_member(struct rig *);
+/* With a core for each role: what belongs to a core is there twice. */
+void rig_start_spread(struct rig *);
 /* Without a ledger. */
 void rig_start_no_ledger(struct rig *);
 void rig_stop(struct rig *);
