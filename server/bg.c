@@ -13,6 +13,7 @@
 #include "base/time.h"
 #include "drivers/background.h"
 #include "drivers/clock.h"
+#include "server/quota_report.h"
 #include "server/store_jobs.h"
 #include "store/purge.h"
 #include "store/snapshot_job.h"
@@ -59,6 +60,7 @@ struct bg {
 	uint64_t trim_ns; /* of the last step of run_trim() */
 	uint64_t seen_zxid;
 	bool is_lent; /* ZAB's */
+	struct quota_report quotas;
 };
 
 static void
@@ -436,11 +438,23 @@ run_trim(struct bg *bg, uint64_t now_ns)
 		(void)purge_shrink(&bg->purged);
 }
 
+/* No walk over a tree that is being exchanged. */
+static bool
+run_quotas(struct bg *bg)
+{
+	if (is_lent(bg) || !quota_report_is_asked(&bg->quotas))
+		return false;
+	quota_report_run(&bg->quotas, bg->server->tree,
+			 delta_published(bg->server->deltas));
+	return true;
+}
+
 static bool
 has_orders(struct bg *bg)
 {
-	return bg->server->store != NULL &&
-	       store_jobs_has_work(bg->server->store);
+	return (bg->server->store != NULL &&
+		store_jobs_has_work(bg->server->store)) ||
+	       (!is_lent(bg) && quota_report_is_asked(&bg->quotas));
 }
 
 static uint64_t
@@ -467,7 +481,9 @@ bg_main(void *arg)
 
 	background_begin();
 	bg->reader = tree_reader_register(bg->server->tree);
-	FAL_ASSERT(bg->reader != NULL); /* a place is kept for it */
+	bg->quotas.reader = tree_reader_register(bg->server->tree);
+	/* places are kept for them */
+	FAL_ASSERT(bg->reader != NULL && bg->quotas.reader != NULL);
 	if (bg->server->store != NULL &&
 	    store_jobs_attach(bg->server->store) != FAL_OK)
 		LOG_ERROR("no reader is left for learners: none gets a "
@@ -480,6 +496,7 @@ bg_main(void *arg)
 			did_work |= store_jobs_run(bg->server->store);
 		did_work |= txlog_prepare(bg->server->txlog);
 		did_work |= run_snapshot(bg);
+		did_work |= run_quotas(bg);
 		run_trim(bg, now_ns);
 		run_purge(bg, now_ns);
 		if (did_work)
@@ -494,6 +511,7 @@ bg_main(void *arg)
 	purge_close(&bg->purged);
 	if (bg->server->store != NULL)
 		store_jobs_detach(bg->server->store);
+	tree_reader_unregister(bg->quotas.reader);
 	tree_reader_unregister(bg->reader);
 	return NULL;
 }
@@ -510,8 +528,13 @@ bg_create(struct server *server, struct bg **out)
 	atomic_store_explicit(&bg->wants_snapshot, server->must_snapshot,
 			      memory_order_relaxed);
 
-	const int err = lcore_init(&bg->lcore);
+	int err = quota_report_init(&bg->quotas);
 
+	if (err == FAL_OK) {
+		err = lcore_init(&bg->lcore);
+		if (err != FAL_OK)
+			quota_report_free(&bg->quotas);
+	}
 	if (err != FAL_OK) {
 		free(bg);
 		return err;
@@ -542,9 +565,24 @@ bg_lcore(struct bg *bg)
 	return &bg->lcore;
 }
 
+static void
+wake(void *arg)
+{
+	struct bg *bg = arg;
+
+	lcore_wake(&bg->lcore);
+}
+
+void
+bg_quota_sums(struct bg *bg, struct quota_sums *out)
+{
+	quota_report_ask(&bg->quotas, wake, bg, out);
+}
+
 void
 bg_destroy(struct bg *bg)
 {
+	quota_report_free(&bg->quotas);
 	lcore_free(&bg->lcore);
 	pthread_mutex_destroy(&bg->end_lock);
 	free(bg->sessions);

@@ -17,6 +17,7 @@
 #include "server/server.h"
 
 struct bg;
+struct quota_sums;
 
 FAL_MUST_CHECK int bg_create(struct server *, struct bg **out);
 FAL_MUST_CHECK int bg_start(struct bg *);
@@ -53,5 +54,8 @@ void bg_snapshot_last(struct bg *, struct bg_snapshot_end *);
  * is returned, or a later one. Rings ctl_lcore when one has ended. Any thread.
  */
 uint64_t bg_snapshot_ask(struct bg *);
+/* Limits and usage of quotas (znode/quota_sums.h); the control thread. Waits
+ * for BG, 100 ms at most, then they are those of the last time. */
+void bg_quota_sums(struct bg *, struct quota_sums *out);
 
 #endif

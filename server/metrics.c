@@ -16,11 +16,11 @@
 #include "drivers/disk.h"
 #include "server/audit.h"
 #include "server/metrics_member.h"
+#include "server/metrics_quota.h"
 #include "server/net.h"
 #include "server/words_mntr.h"
-#include "znode/text.h"
 
-/* A metric, its parts' prefixes, and a key of a namespace. */
+/* A metric, its parts' prefixes, and a key. */
 #define NAME_BYTES 256
 
 /* ---- the walk ------------------------------------------------------------ */
@@ -370,38 +370,6 @@ visit_stats(const struct server *server, const struct metrics_sink *sink)
 	}
 }
 
-/* A node's name as it may stand in a line. */
-static void
-key_of(char out[NAME_BYTES], struct jute_slice name)
-{
-	struct jute_writer text = jute_writer_of(out, NAME_BYTES - 1);
-
-	text_put(&text, name, TEXT_UTF8);
-	if (text.is_full) /* of bytes that are no text; cut to what is sure */
-		text = jute_writer_of(out, 0);
-	out[jute_written(&text)] = 0;
-}
-
-static void
-visit_quota_refusals(const struct server *server,
-		     const struct metrics_sink *sink)
-{
-	const struct namespace_counts *counts =
-		prep_quota_refused(server->prep);
-	struct jute_slice name;
-	uint64_t count;
-
-	for (uint32_t i = 0; namespace_counts_row(counts, i, &name, &count);
-	     i++) {
-		char key[NAME_BYTES];
-
-		key_of(key, name);
-		sink->set_number(sink->arg,
-				 "quota_exceeded_error_per_namespace",
-				 METRIC_COUNTER, key, count);
-	}
-}
-
 void
 metrics_visit(const struct server *server, const struct metrics_sink *sink)
 {
@@ -417,7 +385,7 @@ metrics_visit(const struct server *server, const struct metrics_sink *sink)
 	visit_streams(server, sink);
 	net_visit(server, take_net, &own);
 	metrics_visit_member(server, sink);
-	visit_quota_refusals(server, sink);
+	metrics_visit_quotas(server, sink);
 	visit_stats(server, sink);
 	visit_hists(server, sink);
 }
@@ -522,10 +490,13 @@ flat_latency(void *arg, const char *name, const char *label,
 
 static void
 flat_set_number(void *arg, const char *name, enum metric_kind kind,
-		const char *key, uint64_t value)
+		const char *key, int64_t value)
 {
+	char text[32];
+
 	(void)kind;
-	flat_count(arg, "", key, name, value);
+	snprintf(text, sizeof(text), "%" PRId64, value);
+	flat_text(arg, "", key, name, text);
 }
 
 static void

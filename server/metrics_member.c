@@ -73,7 +73,7 @@ visit_queues(const struct ensemble_status *status,
 		snprintf(key, sizeof(key), "%" PRId64, status->learner[i].sid);
 		sink->set_number(sink->arg, "falconer_learner_queued_bytes",
 				 METRIC_GAUGE, key,
-				 status->learner[i].queued_bytes);
+				 (int64_t)status->learner[i].queued_bytes);
 	}
 }
 

@@ -273,7 +273,7 @@ put_key(FILE *out, const char *key)
 
 static void
 put_set_number(void *arg, const char *name, enum metric_kind kind,
-	       const char *key, uint64_t value)
+	       const char *key, int64_t value)
 {
 	struct prometheus *prometheus = arg;
 	const bool is_counter = kind == METRIC_COUNTER;
@@ -286,7 +286,7 @@ put_set_number(void *arg, const char *name, enum metric_kind kind,
 			 is_counter ? "counter" : "gauge");
 	fprintf(prometheus->out, "%s{", full);
 	put_key(prometheus->out, key);
-	fprintf(prometheus->out, "} %" PRIu64 "\n", value);
+	fprintf(prometheus->out, "} %" PRId64 "\n", value);
 }
 
 static void

@@ -50,7 +50,8 @@ add_row(struct namespace_counts *counts, uint32_t rows, struct jute_slice name)
 }
 
 void
-namespace_counts_add(struct namespace_counts *counts, struct jute_slice path)
+namespace_counts_add(struct namespace_counts *counts, struct jute_slice path,
+		     int64_t n)
 {
 	const struct jute_slice others =
 		jute_slice_of(NAMESPACE_OTHERS, sizeof(NAMESPACE_OTHERS) - 1);
@@ -71,15 +72,16 @@ namespace_counts_add(struct namespace_counts *counts, struct jute_slice path)
 	if (row == NULL)
 		row = add_row(counts, rows, name);
 	/* Load and store instead of a locked add: there is one writer. */
-	atomic_store_explicit(
-		&row->count,
-		atomic_load_explicit(&row->count, memory_order_relaxed) + 1,
-		memory_order_relaxed);
+	const uint64_t count = (uint64_t)atomic_load_explicit(
+		&row->count, memory_order_relaxed);
+
+	atomic_store_explicit(&row->count, (int64_t)(count + (uint64_t)n),
+			      memory_order_relaxed);
 }
 
 bool
 namespace_counts_row(const struct namespace_counts *counts, uint32_t index,
-		     struct jute_slice *name, uint64_t *count)
+		     struct jute_slice *name, int64_t *count)
 {
 	/* pairs with release in namespace_counts_add() */
 	const uint32_t rows =

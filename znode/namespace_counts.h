@@ -29,7 +29,7 @@
 struct namespace_row {
 	uint8_t name[NAMESPACE_BYTES_MAX];
 	uint32_t name_bytes;
-	_Atomic uint64_t count;
+	_Atomic int64_t count; /* wraps */
 };
 
 struct namespace_counts {
@@ -37,11 +37,13 @@ struct namespace_counts {
 	struct namespace_row row[NAMESPACE_ROWS_MAX];
 };
 
-/* path: an absolute one; the root belongs to no namespace and is not counted */
-void namespace_counts_add(struct namespace_counts *, struct jute_slice path);
+/* Adds n. path: an absolute one; the root belongs to no namespace and is not
+ * counted. */
+void namespace_counts_add(struct namespace_counts *, struct jute_slice path,
+			  int64_t n);
 
 /* False: there are no more than `index` rows. The name stays valid. */
 bool namespace_counts_row(const struct namespace_counts *, uint32_t index,
-			  struct jute_slice *name, uint64_t *count);
+			  struct jute_slice *name, int64_t *count);
 
 #endif

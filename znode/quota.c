@@ -8,34 +8,21 @@
  */
 #include "znode/quota.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-#define DIR_TEXT       "/zookeeper/quota"
-#define DIR_BYTES      (sizeof(DIR_TEXT) - 1)
-#define LIMITS_NAME    "/zookeeper_limits"
-#define STATS_NAME     "/zookeeper_stats"
-#define NAME_BYTES_MAX (sizeof(LIMITS_NAME) - 1)
-/* "count=..,bytes=..=;byteHardLimit=..;countHardLimit=..", four numbers. */
-#define TEXT_BYTES_MAX 160
+#include "znode/quota_text.h"
+
+#define NAME_BYTES_MAX (sizeof(QUOTA_LIMITS) - 1)
 
 struct quota {
 	struct tree *tree;
 	struct tree_path dir;
-	uint8_t *text; /* DIR_TEXT, path, room for a name */
+	uint8_t *text; /* QUOTA_DIR, path, room for a name */
 	size_t cap;
 	bool is_checking; /* looks at what was before the open transaction */
 	uint64_t *cursor; /* stack of a walk */
 	size_t depth_max;
 	struct namespace_counts refused;
-};
-
-/* A limits or stats node's numbers; -1: no limit. A hard one that is there is
- * written back, also as -1. */
-struct track {
-	int64_t count, bytes, count_hard, bytes_hard;
-	bool has_count_hard, has_bytes_hard;
 };
 
 int
@@ -46,7 +33,7 @@ quota_create(struct tree *tree, struct quota **out)
 	if (quota == NULL)
 		return FAL_ENOMEM;
 	quota->tree = tree;
-	quota->dir = tree_path_of(tree, DIR_TEXT, DIR_BYTES);
+	quota->dir = tree_path_of(tree, QUOTA_DIR, QUOTA_DIR_BYTES);
 	*out = quota;
 	return 0;
 }
@@ -61,101 +48,14 @@ quota_destroy(struct quota *quota)
 	free(quota);
 }
 
-/* ---- text ---------------------------------------------------------------- */
-
-/* Decimal with an optional sign; -1 for anything else. Digits are gathered on
- * the negative side, which reaches one further. */
-static int64_t
-parse_limit(const uint8_t *at, const uint8_t *end)
-{
-	const bool is_negative = at < end && *at == '-';
-	int64_t value = 0;
-
-	if (at < end && (*at == '-' || *at == '+'))
-		at++;
-	if (at == end)
-		return -1;
-	for (; at < end; at++) {
-		if (*at < '0' || *at > '9' ||
-		    __builtin_mul_overflow(value, 10, &value) ||
-		    __builtin_sub_overflow(value, *at - '0', &value))
-			return -1;
-	}
-	if (is_negative)
-		return value;
-	return value == INT64_MIN ? -1 : -value;
-}
-
-/* "key=number", possibly with more '=' behind. */
-static void
-parse_pair(const uint8_t *at, const uint8_t *end, struct track *out)
-{
-	const uint8_t *equals = memchr(at, '=', (size_t)(end - at));
-
-	if (equals == NULL)
-		return;
-	const uint8_t *stop =
-		memchr(equals + 1, '=', (size_t)(end - equals - 1));
-	const struct jute_slice key = jute_slice_of(at, (size_t)(equals - at));
-	const int64_t value =
-		parse_limit(equals + 1, stop == NULL ? end : stop);
-
-	if (jute_slice_equal(key, jute_slice_of("count", 5))) {
-		out->count = value;
-	} else if (jute_slice_equal(key, jute_slice_of("bytes", 5))) {
-		out->bytes = value;
-	} else if (jute_slice_equal(key, jute_slice_of("countHardLimit", 14))) {
-		out->count_hard = value;
-		out->has_count_hard = true;
-	} else if (jute_slice_equal(key, jute_slice_of("byteHardLimit", 13))) {
-		out->bytes_hard = value;
-		out->has_bytes_hard = true;
-	}
-}
-
-/* Pairs divided by runs of ',' and ';'. */
-static struct track
-parse_track(struct jute_slice text)
-{
-	struct track track = {
-		.count = -1, .bytes = -1, .count_hard = -1, .bytes_hard = -1};
-
-	if (text.bytes <= 0)
-		return track;
-	const uint8_t *at = text.data;
-	const uint8_t *const end = at + text.bytes;
-
-	while (at < end) {
-		const uint8_t *stop = at;
-
-		while (stop < end && *stop != ',' && *stop != ';')
-			stop++;
-		parse_pair(at, stop, &track);
-		at = stop + 1;
-	}
-	return track;
-}
-
 static int
-put_track(struct quota *quota, struct znode *node, const struct track *track)
+put_track(struct quota *quota, struct znode *node,
+	  const struct quota_track *track)
 {
-	char text[TEXT_BYTES_MAX];
-	int bytes =
-		snprintf(text, sizeof(text), "count=%" PRId64 ",bytes=%" PRId64,
-			 track->count, track->bytes);
+	char text[QUOTA_TEXT_BYTES_MAX];
 
-	if (track->has_bytes_hard || track->has_count_hard)
-		text[bytes++] = '=';
-	if (track->has_bytes_hard)
-		bytes += snprintf(text + bytes, sizeof(text) - (size_t)bytes,
-				  ";byteHardLimit=%" PRId64, track->bytes_hard);
-	if (track->has_count_hard)
-		bytes +=
-			snprintf(text + bytes, sizeof(text) - (size_t)bytes,
-				 ";countHardLimit=%" PRId64, track->count_hard);
-	FAL_ASSERT(bytes < TEXT_BYTES_MAX);
 	return tree_set_data_quietly(quota->tree, node,
-				     jute_slice_of(text, (size_t)bytes));
+				     quota_track_text(track, text));
 }
 
 static int64_t
@@ -196,7 +96,8 @@ is_used(const struct quota *quota)
 static int
 put_mirrored(struct quota *quota, struct jute_slice path)
 {
-	const size_t need = DIR_BYTES + (size_t)path.bytes + NAME_BYTES_MAX;
+	const size_t need =
+		QUOTA_DIR_BYTES + (size_t)path.bytes + NAME_BYTES_MAX;
 
 	if (need > quota->cap) {
 		uint8_t *text = realloc(quota->text, 2 * need);
@@ -206,8 +107,8 @@ put_mirrored(struct quota *quota, struct jute_slice path)
 		quota->text = text;
 		quota->cap = 2 * need;
 	}
-	memcpy(quota->text, DIR_TEXT, DIR_BYTES);
-	memcpy(quota->text + DIR_BYTES, path.data, (size_t)path.bytes);
+	memcpy(quota->text, QUOTA_DIR, QUOTA_DIR_BYTES);
+	memcpy(quota->text + QUOTA_DIR_BYTES, path.data, (size_t)path.bytes);
 	return 0;
 }
 
@@ -238,8 +139,8 @@ find_root(struct quota *quota, struct jute_slice path, size_t *root)
 
 	if (err != 0)
 		return err;
-	const size_t bytes = DIR_BYTES + (size_t)path.bytes;
-	size_t end = DIR_BYTES;
+	const size_t bytes = QUOTA_DIR_BYTES + (size_t)path.bytes;
+	size_t end = QUOTA_DIR_BYTES;
 
 	while (end < bytes) {
 		const uint8_t *slash =
@@ -248,7 +149,7 @@ find_root(struct quota *quota, struct jute_slice path, size_t *root)
 		end = slash == NULL ? bytes : (size_t)(slash - quota->text);
 		if (find(quota, end) == NULL)
 			break;
-		if (find_named(quota, end, LIMITS_NAME) != NULL)
+		if (find_named(quota, end, QUOTA_LIMITS) != NULL)
 			*root = end;
 	}
 	return 0;
@@ -269,19 +170,19 @@ check(struct quota *quota, struct jute_slice path, int64_t nodes, int64_t bytes)
 	/* Out of memory: no answer is no refusal, the step will meet it. */
 	if (find_root(quota, path, &root) != 0 || root == 0)
 		return ZK_OK;
-	const struct znode *limits = find_named(quota, root, LIMITS_NAME);
-	const struct znode *stats = find_named(quota, root, STATS_NAME);
+	const struct znode *limits = find_named(quota, root, QUOTA_LIMITS);
+	const struct znode *stats = find_named(quota, root, QUOTA_STATS);
 
 	if (limits == NULL || stats == NULL)
 		return ZK_OK;
-	const struct track limit =
-		parse_track(tree_data_before(quota->tree, limits));
-	const struct track usage =
-		parse_track(tree_data_before(quota->tree, stats));
+	const struct quota_track limit =
+		quota_track_parse(tree_data_before(quota->tree, limits));
+	const struct quota_track usage =
+		quota_track_parse(tree_data_before(quota->tree, stats));
 
 	if (exceeds(usage.count, nodes, limit.count_hard) ||
 	    exceeds(usage.bytes, bytes, limit.bytes_hard)) {
-		namespace_counts_add(&quota->refused, path);
+		namespace_counts_add(&quota->refused, path, 1);
 		return ZK_QUOTAEXCEEDED;
 	}
 	return ZK_OK;
@@ -314,11 +215,12 @@ quota_add(struct quota *quota, struct jute_slice path, int64_t nodes,
 
 	if (err != 0 || root == 0)
 		return err;
-	struct znode *stats = find_named(quota, root, STATS_NAME);
+	struct znode *stats = find_named(quota, root, QUOTA_STATS);
 
 	if (stats == NULL)
 		return 0;
-	struct track usage = parse_track(tree_spec_data(quota->tree, stats));
+	struct quota_track usage =
+		quota_track_parse(tree_spec_data(quota->tree, stats));
 
 	usage.count = add_wrapping(usage.count, nodes);
 	usage.bytes = add_wrapping(usage.bytes, bytes);
@@ -330,7 +232,7 @@ quota_add(struct quota *quota, struct jute_slice path, int64_t nodes,
 /* Enters a node of a walk: counts it, and makes room for its cursor. */
 static int
 enter(struct quota *quota, const struct znode *node, size_t depth,
-      struct track *out)
+      struct quota_track *out)
 {
 	const struct jute_slice data = tree_spec_data(quota->tree, node);
 
@@ -352,7 +254,7 @@ enter(struct quota *quota, const struct znode *node, size_t depth,
 
 /* Counts `top` and all below, depth first. */
 static int
-count_subtree(struct quota *quota, struct znode *top, struct track *out)
+count_subtree(struct quota *quota, struct znode *top, struct quota_track *out)
 {
 	struct znode *node = top;
 	size_t depth = 0;
@@ -378,19 +280,20 @@ count_subtree(struct quota *quota, struct znode *top, struct track *out)
 int
 quota_created(struct quota *quota, struct znode *node, struct jute_slice path)
 {
-	const size_t name_bytes = sizeof(STATS_NAME) - 1;
+	const size_t name_bytes = sizeof(QUOTA_STATS) - 1;
 	const size_t bytes = (size_t)path.bytes;
 
-	if (FAL_LIKELY(bytes < DIR_BYTES + name_bytes) ||
-	    memcmp(path.data, DIR_TEXT "/", DIR_BYTES + 1) != 0 ||
-	    memcmp(path.data + bytes - name_bytes, STATS_NAME, name_bytes) != 0)
+	if (FAL_LIKELY(bytes < QUOTA_DIR_BYTES + name_bytes) ||
+	    memcmp(path.data, QUOTA_DIR "/", QUOTA_DIR_BYTES + 1) != 0 ||
+	    memcmp(path.data + bytes - name_bytes, QUOTA_STATS, name_bytes) !=
+		    0)
 		return 0;
-	struct track usage = {
+	struct quota_track usage = {
 		.count = 0, .bytes = 0, .count_hard = -1, .bytes_hard = -1};
 	struct znode *top = tree_find(
 		quota->tree,
-		tree_path_of(quota->tree, path.data + DIR_BYTES,
-			     (uint32_t)(bytes - DIR_BYTES - name_bytes)));
+		tree_path_of(quota->tree, path.data + QUOTA_DIR_BYTES,
+			     (uint32_t)(bytes - QUOTA_DIR_BYTES - name_bytes)));
 
 	if (top != NULL) {
 		const int err = count_subtree(quota, top, &usage);

@@ -278,14 +278,11 @@ void tree_reader_online_at(struct tree_reader *, uint64_t S);
  * published, and leaves it paused: whoever owns the reader hears of it later
  * and resumes it. There may be several of these, and of tree_hold() one. */
 void tree_reader_pin(struct tree_reader *, uint64_t S);
-/* Online for the watermark only, around blocking calls: nodes and versions
- * visible at the reader's S stay, all else that was borrowed is gone. */
-void tree_reader_pause(struct tree_reader *);
-void tree_reader_resume(struct tree_reader *);
-/* Around a sleep that every publication ends with a doorbell: out of the way of
- * grace periods, but the watermark stays where it is, so that records of what
- * is published meanwhile can still be walked (their ACLs, reads at their
- * zxids). No pointer is borrowed over it. */
+/* Online for the watermark only, around blocking calls and sleeps that every
+ * publication ends with a doorbell: out of the way of grace periods, but nodes
+ * and versions visible at the reader's S stay, and records of what is published
+ * meanwhile can still be walked (their ACLs, reads at their zxids). All else
+ * that was borrowed is gone. */
 void tree_reader_pause(struct tree_reader *);
 void tree_reader_resume(struct tree_reader *);
 

@@ -316,6 +316,33 @@ def _(options):
             expect((done.returncode, done.stdout, done.stderr), (0, b'', b''))
 
 
+@SUITE.case('limits and usage of quotas are added up by namespace')
+def _(options):
+    limits = {'/a': b'count=10,bytes=20=;byteHardLimit=30;countHardLimit=0',
+              '/a/b': b'count=5,bytes=-1', '/c': b'count=-1,bytes=-1'}
+    expected = {'a_quota_count_limit': 0 + 5, 'a_quota_bytes_limit': 30 - 1,
+                'a_quota_count_usage': 2 + 1, 'a_quota_bytes_usage': 6 + 5,
+                'c_quota_count_limit': -1, 'c_quota_bytes_limit': -1,
+                'c_quota_count_usage': 1, 'c_quota_bytes_usage': 0}
+    with admin_server(options.server) as server, server.client() as client:
+        ok(client.create('/a', b'x'))
+        ok(client.create('/a/b', b'12345'))
+        ok(client.create('/c', b''))
+        for path, text in limits.items():
+            base = '/zookeeper/quota' + path
+            ok(client.create(base))
+            ok(client.create(base + '/zookeeper_limits', text))
+            ok(client.create(base + '/zookeeper_stats'))
+        monitor = command(server, 'monitor').json
+        expect({name: monitor.get(name + '_per_namespace')
+                for name in expected}, expected)
+        if options.server == 'java':
+            return
+        text = ask(server.admin, '/metrics').text
+        expect('\nquota_bytes_limit_per_namespace{key="c"} -1\n' in text, True)
+        expect('\nquota_count_usage_per_namespace{key="a"} 3\n' in text, True)
+
+
 @SUITE.case('metrics on a port of their own, as the provider\'s keys say')
 def _(options):
     falconer_only(options)

@@ -126,7 +126,12 @@ def full_volume(kind):
                    'error %d of a refused write' % refusal.err)
             refused_but_alive(server, c, acked)
             volume.give_back()
-            wait_until('writing again', lambda: writes_again(c), 15, 0.1)
+            try:
+                wait_until('writing again', lambda: writes_again(c), 60, 0.1)
+            except AssertionError as failure:
+                raise AssertionError('%s; %d bytes are free; the server: %s'
+                                     % (failure, volume.free(),
+                                        server.stderr()[-1500:])) from None
             for i in range(20):
                 path = '/full/%d' % i
                 data = os.urandom(3000)

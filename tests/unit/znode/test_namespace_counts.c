@@ -20,7 +20,7 @@ static struct namespace_counts counts;
 static void
 add(const char *path)
 {
-	namespace_counts_add(&counts, jute_slice_of(path, strlen(path)));
+	namespace_counts_add(&counts, jute_slice_of(path, strlen(path)), 1);
 }
 
 /* -1: it has no row. Fails if it has two. */
@@ -29,23 +29,23 @@ count_of(const char *name)
 {
 	struct jute_slice row;
 	int64_t found = -1;
-	uint64_t count;
+	int64_t count;
 
 	for (uint32_t i = 0; namespace_counts_row(&counts, i, &row, &count);
 	     i++) {
 		if (!jute_slice_equal(row, jute_slice_of(name, strlen(name))))
 			continue;
 		assert_int_equal(found, -1);
-		found = (int64_t)count;
+		found = count;
 	}
 	return found;
 }
 
-static uint64_t
+static int64_t
 sum(void)
 {
 	struct jute_slice row;
-	uint64_t all = 0, count;
+	int64_t all = 0, count;
 
 	for (uint32_t i = 0; namespace_counts_row(&counts, i, &row, &count);
 	     i++)
@@ -96,16 +96,16 @@ long_names_share_a_row(void **state)
 static void
 more_names_than_rows_share_the_last(void **state)
 {
-	const uint64_t names = 3 * NAMESPACE_ROWS_MAX;
+	const int64_t names = 3 * NAMESPACE_ROWS_MAX;
 	const bool has_others_early = *state != NULL;
 	struct jute_slice row;
-	uint64_t count;
+	int64_t count;
 	char path[32];
 
 	if (has_others_early)
 		add("/" NAMESPACE_OTHERS);
 	for (int round = 0; round < 2; round++) {
-		for (uint64_t i = 0; i < names; i++) {
+		for (int64_t i = 0; i < names; i++) {
 			snprintf(path, sizeof(path), "/n%u", (unsigned)i);
 			add(path);
 		}
@@ -117,6 +117,21 @@ more_names_than_rows_share_the_last(void **state)
 					  &count));
 }
 
+static void
+any_number_is_added(void **state)
+{
+	(void)state;
+	const struct jute_slice path = jute_slice_of("/a/b", 4);
+
+	namespace_counts_add(&counts, path, -1);
+	assert_int_equal(count_of("a"), -1);
+	namespace_counts_add(&counts, path, 8);
+	assert_int_equal(count_of("a"), 7);
+	namespace_counts_add(&counts, path, INT64_MAX);
+	namespace_counts_add(&counts, path, 1);
+	assert_int_equal(count_of("a"), INT64_MIN + 7);
+}
+
 int
 main(void)
 {
@@ -124,6 +139,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(the_first_component_counts, empty),
 		cmocka_unit_test_setup(long_names_share_a_row, empty),
+		cmocka_unit_test_setup(any_number_is_added, empty),
 		cmocka_unit_test_setup(more_names_than_rows_share_the_last,
 				       empty),
 		{"the_same_where_one_is_called_so",

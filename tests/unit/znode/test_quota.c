@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "prep_world.h"
+#include "znode/quota_sums.h"
 
 #define LIMITS "zookeeper_limits"
 #define STATS  "zookeeper_stats"
@@ -265,6 +266,79 @@ recounting_walks_wide_and_deep_trees(void **state)
 	world_close(&world);
 }
 
+static int64_t
+row_of(const struct namespace_counts *counts, const char *name)
+{
+	struct jute_slice row;
+	int64_t count;
+
+	for (uint32_t i = 0; namespace_counts_row(counts, i, &row, &count); i++)
+		if (jute_slice_equal(row, jute_slice_of(name, strlen(name))))
+			return count;
+	fail_msg("no row %s", name);
+	return 0;
+}
+
+static void
+gather(struct world *world, struct quota_sums *out)
+{
+	_Atomic uint64_t published;
+	struct tree_reader *reader = tree_reader_register(world->tree);
+
+	assert_non_null(reader);
+	world_publish(world);
+	atomic_init(&published, (uint64_t)world->zxid);
+	memset(out, 0, sizeof(*out));
+	assert_int_equal(
+		quota_sums_gather(world->tree, reader,
+				  tree_reader_online(reader, &published), out),
+		0);
+	tree_reader_unregister(reader);
+}
+
+/* Hard before soft, -1 added as a number, and what is not a leaf of one of the
+ * two names left out: QuotaMetricsUtils of ZooKeeper 3.9. */
+static void
+sums_are_by_top_node(void **state)
+{
+	(void)state;
+	struct quota_sums sums;
+	struct world world;
+	char path[64];
+
+	world_open(&world, NULL);
+	gather(&world, &sums);
+	assert_int_equal(sums.count_limit.rows, 0);
+	assert_int_equal(world_create(&world, OP_CREATE, "/a", 0), ZK_OK);
+	assert_int_equal(world_create(&world, OP_CREATE, "/a/b", 0), ZK_OK);
+	assert_int_equal(world_create(&world, OP_CREATE, "/c", 0), ZK_OK);
+	make_root(&world, "/a",
+		  "count=10,bytes=20=;byteHardLimit=30;countHardLimit=0");
+	make_root(&world, "/a/b", "count=5,bytes=-1");
+	make_root(&world, "/c", "count=-1,bytes=-1");
+	gather(&world, &sums);
+	assert_int_equal(row_of(&sums.count_limit, "a"), 0 + 5);
+	assert_int_equal(row_of(&sums.bytes_limit, "a"), 30 - 1);
+	assert_int_equal(row_of(&sums.count_usage, "a"), 2 + 1);
+	assert_int_equal(row_of(&sums.bytes_usage, "a"), 2 + 1);
+	assert_int_equal(row_of(&sums.count_limit, "c"), -1);
+	assert_int_equal(row_of(&sums.count_usage, "c"), 1);
+	assert_int_equal(sums.count_limit.rows, 2);
+	/* No quota any more; more nodes than the walk visits in one slice. */
+	assert_int_equal(world_create(&world, OP_CREATE,
+				      "/zookeeper/quota/c/" LIMITS "/x", 0),
+			 ZK_OK);
+	for (int i = 0; i < 1500; i++) {
+		snprintf(path, sizeof(path), "/zookeeper/quota/c/n%04d", i);
+		assert_int_equal(world_create(&world, OP_CREATE, path, 0),
+				 ZK_OK);
+	}
+	gather(&world, &sums);
+	assert_int_equal(sums.count_limit.rows, 1);
+	assert_int_equal(row_of(&sums.count_usage, "c"), 1);
+	world_close(&world);
+}
+
 int
 main(void)
 {
@@ -277,6 +351,7 @@ main(void)
 			garbage_in_quota_nodes_is_no_limit_and_no_harm),
 		cmocka_unit_test(stats_of_the_root_and_of_missing_paths),
 		cmocka_unit_test(recounting_walks_wide_and_deep_trees),
+		cmocka_unit_test(sums_are_by_top_node),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
