@@ -2,6 +2,7 @@
 /* port_pool - see port_pool.h. */
 #include "drivers/port_pool.h"
 
+#include <rte_eal.h>
 #include <rte_mbuf.h>
 #include <rte_mbuf_pool_ops.h>
 
@@ -15,10 +16,11 @@ port_pool_make(const struct port_pool_options *options)
 		.mbuf_data_room_size = options->room_bytes,
 		.mbuf_priv_size = options->private_bytes,
 	};
+	const bool has_gaps = rte_eal_has_hugepages() && !options->is_packed;
 	struct rte_mempool *pool = rte_mempool_create_empty(
 		options->name, options->count, object_bytes,
 		RTE_MEMPOOL_CACHE_MAX_SIZE, sizeof(own), SOCKET_ID_ANY,
-		options->is_packed ? RTE_MEMPOOL_F_NO_IOVA_CONTIG : 0);
+		has_gaps ? 0 : RTE_MEMPOOL_F_NO_IOVA_CONTIG);
 
 	if (pool == NULL)
 		return NULL;

@@ -5,12 +5,13 @@
 /*
  * port_pool - mbufs for a port.
  *
- * A usual pool leaves a gap where an mbuf would cross the end of a page, since
- * a card needs each in one piece of physical memory. Without huge pages that
- * is one mbuf in each 4 KiB. The af_xdp driver of DPDK gives the kernel an area
- * of count x size bytes as if there were no gaps, and the kernel refuses, or
- * drops, what lies behind its end. Its pool therefore is packed: the kernel
- * copies there, and physical addresses do not matter.
+ * DPDK's own pool leaves a gap where an mbuf would cross the end of a page,
+ * since a card needs each in one piece of physical memory. In huge pages that
+ * is little. In ordinary ones it would be one mbuf in each 4 KiB, for nothing:
+ * addresses of devices are virtual ones then (--iova-mode=va), so there is no
+ * gap. The af_xdp driver of DPDK gives the kernel an area of count x size bytes
+ * as if there were none, and the kernel refuses, or drops, what lies behind its
+ * end. Its pool therefore is packed everywhere: the kernel copies there.
  */
 
 #include <stdbool.h>
@@ -23,7 +24,7 @@ struct port_pool_options {
 	uint32_t count;         /* mbufs */
 	uint16_t private_bytes; /* of each mbuf, for its user */
 	uint16_t room_bytes;    /* for a frame, headroom included */
-	bool is_packed;         /* back to back: af_xdp */
+	bool is_packed;         /* back to back in one area: af_xdp */
 };
 
 /* Makes a pool. Any thread after port_env_start(). The caller owns it and ends
