@@ -8,10 +8,35 @@
 
 #include "dataplane/tcp_int.h"
 
+static void
+tcp_in_ack_now(struct tcp_core *core, struct tcp_conn *conn)
+{
+	tcp_set(conn, TCP_ACK_NOW);
+	tcp_conn_out(core, conn);
+}
+
+/* An ack to whoever sent something unexpected. If that came from another card
+ * than ours goes to, the peer's machine may have been replaced: the next hop is
+ * looked up, and as long as it is not known the sender itself is answered. */
+static void
+tcp_in_ack_sender(struct tcp_core *core, struct tcp_conn *conn,
+		  const struct tcp_packet *packet)
+{
+	if (memcmp(conn->mac, packet->mac, PORT_MAC_BYTES) == 0 ||
+	    neighbour_resolve(core, &conn->remote, conn->mac))
+		tcp_in_ack_now(core, conn);
+	else
+		tcp_out_answer(
+			core, packet, conn->snd_nxt, conn->rcv_nxt, TCP_ACK,
+			(conn->rcv_adv - conn->rcv_nxt) >> conn->rcv_shift,
+			NULL, 0);
+}
+
 /* RFC 5961 section 7, counted per connection: one global counter tells an
  * attacker about others. */
 static void
-tcp_in_challenge(struct tcp_core *core, struct tcp_conn *conn)
+tcp_in_challenge(struct tcp_core *core, struct tcp_conn *conn,
+		 const struct tcp_packet *packet)
 {
 	uint16_t second = (uint16_t)(core->now_ns / NS_PER_SECOND);
 
@@ -23,15 +48,7 @@ tcp_in_challenge(struct tcp_core *core, struct tcp_conn *conn)
 		return;
 	conn->challenge_count++;
 	core->counters.challenge_acks++;
-	tcp_set(conn, TCP_ACK_NOW);
-	tcp_conn_out(core, conn);
-}
-
-static void
-tcp_in_ack_now(struct tcp_core *core, struct tcp_conn *conn)
-{
-	tcp_set(conn, TCP_ACK_NOW);
-	tcp_conn_out(core, conn);
+	tcp_in_ack_sender(core, conn, packet);
 }
 
 /* Our SYN was answered; settles what the two sides agreed on. */
@@ -120,9 +137,9 @@ tcp_in_answer_stray(struct tcp_core *core, struct tcp_conn *conn,
 		    const struct tcp_packet *packet)
 {
 	if (packet->bytes > 0 || (packet->flags & (TCP_SYN | TCP_FIN)) != 0)
-		tcp_in_ack_now(core, conn);
+		tcp_in_ack_sender(core, conn, packet);
 	else
-		tcp_in_challenge(core, conn);
+		tcp_in_challenge(core, conn, packet);
 }
 
 /* Timestamps: RFC 7323 3.2 and 5.3. Returns whether the segment goes on. */
@@ -169,7 +186,7 @@ tcp_in_reset(struct tcp_core *core, struct tcp_conn *conn,
 	if (conn->state == TCP_TIME_WAIT)
 		return;
 	if (packet->seq != conn->rcv_nxt) {
-		tcp_in_challenge(core, conn);
+		tcp_in_challenge(core, conn, packet);
 		return;
 	}
 	core->counters.resets_received++;
@@ -259,7 +276,7 @@ tcp_in_ack(struct tcp_core *core, struct tcp_conn *conn,
 	if (tcp_seq_lt(conn->snd_nxt, packet->ack) ||
 	    tcp_seq_lt(packet->ack, oldest)) {
 		core->counters.ack_unacceptable++;
-		tcp_in_challenge(core, conn);
+		tcp_in_challenge(core, conn, packet);
 		return false;
 	}
 	conn->probes = 0;
@@ -383,7 +400,7 @@ tcp_in_synchronized(struct tcp_core *core, struct tcp_conn *conn,
 	}
 	if ((packet->flags & TCP_SYN) != 0) {
 		/* RFC 5961 section 4 */
-		tcp_in_challenge(core, conn);
+		tcp_in_challenge(core, conn, packet);
 		return;
 	}
 	if ((packet->flags & TCP_ACK) == 0)

@@ -8,8 +8,6 @@
 
 #include <rte_ip.h>
 
-static const uint8_t rig_mac[PORT_MAC_BYTES] = {2, 0, 0, 0, 0, 1};
-
 static uint16_t
 rig_port_rx(struct port *port, uint64_t now_ns, struct rte_mbuf **frames,
 	    uint16_t count)
@@ -99,6 +97,7 @@ rig_start(struct rig *rig, struct rte_mempool *pool,
 	rig->port.tx_offloads = options->tx_offloads;
 	rig->port.mac[0] = 2;
 	rig->port.mac[5] = 5;
+	rig_station(rig, 1);
 	rig->pool = pool;
 	rig->now_ns = 1000 * NS_PER_SECOND;
 	rig->peer_port = RIG_PEER_PORT;
@@ -249,7 +248,7 @@ rig_write_ether(const struct rig *rig, const struct rig_segment *segment,
 	memcpy(at, rig->port.mac, 6);
 	if (segment->is_group)
 		memcpy(at, group, 2);
-	memcpy(at + 6, rig_mac, 6);
+	memcpy(at + 6, rig->peer_mac, 6);
 	if (rig->options.vlan != 0 || segment->has_tag) {
 		be_store16(at + 12, 0x8100);
 		be_store16(at + 14,
@@ -385,7 +384,7 @@ rig_answer_arp(struct rig *rig)
 	be_store16(at + 2, 0x0800);
 	be_store16(at + 4, 0x0604);
 	be_store16(at + 6, 2);
-	memcpy(at + 8, rig_mac, 6);
+	memcpy(at + 8, rig->peer_mac, 6);
 	be_store32(at + 14, RIG_PEER);
 	be_store32(at + 24, RIG_ADDRESS);
 	rig_receive_raw(rig, frame, (uint32_t)(at + 28 - frame), 0);
@@ -406,7 +405,7 @@ rig_answer_nd(struct rig *rig)
 	ip_address_write(&target, icmp + 8);
 	icmp[24] = 2;
 	icmp[25] = 1;
-	memcpy(icmp + 26, rig_mac, 6);
+	memcpy(icmp + 26, rig->peer_mac, 6);
 	rig_give(rig, &none, frame, ip, 32, 58);
 	rig_pass(rig, 30);
 }
@@ -457,6 +456,22 @@ rig_read_tcp(struct rig *rig, const uint8_t *tcp, uint32_t bytes,
 	rig->ts_echo = segment->options.ts_value;
 }
 
+void
+rig_station(struct rig *rig, uint8_t number)
+{
+	memset(rig->peer_mac, 0, sizeof(rig->peer_mac));
+	rig->peer_mac[0] = 2;
+	rig->peer_mac[5] = number;
+}
+
+/* For the peer's card, or for a group. */
+static bool
+rig_is_heard(const struct rig *rig, const uint8_t *frame)
+{
+	return (frame[0] & 1) != 0 ||
+	       memcmp(frame, rig->peer_mac, PORT_MAC_BYTES) == 0;
+}
+
 bool
 rig_next(struct rig *rig, struct rig_segment *segment)
 {
@@ -467,6 +482,10 @@ rig_next(struct rig *rig, struct rig_segment *segment)
 		const uint8_t *payload;
 
 		memset(segment, 0, sizeof(*segment));
+		if (!rig_is_heard(rig, at)) {
+			rte_pktmbuf_free(mbuf);
+			continue;
+		}
 		if (type == 0x8100) {
 			segment->vlan = be_load16(at + 14);
 			type = be_load16(at + 16);

@@ -75,6 +75,7 @@ struct rig {
 	uint32_t ts_echo;   /* the timestamp we sent last */
 	uint32_t consumed;
 	uint16_t peer_port, local_port;
+	uint8_t peer_mac[PORT_MAC_BYTES];
 	struct rte_mbuf *sent[RIG_FRAMES];
 	uint32_t sent_count, sent_at;
 };
@@ -88,6 +89,10 @@ void rig_stop(struct rig *rig);
 
 /* Another connection of the peer: its port; ours begins anew. */
 void rig_peer(struct rig *rig, uint16_t port);
+
+/* The peer has another card from now on, whose MAC ends so; what is sent to the
+ * one before is heard by nobody. It is 1 at first. */
+void rig_station(struct rig *rig, uint8_t number);
 
 /* Moves time, in steps of a millisecond. */
 void rig_pass(struct rig *rig, uint32_t ms);

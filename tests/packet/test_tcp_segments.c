@@ -22,9 +22,11 @@
  *   connect | write N | consume N | read N | shutdown | close | abort | release
  *   +N                        N milliseconds pass
  *   peer N                    the other side's port from now on
- *   flood N                   N SYNs of other ports; the answers are not looked
- * at forget                    nor is what was sent so far news N | buffered N
- * | conns N | unacked N | reason N | count NAME N
+ *   station N                 the end of the other side's MAC from now on
+ *   flood N                   N SYNs of other ports; the answers are not
+ *                             looked at
+ *   forget                    nor is what was sent so far
+ *   news N | buffered N | conns N | unacked N | reason N | count NAME N
  *
  * A timestamp echo of -1 is the one we sent last. Flags: S F R A P U; the P we
  * send is not compared. An empty line or one that begins with # is skipped.
@@ -455,6 +457,8 @@ script_wire(struct script *script, const char *word, char **at)
 		script_flood(script, script_number(at));
 	else if (strcmp(word, "peer") == 0)
 		rig_peer(&script->rig, (uint16_t)script_number(at));
+	else if (strcmp(word, "station") == 0)
+		rig_station(&script->rig, (uint8_t)script_number(at));
 	else if (strcmp(word, "forget") == 0)
 		rig_forget(&script->rig);
 	else if (word[0] == '+')
