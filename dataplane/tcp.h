@@ -123,6 +123,7 @@ enum tcp_reason {
 	X(expected, "of those delivered, taken by header prediction")  \
 	X(tx_frames, "frames given to the port")                       \
 	X(tx_offloaded, "frames whose checksum the port makes")        \
+	X(tx_trains, "frames that the port cuts into segments")        \
 	X(tx_full, "frames dropped: the port takes no more")           \
 	X(tx_no_mbuf, "frames not built: the pool is empty")           \
 	X(paws, "segments with an old timestamp")                      \

@@ -460,10 +460,17 @@ void tcp_rack_probe_acked(struct tcp_core *core, struct tcp_conn *conn,
 uint32_t tcp_out_window_rare(const struct tcp_core *core,
 			     const struct tcp_conn *conn, uint32_t held);
 void tcp_out_reset(struct tcp_core *core, struct tcp_conn *conn);
+bool tcp_out_head(struct tcp_core *core, struct tcp_conn *conn,
+		  struct rte_mbuf *mbuf, uint32_t seq, uint32_t flags);
 void tcp_out_refuse(struct tcp_core *core, const struct tcp_packet *packet);
 void tcp_out_answer(struct tcp_core *core, const struct tcp_packet *packet,
 		    uint32_t seq, uint32_t ack, uint32_t flags, uint32_t window,
 		    const uint8_t *options, uint32_t option_bytes);
+
+/* tcp_train.c: sends up to `max` of the unsent segments as one frame that the
+ * port cuts. Returns how many; 0: they go one by one. */
+uint32_t tcp_train_send(struct tcp_core *core, struct tcp_conn *conn,
+			uint32_t max);
 
 /* ip_in.c, ip6_in.c */
 void ip_in_frame(struct tcp_core *core, struct rte_mbuf *mbuf);

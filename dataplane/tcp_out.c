@@ -262,6 +262,17 @@ tcp_out_empty(struct tcp_core *core, struct tcp_conn *conn, uint32_t seq,
 	return tcp_out_frame(core, conn, mbuf, none, flags);
 }
 
+/* Queues the headers of a segment whose payload comes behind them, see
+ * tcp_train.c. The mbuf is given; false: it is gone. */
+bool
+tcp_out_head(struct tcp_core *core, struct tcp_conn *conn,
+	     struct rte_mbuf *mbuf, uint32_t seq, uint32_t flags)
+{
+	struct out_payload none = {.seq = seq, .offset = RTE_PKTMBUF_HEADROOM};
+
+	return tcp_out_frame_rare(core, conn, mbuf, none, flags);
+}
+
 /* Sends a queued segment; false: the driver still holds it or takes no more. */
 static inline __attribute__((always_inline)) bool
 tcp_out_segment_inline(struct tcp_core *core, struct tcp_conn *conn,
@@ -492,7 +503,11 @@ tcp_out_next(struct tcp_core *core, struct tcp_conn *conn)
 static __attribute__((noinline)) void
 tcp_out_new(struct tcp_core *core, struct tcp_conn *conn, uint32_t sent)
 {
-	for (; conn->snd_send != NULL; sent++) {
+	bool has_trains =
+		(core->config.port->tx_offloads & PORT_TX_TCP_SEGMENTS) != 0;
+	uint32_t count;
+
+	for (; conn->snd_send != NULL; sent += count) {
 		/* Others shall have their turn: the rest in the next loop. */
 		if (sent == 64) {
 			if (tcp_out_permitted(conn,
@@ -500,8 +515,12 @@ tcp_out_new(struct tcp_core *core, struct tcp_conn *conn, uint32_t sent)
 				tcp_conn_out(core, conn);
 			return;
 		}
+		count = has_trains ? tcp_train_send(core, conn, 64 - sent) : 0;
+		if (count > 0)
+			continue;
 		if (!tcp_out_next(core, conn))
 			return;
+		count = 1;
 	}
 }
 

@@ -48,9 +48,13 @@ struct port_ops {
  *
  * PORT_TX_TCP_CHECKSUM  the checksum of TCP over either IP; its field holds the
  *                       sum of the pseudo header
+ * PORT_TX_TCP_SEGMENTS  that, and cutting a chain of mbufs over IPv4 into
+ *                       segments; the sum is without a length, the checksum of
+ *                       IP is the port's as well
  */
 enum port_tx_offload {
 	PORT_TX_TCP_CHECKSUM = 1,
+	PORT_TX_TCP_SEGMENTS = 2,
 };
 
 /* The head of every implementation's port. */

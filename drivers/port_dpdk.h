@@ -58,6 +58,7 @@ struct port_dpdk_options {
 	X(tx_frames, "frames the device took from the core")        \
 	X(tx_bytes, "bytes of them")                                \
 	X(tx_refused, "frames the device did not take at once")     \
+	X(tx_unfit, "frames dropped: the driver cannot send them")  \
 	X(handed_over, "frames of other cores passed on to them")   \
 	X(taken_over, "frames that other cores passed on to this")  \
 	X(hand_over_full, "frames dropped: the ring was full")      \

@@ -40,6 +40,13 @@
 	(RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM | \
 	 RTE_ETH_RX_OFFLOAD_RSS_HASH)
 #define TX_OFFLOADS RTE_ETH_TX_OFFLOAD_TCP_CKSUM
+/* What a device must have to cut segments. */
+#define TX_SEGMENTS                                                   \
+	(RTE_ETH_TX_OFFLOAD_TCP_TSO | RTE_ETH_TX_OFFLOAD_MULTI_SEGS | \
+	 RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_IPV4_CKSUM)
+/* The driver of tap takes no segment whose frame is larger than the MTU, which
+ * is about packets. So it is told this much more, as far as it allows. */
+#define TAP_MTU_EXTRA (RTE_ETHER_HDR_LEN + 4u)
 
 #ifndef AF_XDP
 #define AF_XDP 44
@@ -206,6 +213,18 @@ queues_wanted(const struct port_dpdk *device,
 	return least(wanted, info->max_tx_queues);
 }
 
+/* Whether the device is able to cut full segments. */
+static bool
+can_cut(const struct port_dpdk *device, const struct rte_eth_dev_info *info)
+{
+	const uint32_t frame = device->options.mtu + TAP_MTU_EXTRA +
+			       RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN;
+
+	if ((info->tx_offload_capa & TX_SEGMENTS) != TX_SEGMENTS)
+		return false;
+	return device->kind != PORT_DPDK_TAP || frame <= info->max_rx_pktlen;
+}
+
 static int
 configure(struct port_dpdk *device, const struct rte_eth_dev_info *info)
 {
@@ -217,6 +236,11 @@ configure(struct port_dpdk *device, const struct rte_eth_dev_info *info)
 	uint16_t count = queues_wanted(device, info);
 	int err;
 
+	if (can_cut(device, info)) {
+		conf.txmode.offloads |= TX_SEGMENTS;
+		if (device->kind == PORT_DPDK_TAP)
+			conf.rxmode.mtu += TAP_MTU_EXTRA;
+	}
 	/* Virtual devices that claim RSS fail later (net_tap). */
 	device->has_rss = count > 1 && !is_virtual(device->options.device) &&
 			  (info->flow_type_rss_offloads & RSS_WANTED) != 0;
@@ -242,6 +266,8 @@ configure(struct port_dpdk *device, const struct rte_eth_dev_info *info)
 	device->tx_offloads = 0;
 	if ((conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) != 0)
 		device->tx_offloads |= PORT_TX_TCP_CHECKSUM;
+	if ((conf.txmode.offloads & TX_SEGMENTS) == TX_SEGMENTS)
+		device->tx_offloads |= PORT_TX_TCP_SEGMENTS;
 	return err;
 }
 

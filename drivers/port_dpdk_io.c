@@ -177,14 +177,36 @@ show(struct port_dpdk_core *core, struct rte_mbuf *const *frames,
 		port_capture_frames(capture, core->index, frames, count);
 }
 
+/* Lets the driver look at frames of which it is to cut some. Returns how many
+ * it is able to send; if that is not even the first one, drops it. */
+static uint16_t
+prepare_burst(struct port_dpdk_core *core, struct rte_mbuf **frames,
+	      uint16_t count)
+{
+	const uint16_t fit = rte_eth_tx_prepare(core->device->port_id,
+						core->queue, frames, count);
+
+	if (FAL_UNLIKELY(fit == 0)) {
+		rte_pktmbuf_free(frames[0]);
+		port_dpdk_count(&core->counters.tx_unfit, 1);
+	}
+	return fit;
+}
+
 /* Sends the first k frames through the core's queue; returns k. */
 static uint16_t
 send_burst(struct port_dpdk_core *core, struct rte_mbuf **frames,
 	   uint16_t count)
 {
-	/* Counted before: the driver frees what it takes. */
-	uint64_t bytes = bytes_of(frames, count);
+	uint64_t bytes;
 
+	if ((core->device->tx_offloads & PORT_TX_TCP_SEGMENTS) != 0) {
+		count = prepare_burst(core, frames, count);
+		if (FAL_UNLIKELY(count == 0))
+			return 1;
+	}
+	/* Counted before: the driver frees what it takes. */
+	bytes = bytes_of(frames, count);
 	/* Shown before for the same reason, and again if sent again. */
 	show(core, frames, count);
 

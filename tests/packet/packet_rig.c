@@ -41,6 +41,60 @@ rig_card(struct rte_mbuf *frame)
 	be_store16(tcp + 16, ip_fold(ip_sum(0, tcp, bytes)));
 }
 
+/* Adds the length to the sum of a pseudo header. */
+static void
+rig_length_sum(uint8_t *tcp, uint32_t bytes)
+{
+	uint32_t sum = be_load16(tcp + 16) + bytes;
+
+	be_store16(tcp + 16, (uint16_t)(sum + (sum >> 16)));
+}
+
+/* Does what a card would with a chain: one frame for each segment. Only the
+ * last one pushes. */
+static void
+rig_cut(struct rig *rig, const struct rte_mbuf *train)
+{
+	const uint32_t below = (uint32_t)(train->l2_len + train->l3_len);
+	const uint32_t header = below + train->l4_len;
+	const uint32_t bytes = train->pkt_len - header;
+	uint8_t head[RIG_FRAME_MAX], room[RIG_FRAME_MAX];
+
+	FAL_ASSERT(train->data_len == header && train->tso_segsz > 0);
+	FAL_ASSERT((train->ol_flags & RTE_MBUF_F_TX_IPV4) != 0 &&
+		   (train->ol_flags & RTE_MBUF_F_TX_IP_CKSUM) != 0);
+	memcpy(head, rte_pktmbuf_mtod(train, const void *), header);
+	FAL_ASSERT(be_load16(head + train->l2_len + 2) ==
+		   train->pkt_len - train->l2_len);
+	FAL_ASSERT(be_load16(head + train->l2_len + 10) == 0);
+	for (uint32_t at = 0; at < bytes; at += train->tso_segsz) {
+		const uint32_t left = bytes - at;
+		const uint32_t size =
+			left < train->tso_segsz ? left : train->tso_segsz;
+		struct rte_mbuf *frame = rte_pktmbuf_alloc(rig->pool);
+		uint8_t *to = (uint8_t *)rte_pktmbuf_append(
+			frame, (uint16_t)(header + size));
+		uint8_t *ip = to + train->l2_len, *tcp = to + below;
+		const void *from =
+			rte_pktmbuf_read(train, header + at, size, room);
+
+		memcpy(to, head, header);
+		memcpy(to + header, from, size);
+		be_store32(tcp + 4, be_load32(tcp + 4) + at);
+		if (size < left)
+			tcp[13] = (uint8_t)(tcp[13] & ~TCP_PSH);
+		be_store16(ip + 2,
+			   (uint16_t)(train->l3_len + train->l4_len + size));
+		be_store16(ip + 10, ip_fold(ip_sum(0, ip, train->l3_len)));
+		frame->ol_flags = train->ol_flags & ~RTE_MBUF_F_TX_TCP_SEG;
+		frame->tx_offload = train->tx_offload;
+		rig_length_sum(tcp, train->l4_len + size);
+		FAL_ASSERT(rig->sent_count < RIG_FRAMES);
+		rig->sent[rig->sent_count++] = frame;
+		rig_card(frame);
+	}
+}
+
 static uint16_t
 rig_port_tx(struct port *port, uint64_t now_ns, struct rte_mbuf **frames,
 	    uint16_t count)
@@ -49,6 +103,11 @@ rig_port_tx(struct port *port, uint64_t now_ns, struct rte_mbuf **frames,
 
 	(void)now_ns;
 	for (uint16_t i = 0; i < count; i++) {
+		if (frames[i]->nb_segs > 1) {
+			rig_cut(rig, frames[i]);
+			rte_pktmbuf_free(frames[i]);
+			continue;
+		}
 		/* A copy: the instance may write its mbuf again. */
 		FAL_ASSERT(rig->sent_count < RIG_FRAMES);
 		rig->sent[rig->sent_count++] =

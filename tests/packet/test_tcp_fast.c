@@ -168,6 +168,17 @@ life_pass(struct life *life, uint32_t us)
 	}
 }
 
+/* What the port of both does. */
+static uint32_t
+fast_offloads(void)
+{
+	static const uint32_t offloads[] = {0, PORT_TX_TCP_CHECKSUM,
+					    PORT_TX_TCP_CHECKSUM |
+						    PORT_TX_TCP_SEGMENTS};
+
+	return offloads[fast_random(3)];
+}
+
 static void
 life_open(struct life *life, struct rte_mempool *pool)
 {
@@ -175,7 +186,7 @@ life_open(struct life *life, struct rte_mempool *pool)
 		.is_ipv6 = fast_one_in(2),
 		.vlan = fast_one_in(3) ? 5 : 0,
 		.conn_limit = 2,
-		.tx_offloads = fast_one_in(3) ? PORT_TX_TCP_CHECKSUM : 0,
+		.tx_offloads = fast_offloads(),
 	};
 	struct rig_segment syn = {.flags = TCP_SYN, .window = 60000};
 	struct rig_segment ack = {.seq = 1, .ack = 1, .flags = TCP_ACK};

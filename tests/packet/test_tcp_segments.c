@@ -4,7 +4,8 @@
  * Method: scripts (*.pkt beside this file, the arguments) are run line by line
  * against one instance; every packet it sends must be the next expected one,
  * and none may be left over, nor any mbuf. With --offload as the first argument
- * the port makes the checksums of TCP. A case:
+ * the port makes the checksums of TCP, with --segments it also cuts long
+ * frames. A case:
  *
  *   case RFC 9293 3.5: sentence
  *   with [ip6] [vlan N] [mtu N] [half-open N] [conns N] [window N]
@@ -512,6 +513,11 @@ main(int argc, char **argv)
 
 		if (strcmp(argv[i], "--offload") == 0) {
 			script.tx_offloads = PORT_TX_TCP_CHECKSUM;
+			continue;
+		}
+		if (strcmp(argv[i], "--segments") == 0) {
+			script.tx_offloads =
+				PORT_TX_TCP_CHECKSUM | PORT_TX_TCP_SEGMENTS;
 			continue;
 		}
 		file = fopen(argv[i], "r");
