@@ -148,7 +148,9 @@ def _(options):
                {str(a.session): ['/scene/e']})
         expect([s for ids in dump['expiry_time_to_session_ids'].values()
                 for s in ids], [a.session])
-        expect(command(server, 'watches').json['session_id_to_watched_paths'],
+        watches = command(server, 'watches').json
+        expect({session: sorted(paths) for session, paths
+                in watches['session_id_to_watched_paths'].items()},
                {str(a.session): ['/scene', '/scene/e']})
         expect(command(server, 'watches_by_path').json['path_to_session_ids'],
                {'/scene': [a.session], '/scene/e': [a.session]})

@@ -399,9 +399,11 @@ def no_path_is_not_the_root(server):
         ok(c.call(zkwire.SYNC, None))
         ok(c.call(zkwire.GETEPHEMERALS, None))
         ok(c.add_watch(None, 0))
-        for at in range(5):
-            lists = [[], [], [], [], []]
-            lists[at] = ['/', None]
+    # ZooKeeper fails to compare the path where a connection has it twice.
+    for at in range(5):
+        lists = [[], [], [], [], []]
+        lists[at] = ['/', None]
+        with server.client() as c:
             reply = c.call(zkwire.SETWATCHES2, c.zxid, *lists)
             expect(reply.err, -5 if at < 3 else 0, 'list %d' % at)
 
