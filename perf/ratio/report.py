@@ -85,6 +85,16 @@ def show(value):
     return '%.3g' % value
 
 
+def spread(row, ratios):
+    """The lowest and the highest pair, and the distance of the processors."""
+    text = '%s-%s' % (show(min(ratios)), show(max(ratios)))
+    if row['hops']:
+        text += '; hop %s us, %d of %d pairs' % (
+            show(statistics.median(row['hops'])), len(ratios),
+            len(ratios) + row['moved'])
+    return text
+
+
 def table(results):
     """Markdown; results: rows with pairs [(a, b)] and notes."""
     lines = ['| what | levels | a | b | ratio (lowest-highest of the pairs) '
@@ -98,13 +108,12 @@ def table(results):
             continue
         ratios = [a if b is None else a / b for a, b in pairs if b != 0]
         middle = statistics.median(ratios)
-        lines.append('| %s | %s | %s | %s | **%s** (%s-%s) | %s |' % (
+        lines.append('| %s | %s | %s | %s | **%s** (%s) | %s |' % (
             row['title'], levels,
             show(statistics.median(a for a, _ in pairs)),
             show(None if pairs[0][1] is None else
                  statistics.median(b for _, b in pairs)),
-            show(middle), show(min(ratios)), show(max(ratios)),
-            verdict(row, middle)))
+            show(middle), spread(row, ratios), verdict(row, middle)))
     return lines
 
 
