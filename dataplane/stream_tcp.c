@@ -35,12 +35,6 @@ _Static_assert(VISIT_EVENTS_MAX <= STREAM_EVENTS_MIN, "one visit always fits");
 
 /* ---- slots ---- */
 
-static stream_id
-id_of(const struct stream_tcp *core, const struct stream_tcp_conn *conn)
-{
-	return (uint64_t)conn->generation << 32 | stream_tcp_index(core, conn);
-}
-
 struct stream_tcp_conn *
 stream_tcp_new(struct stream_tcp *core, struct tcp_conn *tcp)
 {
@@ -216,18 +210,26 @@ lingering_expire(struct stream_tcp *core)
 
 /* ---- events ---- */
 
-static void
-event_put(const struct stream_tcp *core, const struct stream_tcp_conn *conn,
-	  enum stream_event_kind kind, enum stream_reason reason,
-	  struct stream_event *event)
+static inline void
+event_put_of(const struct stream_tcp_conn *conn, uint32_t index,
+	     enum stream_event_kind kind, enum stream_reason reason,
+	     struct stream_event *event)
 {
 	*event = (struct stream_event){
-		.id = id_of(core, conn),
+		.id = (uint64_t)conn->generation << 32 | index,
 		.tag = conn->tag,
 		.kind = (uint8_t)kind,
 		.reason = (uint8_t)reason,
 		.is_accepted = conn->is_accepted,
 	};
+}
+
+static void
+event_put(const struct stream_tcp *core, const struct stream_tcp_conn *conn,
+	  enum stream_event_kind kind, enum stream_reason reason,
+	  struct stream_event *event)
+{
+	event_put_of(conn, stream_tcp_index(core, conn), kind, reason, event);
 }
 
 /* Says where the input is, if it lies in one mbuf. */
@@ -390,12 +392,13 @@ stream_tcp_news(struct stream_tcp *core, struct stream_tcp_conn *conn,
  * be read. One with a chain may go on writing, one that is wanted in a piece
  * may have to be gathered. */
 static inline bool
-is_only_data(const struct stream_tcp_conn *conn, uint32_t news)
+is_only_data(const struct stream_tcp_conn *conn, const struct tcp_conn *tcp,
+	     uint32_t news)
 {
 	return (news & ~(uint32_t)(TCP_NEWS_DATA | TCP_NEWS_ROOM)) == 0 &&
 	       stream_tcp_is_plain(conn) && conn->rx == NULL &&
 	       conn->tx_head == NULL && list_empty(&conn->ready_link) &&
-	       tcp_buffered(conn->tcp) < STREAM_TCP_IN_TCP_BYTES;
+	       tcp_buffered(tcp) < STREAM_TCP_IN_TCP_BYTES;
 }
 
 /* Takes the news of all connections. Whoever has data and nothing else to say
@@ -415,7 +418,8 @@ take_news(struct stream_tcp *core, struct stream_event *events, uint32_t max)
 			stream_tcp_newcomer(core, tcp, news);
 			continue;
 		}
-		if (FAL_UNLIKELY(count == max || !is_only_data(conn, news))) {
+		if (FAL_UNLIKELY(count == max ||
+				 !is_only_data(conn, tcp, news))) {
 			stream_tcp_news(core, conn, news);
 			continue;
 		}
@@ -426,7 +430,8 @@ take_news(struct stream_tcp *core, struct stream_event *events, uint32_t max)
 		conn->rx_seen = tcp_buffered(tcp);
 		if (conn->rx_seen < conn->rx_wanted)
 			continue;
-		event_put(core, conn, STREAM_READABLE, 0, &events[count]);
+		event_put_of(conn, slot - 1, STREAM_READABLE, 0,
+			     &events[count]);
 		event_show(tcp, &events[count++]);
 		list_add_tail(&core->told, &conn->ready_link);
 	}

@@ -72,6 +72,16 @@ tcp_core_addresses(struct tcp_core *core)
 			      (uint32_t)mac[4] << 8 | mac[5];
 }
 
+static void
+tcp_core_free(struct tcp_core *core)
+{
+	free(core->table);
+	free(core->conns);
+	free(core->out);
+	free(core->news);
+	free(core);
+}
+
 int
 tcp_core_create(const struct tcp_config *config, uint64_t now_ns,
 		struct tcp_core **core)
@@ -90,10 +100,12 @@ tcp_core_create(const struct tcp_config *config, uint64_t now_ns,
 	made->table_mask = slots - 1;
 	made->table = calloc(slots, sizeof(made->table[0]));
 	made->conns = calloc(config->conn_limit, sizeof(made->conns[0]));
-	if (made->table == NULL || made->conns == NULL) {
-		free(made->table);
-		free(made->conns);
-		free(made);
+	made->list_mask = (uint32_t)bits_pow2_at_least(config->conn_limit) - 1;
+	made->out = calloc(made->list_mask + 1, sizeof(made->out[0]));
+	made->news = calloc(made->list_mask + 1, sizeof(made->news[0]));
+	if (made->table == NULL || made->conns == NULL || made->out == NULL ||
+	    made->news == NULL) {
+		tcp_core_free(made);
 		return FAL_ENOMEM;
 	}
 	for (uint32_t i = 0; i < config->conn_limit; i++)
@@ -113,10 +125,6 @@ tcp_core_create(const struct tcp_config *config, uint64_t now_ns,
 	tcp_fast_prepare(made);
 	made->time_wait_head = TCP_NONE;
 	made->time_wait_tail = TCP_NONE;
-	made->out_head = TCP_NONE;
-	made->out_tail = TCP_NONE;
-	made->news_head = TCP_NONE;
-	made->news_tail = TCP_NONE;
 	made->tick = (uint32_t)(now_ns >> TCP_TICK_SHIFT);
 	made->ts_offset = (uint32_t)tcp_syn_sip(made, NULL, 0);
 	made->now_ns = UINT64_MAX;
@@ -135,9 +143,7 @@ tcp_core_destroy(struct tcp_core *core)
 		tcp_data_drop(core, &core->conns[i]);
 	}
 	rte_pktmbuf_free(core->spare);
-	free(core->table);
-	free(core->conns);
-	free(core);
+	tcp_core_free(core);
 }
 
 void
@@ -299,6 +305,7 @@ tcp_unacked(const struct tcp_conn *conn)
 void
 tcp_keepalive(struct tcp_core *core, struct tcp_conn *conn, uint32_t idle_ms)
 {
+	tcp_stir(conn);
 	conn->keepalive_ms = idle_ms;
 	if (conn->state >= TCP_TIME_WAIT || tcp_has(conn, TCP_ORPHAN))
 		return;
@@ -312,6 +319,7 @@ tcp_shutdown(struct tcp_core *core, struct tcp_conn *conn)
 {
 	if (!tcp_can_send(conn))
 		return;
+	tcp_stir(conn);
 	tcp_set(conn, TCP_FIN_QUEUED);
 	tcp_conn_out(core, conn);
 }
@@ -325,6 +333,7 @@ tcp_close(struct tcp_core *core, struct tcp_conn *conn, uint32_t linger_ms)
 		return;
 	}
 	tcp_shutdown(core, conn);
+	tcp_stir(conn);
 	tcp_set(conn, TCP_ORPHAN);
 	conn->news = 0;
 	tcp_data_drop(core, conn);

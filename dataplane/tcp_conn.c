@@ -99,7 +99,7 @@ tcp_conn_new(struct tcp_core *core, const struct tcp_address *remote,
 	     uint16_t local_port)
 {
 	struct tcp_conn *conn;
-	uint32_t at, out_next, news_next;
+	uint32_t at;
 	uint8_t lists;
 
 	/* The oldest TIME-WAIT has done most of its duty. */
@@ -109,12 +109,8 @@ tcp_conn_new(struct tcp_core *core, const struct tcp_address *remote,
 		return NULL;
 	conn = &core->conns[core->free_head];
 	core->free_head = conn->wheel_next;
-	out_next = conn->out_next;
-	news_next = conn->news_next;
 	lists = conn->lists;
 	memset(conn, 0, sizeof(*conn));
-	conn->out_next = out_next;
-	conn->news_next = news_next;
 	conn->lists = lists;
 	conn->state = TCP_CLOSED;
 	conn->flags = TCP_ORPHAN;
@@ -179,6 +175,7 @@ tcp_conn_end(struct tcp_core *core, struct tcp_conn *conn,
 		return;
 	}
 	tcp_conn_empty(core, conn);
+	tcp_stir(conn);
 	conn->state = TCP_CLOSED;
 	conn->reason = (uint8_t)reason;
 	tcp_conn_news(core, conn, TCP_NEWS_FAILED);
@@ -215,8 +212,9 @@ tcp_conn_mss(struct tcp_core *core, struct tcp_conn *conn, uint16_t offered)
 			       ? TCP_MSS_DEFAULT4
 			       : TCP_MSS_DEFAULT6;
 	uint32_t own = core->config.port->mtu - headers;
+	/* A word is left behind the payload: see tcp_calm_checksum(). */
 	uint32_t room = rte_pktmbuf_data_room_size(core->config.pool) -
-			RTE_PKTMBUF_HEADROOM;
+			RTE_PKTMBUF_HEADROOM - 8;
 
 	mss = offered != 0 ? offered : mss;
 	mss = mss < TCP_MSS_MIN ? TCP_MSS_MIN : mss;
@@ -240,6 +238,7 @@ tcp_conn_mss_set(struct tcp_core *core, struct tcp_conn *conn, uint32_t mtu)
 	if (mtu - headers >= conn->mss)
 		return;
 	core->counters.path_mtu++;
+	tcp_stir(conn);
 	conn->mss = (uint16_t)(mtu - headers);
 	conn->mss_minute = (uint16_t)(core->now_ns / (60 * NS_PER_SECOND));
 	tcp_loss_too_big(core, conn);
@@ -248,12 +247,10 @@ tcp_conn_mss_set(struct tcp_core *core, struct tcp_conn *conn, uint32_t mtu)
 struct tcp_conn *
 tcp_next_news(struct tcp_core *core, uint32_t *news)
 {
-	while (core->news_head != TCP_NONE) {
-		struct tcp_conn *conn = &core->conns[core->news_head];
+	while (core->news_head != core->news_tail) {
+		uint32_t at = core->news_head++ & core->list_mask;
+		struct tcp_conn *conn = &core->conns[core->news[at]];
 
-		core->news_head = conn->news_next;
-		if (core->news_head == TCP_NONE)
-			core->news_tail = TCP_NONE;
 		conn->lists = (uint8_t)(conn->lists & ~TCP_IN_NEWS);
 		*news = conn->news;
 		conn->news = 0;

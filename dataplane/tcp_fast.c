@@ -22,6 +22,7 @@
  * and a mask; all others are looked at field by field.
  */
 
+#include "dataplane/tcp_calm.h"
 #include "dataplane/tcp_int.h"
 
 #define FAST_PROTOCOL   6u
@@ -51,30 +52,50 @@ struct fast_remote {
 	uint32_t middle, last;
 };
 
+/* What a port may say of a frame that matters here; 0 is usual. */
+#define FAST_SAID                                                    \
+	(RTE_MBUF_F_RX_VLAN_STRIPPED | RTE_MBUF_F_RX_L4_CKSUM_GOOD | \
+	 RTE_MBUF_F_RX_L4_CKSUM_BAD)
+
 static inline fast_piece
 fast_differs(const struct tcp_usual *usual, uint32_t piece, const uint8_t *at)
 {
 	fast_piece there, want, mask;
 
 	memcpy(&there, at, sizeof(there));
-	memcpy(&want, usual->want[piece], sizeof(want));
-	memcpy(&mask, usual->mask[piece], sizeof(mask));
+	memcpy(&want, __builtin_assume_aligned(usual->want[piece], 16),
+	       sizeof(want));
+	memcpy(&mask, __builtin_assume_aligned(usual->mask[piece], 16),
+	       sizeof(mask));
 	return (there ^ want) & mask;
 }
 
-/* Whether a frame is for us, whole, over IPv4 without options, has the flags
- * of data, and timestamps where everybody puts them. */
+#ifdef __SSE4_1__
 static inline bool
-fast_is_usual(const struct tcp_core *core, const struct rte_mbuf *mbuf,
-	      const uint8_t *at)
+fast_is_zero(fast_piece piece)
+{
+	typedef long long pair __attribute__((vector_size(16)));
+
+	return __builtin_ia32_ptestz128((pair)piece, (pair)piece) != 0;
+}
+#else
+static inline bool
+fast_is_zero(fast_piece piece)
+{
+	return (piece[0] | piece[1]) == 0;
+}
+#endif
+
+/* Whether a frame is for us, over IPv4 without options, has the flags of data,
+ * and timestamps where everybody puts them. */
+static inline bool
+fast_is_usual(const struct tcp_core *core, const uint8_t *at)
 {
 	const struct tcp_usual *usual = &core->usual;
-	fast_piece differs = fast_differs(usual, 0, at + FAST_PIECE_0) |
-			     fast_differs(usual, 1, at + FAST_PIECE_1) |
-			     fast_differs(usual, 2, at + FAST_PIECE_2);
 
-	return (differs[0] | differs[1] |
-		(mbuf->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED)) == 0;
+	return fast_is_zero(fast_differs(usual, 0, at + FAST_PIECE_0) |
+			    fast_differs(usual, 1, at + FAST_PIECE_1) |
+			    fast_differs(usual, 2, at + FAST_PIECE_2));
 }
 
 /* Byte `offset` of a frame has to be `want` where `mask` is set. */
@@ -100,8 +121,12 @@ fast_prepare_head(struct tcp_core *core)
 	memcpy(usual->head, core->config.port->mac, PORT_MAC_BYTES);
 	be_store16(usual->head + 6, 0x0800);
 	memcpy(usual->head + 8, header, 8);
-	/* Its checksum is the sum of the others, the length included. */
-	usual->head_sum = (~be_load16(header + 10) & 0xffffu) - TCP_IP4_BYTES;
+	/* Its checksum is the sum of the others, the length included; as many
+	 * times 0xffff more as keep it from getting below zero. */
+	usual->head_sum =
+		(~be_load16(header + 10) & 0xffffu) + 0xffffu - TCP_IP4_BYTES;
+	usual->source = __builtin_bswap32(core->config.address);
+	core->calm_options[1] = __builtin_bswap32(FAST_TIMESTAMPS);
 }
 
 /* Says what is usual. Also once a tick: a device that comes back may have
@@ -351,6 +376,8 @@ fast_segment(struct tcp_core *core, struct rte_mbuf *mbuf, const uint8_t *tcp,
 			 !fast_expects(conn, tcp, bytes, has_ts)))
 		return false;
 	fast_take(core, conn, mbuf, tcp, bytes, has_ts);
+	if (!tcp_has(conn, TCP_CALM))
+		tcp_calm_try(core, conn);
 	return true;
 }
 
@@ -438,14 +465,14 @@ fast_ip6(struct tcp_core *core, struct rte_mbuf *mbuf, const uint8_t *ip,
 }
 
 /* Looks at a frame field by field. */
-static inline bool
+static __attribute__((noinline)) bool
 fast_other(struct tcp_core *core, struct rte_mbuf *mbuf, const uint8_t *at,
 	   uint32_t bytes)
 {
 	uint32_t offset = fast_ether(core, mbuf, at);
 	uint32_t type;
 
-	if (FAL_UNLIKELY(offset == 0))
+	if (FAL_UNLIKELY(offset == 0 || !core->is_fast))
 		return false;
 	type = be_load16(at + offset - 2);
 	bytes -= offset;
@@ -455,28 +482,49 @@ fast_other(struct tcp_core *core, struct rte_mbuf *mbuf, const uint8_t *at,
 	       fast_ip6(core, mbuf, at + offset, bytes);
 }
 
+/* Takes a usual segment of a connection that is not calm, or of one that is
+ * and does not expect it quite like that. */
+static __attribute__((noinline)) bool
+fast_usual(struct tcp_core *core, struct rte_mbuf *mbuf, const uint8_t *ip)
+{
+	const struct fast_remote remote = fast_remote4(ip);
+
+	return core->is_fast && fast_segment(core, mbuf, ip + TCP_IP4_BYTES,
+					     be_load16(ip + 2) - TCP_IP4_BYTES,
+					     8, &remote, true);
+}
+
 /* Takes a received frame if it is one that is expected. Returns false, and has
- * changed nothing, if it is not. */
+ * changed nothing, if it is not. `calm` counts those of calm connections. */
 static inline __attribute__((always_inline)) bool
-fast_in(struct tcp_core *core, struct rte_mbuf *mbuf)
+fast_in(struct tcp_core *core, struct rte_mbuf *mbuf, uint32_t *calm)
 {
 	const uint8_t *at = rte_pktmbuf_mtod(mbuf, const uint8_t *);
-	const uint8_t *ip = at + TCP_ETHER_BYTES;
+	const uint8_t *ip = at + TCP_ETHER_BYTES, *tcp = ip + TCP_IP4_BYTES;
+	uint64_t said = mbuf->ol_flags & FAST_SAID;
 	uint32_t bytes = mbuf->data_len;
-	struct fast_remote remote;
+	struct tcp_conn *conn;
 
-	if (FAL_UNLIKELY(bytes < FAST_BYTES_MIN || mbuf->nb_segs != 1 ||
-			 !core->is_fast))
+	if (FAL_UNLIKELY(bytes < FAST_BYTES_MIN || mbuf->nb_segs != 1))
 		return false;
-	if (FAL_UNLIKELY(!fast_is_usual(core, mbuf, at)))
+	if (FAL_UNLIKELY(!fast_is_usual(core, at)))
 		return fast_other(core, mbuf, at, bytes);
 	if (FAL_UNLIKELY(!fast_ip4_is_whole(ip, bytes - TCP_ETHER_BYTES,
-					    TCP_HEADER_BYTES + FAST_TS_BYTES)))
+					    TCP_CALM_HEADER)))
 		return false;
-	remote = fast_remote4(ip);
-	return fast_segment(core, mbuf, ip + TCP_IP4_BYTES,
-			    be_load16(ip + 2) - TCP_IP4_BYTES, 8, &remote,
-			    true);
+	bytes = be_load16(ip + 2) - TCP_IP4_BYTES;
+	if (FAL_LIKELY(said == 0)) {
+		if (FAL_UNLIKELY(!ip_sum_is_good(ip_sum_tcp(tcp, bytes, 8))))
+			return false;
+	} else if (said != RTE_MBUF_F_RX_L4_CKSUM_GOOD) {
+		return fast_other(core, mbuf, at, mbuf->data_len);
+	}
+	conn = tcp_calm_find(core, tcp, be_load32(ip + 12));
+	if (FAL_UNLIKELY(conn == NULL || !tcp_calm_in(core, conn, mbuf, tcp,
+						      bytes - TCP_CALM_HEADER)))
+		return fast_usual(core, mbuf, ip);
+	(*calm)++;
+	return true;
 }
 
 /* Takes the frames of a burst, given, at the time that tcp_now() noted. */
@@ -484,10 +532,14 @@ void
 tcp_input_burst(struct tcp_core *core, struct rte_mbuf *const *frames,
 		uint32_t count)
 {
+	uint32_t calm = 0;
+
 	core->counters.rx_frames += count;
 	for (uint32_t i = 0; i < count; i++)
-		if (FAL_UNLIKELY(!fast_in(core, frames[i])))
+		if (FAL_UNLIKELY(!fast_in(core, frames[i], &calm)))
 			ip_in_frame(core, frames[i]);
+	core->counters.rx_delivered += calm;
+	core->counters.expected += calm;
 }
 
 void

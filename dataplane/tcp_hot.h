@@ -111,27 +111,19 @@ tcp_key(uint32_t word, uint16_t remote_port, uint16_t local_port)
 	return word | (uint64_t)remote_port << 32 | (uint64_t)local_port << 48;
 }
 
-/* As base/hash.h does it, for a key of known length. */
-static inline uint64_t
-tcp_hash_mix(uint64_t a, uint64_t b)
-{
-	unsigned __int128 product = (unsigned __int128)a * b;
-
-	return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-/* Of tcp_key() and the other words of an address, the first two in one. */
+/* Of tcp_key() and the other words of an address, the first two in one: as
+ * base/hash.h does it, for a key of known length. */
 static inline uint32_t
 tcp_hash(const struct tcp_core *core, uint64_t key, uint64_t high,
 	 uint32_t middle)
 {
 	const uint64_t *secret = core->hash_key.word;
-	uint64_t hash = secret[2];
+	uint64_t by = secret[1];
 
 	if (high != 0 || middle != 0xffff)
-		hash ^= tcp_hash_mix(high ^ secret[2], middle ^ secret[3]);
-	hash = tcp_hash_mix(key ^ secret[0], hash ^ secret[1]);
-	return (uint32_t)tcp_hash_mix(hash ^ secret[3], secret[0]);
+		by ^= hash_fold(high ^ secret[2], middle ^ secret[3]);
+	/* Twice: neighbouring ports would be equally far from each other. */
+	return (uint32_t)hash_fold(hash_fold(key ^ secret[0], by), secret[0]);
 }
 
 /* Tells the user of a connection that has one. */
@@ -143,12 +135,7 @@ tcp_conn_news_at(struct tcp_core *core, struct tcp_conn *conn, uint32_t index,
 	if ((conn->lists & TCP_IN_NEWS) != 0)
 		return;
 	conn->lists = (uint8_t)(conn->lists | TCP_IN_NEWS);
-	conn->news_next = TCP_NONE;
-	if (core->news_tail == TCP_NONE)
-		core->news_head = index;
-	else
-		core->conns[core->news_tail].news_next = index;
-	core->news_tail = index;
+	core->news[core->news_tail++ & core->list_mask] = index;
 }
 
 /* Tells a connection's user. */
@@ -166,12 +153,7 @@ tcp_conn_out_at(struct tcp_core *core, struct tcp_conn *conn, uint32_t index)
 	if ((conn->lists & TCP_IN_OUT) != 0)
 		return;
 	conn->lists = (uint8_t)(conn->lists | TCP_IN_OUT);
-	conn->out_next = TCP_NONE;
-	if (core->out_tail == TCP_NONE)
-		core->out_head = index;
-	else
-		core->conns[core->out_tail].out_next = index;
-	core->out_tail = index;
+	core->out[core->out_tail++ & core->list_mask] = index;
 }
 
 static inline void
@@ -285,6 +267,7 @@ tcp_now(struct tcp_core *core, uint64_t now_ns)
 	core->now_us = (uint32_t)(now_ns / NS_PER_US);
 	core->now_ts = (uint32_t)(now_ns / NS_PER_MS) + core->ts_offset;
 	core->ack_tick = tcp_tick_behind(now_ns + TCP_ACK_DELAY_NS);
+	core->calm_options[2] = __builtin_bswap32(core->now_ts);
 }
 
 static inline uint64_t
@@ -305,29 +288,14 @@ ip_add(uint64_t a, uint64_t b)
 	return sum + (sum < a);
 }
 
-/* Adds four words. Compilers make two instructions of a word where one would
- * do, and a segment has 25 of them; a build whose sanitizer wants to see the
- * loads, or for another machine, has it in C. */
+/* Adds two words; and one with up to IP_CHAIN_WORDS. Compilers make two
+ * instructions of a word where one would do, and a loop costs a short segment
+ * as much as its words: the chain is entered as many words before its end as
+ * there are. For that each of its instructions has four bytes: the register is
+ * one of the old ones ("R"), and no distance is 0. A build whose sanitizer
+ * wants to see the loads, or for another machine, has it in C. */
+#define IP_CHAIN_WORDS 31u
 #if defined(__x86_64__) && !defined(IP_SUM_IN_C)
-static inline uint64_t
-ip_sum_block(uint64_t sum, const uint8_t *at)
-{
-	const struct ip_block {
-		uint8_t byte[32];
-	} *block = (const void *)at;
-
-	__asm__("addq (%1), %0\n\t"
-		"adcq 8(%1), %0\n\t"
-		"adcq 16(%1), %0\n\t"
-		"adcq 24(%1), %0\n\t"
-		"adcq $0, %0"
-		: "+r"(sum)
-		: "r"(at), "m"(*block)
-		: "cc");
-	return sum;
-}
-
-/* The same of two. */
 static inline uint64_t
 ip_sum_two(uint64_t sum, const uint8_t *at)
 {
@@ -343,50 +311,77 @@ ip_sum_two(uint64_t sum, const uint8_t *at)
 		: "cc");
 	return sum;
 }
-#else
+
 static inline uint64_t
-ip_sum_block(uint64_t sum, const uint8_t *at)
+ip_sum_chain(uint64_t sum, uint64_t word, const uint8_t *at, uint32_t words)
 {
-	for (uint32_t i = 0; i < 32; i += 8)
-		sum = ip_add(sum, ip_load(at + i));
+	const uintptr_t end = (uintptr_t)at + 8 * (uintptr_t)words;
+	uintptr_t entry;
+
+	__asm__("leaq 2f(%%rip), %1\n\t"
+		"subq %3, %1\n\t"
+		"addq %4, %0\n\t"
+		"jmp *%1\n\t"
+		".set ip_distance, -124\n\t"
+		".rept 31\n\t"
+		"adcq ip_distance(%2), %0\n\t"
+		".set ip_distance, ip_distance + 8\n\t"
+		".endr\n\t"
+		"2: adcq $0, %0"
+		: "+r"(sum), "=&r"(entry)
+		: "R"(end - 124), "r"(4 * (size_t)words), "rme"(word)
+		: "cc", "memory");
 	return sum;
 }
-
+#else
 static inline uint64_t
 ip_sum_two(uint64_t sum, const uint8_t *at)
 {
 	return ip_add(ip_add(sum, ip_load(at)), ip_load(at + 8));
 }
+
+static inline uint64_t
+ip_sum_chain(uint64_t sum, uint64_t word, const uint8_t *at, uint32_t words)
+{
+	sum = ip_add(sum, word);
+	for (uint32_t i = 0; i < words; i++)
+		sum = ip_add(sum, ip_load(at + 8 * (size_t)i));
+	return sum;
+}
 #endif
 
-/* RFC 1071, over 64-bit words in memory order. */
-static inline uint64_t
-ip_sum_words(uint64_t sum, const uint8_t *at, uint32_t words)
+/* More words than the chain has. */
+static __attribute__((noinline)) uint64_t
+ip_sum_long(uint64_t sum, uint64_t word, const uint8_t *at, uint32_t words)
 {
-	const uint8_t *end = at + 8 * (size_t)(words & ~3u);
-
-	for (; at != end; at += 32)
-		sum = ip_sum_block(sum, at);
-	if ((words & 2) != 0) {
-		sum = ip_sum_two(sum, at);
-		at += 16;
+	for (; words > IP_CHAIN_WORDS; words -= IP_CHAIN_WORDS) {
+		sum = ip_sum_chain(sum, word, at, IP_CHAIN_WORDS);
+		at += 8 * IP_CHAIN_WORDS;
+		word = 0;
 	}
-	if ((words & 1) != 0)
-		sum = ip_add(sum, ip_load(at));
-	return sum;
+	return ip_sum_chain(sum, word, at, words);
+}
+
+/* RFC 1071: over 64-bit words in memory order, and one more. */
+static inline uint64_t
+ip_sum_words(uint64_t sum, uint64_t word, const uint8_t *at, uint32_t words)
+{
+	if (FAL_UNLIKELY(words > IP_CHAIN_WORDS))
+		return ip_sum_long(sum, word, at, words);
+	return ip_sum_chain(sum, word, at, words);
 }
 
 /* Over a TCP segment behind an IP header without options or extensions, and
- * its pseudo header: `addresses` bytes of both addresses lie in front of it. */
+ * its pseudo header: `addresses` bytes of both addresses lie in front of it.
+ * The last word is what is left of it, one to eight bytes. */
 static inline uint64_t
 ip_sum_tcp(const uint8_t *tcp, uint32_t bytes, uint32_t addresses)
 {
-	uint64_t sum = __builtin_bswap32(6 + bytes);
-	uint32_t left = bytes % 8;
+	uint32_t behind = (0u - 8u * bytes) & 63u; /* bits */
 
-	if (left != 0)
-		sum += ip_load(tcp + bytes - 8) >> (64 - 8 * left);
-	return ip_sum_words(sum, tcp - addresses, (addresses + bytes) / 8);
+	return ip_sum_words(__builtin_bswap32(6 + bytes),
+			    ip_load(tcp + bytes - 8) >> behind, tcp - addresses,
+			    (addresses + bytes - 1) / 8);
 }
 
 /* Whether a sum over something with its checksum is that of a good one, minus
@@ -406,7 +401,7 @@ ip_sum(uint64_t sum, const void *data, uint32_t bytes)
 	uint64_t tail = 0;
 
 	memcpy(&tail, (const uint8_t *)data + (bytes & ~7u), bytes & 7);
-	return ip_add(ip_sum_words(sum, data, bytes / 8), tail);
+	return ip_sum_words(sum, tail, data, bytes / 8);
 }
 
 /* The sum as 16 bits: two halves are added twice, and the carry of the lower
@@ -495,6 +490,15 @@ tcp_verdict_of(const struct rte_mbuf *mbuf)
 
 /* ---- what a user's calls come to, nearly always ---- */
 
+/* Whether a connection may send, and as much as ever. */
+static inline bool
+tcp_may_reserve(const struct tcp_conn *conn)
+{
+	return FAL_LIKELY(tcp_has(conn, TCP_CALM)) ||
+	       (conn->state == TCP_ESTABLISHED &&
+		!tcp_has(conn, TCP_FIN_QUEUED) && conn->mss == conn->mss_max);
+}
+
 /* An empty mbuf for the first segment that is to be sent; NULL: something is
  * in its way, or short. At most conn->mss bytes. */
 static inline struct rte_mbuf *
@@ -504,11 +508,8 @@ tcp_reserve_usual(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
 	struct rte_mbuf *mbuf;
 
 	if (FAL_UNLIKELY(conn->snd_send != NULL || core->spare != NULL ||
-			 conn->state != TCP_ESTABLISHED ||
-			 tcp_has(conn, TCP_FIN_QUEUED) ||
-			 bytes - 1u >= conn->mss ||
-			 conn->mss != conn->mss_max || core->output_left == 0 ||
-			 cache->len == 0))
+			 !tcp_may_reserve(conn) || bytes - 1u >= conn->mss ||
+			 core->output_left == 0 || cache->len == 0))
 		return NULL;
 	core->output_left--;
 	mbuf = cache->objs[--cache->len];

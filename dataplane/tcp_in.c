@@ -485,6 +485,7 @@ tcp_in(struct tcp_core *core, struct tcp_packet *packet)
 		return;
 	}
 	core->counters.rx_delivered++;
+	tcp_stir(conn);
 	if (conn->keepalive_ms != 0 && !tcp_has(conn, TCP_ORPHAN) &&
 	    conn->state < TCP_TIME_WAIT)
 		conn->life_deadline =

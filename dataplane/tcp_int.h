@@ -155,6 +155,7 @@ enum tcp_conn_flag {
 	TCP_RACK_KNOWN = 1 << 22, /* rack and rack_rtt_us have a value */
 	TCP_TLP_OUT = 1 << 20,    /* until tlp_end is acknowledged */
 	TCP_TLP_AGAIN = 1 << 21,  /* the probe was no new data     */
+	TCP_CALM = 1 << 25,       /* see tcp_calm.c */
 };
 
 enum tcp_list {
@@ -193,7 +194,9 @@ struct tcp_conn {
 	uint32_t tx_deadline, ack_deadline, life_deadline;
 	uint32_t srtt_us, rttvar_us;
 	uint32_t wheel_tick, wheel_next, wheel_prev;
-	uint32_t out_next, news_next;
+	/* With TCP_CALM: sums of what each of its headers has, in the order of
+	 * memory; of IP without its length, of TCP with the addresses. */
+	uint32_t ip_sum, tcp_sum;
 	/* rarely */
 	union {
 		uint32_t ssthresh;
@@ -252,6 +255,7 @@ struct tcp_usual {
 	 * are always the same. */
 	uint8_t head[16];
 	uint32_t head_sum;
+	uint32_t source; /* our address, in network order */
 };
 
 struct tcp_listener {
@@ -271,13 +275,20 @@ struct tcp_core {
 	struct tcp_conn *conns;
 	uint32_t *table; /* conn index + 1 */
 	uint32_t table_mask;
-	uint32_t free_head, out_head, out_tail, news_head, news_tail;
+	uint32_t free_head;
+	/* Rings of those that the next flush visits, and of those with news;
+	 * a block is at most once in each. */
+	uint32_t *out, *news;
+	uint32_t list_mask, out_head, out_tail, news_head, news_tail;
 	uint32_t time_wait_head, time_wait_tail; /* oldest first */
 	uint64_t now_ns;
-	uint32_t now_us;
+	uint32_t now_us; /* with now_ts: see struct tcp_seg */
 	uint32_t now_ts; /* ms from a start that the secret hides: RFC 7323 7.1
 			  */
 	uint32_t ack_tick; /* of a delayed ack that waits from now on */
+	/* What a calm connection's header has behind the window, in network
+	 * order: no checksum yet, the option's kind and length, now_ts. */
+	uint32_t calm_options[3];
 	struct tcp_address local4, local6, link6;
 	uint32_t ether_bytes; /* of a header that we write */
 	uint32_t pool_level;  /* enum tcp_pool_level */
@@ -334,6 +345,13 @@ static inline void
 tcp_clear(struct tcp_conn *conn, uint32_t flags)
 {
 	conn->flags &= ~flags;
+}
+
+/* Something is about to happen that may not leave it calm. */
+static inline void
+tcp_stir(struct tcp_conn *conn)
+{
+	conn->flags &= ~(uint32_t)TCP_CALM;
 }
 
 static inline struct tcp_seg *
@@ -408,6 +426,10 @@ struct tcp_conn *tcp_cookie_take(struct tcp_core *core,
 /* tcp.c */
 extern struct rte_mempool_cache tcp_no_cache;
 
+/* tcp_calm.c */
+bool tcp_calm_holds(const struct tcp_core *core, const struct tcp_conn *conn);
+void tcp_calm_try(struct tcp_core *core, struct tcp_conn *conn);
+
 /* tcp_fast.c */
 void tcp_fast_prepare(struct tcp_core *core);
 void tcp_input_burst(struct tcp_core *core, struct rte_mbuf *const *frames,
@@ -457,6 +479,7 @@ void tcp_rack_probe_acked(struct tcp_core *core, struct tcp_conn *conn,
 			  uint32_t ack);
 
 /* tcp_out.c */
+void tcp_out_arm_rare(struct tcp_core *core, struct tcp_conn *conn);
 uint32_t tcp_out_window_rare(const struct tcp_core *core,
 			     const struct tcp_conn *conn, uint32_t held);
 void tcp_out_reset(struct tcp_core *core, struct tcp_conn *conn);

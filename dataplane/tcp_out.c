@@ -8,6 +8,7 @@
  * collapse into one. There is no Nagle timer (RFC 9293 3.7.4 permits that).
  */
 
+#include "dataplane/tcp_calm.h"
 #include "dataplane/tcp_int.h"
 
 /* The same for a small buffer, a peer without window scale, or one that has
@@ -551,7 +552,7 @@ tcp_out_fin(struct tcp_core *core, struct tcp_conn *conn)
 		conn->state == TCP_CLOSE_WAIT ? TCP_LAST_ACK : TCP_FIN_WAIT_1;
 }
 
-static __attribute__((noinline)) void
+__attribute__((noinline)) void
 tcp_out_arm_rare(struct tcp_core *core, struct tcp_conn *conn)
 {
 	bool has_unsent =
@@ -634,7 +635,7 @@ tcp_out_rare(struct tcp_core *core, struct tcp_conn *conn)
 		tcp_out_arm(core, conn);
 }
 
-static inline void
+static __attribute__((noinline)) void
 tcp_out(struct tcp_core *core, struct tcp_conn *conn)
 {
 	if (FAL_UNLIKELY(conn->state != TCP_ESTABLISHED || conn->lost != 0 ||
@@ -654,16 +655,17 @@ tcp_out(struct tcp_core *core, struct tcp_conn *conn)
 void
 tcp_flush(struct tcp_core *core)
 {
-	uint32_t at = core->out_head;
+	/* Who gets on the list meanwhile waits for the next flush. */
+	const uint32_t end = core->out_tail;
 
-	core->out_head = TCP_NONE;
-	core->out_tail = TCP_NONE;
-	while (at != TCP_NONE) {
-		struct tcp_conn *conn = &core->conns[at];
+	while (core->out_head != end) {
+		uint32_t at = core->out_head++ & core->list_mask;
+		struct tcp_conn *conn = &core->conns[core->out[at]];
 
-		at = conn->out_next;
 		conn->lists = (uint8_t)(conn->lists & ~TCP_IN_OUT);
-		tcp_out(core, conn);
+		if (FAL_UNLIKELY(!tcp_has(conn, TCP_CALM) ||
+				 !tcp_calm_out(core, conn)))
+			tcp_out(core, conn);
 	}
 	ip_out_flush(core);
 }

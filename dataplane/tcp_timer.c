@@ -163,6 +163,7 @@ tcp_timer_life(struct tcp_core *core, struct tcp_conn *conn)
 static void
 tcp_timer_fire(struct tcp_core *core, struct tcp_conn *conn)
 {
+	tcp_stir(conn);
 	if (tcp_timer_is_due(core, conn->ack_deadline)) {
 		conn->ack_deadline = 0;
 		tcp_set(conn, TCP_ACK_NOW);
@@ -247,8 +248,8 @@ tcp_next_timer_ns(const struct tcp_core *core)
 uint64_t
 tcp_sleep_until_ns(const struct tcp_core *core)
 {
-	if (core->out_head != TCP_NONE || core->news_head != TCP_NONE ||
-	    core->tx_count > 0)
+	if (core->out_head != core->out_tail ||
+	    core->news_head != core->news_tail || core->tx_count > 0)
 		return 0;
 	for (uint32_t i = 1; i < TCP_WHEEL_SLOTS; i++) {
 		const uint32_t tick = core->tick + i;

@@ -6,8 +6,8 @@
  * length, damaged at random (checksums of half of them mended by telling the
  * instance that the port has judged them good) and given to an instance with a
  * listener; the counters must add up after each. Before, the checksum is
- * compared with a naive one, at all lengths and alignments. FAL_SEED sets the
- * start.
+ * compared with a naive one, at all lengths and alignments, and what is kept of
+ * an IP header's sum with a whole header's. FAL_SEED sets the start.
  */
 
 #include "packet_eal.h"
@@ -89,7 +89,7 @@ frames_give(struct rig *rig, const uint8_t *frame, uint32_t bytes,
 static void
 frames_check_sum(void)
 {
-	uint8_t data[300];
+	uint8_t data[900];
 
 	for (uint32_t i = 0; i < sizeof(data); i++)
 		data[i] = (uint8_t)(i % 7 == 0 ? 255 : frames_random(256));
@@ -105,6 +105,50 @@ frames_check_sum(void)
 			FAL_ASSERT(ip_fold(ip_sum(0, data + at, bytes)) ==
 				   (uint16_t)~sum);
 		}
+	}
+}
+
+/* The same of a segment behind its addresses: of IPv4, and of IPv6. */
+static void
+frames_check_sum_tcp(void)
+{
+	uint8_t data[900];
+
+	for (uint32_t i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)(i % 5 == 0 ? 255 : frames_random(256));
+	for (uint32_t before = 8; before <= 32; before += 24)
+		for (uint32_t bytes = 20; bytes < sizeof(data) - 32; bytes++) {
+			uint64_t sum = __builtin_bswap32(6 + bytes);
+
+			sum = ip_sum(sum, data, before + bytes);
+			FAL_ASSERT(ip_fold(ip_sum_tcp(data + before, bytes,
+						      before)) == ip_fold(sum));
+		}
+}
+
+/* What is kept of the sum of our IP headers is right for every address: some
+ * make it as small as the length that is taken out of it. */
+static void
+frames_check_head(struct rte_mempool *pool)
+{
+	struct tcp_config config = {.prefix_bits = 24, .conn_limit = 1};
+	struct port port = {.mtu = 1500};
+	uint8_t header[TCP_IP4_BYTES];
+
+	config.pool = pool;
+	config.port = &port;
+	for (uint32_t i = 1; i < 65536; i++) {
+		struct tcp_core *core;
+		uint64_t sum;
+
+		config.address = 0x0a000000u | i;
+		FAL_ASSERT(tcp_core_create(&config, 0, &core) == 0);
+		ip_header_write4(header, config.address, RIG_PEER, 6, 100);
+		sum = (uint64_t)core->usual.head_sum + RIG_PEER;
+		sum += TCP_IP4_BYTES + 100;
+		FAL_ASSERT((uint16_t)~ip_fold_sum(sum) ==
+			   be_load16(header + 10));
+		tcp_core_destroy(core);
 	}
 }
 
@@ -153,6 +197,8 @@ main(void)
 	frames_random_state = seed == NULL ? 1 : strtoull(seed, NULL, 10);
 	printf("FAL_SEED=%lu\n", frames_random_state);
 	frames_check_sum();
+	frames_check_sum_tcp();
+	frames_check_head(pool);
 	rig_start(&rig, pool, &options);
 	for (uint32_t kind = 0; kind < 4; kind++) {
 		uint32_t bytes = frames_good(&rig, kind, frame);
