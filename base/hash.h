@@ -44,7 +44,7 @@ hash_fold(uint64_t a, uint64_t b)
 /* 64-bit hash of `bytes` bytes at `data`. Inline: each request hashes a path.
  * Beyond 16 bytes the last two words overlap those before; as the length is
  * hashed, too, no two inputs are read as the same words. */
-static inline uint64_t
+static inline __attribute__((always_inline)) uint64_t
 hash_bytes(const struct hash_key *key, const void *data, size_t bytes)
 {
 	const uint8_t *at = data;

@@ -189,11 +189,13 @@ conn_run_batch(struct reader *reader)
 
 	if (count == 0)
 		return;
-	if (count > 1)
-		for (uint32_t i = 0; i < count; i++)
-			if (reader->batch[i].is_lookup)
-				tree_prefetch_node(reader->parts.tree,
-						   reader->batch[i].path.hash);
+	for (uint32_t i = 0; i < count; i++) {
+		struct batch_item *item = &reader->batch[i];
+
+		if (item->is_lookup)
+			item->guess = tree_prefetch_node(reader->parts.tree,
+							 item->path.hash);
+	}
 	reader->burst_ns = 0;
 	reader->is_in_burst = true;
 	has_others = run_frames(reader, count);

@@ -79,8 +79,9 @@ express_take(struct reader *reader, struct conn *conn, const uint8_t *at,
 	item->bytes = bytes - WORD_BYTES;
 	item->is_lookup = true;
 	item->is_express = true;
-	item->path =
-		tree_path_of(tree, at + PATH_AT, bytes - PATH_AT - BEHIND_PATH);
+	item->guess = NULL;
+	tree_path_set(tree, at + PATH_AT, bytes - PATH_AT - BEHIND_PATH,
+		      &item->path);
 	tree_prefetch_bucket(tree, item->path.hash);
 	return true;
 }
@@ -131,7 +132,7 @@ express_serve(struct reader *reader, const struct batch_item *item)
 	if (FAL_UNLIKELY(to == NULL))
 		return false;
 	body = read_data_at(reader->parts.tree, reader->S, &item->path,
-			    conn->ids->list, to + REPLY_HEADER,
+			    item->guess, conn->ids->list, to + REPLY_HEADER,
 			    got - REPLY_HEADER);
 	if (FAL_UNLIKELY(body == 0))
 		return false; /* the next reserve takes its place */

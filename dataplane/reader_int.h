@@ -156,6 +156,7 @@ struct batch_item {
 	bool is_lookup;  /* path is set */
 	bool is_express; /* for express_serve() */
 	struct tree_path path;
+	const struct znode *guess; /* tree_prefetch_node() of it, or NULL */
 };
 
 /* What a run of requests that express.c answered comes to. */

@@ -75,9 +75,10 @@ read_exists(struct tree *tree, uint64_t S, const struct tree_path *path,
  */
 static inline __attribute__((always_inline)) size_t
 put_data(struct tree *tree, uint64_t S, const struct tree_path *path,
-	 const struct auth_ids *ids, uint8_t *to, size_t room, int32_t *err)
+	 const struct znode *guess, const struct auth_ids *ids, uint8_t *to,
+	 size_t room, int32_t *err)
 {
-	const struct znode *node = node_lookup(tree, path, S);
+	const struct znode *node = node_lookup_from(tree, guess, path, S);
 
 	*err = ZK_NONODE;
 	if (node == NULL)
@@ -113,7 +114,9 @@ read_get_data(struct tree *tree, uint64_t S, const struct tree_path *path,
 {
 	const size_t room = out->is_full ? 0 : (size_t)(out->end - out->at);
 	int32_t err;
-	const size_t bytes = put_data(tree, S, path, ids, out->at, room, &err);
+	const size_t bytes =
+		put_data(tree, S, path, node_guess(tree, path->hash), ids,
+			 out->at, room, &err);
 
 	if (err == ZK_OK)
 		(void)jute_claim(out, bytes); /* else out->is_full */
@@ -122,10 +125,12 @@ read_get_data(struct tree *tree, uint64_t S, const struct tree_path *path,
 
 uint32_t
 read_data_at(struct tree *tree, uint64_t S, const struct tree_path *path,
-	     const struct auth_ids *ids, uint8_t *to, uint32_t room)
+	     const struct znode *guess, const struct auth_ids *ids, uint8_t *to,
+	     uint32_t room)
 {
 	int32_t err;
-	const size_t bytes = put_data(tree, S, path, ids, to, room, &err);
+	const size_t bytes =
+		put_data(tree, S, path, guess, ids, to, room, &err);
 
 	return bytes <= room ? (uint32_t)bytes : 0;
 }

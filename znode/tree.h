@@ -110,6 +110,17 @@ tree_path_of(const struct tree *tree, const void *text, uint32_t bytes)
 				  .bytes = bytes,
 				  .hash = hash_bytes(&head->key, at, bytes)};
 }
+/* The same of at least two bytes, inline where it is called. */
+static inline __attribute__((always_inline)) void
+tree_path_set(const struct tree *tree, const uint8_t *text, uint32_t bytes,
+	      struct tree_path *path)
+{
+	const struct tree_head *head = (const void *)tree;
+
+	path->text = text;
+	path->bytes = bytes;
+	path->hash = hash_bytes(&head->key, text, bytes);
+}
 struct acl_table *tree_acls(struct tree *);
 enum tree_kind tree_kind_of(const struct tree *, int64_t owner);
 void tree_counts(const struct tree *, struct tree_counts *out); /* any thread */
@@ -289,7 +300,9 @@ void tree_reader_resume(struct tree_reader *);
 /* Stages of a burst, to overlap cache misses: bucket, then node, look up, then
  * version. */
 void tree_prefetch_bucket(const struct tree *, uint64_t hash);
-void tree_prefetch_node(const struct tree *, uint64_t hash);
+/* Returns what nearly always is the node of that hash, or NULL: for
+ * read_data_at() before the next quiescent point. */
+const struct znode *tree_prefetch_node(const struct tree *, uint64_t hash);
 /* A third stage, for reads that want data or Stat. */
 void tree_prefetch_version(const struct tree *, const struct znode *);
 

@@ -198,26 +198,29 @@ node_has_path(const struct tree *tree, const struct znode *node,
 	return at == 0;
 }
 
-/* tree_lookup(), inline for the reads, as far as it goes without a loop: mostly
- * the first candidate is the node. */
+/* The first whose tag fits, mostly the node; NULL: none. */
 static inline __attribute__((always_inline)) const struct znode *
-node_lookup(const struct tree *tree, const struct tree_path *path, uint64_t S)
+node_guess(const struct tree *tree, uint64_t hash)
 {
-	const struct index_bucket *bucket =
-		index_bucket_of(&tree->index, path->hash);
-	const uint32_t fits = index_match(bucket, index_tag_of(path->hash));
+	const struct index_bucket *bucket = index_bucket_of(&tree->index, hash);
+	const uint32_t fits = index_match(bucket, index_tag_of(hash));
 
-	if (FAL_LIKELY(fits != 0)) {
-		const struct znode *node = node_at(
-			tree, index_slot_handle(bucket,
-						(uint32_t)__builtin_ctz(fits)));
+	if (FAL_UNLIKELY(fits == 0))
+		return NULL;
+	return node_at(
+		tree, index_slot_handle(bucket, (uint32_t)__builtin_ctz(fits)));
+}
 
-		if (FAL_LIKELY(node->hash == path->hash) &&
-		    FAL_LIKELY(node_is_visible(&tree->region, node, S)) &&
-		    FAL_LIKELY(
-			    node_has_path(tree, node, path->text, path->bytes)))
-			return node;
-	}
+/* tree_lookup(), inline for the reads, as far as it goes without a loop: `node`
+ * is what node_guess() gave, since the last quiescent point. */
+static inline __attribute__((always_inline)) const struct znode *
+node_lookup_from(const struct tree *tree, const struct znode *node,
+		 const struct tree_path *path, uint64_t S)
+{
+	if (FAL_LIKELY(node != NULL) && FAL_LIKELY(node->hash == path->hash) &&
+	    FAL_LIKELY(node_is_visible(&tree->region, node, S)) &&
+	    FAL_LIKELY(node_has_path(tree, node, path->text, path->bytes)))
+		return node;
 	return tree_lookup(tree, *path, S);
 }
 

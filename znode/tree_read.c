@@ -15,21 +15,16 @@ tree_prefetch_bucket(const struct tree *tree, uint64_t hash)
 	__builtin_prefetch(index_bucket_of(&tree->index, hash));
 }
 
-void
+const struct znode *
 tree_prefetch_node(const struct tree *tree, uint64_t hash)
 {
-	const struct index_bucket *bucket = index_bucket_of(&tree->index, hash);
-	const uint32_t fits = index_match(bucket, index_tag_of(hash));
-	const struct znode *node;
+	const struct znode *node = node_guess(tree, hash);
 
-	/* The first one nearly always is it, see node_lookup(). */
-	if (FAL_UNLIKELY(fits == 0))
-		return;
-	node = node_at(
-		tree, atomic_load_explicit(&bucket->handle[__builtin_ctz(fits)],
-					   memory_order_relaxed));
+	if (FAL_UNLIKELY(node == NULL))
+		return NULL;
 	__builtin_prefetch(node);
 	__builtin_prefetch(node->name);
+	return node;
 }
 
 void
