@@ -34,6 +34,7 @@
 struct range {
 	uintptr_t begin, end;
 	bool is_static;
+	uintptr_t static_end; /* behind it the heap may begin */
 };
 
 static _Alignas(PAGE_BYTES) struct {
@@ -113,7 +114,8 @@ on_fault(int signal_number, siginfo_t *info, void *context)
 	/* A fault of the program itself, or an instruction without end. */
 	if (range == NULL || state.open_count == OPEN_MAX)
 		__builtin_trap();
-	note(at, (uintptr_t)regs[REG_RIP], is_store, range->is_static);
+	note(at, (uintptr_t)regs[REG_RIP], is_store,
+	     range->is_static && at < range->static_end);
 	state.open[state.open_count] = at & ~(uintptr_t)(PAGE_BYTES - 1);
 	protect(state.open[state.open_count++], PAGE_BYTES,
 		is_store ? PROT_READ | PROT_WRITE : PROT_READ);
@@ -132,14 +134,28 @@ on_trap(int signal_number, siginfo_t *info, void *context)
 	regs[REG_EFL] &= ~(greg_t)TRAP_FLAG;
 }
 
+/* Where addresses are not random, variables and heap are one range. */
+static uintptr_t
+static_end(uintptr_t begin, uintptr_t end)
+{
+	extern char _end;
+
+	return begin < (uintptr_t)&_end && end > (uintptr_t)&_end
+		       ? (uintptr_t)&_end
+		       : end;
+}
+
 static void
 add_range(uintptr_t begin, uintptr_t end, bool is_static)
 {
 	if (begin >= end)
 		return;
 	FAL_ASSERT(state.range_count < RANGES_MAX);
-	state.range[state.range_count++] = (struct range){
-		.begin = begin, .end = end, .is_static = is_static};
+	state.range[state.range_count++] =
+		(struct range){.begin = begin,
+			       .end = end,
+			       .is_static = is_static,
+			       .static_end = static_end(begin, end)};
 }
 
 /* Whether there are variables of the program in it, which the kernel's list
