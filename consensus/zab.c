@@ -680,21 +680,44 @@ zab_wake_ms(const struct zab_core *core)
 	return wake;
 }
 
+/* Of the transactions that are not committed. */
+static int64_t
+outstanding(const struct zab_core *core)
+{
+	const struct zab_lead *lead = &core->lead;
+
+	return zab_next_in_epoch(lead->acks.proposed_zxid, lead->epoch) -
+	       zab_next_in_epoch(lead->acks.committed_zxid, lead->epoch);
+}
+
+uint32_t
+zab_proposals_max(const struct zab_core *core)
+{
+	const int64_t zxid = zab_next_zxid(core, NULL);
+
+	if (zxid == 0)
+		return 0;
+
+	const int64_t room =
+		(int64_t)core->options.outstanding_max - outstanding(core);
+	const int64_t left = zab_counter_max(core) - zab_counter(zxid) + 1;
+
+	return (uint32_t)(room < left ? room : left);
+}
+
 int64_t
 zab_next_zxid(const struct zab_core *core, const struct quorum *config)
 {
 	const struct zab_lead *lead = &core->lead;
 
 	if (core->is_dead || core->role != FLE_LEADING ||
-	    lead->step != ZAB_LEAD_ACTIVE || lead->is_yielding)
+	    lead->step != ZAB_LEAD_ACTIVE || lead->is_yielding ||
+	    outstanding(core) >= (int64_t)core->options.outstanding_max)
 		return 0;
+
 	const int64_t zxid =
 		zab_next_in_epoch(lead->acks.proposed_zxid, lead->epoch);
-	const int64_t oldest =
-		zab_next_in_epoch(lead->acks.committed_zxid, lead->epoch);
 
-	if (zxid - oldest >= (int64_t)core->options.outstanding_max)
-		return 0;
 	if (config && !zab_reconfig_is_possible(core, config))
 		return 0;
 	FAL_ASSERT(zab_counter(zxid) <= zab_counter_max(core));

@@ -198,7 +198,10 @@ struct zab_notification {
  *                 COMMITANDACTIVATE,
  *                 INFORMANDACTIVATE           sid (designated leader), config
  *                                             (INFORMANDACTIVATE only)
- *                 every packet is stepped, REQUEST and REVALIDATE too: it
+ *                 ACK                         of several that came together
+ *                                             with consecutive zxids, counters
+ *                                             not 0, the last is enough
+ *                 every other packet is stepped, REQUEST and REVALIDATE too: it
  *                 proves that the peer lives. A SYNC request (REQUEST with op
  *                 sync) is stepped as PACKET and then as SYNC.
  * HEARD           slot, is_up: bytes came from that peer, though no whole
@@ -207,9 +210,12 @@ struct zab_notification {
  *                 not from sync_limit. Due before each TICK
  * BUSY            busy_ms: what is done next may take so long without a step.
  *                 The PINGs it makes must leave before that
- * PROPOSE         zxid, config (if it is a reconfig, else NULL): the leader's
- *                 next transaction is in its log's window. zxid is what
- *                 zab_next_zxid() returned after the last step
+ * PROPOSE         zxid, count, config (if it is a reconfig, else NULL): the
+ *                 leader's next `count` transactions (0: one; with config one)
+ *                 are in its log's window. zxid, of the first, is what
+ *                 zab_next_zxid() returned after the last step; count is at
+ *                 most what zab_proposals_max() did. A burst in one step is
+ *                 sent as one range
  * SYNC            slot: a learner, or ZAB_SELF_SLOT, asked for a sync. Only at
  *                 a leader; at a learner the driver forwards the REQUEST itself
  * LOG_DURABLE     zxid: everything appended up to zxid is on stable storage
@@ -245,6 +251,7 @@ struct zab_event {
 	bool is_up, is_current, is_master;
 	uint32_t beacon_ms; /* what the peer said; 0: nothing */
 	uint32_t busy_ms;
+	uint32_t count; /* PROPOSE */
 	int64_t config_version;
 	const struct quorum *config;
 	const struct zab_disk_state *disk;
@@ -410,6 +417,10 @@ uint64_t zab_wake_ms(const struct zab_core *core);
  * or, with is_reconfig, one reconfiguration is already on its way or a quorum
  * of `config` is not synchronized). config: the new one, NULL else. */
 int64_t zab_next_zxid(const struct zab_core *core, const struct quorum *config);
+
+/* How many transactions may be proposed by the next PROPOSE, from
+ * zab_next_zxid(core, NULL) on; 0 if that returns 0. */
+uint32_t zab_proposals_max(const struct zab_core *core);
 
 void zab_view(const struct zab_core *core, struct zab_view *out);
 /* The sid of a learner, ZAB_NO_SID if the slot holds none. */

@@ -34,7 +34,7 @@ struct zab_acks {
 /* Starts a reign at base_zxid, which is committed: a quorum holds it. */
 void zab_acks_init(struct zab_acks *acks, int64_t base_zxid);
 
-/* Records that the proposal zxid goes to the log. Zxids come in order. */
+/* Records that the proposals up to zxid go to the log. Zxids come in order. */
 void zab_acks_propose(struct zab_acks *acks, int64_t zxid);
 
 /* pair->next has just become part of the pair by the proposal `zxid`, or, with

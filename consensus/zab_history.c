@@ -61,27 +61,36 @@ drop_oldest_row(struct zab_history *history)
 }
 
 int
-zab_history_append(struct zab_history *history, int64_t zxid)
+zab_history_append_all(struct zab_history *history, int64_t first, int64_t last)
 {
 	struct zab_row *row;
 
-	if (!zab_follows(history->last_zxid, zxid))
+	FAL_ASSERT(first <= last);
+	if (!zab_follows(history->last_zxid, first) ||
+	    zab_epoch(first) != zab_epoch(last) ||
+	    zab_counter(last) > ZAB_COUNTER_MAX)
 		return FAL_EPROTO;
 	if (history->row_count > 0) {
 		row = &history->row[history->row_count - 1];
-		if (zab_epoch(row->last_zxid) == zab_epoch(zxid)) {
-			row->last_zxid = zxid;
-			history->last_zxid = zxid;
+		if (zab_epoch(row->last_zxid) == zab_epoch(first)) {
+			row->last_zxid = last;
+			history->last_zxid = last;
 			return 0;
 		}
 	}
 	if (history->row_count == ZAB_ROWS_MAX)
 		drop_oldest_row(history);
 	row = &history->row[history->row_count++];
-	row->first_zxid = zxid;
-	row->last_zxid = zxid;
-	history->last_zxid = zxid;
+	row->first_zxid = first;
+	row->last_zxid = last;
+	history->last_zxid = last;
 	return 0;
+}
+
+int
+zab_history_append(struct zab_history *history, int64_t zxid)
+{
+	return zab_history_append_all(history, zxid, zxid);
 }
 
 void

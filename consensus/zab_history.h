@@ -26,6 +26,10 @@ bool zab_follows(int64_t last, int64_t zxid);
 FAL_MUST_CHECK int zab_history_append(struct zab_history *history,
 				      int64_t zxid);
 
+/* Adds first..last, of one epoch. The same. */
+FAL_MUST_CHECK int zab_history_append_all(struct zab_history *history,
+					  int64_t first, int64_t last);
+
 /* Forgets everything above zxid. zxid is floor_zxid or in the table. */
 void zab_history_cut(struct zab_history *history, int64_t zxid);
 

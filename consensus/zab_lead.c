@@ -268,22 +268,27 @@ zab_lead_propose(struct zab_core *core, const struct zab_event *event,
 		 struct zab_actions *out)
 {
 	struct zab_lead *lead = &core->lead;
+	const uint32_t count = event->count > 1 ? event->count : 1;
+	const int64_t first = event->zxid;
+	const int64_t last = first + count - 1;
 
-	FAL_ASSERT(event->zxid > 0);
-	FAL_ASSERT(event->zxid == zab_next_zxid(core, event->config));
+	FAL_ASSERT(first > 0);
+	FAL_ASSERT(first == zab_next_zxid(core, event->config));
+	FAL_ASSERT(count == 1 ||
+		   (!event->config && count <= zab_proposals_max(core)));
 	if (core->durable_zxid == core->history.last_zxid)
 		lead->durable_moved_ms = core->now_ms; /* begins to wait */
 
-	const int err = zab_history_append(&core->history, event->zxid);
+	const int err = zab_history_append_all(&core->history, first, last);
 
 	FAL_ASSERT(err == 0);
-	zab_acks_propose(&lead->acks, event->zxid);
+	zab_acks_propose(&lead->acks, last);
 	if (lead->proposal_slots)
-		zab_out_send(out, lead->proposal_slots, QUORUM_PROPOSAL,
-			     event->zxid, event->zxid);
+		zab_out_send(out, lead->proposal_slots, QUORUM_PROPOSAL, first,
+			     last);
 	if (event->config)
-		zab_reconfig_begin(core, event->config, event->zxid, out);
-	if (zab_counter(event->zxid) == zab_counter_max(core))
+		zab_reconfig_begin(core, event->config, first, out);
+	if (zab_counter(last) == zab_counter_max(core))
 		zab_lead_yield(core, ZAB_WHY_ROLLOVER, false, out);
 }
 

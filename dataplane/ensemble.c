@@ -41,6 +41,8 @@ void
 ensemble_step(struct ensemble *ensemble, struct zab_event *event)
 {
 	FAL_ASSERT(!ensemble->is_stepping);
+	if (!ensemble_burst_is_empty(ensemble))
+		ensemble_burst_step(ensemble);
 	ensemble->is_stepping = true;
 	event->now_ms = ensemble->now_ms;
 	zab_step(ensemble->core, event, &ensemble->actions);
@@ -201,6 +203,7 @@ poll_round(void *arg, uint64_t now_ms, int64_t wall_ms)
 	ensemble->now_ms = now_ms;
 	ensemble->wall_ms = wall_ms;
 	did_work |= take_streams(ensemble);
+	ensemble_burst_step(ensemble);
 	did_work |= ensemble_step_diverged(ensemble);
 	did_work |= ensemble_step_broken(ensemble);
 	did_work |= ensemble_take_links(ensemble);
@@ -221,9 +224,11 @@ static void
 flush_round(void *arg, uint64_t now_ms)
 {
 	struct ensemble *ensemble = arg;
-	const uint64_t fle_ms = fle_net_poll(ensemble->fle, now_ms);
-	const uint64_t peer_ms = peer_net_poll(ensemble->peers, now_ms);
+	uint64_t fle_ms, peer_ms;
 
+	ensemble_burst_step(ensemble);
+	fle_ms = fle_net_poll(ensemble->fle, now_ms);
+	peer_ms = peer_net_poll(ensemble->peers, now_ms);
 	ensemble->nets_ms = fle_ms < peer_ms ? fle_ms : peer_ms;
 	stream_flush(ensemble->parts.streams);
 	if (ensemble->is_status_old)
@@ -238,6 +243,7 @@ has_work(const void *arg)
 
 	return ensemble->broken_slots != 0 || ensemble->must_tell_diverged ||
 	       ensemble->link_count != 0 ||
+	       !ensemble_burst_is_empty(ensemble) ||
 	       atomic_load_explicit(&ensemble->must_yield,
 				    memory_order_relaxed) ||
 	       ensemble->parts.store.has_event(ensemble->parts.store.store) ||
@@ -285,7 +291,7 @@ next_zxid(void *arg, uint32_t entry_bytes)
 	if (!entry_ring_has_room(ensemble->recent, entry_bytes,
 				 ensemble->committed))
 		return 0;
-	return zab_next_zxid(ensemble->core, NULL);
+	return ensemble_burst_next_zxid(ensemble);
 }
 
 static void
@@ -311,8 +317,12 @@ proposed(void *arg, int64_t zxid)
 				  .zxid = zxid,
 				  .config = ensemble->proposing};
 
+	if (FAL_LIKELY(ensemble->proposing == NULL)) {
+		ensemble_burst_propose(ensemble, zxid);
+		return;
+	}
 	/* Refused after all: then it is an error transaction. */
-	if (ensemble->proposing != NULL && !ensemble->is_reconfig_kept)
+	if (!ensemble->is_reconfig_kept)
 		event.config = NULL;
 	ensemble->proposing = NULL;
 	ensemble_step(ensemble, &event);

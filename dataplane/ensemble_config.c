@@ -212,10 +212,13 @@ ensemble_reconfigure(void *arg, const uint8_t *body, uint32_t body_bytes,
 	struct ensemble *ensemble = arg;
 	struct jute_reader reader = jute_reader_of(body, body_bytes);
 	const struct config_text *active = &ensemble->text[TEXT_ACTIVE];
-	const int64_t zxid = zab_next_zxid(ensemble->core, NULL);
 	struct proto_reconfig_request asked;
+	int64_t zxid;
 	int32_t err;
 
+	/* It is proposed alone, and the core is asked whether it may be. */
+	ensemble_burst_step(ensemble);
+	zxid = zab_next_zxid(ensemble->core, NULL);
 	ensemble->proposing = NULL;
 	*config = (struct jute_slice){.bytes = -1};
 	if (ensemble->hooks.compose_config == NULL)

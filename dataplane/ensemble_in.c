@@ -265,6 +265,17 @@ note_ack(struct ensemble *ensemble, uint32_t slot, int64_t zxid)
 			       zab_learner_sid(ensemble->core, slot), ns);
 }
 
+/* False: it is stepped like any other packet. */
+static bool
+take_ack(struct ensemble *ensemble, uint32_t slot,
+	 const struct quorum_packet *packet)
+{
+	if (slot >= ZAB_CONNS_MAX || ensemble->role != FLE_LEADING)
+		return false;
+	note_ack(ensemble, slot, packet->zxid);
+	return ensemble_burst_ack(ensemble, slot, packet->zxid);
+}
+
 static void
 on_packet(void *arg, uint32_t slot, const struct quorum_packet *packet,
 	  struct jute_slice raw)
@@ -276,6 +287,12 @@ on_packet(void *arg, uint32_t slot, const struct quorum_packet *packet,
 				  .zxid = packet->zxid};
 
 	(void)raw;
+	if (packet->type == QUORUM_ACK && take_ack(ensemble, slot, packet))
+		return;
+	ensemble->closed_slots = 0;
+	ensemble_burst_step(ensemble);
+	if (ensemble->closed_slots & 1ull << slot)
+		return;
 	if (!read_packet(ensemble, packet, &event)) {
 		ensemble_break(ensemble, slot, PEER_PROTOCOL);
 		return;
@@ -284,10 +301,6 @@ on_packet(void *arg, uint32_t slot, const struct quorum_packet *packet,
 		ensemble->learner[slot].is_observer = true;
 	if (FAL_UNLIKELY(packet->data.bytes >= (int32_t)ZAB_BUSY_BYTES))
 		ensemble_busy(ensemble, (uint32_t)packet->data.bytes);
-	if (packet->type == QUORUM_ACK && slot < ZAB_CONNS_MAX &&
-	    ensemble->role == FLE_LEADING)
-		note_ack(ensemble, slot, packet->zxid);
-	ensemble->closed_slots = 0;
 	ensemble->packet = packet;
 	ensemble_step(ensemble, &event);
 	if (packet->type == QUORUM_NEWLEADER)

@@ -8,6 +8,7 @@
  *   ensemble.c          life, the round, what the zab calls
  *   ensemble_in.c       what others say becomes events
  *   ensemble_act.c      actions are carried out, in order
+ *   ensemble_burst.c    proposals and ACKs that are stepped together
  *   ensemble_send.c     packets
  *   ensemble_hold.c     a leader's entries that wait to be applied
  *   ensemble_lend.c     truncation, snapshots that come, reloading
@@ -98,6 +99,16 @@ enum lend_kind {
 	LEND_RELOAD,
 };
 
+/* What a leader has gathered since the last step. */
+struct ensemble_burst {
+	uint32_t count; /* proposals from `first` on; 0: none */
+	uint32_t room;  /* so many the core would take */
+	int64_t first;
+	bool has_ack;
+	uint32_t ack_slot;
+	int64_t ack_zxid; /* the last of consecutive ones */
+};
+
 struct ensemble {
 	struct ensemble_options options;
 	struct ensemble_parts parts;
@@ -107,6 +118,7 @@ struct ensemble {
 	struct zab_core *core;
 	struct zab_actions actions;
 	bool is_stepping;
+	struct ensemble_burst burst;
 	uint64_t now_ms;
 	int64_t wall_ms;
 	uint64_t nets_ms; /* when the nets want to be polled */
@@ -193,7 +205,8 @@ struct ensemble {
 
 /* ---- ensemble.c ---- */
 
-/* One step of the core and all that follows from it. */
+/* One step of the core and all that follows from it; what has gathered goes
+ * before it. */
 void ensemble_step(struct ensemble *, struct zab_event *);
 /* A connection is closed by us, the core is told with the next round. */
 void ensemble_break(struct ensemble *, uint32_t slot, enum peer_down why);
@@ -237,6 +250,22 @@ uint64_t ensemble_genesis_wake_ms(const struct ensemble *);
 void ensemble_genesis_adopt(struct ensemble *);
 /* A STATE says that clients may be served. */
 void ensemble_genesis_serves(struct ensemble *);
+
+/* ---- ensemble_burst.c ---- */
+/* zab_next_zxid() behind what has gathered; 0: none now. */
+int64_t ensemble_burst_next_zxid(const struct ensemble *);
+/* That zxid is in the log's window; no reconfiguration. */
+void ensemble_burst_propose(struct ensemble *, int64_t zxid);
+/* An ACK came; false: it is to be stepped. */
+bool ensemble_burst_ack(struct ensemble *, uint32_t slot, int64_t zxid);
+/* Steps what has gathered, if anything. */
+void ensemble_burst_step(struct ensemble *);
+
+static inline bool
+ensemble_burst_is_empty(const struct ensemble *ensemble)
+{
+	return ensemble->burst.count == 0 && !ensemble->burst.has_ack;
+}
 
 /* ---- ensemble_act.c ---- */
 void ensemble_act(struct ensemble *, const struct zab_event *,

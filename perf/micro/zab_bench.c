@@ -7,7 +7,8 @@
  * brings to it:
  *
  *   leader    PROPOSE, the own log durable, ACK of one follower, which commits,
- *             ACK of the other
+ *             ACK of the other; a burst of them comes in one step of each kind,
+ *             as the driver makes it of what one round of it proposes and reads
  *   follower  PROPOSAL, the own log durable, COMMIT
  */
 #include <stdbool.h>
@@ -19,6 +20,10 @@
 
 #define SERVERS 3u
 #define EPOCH   1
+/* As many as perf/gates/pipeline.c has under way. */
+#define BURST 32u
+
+_Static_assert(BENCH_BURST % BURST == 0, "whole bursts");
 
 struct write {
 	struct zab_core *core;
@@ -131,23 +136,38 @@ commits(const struct write *write)
 	return false;
 }
 
+/* So many writes under way together. */
 static uint64_t
-leader_run(void *state, uint64_t count)
+lead(struct write *write, uint64_t count, uint32_t burst)
 {
-	struct write *write = state;
 	uint64_t right = 0;
 
-	for (uint64_t i = 0; i < count; i++) {
-		write->zxid = zab_next_zxid(write->core, NULL);
+	for (uint64_t i = 0; i < count; i += burst) {
+		const int64_t first = zab_next_zxid(write->core, NULL);
+
+		write->zxid = first + burst - 1;
 		give(write, (struct zab_event){.type = ZAB_EV_PROPOSE,
-					       .zxid = write->zxid});
+					       .zxid = first,
+					       .count = burst});
 		give(write, (struct zab_event){.type = ZAB_EV_LOG_DURABLE,
 					       .zxid = write->zxid});
 		packet(write, 0, QUORUM_ACK, write->zxid);
-		right += commits(write);
+		right += commits(write) ? burst : 0;
 		packet(write, 1, QUORUM_ACK, write->zxid);
 	}
 	return right;
+}
+
+static uint64_t
+leader_run(void *state, uint64_t count)
+{
+	return lead(state, count, 1);
+}
+
+static uint64_t
+leader_burst_run(void *state, uint64_t count)
+{
+	return lead(state, count, BURST);
 }
 
 static void *
@@ -198,6 +218,8 @@ teardown(void *state)
 
 const struct bench_case bench_zab_cases[] = {
 	{"zab/leader_write", leader_setup, leader_run, teardown, 0},
+	{"zab/leader_write_burst32", leader_setup, leader_burst_run, teardown,
+	 0},
 	{"zab/follower_write", follower_setup, follower_run, teardown, 0},
 	{0},
 };

@@ -488,6 +488,41 @@ propose(struct sim *sim, struct sim_server *server,
 	return true;
 }
 
+static void
+drop_pending(struct sim_server *server)
+{
+	server->pending_count--;
+	memmove(&server->pending[0], &server->pending[1],
+		server->pending_count * sizeof(server->pending[0]));
+}
+
+/* Writes that wait behind it go into the same step, as far as the core takes
+ * them. */
+static void
+propose_burst(struct sim *sim, struct sim_server *server,
+	      struct zab_event *event)
+{
+	const uint32_t max = zab_proposals_max(server->core);
+
+	event->count = 1;
+	while (!event->config && event->count < max &&
+	       server->pending_count > 0) {
+		const struct sim_pending *one = &server->pending[0];
+		const struct sim_entry entry = {.zxid = event->zxid +
+							event->count,
+						.value = one->op + 1ull};
+
+		if (sim->op[one->op].kind == SIM_OP_SYNC ||
+		    sim->op[one->op].config)
+			return;
+		sim_session_judge(sim, server, one);
+		sim_check_propose(sim, server, entry.zxid);
+		append_entry(sim, server, &entry);
+		event->count++;
+		drop_pending(server);
+	}
+}
+
 bool
 sim_driver_propose(struct sim *sim, struct sim_server *server,
 		   struct zab_event *event)
@@ -498,11 +533,11 @@ sim_driver_propose(struct sim *sim, struct sim_server *server,
 
 		if (is_write && !propose(sim, server, &one, event))
 			return false;
-		server->pending_count--;
-		memmove(&server->pending[0], &server->pending[1],
-			server->pending_count * sizeof(server->pending[0]));
-		if (is_write)
+		drop_pending(server);
+		if (is_write) {
+			propose_burst(sim, server, event);
 			return true;
+		}
 		*event = (struct zab_event){.type = ZAB_EV_SYNC,
 					    .slot = one.slot};
 		/* The learner that asked may be gone, and its slot reused. */

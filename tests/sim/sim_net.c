@@ -344,6 +344,19 @@ is_ready(struct sim *sim, uint32_t index, uint32_t end)
 	return true;
 }
 
+/* An ACK that the next one makes needless: both are there. */
+static bool
+is_covered(struct sim *sim, uint32_t index, uint32_t end,
+	   const struct sim_message *message)
+{
+	const struct sim_message *next = sim->conn[index].head[end];
+
+	return message->type == QUORUM_ACK && zab_counter(message->zxid) != 0 &&
+	       next && next->type == QUORUM_ACK &&
+	       next->zxid == message->zxid + 1 &&
+	       zab_counter(next->zxid) != 0 && is_ready(sim, index, end);
+}
+
 static void
 break_behind(struct sim *sim, uint32_t index, uint32_t serial,
 	     const struct sim_message *message)
@@ -380,8 +393,9 @@ sim_net_pump(struct sim *sim, uint32_t index, uint32_t end)
 			continue;
 		if (message.type != SIM_MSG_CLOSED) {
 			/* A load that was given up leaves its stream behind. */
-			if (message.type != SIM_MSG_SNAPSHOT ||
-			    server->is_installing)
+			if ((message.type != SIM_MSG_SNAPSHOT ||
+			     server->is_installing) &&
+			    !is_covered(sim, index, end, &message))
 				deliver(sim, server, slot, &message);
 			break_behind(sim, index, serial, &message);
 			continue;

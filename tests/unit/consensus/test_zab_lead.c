@@ -360,6 +360,75 @@ the_outstanding_limit_refuses_proposals(void **state)
 	tear_down(&b);
 }
 
+/* How many packets of that type the last step sent to that slot, and the last
+ * zxid of them. */
+static uint32_t
+sent(const struct bench *b, uint32_t slot, int32_t type, int64_t *last)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < b->out.count; i++) {
+		const struct zab_action *action = &b->out.action[i];
+
+		if (action->type != ZAB_DO_SEND || action->packet != type ||
+		    !(action->slots & 1ull << slot))
+			continue;
+		count += (uint32_t)(action->zxid_last - action->zxid) + 1;
+		*last = action->zxid_last;
+	}
+	return count;
+}
+
+/* Two leaders hear of the same: one of each transaction and ACK by itself, one
+ * of the burst in a step and of the last ACK. They send the same packets, and
+ * are the same afterwards. */
+static void
+a_burst_in_one_step_is_as_good_as_many(void **state)
+{
+	struct bench one, all;
+	uint32_t proposals = 0, commits = 0;
+	int64_t last = 0;
+
+	(void)state;
+	set_up(&one);
+	set_up(&all);
+	reach_broadcast(&one);
+	reach_broadcast(&all);
+	for (int64_t first = 1; first < 30; first += 3) {
+		const struct zab_event flushed = {
+			.type = ZAB_EV_LOG_DURABLE,
+			.zxid = zab_zxid(1, first + 2)};
+
+		proposals = 0;
+		commits = 0;
+		for (int64_t n = first; n < first + 3; n++) {
+			propose(&one, n);
+			proposals += sent(&one, 0, QUORUM_PROPOSAL, &last);
+		}
+		give(&one, flushed);
+		for (int64_t n = first; n < first + 3; n++) {
+			packet(&one, 0, QUORUM_ACK, zab_zxid(1, n), 0, 0);
+			commits += sent(&one, 0, QUORUM_COMMIT, &last);
+		}
+		assert_int_equal(proposals, 3);
+		assert_int_equal(commits, 3);
+		assert_int_equal(zab_proposals_max(all.core), 3);
+		give(&all, (struct zab_event){.type = ZAB_EV_PROPOSE,
+					      .zxid = zab_zxid(1, first),
+					      .count = 3});
+		assert_int_equal(sent(&all, 0, QUORUM_PROPOSAL, &last), 3);
+		assert_int_equal(last, zab_zxid(1, first + 2));
+		assert_int_equal(zab_proposals_max(all.core), 0);
+		give(&all, flushed);
+		packet(&all, 0, QUORUM_ACK, flushed.zxid, 0, 0);
+		assert_int_equal(sent(&all, 0, QUORUM_COMMIT, &last), 3);
+		assert_int_equal(last, flushed.zxid);
+		assert_memory_equal(one.core, all.core, zab_core_bytes());
+	}
+	tear_down(&one);
+	tear_down(&all);
+}
+
 static void
 the_same_server_again_replaces_its_older_connection(void **state)
 {
@@ -636,6 +705,7 @@ main(void)
 		cmocka_unit_test(
 			a_newleader_ack_for_another_epoch_ends_the_connection),
 		cmocka_unit_test(the_outstanding_limit_refuses_proposals),
+		cmocka_unit_test(a_burst_in_one_step_is_as_good_as_many),
 		cmocka_unit_test(
 			the_same_server_again_replaces_its_older_connection),
 		cmocka_unit_test(impossible_epochs_are_refused),
