@@ -91,8 +91,9 @@ bytes_copy_halves(uint8_t *to, const uint8_t *from, size_t bytes, size_t half)
 	memcpy(to + bytes - half, from + bytes - half, half);
 }
 
-/* Copies between places that do not overlap. */
-static inline void
+/* Copies between places that do not overlap. Inline whoever else copies: what
+ * one file of a library does must not cost the reads in another a call. */
+static inline __attribute__((always_inline)) void
 bytes_copy(void *to, const void *from, size_t bytes)
 {
 	uint8_t *x = to;

@@ -95,19 +95,21 @@ crc_reduce(__m128i rest)
 	return (uint32_t)_mm_extract_epi32(rest, 1);
 }
 
-/* 0..3 bytes by table: too short for a block, the register reaches beyond. */
-static inline uint32_t
-crc_bytes(uint32_t reg, const uint8_t *at, size_t bytes)
+/* 0..3 bytes by table: too short for a block, the register reaches beyond. A
+ * function of its own: what it saves for its call no other length pays. */
+static __attribute__((noinline)) uint32_t
+crc_bytes(uint32_t crc, const uint8_t *at, size_t bytes)
 {
 	const z_crc_t *table = get_crc_table();
+	uint32_t reg = ~crc;
 
 	for (size_t i = 0; i < bytes; i++)
 		reg = (uint32_t)table[(reg ^ at[i]) & 0xff] ^ (reg >> 8);
-	return reg;
+	return ~reg;
 }
 
 /* 4..15 bytes: one block with zeros in front, which change nothing. */
-static CRC_TARGET uint32_t
+static inline CRC_TARGET uint32_t
 crc_short(uint32_t reg, const uint8_t *at, size_t bytes)
 {
 	uint64_t low = 0;
@@ -153,7 +155,7 @@ crc_tail(__m128i rest, const uint8_t *end, size_t bytes, __m128i by)
 	return crc_fold(front, by, next);
 }
 
-static CRC_TARGET uint32_t
+static inline CRC_TARGET uint32_t
 crc_long(uint32_t reg, const uint8_t *at, size_t bytes)
 {
 	const __m128i by_64 = _mm_set_epi64x(0x1c6e41596, 0x154442bd4);
@@ -187,6 +189,17 @@ crc_long(uint32_t reg, const uint8_t *at, size_t bytes)
 	return crc_reduce(rest);
 }
 
+/* By any length, in one function: inlining ends where the set changes. */
+static CRC_TARGET uint32_t
+crc_folded(uint32_t crc, const uint8_t *at, size_t bytes)
+{
+	if (bytes >= 16)
+		return ~crc_long(~crc, at, bytes);
+	if (bytes >= 4)
+		return ~crc_short(~crc, at, bytes);
+	return crc_bytes(crc, at, bytes);
+}
+
 static inline ADLER_TARGET uint32_t
 sum_lanes(__m256i v)
 {
@@ -199,7 +212,7 @@ sum_lanes(__m256i v)
 }
 
 /* Whole blocks of 32 bytes, at most ADLER_CHUNK_BYTES. */
-static ADLER_TARGET void
+static inline ADLER_TARGET void
 adler_blocks(uint32_t *a, uint32_t *s, const uint8_t *at, size_t bytes)
 {
 	const __m256i weights = _mm256_setr_epi8(
@@ -228,7 +241,7 @@ adler_blocks(uint32_t *a, uint32_t *s, const uint8_t *at, size_t bytes)
 	*s += 32 * sum_lanes(sums_before) + sum_lanes(weighted);
 }
 
-static uint32_t
+static ADLER_TARGET uint32_t
 adler_avx2(uint32_t adler, const uint8_t *at, size_t bytes)
 {
 	uint32_t a = adler & 0xffff;
@@ -258,11 +271,7 @@ checksum_crc32(uint32_t crc, const void *data, size_t bytes)
 {
 	if (!has_pclmul)
 		return bytes == 0 ? crc : (uint32_t)crc32_z(crc, data, bytes);
-	if (bytes >= 16)
-		return ~crc_long(~crc, data, bytes);
-	if (bytes >= 4)
-		return ~crc_short(~crc, data, bytes);
-	return ~crc_bytes(~crc, data, bytes);
+	return crc_folded(crc, data, bytes);
 }
 
 uint32_t

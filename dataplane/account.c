@@ -64,7 +64,8 @@ account_init(struct account *account)
 /* An update is noted under its operation and as an update: its neighbour's
  * entry is among the last two. */
 static void
-note_later(struct reader *reader, enum stat_hist hist, uint64_t received_ns)
+note_later(struct reader *reader, enum stat_hist hist, uint64_t received_ns,
+	   uint32_t count)
 {
 	struct account *account = &reader->account;
 
@@ -74,17 +75,19 @@ note_later(struct reader *reader, enum stat_hist hist, uint64_t received_ns)
 			&account->late[account->late_count - back];
 
 		if (late->received_ns == received_ns && late->hist == hist) {
-			late->count++;
+			late->count += count;
 			return;
 		}
 	}
 	if (account->late_count == ACCOUNT_LATE_MAX) {
-		stats_hist_record(reader->parts.stats, hist,
-				  reader->now_ns - received_ns);
+		hist_record_many(&reader->parts.stats->hist[hist],
+				 reader->now_ns - received_ns, count);
 		return;
 	}
-	account->late[account->late_count++] = (struct account_late){
-		.received_ns = received_ns, .count = 1, .hist = (uint8_t)hist};
+	account->late[account->late_count++] =
+		(struct account_late){.received_ns = received_ns,
+				      .count = count,
+				      .hist = (uint8_t)hist};
 }
 
 static void
@@ -109,7 +112,7 @@ note_op(struct reader *reader, int32_t op, uint64_t received_ns)
 	if (received_ns == reader->now_ns)
 		count_now(reader, (enum stat_hist)hist);
 	else
-		note_later(reader, (enum stat_hist)hist, received_ns);
+		note_later(reader, (enum stat_hist)hist, received_ns, 1);
 }
 
 /* Stations are passed on two cores, or noted by round: never negative. */
@@ -164,6 +167,8 @@ end_run(struct reader *reader)
 		hist_record_many(
 			&reader->parts.stats->hist[HIST_STAGE_DECODE + i],
 			stage_ns[i], account->run_count);
+	note_later(reader, HIST_UPDATE_LATENCY, account->run.received_ns,
+		   account->run_count);
 	account->run_count = 0;
 }
 
@@ -185,9 +190,10 @@ account_update(struct reader *reader, const struct req *req, uint64_t zxid,
 	struct account_stations passed;
 
 	stats_add(reader->parts.stats, STAT_UPDATES, 1);
-	note_later(reader, HIST_UPDATE_LATENCY, req->received_ns);
-	if (!find_stations(reader, req, zxid, &passed))
+	if (!find_stations(reader, req, zxid, &passed)) {
+		note_later(reader, HIST_UPDATE_LATENCY, req->received_ns, 1);
 		return;
+	}
 	if (account->run_count == 0 || !is_same_run(&account->run, &passed)) {
 		end_run(reader);
 		account->run = passed;
@@ -264,12 +270,12 @@ reader_round_done(struct reader *reader, uint64_t now_ns)
 		account->now_count[hist] = 0;
 	}
 	account->now_any = 0;
+	end_run(reader);
 	for (uint32_t i = 0; i < account->late_count; i++)
 		hist_record_many(&stats->hist[account->late[i].hist],
 				 now_ns - account->late[i].received_ns,
 				 account->late[i].count);
 	account->late_count = 0;
-	end_run(reader);
 	close_slow(reader, now_ns);
 }
 

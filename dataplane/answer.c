@@ -170,6 +170,13 @@ handle_unicast(struct reader *reader, struct req *req)
 	conn_queue_pop(reader, conn);
 }
 
+static bool
+has_unicast(const struct reader *reader)
+{
+	return reader->unicast_head != NULL ||
+	       ring_count(&reader->parts.channel->unicast) > 0;
+}
+
 /* All unicasts whose fence is at most S. */
 static bool
 drain_unicasts(struct reader *reader)
@@ -312,7 +319,8 @@ answer_poll(struct reader *reader)
 		}
 		/* Unicasts with a fence below this record come first; they
 		 * were queued before it was published. */
-		drain_unicasts(reader);
+		if (FAL_UNLIKELY(has_unicast(reader)))
+			drain_unicasts(reader);
 		reader->S = record->zxid;
 		handle_record(reader, record);
 	}

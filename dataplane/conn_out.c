@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/be.h"
+#include "base/bytes.h"
 #include "base/log.h"
 #include "base/probe.h"
 
@@ -148,11 +150,23 @@ conn_send(struct reader *reader, struct conn *conn, const void *frame,
 	account_sent(reader, conn, bytes);
 }
 
+/* The length word and the header of a reply. */
+static void
+store_head(uint8_t *to, const struct proto_reply_header *header,
+	   uint32_t body_bytes)
+{
+	be_store32(to, REPLY_OVERHEAD - WORD_BYTES + body_bytes);
+	be_store32(to + 4, (uint32_t)header->xid);
+	be_store64(to + 8, (uint64_t)header->zxid);
+	be_store32(to + 16, (uint32_t)header->err);
+}
+
 /* A short frame into the output, or behind what is held back. False: too much
  * is unsent. */
 static bool
-put_short(struct reader *reader, struct conn *conn, const uint8_t *head,
-	  const void *body, uint32_t body_bytes)
+put_short(struct reader *reader, struct conn *conn,
+	  const struct proto_reply_header *header, const void *body,
+	  uint32_t body_bytes)
 {
 	uint32_t got = 0;
 	uint8_t *to =
@@ -160,20 +174,23 @@ put_short(struct reader *reader, struct conn *conn, const uint8_t *head,
 
 	if (to == NULL)
 		return false;
-	memcpy(to, head, REPLY_OVERHEAD);
+	store_head(to, header, body_bytes);
 	if (body_bytes > 0)
-		memcpy(to + REPLY_OVERHEAD, body, body_bytes);
+		bytes_copy(to + REPLY_OVERHEAD, body, body_bytes);
 	conn_commit(reader, conn, REPLY_OVERHEAD + body_bytes);
 	return true;
 }
 
 static bool
-put_long(struct reader *reader, struct conn *conn, const uint8_t *head,
-	 const void *body, uint32_t body_bytes)
+put_long(struct reader *reader, struct conn *conn,
+	 const struct proto_reply_header *header, const void *body,
+	 uint32_t body_bytes)
 {
 	struct stream_core *streams = reader->parts.streams;
+	uint8_t head[REPLY_OVERHEAD];
 
 	FAL_ASSERT(conn->held == NULL);
+	store_head(head, header, body_bytes);
 	return stream_write(streams, conn->stream, head, REPLY_OVERHEAD) ==
 		       FAL_OK &&
 	       stream_write(streams, conn->stream, body, body_bytes) == FAL_OK;
@@ -185,8 +202,6 @@ conn_reply(struct reader *reader, struct conn *conn, int32_t xid, int64_t zxid,
 {
 	const struct proto_reply_header header = {
 		.xid = xid, .zxid = zxid, .err = err};
-	uint8_t head[REPLY_OVERHEAD];
-	struct jute_writer writer = jute_writer_of(head, sizeof(head));
 	const uint32_t bytes = REPLY_OVERHEAD + body_bytes;
 	bool is_put;
 
@@ -195,14 +210,12 @@ conn_reply(struct reader *reader, struct conn *conn, int32_t xid, int64_t zxid,
 	events_before_output(reader, conn);
 	if (conn->stream == STREAM_NONE)
 		return;
-	jute_put_int(&writer, (int32_t)(bytes - WORD_BYTES));
-	proto_put_reply_header(&writer, &header);
 	conn->last_zxid = zxid;
 	FAL_PROBE4(reply_out, conn->session_id, xid, zxid, err);
 	if (bytes <= STREAM_BUFFER_BYTES)
-		is_put = put_short(reader, conn, head, body, body_bytes);
+		is_put = put_short(reader, conn, &header, body, body_bytes);
 	else
-		is_put = put_long(reader, conn, head, body, body_bytes);
+		is_put = put_long(reader, conn, &header, body, body_bytes);
 	if (is_put)
 		account_sent(reader, conn, bytes);
 	else
@@ -212,20 +225,19 @@ conn_reply(struct reader *reader, struct conn *conn, int32_t xid, int64_t zxid,
 void
 conn_reply_ping(struct reader *reader, struct conn *conn, int64_t zxid)
 {
+	const struct proto_reply_header header = {.xid = XID_PING,
+						  .zxid = zxid};
 	uint8_t head[REPLY_OVERHEAD];
-	struct jute_writer writer = jute_writer_of(head, sizeof(head));
 	bool is_put;
 
 	if (conn->held == NULL) {
 		conn_reply(reader, conn, XID_PING, zxid, ZK_OK, NULL, 0);
 		return;
 	}
-	jute_put_int(&writer, (int32_t)(REPLY_OVERHEAD - WORD_BYTES));
-	proto_put_reply_header(&writer, &(struct proto_reply_header){
-						.xid = XID_PING, .zxid = zxid});
+	store_head(head, &header, 0);
 	/* A heartbeat waits for the end of a frame, and for nothing else. */
 	if (conn->held->is_mid_frame)
-		is_put = put_short(reader, conn, head, NULL, 0);
+		is_put = put_short(reader, conn, &header, NULL, 0);
 	else
 		is_put = stream_write(reader->parts.streams, conn->stream, head,
 				      sizeof(head)) == FAL_OK;

@@ -133,22 +133,21 @@ span_of(const struct delta_ring *ring, uint64_t bytes)
 }
 
 static bool
-has_room(const struct delta_ring *ring, uint64_t arena_bytes)
+has_room(const struct delta_ring *ring, uint64_t span)
 {
 	return ring->head - ring->reclaimed <= ring->mask &&
-	       ring->arena_head + span_of(ring, arena_bytes) -
-			       ring->arena_tail <=
-		       ring->arena_bytes;
+	       ring->arena_head + span - ring->arena_tail <= ring->arena_bytes;
 }
 
-/* Room in the arena for `bytes`, after a look at the cursors if need be. */
+/* Room in the arena for a blob of that span, after a look at the cursors if
+ * need be. */
 static bool
-make_room(struct delta_ring *ring, uint64_t bytes)
+make_room(struct delta_ring *ring, uint64_t span)
 {
-	if (FAL_LIKELY(has_room(ring, bytes)))
+	if (FAL_LIKELY(has_room(ring, span)))
 		return true;
 	reclaim(ring);
-	return has_room(ring, bytes);
+	return has_room(ring, span);
 }
 
 int
@@ -209,7 +208,7 @@ delta_can_append(struct delta_ring *ring, uint64_t blob_bytes)
 				      ? bits_align_up(blob_bytes, 8) + 8
 				      : quarter;
 
-	return make_room(ring, most);
+	return make_room(ring, span_of(ring, most));
 }
 
 int
@@ -219,11 +218,12 @@ delta_append(struct delta_ring *ring, const struct delta *given,
 	const uint64_t reply_at = bits_align_up(given->effects_bytes, 8);
 	const uint64_t bytes = reply_at + bits_align_up(given->reply_bytes, 8);
 	const bool is_large = bytes > ring->arena_bytes / 4;
+	const uint64_t span = is_large ? 0 : span_of(ring, bytes);
 	uint8_t *blob = NULL;
 
 	FAL_ASSERT(given->zxid > ring->last_zxid);
 	FAL_ASSERT(!(given->flags & DELTA_FLAG_HEAP));
-	if (!make_room(ring, is_large ? 0 : bytes))
+	if (!make_room(ring, span))
 		return FAL_EAGAIN;
 
 	struct delta *record = record_at(ring, ring->head);
@@ -237,8 +237,8 @@ delta_append(struct delta_ring *ring, const struct delta *given,
 		record->flags |= DELTA_FLAG_HEAP;
 		ring->heap_blocks++;
 	} else if (bytes > 0) {
-		record->span = (uint32_t)span_of(ring, bytes);
-		ring->arena_head += record->span;
+		record->span = (uint32_t)span;
+		ring->arena_head += span;
 		blob = ring->arena +
 		       ((ring->arena_head - bytes) & (ring->arena_bytes - 1));
 	}

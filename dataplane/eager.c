@@ -105,8 +105,7 @@ eager_check(struct reader *reader, const struct conn *conn,
 	struct need need;
 	int32_t err;
 
-	if (FAL_LIKELY(!reader->options.is_acl_eager) || conn->head != NULL ||
-	    !find_need(op->op, &body, &need))
+	if (conn->head != NULL || !find_need(op->op, &body, &need))
 		return ZK_OK;
 	if (need.has_acl && is_invalid_acl(reader, &need, ids))
 		return ZK_INVALIDACL;

@@ -480,7 +480,9 @@ serve_write(struct reader *reader, struct conn *conn,
 	int32_t err = ZK_MARSHALLINGERROR;
 
 	if (prep_check_syntax(op->op, op->body, op->body_bytes) == 0)
-		err = eager_check(reader, conn, op);
+		err = FAL_UNLIKELY(reader->options.is_acl_eager)
+			      ? eager_check(reader, conn, op)
+			      : ZK_OK;
 	if (err != ZK_OK)
 		return answer_ready(reader, conn, header, err);
 	/* A local session ends without a transaction: behind all writes. */

@@ -152,11 +152,9 @@ append_ns(struct zab *zab)
 
 /* Also sets when that was. */
 void
-zab_note_appended(struct zab *zab, const struct pending *pending, int32_t cxid,
+zab_note_appended(struct zab *zab, struct pending *pending, int32_t cxid,
 		  uint16_t delta_flags)
 {
-	struct pending *noted =
-		&zab->pending[zab->pending_end % ZAB_PENDING_MAX];
 	const struct txn_result *result = &zab->result;
 	const struct session_owner owner = pending->owner;
 	const struct delta delta = {
@@ -186,8 +184,7 @@ zab_note_appended(struct zab *zab, const struct pending *pending, int32_t cxid,
 	 * must not go on. */
 	FAL_ASSERT(err == FAL_OK);
 
-	*noted = *pending;
-	noted->appended_ns = append_ns(zab);
+	pending->appended_ns = append_ns(zab);
 	FAL_PROBE4(append, pending->zxid, result->type, result->entry_bytes,
 		   pending->session_id);
 	zab->pending_end++;

@@ -119,8 +119,17 @@ void zab_member_note_commit(struct zab *, const struct pending *,
 
 /* ---- zab.c ---- */
 
-/* A transaction is in the window: delta record and `pending`. */
-void zab_note_appended(struct zab *, const struct pending *, int32_t cxid,
+/* Where what is known of the next transaction is noted: all of its fields are
+ * the caller's to set, then zab_note_appended(). */
+static inline struct pending *
+zab_pending_next(struct zab *zab)
+{
+	return &zab->pending[zab->pending_end % ZAB_PENDING_MAX];
+}
+
+/* A transaction is in the window: delta record and `pending`, which is
+ * zab_pending_next(). */
+void zab_note_appended(struct zab *, struct pending *, int32_t cxid,
 		       uint16_t delta_flags);
 /* For the ledger: what is appended up to zxid is durable here. */
 void zab_note_durable(struct zab *, int64_t zxid);

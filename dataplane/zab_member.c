@@ -368,7 +368,9 @@ note_entry(struct zab *zab, const struct txn_entry *entry)
 {
 	const struct txn_header *header = &entry->header;
 	struct req *req = take_match(zab, header);
-	const struct pending pending = {
+	struct pending *pending = zab_pending_next(zab);
+
+	*pending = (struct pending){
 		.zxid = header->zxid,
 		.session_id = header->session_id,
 		.type = header->type,
@@ -382,7 +384,7 @@ note_entry(struct zab *zab, const struct txn_entry *entry)
 		.time_ms = header->time_ms,
 	};
 
-	zab_note_appended(zab, &pending, header->cxid,
+	zab_note_appended(zab, pending, header->cxid,
 			  req == NULL ? DELTA_INTERNAL : 0);
 }
 

@@ -25,7 +25,9 @@ append(struct zab *zab, const struct prep_request *request, struct req *req)
 	const struct txn_result *result = &zab->result;
 	const bool is_internal =
 		request->ids == NULL && request->type != OP_CREATE_SESSION;
-	const struct pending pending = {
+	struct pending *pending = zab_pending_next(zab);
+
+	*pending = (struct pending){
 		.zxid = result->zxid,
 		.session_id = request->session_id,
 		.type = result->type,
@@ -35,7 +37,7 @@ append(struct zab *zab, const struct prep_request *request, struct req *req)
 		.req = req,
 	};
 
-	zab_note_appended(zab, &pending, request->cxid,
+	zab_note_appended(zab, pending, request->cxid,
 			  is_internal ? DELTA_INTERNAL : 0);
 }
 

@@ -24,6 +24,8 @@
 
 #include "wire/txn.h"
 
+#include "base/bytes.h"
+
 /* An error code. */
 #define ERROR_BYTES 4
 
@@ -252,11 +254,15 @@ txn_get_multi_op(struct jute_reader *ops, struct txn_record *out)
 void
 txn_put_header(struct jute_writer *writer, const struct txn_header *header)
 {
-	jute_put_long(writer, header->session_id);
-	jute_put_int(writer, header->cxid);
-	jute_put_long(writer, header->zxid);
-	jute_put_long(writer, header->time_ms);
-	jute_put_int(writer, header->type);
+	uint8_t *to = jute_claim(writer, TXN_HEADER_BYTES);
+
+	if (to == NULL)
+		return;
+	be_store64(to, (uint64_t)header->session_id);
+	be_store32(to + 8, (uint32_t)header->cxid);
+	be_store64(to + 12, (uint64_t)header->zxid);
+	be_store64(to + 20, (uint64_t)header->time_ms);
+	be_store32(to + 28, (uint32_t)header->type);
 }
 
 static void
@@ -272,6 +278,35 @@ txn_put_create(struct jute_writer *writer, const struct txn_record *record)
 	jute_put_int(writer, record->parent_cversion);
 	if (record->type == OP_CREATE_TTL)
 		jute_put_long(writer, record->ttl);
+}
+
+/* Where the next field goes. */
+static uint8_t *
+store_slice(uint8_t *to, struct jute_slice slice)
+{
+	be_store32(to, (uint32_t)(slice.bytes < 0 ? -1 : slice.bytes));
+	to += sizeof(int32_t);
+	if (slice.bytes <= 0)
+		return to;
+	bytes_copy(to, slice.data, (size_t)slice.bytes);
+	return to + slice.bytes;
+}
+
+/* Most of all records: room is looked for once. */
+void
+txn_put_set_data(struct jute_writer *writer, struct jute_slice path,
+		 struct jute_slice data, int32_t version)
+{
+	const size_t bytes = 3 * sizeof(int32_t) +
+			     (size_t)(path.bytes > 0 ? path.bytes : 0) +
+			     (size_t)(data.bytes > 0 ? data.bytes : 0);
+	uint8_t *to = jute_claim(writer, bytes);
+
+	if (to == NULL)
+		return;
+	to = store_slice(to, path);
+	to = store_slice(to, data);
+	be_store32(to, (uint32_t)version);
 }
 
 void
@@ -290,9 +325,8 @@ txn_put_record(struct jute_writer *writer, const struct txn_record *record)
 		break;
 	case OP_SET_DATA:
 	case OP_RECONFIG:
-		jute_put_slice(writer, record->path);
-		jute_put_slice(writer, record->data);
-		jute_put_int(writer, record->version);
+		txn_put_set_data(writer, record->path, record->data,
+				 record->version);
 		break;
 	case OP_SET_ACL:
 		jute_put_slice(writer, record->path);
@@ -345,6 +379,10 @@ txn_put_multi_op_end(struct jute_writer *writer, size_t mark)
 void
 txn_put_digest(struct jute_writer *writer, uint64_t tree_digest)
 {
-	jute_put_int(writer, TXN_DIGEST_VERSION);
-	jute_put_long(writer, (int64_t)tree_digest);
+	uint8_t *to = jute_claim(writer, TXN_DIGEST_BYTES);
+
+	if (to == NULL)
+		return;
+	be_store32(to, TXN_DIGEST_VERSION);
+	be_store64(to + 4, tree_digest);
 }

@@ -84,6 +84,9 @@ void txn_put_header(struct jute_writer *, const struct txn_header *);
 /* Writes the record's body (no type). For a multi: only the count; the caller
  * follows with txn_put_multi_op_begin/end around each record. */
 void txn_put_record(struct jute_writer *, const struct txn_record *);
+/* The same of a setData, without a record around it. */
+void txn_put_set_data(struct jute_writer *, struct jute_slice path,
+		      struct jute_slice data, int32_t version);
 /* Writes the type and leaves room for the buffer's length; returns a mark for
  * txn_put_multi_op_end(), which fills the length in. */
 size_t txn_put_multi_op_begin(struct jute_writer *, int32_t type);

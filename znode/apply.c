@@ -18,29 +18,41 @@ static const uint8_t open_acl[] = {0,   0,   0,   31,  0,   0,   0,  5,
 				   'w', 'o', 'r', 'l', 'd', 0,   0,  0,
 				   6,   'a', 'n', 'y', 'o', 'n', 'e'};
 
-uint8_t *
-apply_claim(struct apply *apply, struct txn_bytes *bytes, size_t more)
+static __attribute__((noinline)) bool
+grow(struct apply *apply, struct txn_bytes *bytes, size_t more)
 {
-	if (FAL_UNLIKELY(more > bytes->cap - bytes->bytes)) {
-		uint64_t cap =
-			bytes->cap < TXN_BYTES_MIN ? TXN_BYTES_MIN : bytes->cap;
+	uint64_t cap = bytes->cap < TXN_BYTES_MIN ? TXN_BYTES_MIN : bytes->cap;
 
-		while (cap - bytes->bytes < more)
-			cap *= 2;
-		uint8_t *data =
-			cap > UINT32_MAX ? NULL : realloc(bytes->data, cap);
+	while (cap - bytes->bytes < more)
+		cap *= 2;
+	uint8_t *data = cap > UINT32_MAX ? NULL : realloc(bytes->data, cap);
 
-		if (data == NULL) {
-			apply->fail = FAL_ENOMEM;
-			return NULL;
-		}
-		bytes->data = data;
-		bytes->cap = (uint32_t)cap;
+	if (data == NULL) {
+		apply->fail = FAL_ENOMEM;
+		return false;
 	}
+	bytes->data = data;
+	bytes->cap = (uint32_t)cap;
+	return true;
+}
+
+/* apply_claim(), inline for what each transaction needs. */
+static inline uint8_t *
+claim(struct apply *apply, struct txn_bytes *bytes, size_t more)
+{
+	if (FAL_UNLIKELY(more > bytes->cap - bytes->bytes) &&
+	    !grow(apply, bytes, more))
+		return NULL;
 	uint8_t *at = bytes->data + bytes->bytes;
 
 	bytes->bytes += (uint32_t)more;
 	return at;
+}
+
+uint8_t *
+apply_claim(struct apply *apply, struct txn_bytes *bytes, size_t more)
+{
+	return claim(apply, bytes, more);
 }
 
 void
@@ -116,7 +128,7 @@ note_event(struct apply *apply, enum proto_event type, uint32_t tables,
 	if (result == NULL)
 		return;
 	const uint32_t bytes = effect_bytes(path_bytes);
-	uint8_t *at = apply_claim(apply, &result->effects, bytes);
+	uint8_t *at = claim(apply, &result->effects, bytes);
 
 	if (at == NULL)
 		return;
@@ -129,9 +141,21 @@ note_event(struct apply *apply, enum proto_event type, uint32_t tables,
 				      .tables = (uint8_t)tables};
 
 	memcpy(at, &effect, sizeof(effect));
-	memcpy(at + sizeof(effect), is_root ? (const uint8_t *)"/" : path->text,
-	       path_bytes);
+	bytes_copy(at + sizeof(effect),
+		   is_root ? (const uint8_t *)"/" : path->text, path_bytes);
 	result->effect_count++;
+}
+
+static inline void
+store_spec_stat(const struct apply *apply, uint8_t *to,
+		const struct znode *node)
+{
+	struct proto_stat shown;
+	struct tree_stat stat;
+
+	spec_stat(apply->tree, node, &stat);
+	stat_show(apply->tree, &stat, &shown);
+	proto_store_stat(to, &shown);
 }
 
 static void
@@ -139,14 +163,9 @@ put_spec_stat(const struct apply *apply, struct jute_writer *writer,
 	      const struct znode *node)
 {
 	uint8_t *to = jute_claim(writer, PROTO_STAT_BYTES);
-	struct proto_stat shown;
-	struct tree_stat stat;
 
-	if (to == NULL)
-		return;
-	spec_stat(apply->tree, node, &stat);
-	stat_show(apply->tree, &stat, &shown);
-	proto_store_stat(to, &shown);
+	if (to != NULL)
+		store_spec_stat(apply, to, node);
 }
 
 /* The result type in a multi: creates that answer with a Stat are create2. */
@@ -198,6 +217,22 @@ apply_reply(struct apply *apply, int32_t type, struct jute_slice path,
 		put_spec_stat(apply, &writer, node);
 	FAL_ASSERT(!writer.is_full);
 	result->reply.bytes = before + (uint32_t)jute_written(&writer);
+}
+
+void
+apply_reply_stat(struct apply *apply, int32_t type, const struct znode *node)
+{
+	struct txn_result *result = apply->result;
+	uint8_t *at;
+
+	if (FAL_UNLIKELY(apply->is_multi)) {
+		apply_reply(apply, type, jute_slice_of("", 0), node);
+		return;
+	}
+	at = result == NULL ? NULL
+			    : claim(apply, &result->reply, PROTO_STAT_BYTES);
+	if (at != NULL)
+		store_spec_stat(apply, at, node);
 }
 
 static void

@@ -85,6 +85,8 @@ int32_t apply_record(struct apply *, const struct txn_record *);
  * type needs them (node NULL: none, for delete and check). */
 void apply_reply(struct apply *, int32_t type, struct jute_slice path,
 		 const struct znode *node);
+/* The same for those whose reply is the node's Stat: setData, setACL. */
+void apply_reply_stat(struct apply *, int32_t type, const struct znode *node);
 /* Appends an error of an operation of a multi, and the end of a multi. */
 void apply_reply_error(struct apply *, int32_t err);
 void apply_reply_end(struct apply *);

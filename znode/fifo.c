@@ -83,32 +83,24 @@ fifo_reserve(struct fifo *fifo, uint32_t count)
 	return 0;
 }
 
-struct fifo_record *
-fifo_push(struct fifo *fifo)
+struct fifo_segment *
+fifo_extend(struct fifo *fifo)
 {
 	struct fifo_segment *tail = fifo->tail;
+	struct fifo_segment *segment = segment_take(fifo);
 
-	if (tail == NULL || tail->end == FIFO_RECORDS) {
-		struct fifo_segment *segment = segment_take(fifo);
-
-		if (segment == NULL)
-			return NULL;
-		segment->first = 0;
-		segment->end = 0;
-		segment->next = NULL;
-		segment->prev = tail;
-		if (tail != NULL)
-			tail->next = segment;
-		else
-			fifo->head = segment;
-		fifo->tail = segment;
-		tail = segment;
-	}
-	struct fifo_record *record = &tail->record[tail->end++];
-
-	*record = (struct fifo_record){0};
-	fifo->count++;
-	return record;
+	if (segment == NULL)
+		return NULL;
+	segment->first = 0;
+	segment->end = 0;
+	segment->next = NULL;
+	segment->prev = tail;
+	if (tail != NULL)
+		tail->next = segment;
+	else
+		fifo->head = segment;
+	fifo->tail = segment;
+	return segment;
 }
 
 struct fifo_record *

@@ -47,8 +47,25 @@ void fifo_clear(struct fifo *);
 /* Makes sure that the next `count` pushes (at most FIFO_RECORDS) succeed.
  * Returns 0, FAL_ENOMEM. */
 FAL_MUST_CHECK int fifo_reserve(struct fifo *, uint32_t count);
-/* Appends a zeroed record. */
-struct fifo_record *fifo_push(struct fifo *);
+/* A segment behind the last; NULL: out of memory. */
+struct fifo_segment *fifo_extend(struct fifo *);
+/* Appends a zeroed record. Inline: each version has two on its way. */
+static inline struct fifo_record *
+fifo_push(struct fifo *fifo)
+{
+	struct fifo_segment *tail = fifo->tail;
+	struct fifo_record *record;
+
+	if (FAL_UNLIKELY(tail == NULL || tail->end == FIFO_RECORDS)) {
+		tail = fifo_extend(fifo);
+		if (tail == NULL)
+			return NULL;
+	}
+	record = &tail->record[tail->end++];
+	*record = (struct fifo_record){0};
+	fifo->count++;
+	return record;
+}
 /* Oldest, youngest record; NULL when empty. */
 struct fifo_record *fifo_front(struct fifo *);
 struct fifo_record *fifo_back(struct fifo *);

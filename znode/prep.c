@@ -108,6 +108,8 @@ decode(const struct prep_request *request, struct prep_op *op)
 		jute_reader_of(request->body, request->body_bytes);
 	struct proto_reconfig_request reconfig;
 
+	if (FAL_LIKELY(request->type == OP_SET_DATA))
+		return prep_get_set_data(&reader, op);
 	switch (request->type) {
 	case OP_MULTI:
 	case OP_CREATE_SESSION:
@@ -271,6 +273,18 @@ run_reconfig(struct prep_run *run, const struct prep_asker *asker)
 }
 
 static int32_t
+put_set_data(struct prep_run *run, const struct prep_asker *asker,
+	     const struct prep_op *op)
+{
+	int32_t version;
+	const int32_t err = prep_set_data(run->prep, asker, op, &version);
+
+	if (err == ZK_OK && run->prep->apply.fail == 0)
+		txn_put_set_data(run->entry, op->path, op->data, version);
+	return err;
+}
+
+static int32_t
 run_single(struct prep_run *run, const struct prep_asker *asker,
 	   const struct prep_op *op)
 {
@@ -286,6 +300,8 @@ static int32_t
 run_by_type(struct prep_run *run, const struct prep_asker *asker,
 	    const struct prep_op *op)
 {
+	if (FAL_LIKELY(run->request->type == OP_SET_DATA))
+		return put_set_data(run, asker, op);
 	switch (run->request->type) {
 	case OP_CREATE_SESSION:
 		run_create_session(run);

@@ -42,7 +42,8 @@ struct prep {
 	struct prep_run open;     /* if has_more: between two steps */
 };
 
-/* One operation, decoded. type is that of the transaction's record. */
+/* One operation, decoded. type is that of the transaction's record; what a
+ * setData does not have is not set in one. */
 struct prep_op {
 	int32_t type;
 	struct jute_slice path, data;
@@ -71,6 +72,19 @@ struct prep_asker {
  * (type is the opcode). Returns 0, FAL_EPROTO. */
 FAL_MUST_CHECK int prep_get_op(struct jute_reader *, int32_t type,
 			       struct prep_op *out);
+/* That of a setData: most of all, inline. */
+FAL_MUST_CHECK static inline int
+prep_get_set_data(struct jute_reader *reader, struct prep_op *out)
+{
+	struct proto_set_data_request request;
+	const int err = proto_get_set_data(reader, &request);
+
+	out->type = OP_SET_DATA;
+	out->path = request.path;
+	out->data = request.data;
+	out->version = request.version;
+	return err;
+}
 /* The next operation of a multi: 1, 0 at the end marker, FAL_EPROTO (also for
  * what upstream refuses while decoding). */
 FAL_MUST_CHECK int prep_get_multi_op(struct jute_reader *, struct prep_op *out);
@@ -85,6 +99,9 @@ FAL_MUST_CHECK int prep_get_multi_op(struct jute_reader *, struct prep_op *out);
  */
 int32_t prep_run_op(struct prep *, const struct prep_asker *,
 		    const struct prep_op *, struct txn_record *record);
+/* The same of a setData; version: out, the node's next one. */
+int32_t prep_set_data(struct prep *, const struct prep_asker *,
+		      const struct prep_op *, int32_t *version);
 int32_t prep_run_create(struct prep *, const struct prep_asker *,
 			const struct prep_op *, struct txn_record *record);
 

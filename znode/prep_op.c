@@ -25,19 +25,6 @@ get_create(struct jute_reader *reader, int32_t type, struct prep_op *out)
 }
 
 static int
-get_set_data(struct jute_reader *reader, struct prep_op *out)
-{
-	struct proto_set_data_request request;
-	const int err = proto_get_set_data(reader, &request);
-
-	*out = (struct prep_op){.type = OP_SET_DATA,
-				.path = request.path,
-				.data = request.data,
-				.version = request.version};
-	return err;
-}
-
-static int
 get_set_acl(struct jute_reader *reader, struct prep_op *out)
 {
 	struct proto_set_acl_request request;
@@ -74,7 +61,7 @@ prep_get_op(struct jute_reader *reader, int32_t type, struct prep_op *out)
 	case OP_CHECK:
 		return get_path_version(reader, type, out);
 	case OP_SET_DATA:
-		return get_set_data(reader, out);
+		return prep_get_set_data(reader, out);
 	case OP_SET_ACL:
 		return get_set_acl(reader, out);
 	case OP_DELETE_CONTAINER:
@@ -299,14 +286,13 @@ find_valid(struct prep *prep, const struct prep_asker *asker,
 	return ZK_OK;
 }
 
-static int32_t
-run_set_data(struct prep *prep, const struct prep_asker *asker,
-	     const struct prep_op *op, struct txn_record *record)
+int32_t
+prep_set_data(struct prep *prep, const struct prep_asker *asker,
+	      const struct prep_op *op, int32_t *version)
 {
 	struct apply *apply = &prep->apply;
 	struct tree_path path;
 	struct tree_stat stat;
-	int32_t version;
 	int32_t err = find_valid(prep, asker, op, &path);
 
 	if (err != ZK_OK)
@@ -327,17 +313,28 @@ run_set_data(struct prep *prep, const struct prep_asker *asker,
 		if (err != ZK_OK)
 			return err;
 	}
-	err = next_version(stat.version, op->version, &version);
+	err = next_version(stat.version, op->version, version);
 	if (err != ZK_OK)
 		return err;
-	apply_set_data(apply, node, path, op->data, version);
-	*record = (struct txn_record){.type = OP_SET_DATA,
-				      .path = op->path,
-				      .data = op->data,
-				      .version = version};
+	apply_set_data(apply, node, path, op->data, *version);
 	if (apply->fail == 0)
-		apply_reply(apply, OP_SET_DATA, op->path, node);
+		apply_reply_stat(apply, OP_SET_DATA, node);
 	return ZK_OK;
+}
+
+static int32_t
+run_set_data(struct prep *prep, const struct prep_asker *asker,
+	     const struct prep_op *op, struct txn_record *record)
+{
+	int32_t version;
+	const int32_t err = prep_set_data(prep, asker, op, &version);
+
+	if (err == ZK_OK)
+		*record = (struct txn_record){.type = OP_SET_DATA,
+					      .path = op->path,
+					      .data = op->data,
+					      .version = version};
+	return err;
 }
 
 static int32_t

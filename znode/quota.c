@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "znode/quota_text.h"
+#include "znode/tree_impl.h"
 
 #define NAME_BYTES_MAX (sizeof(QUOTA_LIMITS) - 1)
 
@@ -83,13 +84,9 @@ is_used(const struct quota *quota)
 	if (quota->is_checking)
 		return true;
 
-	struct znode *dir = tree_find_kept(quota->tree, quota->dir);
-	struct tree_stat stat;
+	const struct znode *dir = tree_find_kept(quota->tree, quota->dir);
 
-	if (dir == NULL)
-		return false;
-	tree_spec_stat(quota->tree, dir, &stat);
-	return stat.num_children > 0;
+	return dir != NULL && spec_of(quota->tree, dir)->num_children > 0;
 }
 
 /* Puts the mirrored path into quota->text. */
@@ -206,9 +203,8 @@ quota_refused(const struct quota *quota)
 	return &quota->refused;
 }
 
-int
-quota_add(struct quota *quota, struct jute_slice path, int64_t nodes,
-	  int64_t bytes)
+static __attribute__((noinline)) int
+add(struct quota *quota, struct jute_slice path, int64_t nodes, int64_t bytes)
 {
 	size_t root;
 	const int err = find_root(quota, path, &root);
@@ -225,6 +221,13 @@ quota_add(struct quota *quota, struct jute_slice path, int64_t nodes,
 	usage.count = add_wrapping(usage.count, nodes);
 	usage.bytes = add_wrapping(usage.bytes, bytes);
 	return put_track(quota, stats, &usage);
+}
+
+int
+quota_add(struct quota *quota, struct jute_slice path, int64_t nodes,
+	  int64_t bytes)
+{
+	return FAL_LIKELY(!is_used(quota)) ? 0 : add(quota, path, nodes, bytes);
 }
 
 /* ---- counting ------------------------------------------------------------ */

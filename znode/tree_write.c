@@ -33,7 +33,7 @@ inline_bytes_for(int32_t data_bytes)
 	return (uint32_t)data_bytes;
 }
 
-static struct version *
+static inline __attribute__((always_inline)) struct version *
 version_make(struct tree *tree, uint32_t inline_bytes)
 {
 	const uint64_t bytes =
@@ -69,7 +69,7 @@ version_free(struct tree *tree, uint32_t handle)
 
 	if (version->data_block != 0)
 		data_block_unref(tree, version->data_block);
-	if (version->acl != 0)
+	if (version->acl != 0 && version->acl != ACL_ID_OPEN)
 		acl_table_unref(tree->acls, version->acl);
 	region_free(&tree->region, handle, version_bytes(version));
 	count_down(&tree->counters.versions, 1);
@@ -133,7 +133,7 @@ version_digest(const struct tree *tree, const struct znode *node,
 
 /* Puts a version in front and notes it for publishing and undoing; the undo
  * list has room. */
-static void
+static inline void
 version_push(struct tree *tree, struct znode *node, struct version *version,
 	     uint32_t before)
 {
@@ -151,7 +151,7 @@ version_push(struct tree *tree, struct znode *node, struct version *version,
 }
 
 /* A copy of all but the data. */
-static struct version *
+static inline struct version *
 version_copy_stat(struct tree *tree, const struct version *from,
 		  uint32_t inline_bytes)
 {
@@ -168,7 +168,9 @@ version_copy_stat(struct tree *tree, const struct version *from,
 	version->num_children = from->num_children;
 	version->crc_pd = from->crc_pd;
 	version->acl = from->acl;
-	acl_table_ref(tree->acls, from->acl);
+	/* That of nearly all nodes stays for ever. */
+	if (FAL_UNLIKELY(from->acl != ACL_ID_OPEN))
+		acl_table_ref(tree->acls, from->acl);
 	return version;
 }
 

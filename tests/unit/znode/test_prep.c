@@ -318,6 +318,29 @@ creates_in_flight_see_each_other(void **state)
 
 /* ---- paths --------------------------------------------------------------- */
 
+/* Paths are looked at in words: whatever stands in front and behind, the part
+ * decides. */
+static void
+assert_valid_at_each_place(const char *part, bool is_valid)
+{
+	static const char letters[] = "/abcdefghijklmnopqrstuvwxyz";
+	char path[64 + sizeof(letters)];
+
+	for (int before = 1; before <= 20; before++) {
+		for (int behind = 1; behind <= 20; behind++) {
+			const int front = before == 1 ? 0 : before;
+			const int back = behind == 1 ? 0 : behind;
+			const int bytes =
+				snprintf(path, sizeof(path), "%.*s%s%.*s",
+					 front, letters, part, back, letters);
+
+			if (prep_path_is_valid((const uint8_t *)path,
+					       (uint32_t)bytes) != is_valid)
+				fail_msg("path %s", path);
+		}
+	}
+}
+
 static void
 paths_follow_the_rules_of_section_10(void **state)
 {
@@ -378,6 +401,9 @@ paths_follow_the_rules_of_section_10(void **state)
 
 		if (is_valid != row[i].is_valid)
 			fail_msg("path %zu", i);
+		if (row[i].path[0] == '/' && row[i].path[1] != 0)
+			assert_valid_at_each_place(row[i].path,
+						   row[i].is_valid);
 	}
 	assert_false(prep_path_is_valid((const uint8_t *)"/a\0b", 4));
 }
