@@ -60,13 +60,12 @@ struct fast_remote {
 static inline fast_piece
 fast_differs(const struct tcp_usual *usual, uint32_t piece, const uint8_t *at)
 {
+	const void *wanted = usual->want[piece], *masked = usual->mask[piece];
 	fast_piece there, want, mask;
 
 	memcpy(&there, at, sizeof(there));
-	memcpy(&want, __builtin_assume_aligned(usual->want[piece], 16),
-	       sizeof(want));
-	memcpy(&mask, __builtin_assume_aligned(usual->mask[piece], 16),
-	       sizeof(mask));
+	memcpy(&want, __builtin_assume_aligned(wanted, 16), sizeof(want));
+	memcpy(&mask, __builtin_assume_aligned(masked, 16), sizeof(mask));
 	return (there ^ want) & mask;
 }
 
