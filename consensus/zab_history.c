@@ -60,29 +60,34 @@ drop_oldest_row(struct zab_history *history)
 	memset(&history->row[history->row_count], 0, sizeof(history->row[0]));
 }
 
+static __attribute__((noinline)) void
+begin_row(struct zab_history *history, int64_t first, int64_t last)
+{
+	struct zab_row *row;
+
+	if (history->row_count == ZAB_ROWS_MAX)
+		drop_oldest_row(history);
+	row = &history->row[history->row_count++];
+	row->first_zxid = first;
+	row->last_zxid = last;
+}
+
 int
 zab_history_append_all(struct zab_history *history, int64_t first, int64_t last)
 {
-	struct zab_row *row;
+	const uint32_t rows = history->row_count;
 
 	FAL_ASSERT(first <= last);
 	if (!zab_follows(history->last_zxid, first) ||
 	    zab_epoch(first) != zab_epoch(last) ||
 	    zab_counter(last) > ZAB_COUNTER_MAX)
 		return FAL_EPROTO;
-	if (history->row_count > 0) {
-		row = &history->row[history->row_count - 1];
-		if (zab_epoch(row->last_zxid) == zab_epoch(first)) {
-			row->last_zxid = last;
-			history->last_zxid = last;
-			return 0;
-		}
-	}
-	if (history->row_count == ZAB_ROWS_MAX)
-		drop_oldest_row(history);
-	row = &history->row[history->row_count++];
-	row->first_zxid = first;
-	row->last_zxid = last;
+	if (FAL_LIKELY(rows > 0) &&
+	    FAL_LIKELY(zab_epoch(history->row[rows - 1].last_zxid) ==
+		       zab_epoch(first)))
+		history->row[rows - 1].last_zxid = last;
+	else
+		begin_row(history, first, last);
 	history->last_zxid = last;
 	return 0;
 }
