@@ -32,10 +32,10 @@ MUTATIONS = [
      'int64_t zxid = core->durable_zxid;',
      'int64_t zxid = core->history.last_zxid;'),
     ('leader_counts_itself_before_its_disk', 'consensus/zab_lead.c',
-     'zab_acks_propose(&lead->acks, event->zxid);',
-     'zab_acks_propose(&lead->acks, event->zxid);'
+     'zab_acks_propose(&lead->acks, last);',
+     'zab_acks_propose(&lead->acks, last);'
      '(void)zab_acks_note(&lead->acks, &core->pair, zab_own_seat(core),'
-     ' event->zxid);'),
+     ' last);'),
     ('commit_with_a_minority', 'consensus/zab_acks.c',
      'quorum_has(quorum, holders_of(quorum, acked, candidate)))',
      'holders_of(quorum, acked, candidate) != 0)'),
@@ -186,7 +186,7 @@ MUTATIONS = [
      '__builtin_popcount(quorum->voters) / 2;',
      '(__builtin_popcount(quorum->voters) - 1) / 2;'),
     ('rollover_not_seen', 'consensus/zab_lead.c',
-     'if (zab_counter(event->zxid) == zab_counter_max(core))',
+     'if (zab_counter(last) == zab_counter_max(core))',
      'if (false)'),
     ('not_ahead_by_zxid', 'consensus/zab_learners.c',
      'return zxid > lead->base_zxid;', 'return false;'),

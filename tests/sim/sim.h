@@ -415,6 +415,7 @@ struct sim {
 	 * else an old connection carries them through a one-way cut. */
 	bool needs_both_ways;
 	bool is_mixed;    /* some servers are as ZooKeeper's */
+	bool has_bursts;  /* leaders step what came together at once */
 	bool was_skipped; /* a leader was made to break the protocol */
 	uint32_t heal_serial;
 	/* The flapping link: both ways, or only from the first to the second.

@@ -502,7 +502,8 @@ static void
 propose_burst(struct sim *sim, struct sim_server *server,
 	      struct zab_event *event)
 {
-	const uint32_t max = zab_proposals_max(server->core);
+	const uint32_t max =
+		sim->has_bursts ? zab_proposals_max(server->core) : 1;
 
 	event->count = 1;
 	while (!event->config && event->count < max &&

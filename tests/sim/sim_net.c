@@ -351,9 +351,9 @@ is_covered(struct sim *sim, uint32_t index, uint32_t end,
 {
 	const struct sim_message *next = sim->conn[index].head[end];
 
-	return message->type == QUORUM_ACK && zab_counter(message->zxid) != 0 &&
-	       next && next->type == QUORUM_ACK &&
-	       next->zxid == message->zxid + 1 &&
+	return sim->has_bursts && message->type == QUORUM_ACK &&
+	       zab_counter(message->zxid) != 0 && next &&
+	       next->type == QUORUM_ACK && next->zxid == message->zxid + 1 &&
 	       zab_counter(next->zxid) != 0 && is_ready(sim, index, end);
 }
 
