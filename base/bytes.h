@@ -45,7 +45,7 @@ bytes_load32(const uint8_t *at)
 }
 
 /* 0..8 bytes as a word; different bytes of one length give different words. */
-static inline uint64_t
+static inline __attribute__((always_inline)) uint64_t
 bytes_load_short(const uint8_t *at, size_t bytes)
 {
 	if (bytes >= 4)

@@ -119,9 +119,9 @@ batch_add(struct reader *reader, struct conn *conn, const uint8_t *frame,
 	conn->seen_bytes += WORD_BYTES + bytes;
 	if (conn->state == CONN_OPEN && serve_path_of(frame, bytes, &path)) {
 		item->is_lookup = true;
-		item->path = tree_path_of(reader->parts.tree, path.data,
-					  (uint32_t)path.bytes);
-		tree_prefetch_bucket(reader->parts.tree, item->path.hash);
+		item->aim.path = tree_path_of(reader->parts.tree, path.data,
+					      (uint32_t)path.bytes);
+		tree_prefetch_bucket(reader->parts.tree, item->aim.path.hash);
 	}
 }
 
@@ -138,7 +138,7 @@ carry_out(struct reader *reader, struct batch_item *item)
 			connect_request(reader, conn, item->frame, item->bytes);
 	else
 		is_taken = serve_frame(reader, conn, item->frame, item->bytes,
-				       item->is_lookup ? &item->path : NULL);
+				       item->is_lookup ? &item->aim : NULL);
 	if (conn->gen != item->conn_gen)
 		return;
 	if (!is_taken) {
@@ -165,15 +165,12 @@ run_frames(struct reader *reader, uint32_t count)
 	bool has_others = false;
 
 	for (uint32_t i = 0; i < count; i++) {
-		struct batch_item *item = &reader->batch[i];
-
-		if (item->is_express && may_express &&
-		    express_serve(reader, item)) {
-			item->conn = NULL;
-			continue;
-		}
+		if (reader->batch[i].is_express && may_express)
+			i += express_run(reader, &reader->batch[i], count - i);
+		if (i == count)
+			break;
 		express_end(reader);
-		carry_out(reader, item);
+		carry_out(reader, &reader->batch[i]);
 		has_others = true;
 	}
 	express_end(reader);
@@ -193,8 +190,8 @@ conn_run_batch(struct reader *reader)
 		struct batch_item *item = &reader->batch[i];
 
 		if (item->is_lookup)
-			item->guess = tree_prefetch_node(reader->parts.tree,
-							 item->path.hash);
+			item->aim.guess = tree_prefetch_node(
+				reader->parts.tree, item->aim.path.hash);
 	}
 	reader->burst_ns = 0;
 	reader->is_in_burst = true;
@@ -307,7 +304,7 @@ read_peeked(struct reader *reader, struct conn *conn, stream_id id)
 		conn_run_batch(reader);
 }
 
-void
+inline __attribute__((always_inline)) void
 conn_readable(struct reader *reader, const struct stream_event *event)
 {
 	struct conn *conn = conn_of_stream(reader, event->id);

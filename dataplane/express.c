@@ -59,7 +59,7 @@ is_calm(const struct conn *conn)
 	       conn->head == NULL && conn->held == NULL;
 }
 
-bool
+inline __attribute__((always_inline)) bool
 express_take(struct reader *reader, struct conn *conn, const uint8_t *at,
 	     uint32_t bytes)
 {
@@ -79,10 +79,10 @@ express_take(struct reader *reader, struct conn *conn, const uint8_t *at,
 	item->bytes = bytes - WORD_BYTES;
 	item->is_lookup = true;
 	item->is_express = true;
-	item->guess = NULL;
+	item->aim.guess = NULL;
 	tree_path_set(tree, at + PATH_AT, bytes - PATH_AT - BEHIND_PATH,
-		      &item->path);
-	tree_prefetch_bucket(tree, item->path.hash);
+		      &item->aim.path);
+	tree_prefetch_bucket(tree, item->aim.path.hash);
 	return true;
 }
 
@@ -117,13 +117,14 @@ account_run(struct express_run *run, uint32_t in_bytes, uint32_t out_bytes)
 		run->largest = size;
 }
 
-bool
-express_serve(struct reader *reader, const struct batch_item *item)
+/* Answers a frame. False: nothing has happened, it is for serve_frame(). */
+static inline __attribute__((always_inline)) bool
+answer_item(struct reader *reader, const struct batch_item *item)
 {
 	struct stream_core *streams = reader->parts.streams;
 	struct conn *conn = item->conn;
 	const uint32_t in_bytes = WORD_BYTES + item->bytes;
-	uint32_t got, body, out_bytes;
+	uint32_t got, body, out_bytes, xid;
 	uint8_t *to;
 
 	if (FAL_UNLIKELY(conn->gen != item->conn_gen || !is_calm(conn)))
@@ -131,24 +132,38 @@ express_serve(struct reader *reader, const struct batch_item *item)
 	to = stream_answer_begin(streams, conn->stream, REPLY_LEAST, &got);
 	if (FAL_UNLIKELY(to == NULL))
 		return false;
-	body = read_data_at(reader->parts.tree, reader->S, &item->path,
-			    item->guess, conn->ids->list, to + REPLY_HEADER,
+	body = read_data_at(reader->parts.tree, reader->S, &item->aim,
+			    conn->ids->list, to + REPLY_HEADER,
 			    got - REPLY_HEADER);
 	if (FAL_UNLIKELY(body == 0))
-		return false; /* the next reserve takes its place */
+		return false;
 	out_bytes = REPLY_HEADER + body;
 	be_store32(to, out_bytes - WORD_BYTES);
-	memcpy(to + 4, item->frame, 4); /* the xid */
+	xid = be_load32(item->frame);
+	be_store32(to + 4, xid);
 	be_store64(to + 8, reader->S);
 	be_store32(to + 16, ZK_OK);
 	conn_touch(reader, conn);
 	FAL_PROBE3(frame_in, conn->session_id, item->frame, item->bytes);
-	account_conn(reader, conn, (int32_t)be_load32(item->frame));
+	account_conn(reader, conn, (int32_t)xid);
 	account_run(&reader->express, in_bytes, out_bytes);
 	if (FAL_UNLIKELY(--reader->sampler.left == 0))
 		sample_frame(reader, conn, item->frame, item->bytes);
 	stream_answer_end(streams, conn->stream, out_bytes, in_bytes);
 	return true;
+}
+
+uint32_t
+express_run(struct reader *reader, struct batch_item *items, uint32_t count)
+{
+	struct batch_item *item = items;
+	const struct batch_item *end = items + count;
+
+	while (item != end && item->is_express && answer_item(reader, item)) {
+		item->conn = NULL;
+		item++;
+	}
+	return (uint32_t)(item - items);
 }
 
 void

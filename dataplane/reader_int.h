@@ -153,10 +153,9 @@ struct batch_item {
 	uint32_t conn_gen;
 	const uint8_t *frame; /* behind the length word; borrowed */
 	uint32_t bytes;
-	bool is_lookup;  /* path is set */
+	bool is_lookup;  /* aim is set */
 	bool is_express; /* for express_serve() */
-	struct tree_path path;
-	const struct znode *guess; /* tree_prefetch_node() of it, or NULL */
+	struct tree_aim aim;
 };
 
 /* What a run of requests that express.c answered comes to. */
@@ -226,7 +225,7 @@ struct local_op {
 	const struct auth_ids *ids;
 	struct req_ids *ids_counted; /* whose list that is */
 	uint64_t received_ns;
-	const struct tree_path *path; /* already hashed, or NULL */
+	const struct tree_aim *aim; /* already hashed, or NULL */
 	struct req *req;       /* it waited in the queue; NULL: it did not */
 	uint32_t children_max; /* getChildren of more is made in slices */
 };
@@ -372,8 +371,9 @@ uint32_t express_lengths(const struct reader_options *);
 /* Puts a frame, which is all that came, on the batch if it is one for it. */
 bool express_take(struct reader *, struct conn *, const uint8_t *at,
 		  uint32_t bytes);
-/* Answers it. False: nothing has happened, it is for serve_frame(). */
-bool express_serve(struct reader *, const struct batch_item *);
+/* Answers such frames up to the first that is none, or is for serve_frame()
+ * after all. Returns how many; their `conn` is NULL then. */
+uint32_t express_run(struct reader *, struct batch_item *, uint32_t count);
 /* Around a run of those. */
 void express_begin(struct reader *);
 void express_end(struct reader *);
@@ -437,7 +437,7 @@ enum op_class op_classify(int32_t op);
 /* ---- serve.c ---- */
 /* One frame of an open connection. False: no room now, ask again. */
 bool serve_frame(struct reader *, struct conn *, const uint8_t *frame,
-		 uint32_t bytes, const struct tree_path *path);
+		 uint32_t bytes, const struct tree_aim *);
 /* A LOCAL or READY req that reached the head. True: it was kept, for a job. */
 bool serve_queued(struct reader *, struct conn *, struct req *);
 /* The path of a request that looks one node up, for prefetching. */

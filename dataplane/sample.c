@@ -17,7 +17,7 @@
 #define SAMPLES_WANTED 2000u
 #define INTERVAL_MAX   1024u
 /* So many samples, and the time they take at the wanted rate. */
-#define STEP_SAMPLES 32u
+#define STEP_SAMPLES 16u
 #define STEP_MS      (SAMPLE_WINDOW_MS * STEP_SAMPLES / SAMPLES_WANTED)
 
 void

@@ -70,8 +70,8 @@ static struct tree_path
 path_of(const struct reader *reader, const struct local_op *op,
 	struct jute_slice path)
 {
-	if (op->path != NULL)
-		return *op->path;
+	if (op->aim != NULL)
+		return op->aim->path;
 	return tree_path_of(reader->parts.tree, path.data,
 			    path.bytes < 0 ? 0 : (uint32_t)path.bytes);
 }
@@ -81,7 +81,7 @@ path_of(const struct reader *reader, const struct local_op *op,
 static bool
 is_null(const struct local_op *op, struct jute_slice path)
 {
-	return op->path == NULL && path.bytes < 0;
+	return op->aim == NULL && path.bytes < 0;
 }
 
 static struct jute_reader
@@ -107,7 +107,7 @@ static inline bool
 get_path_watch(const struct reader *reader, const struct local_op *op,
 	       struct proto_path_watch *out)
 {
-	if (FAL_LIKELY(op->path != NULL)) {
+	if (FAL_LIKELY(op->aim != NULL)) {
 		const uint32_t bytes = be_load32(op->body);
 
 		out->path = jute_slice_of(op->body + 4, bytes);
@@ -131,6 +131,10 @@ form_path_read(struct reader *reader, const struct local_op *op,
 
 	if (!get_path_watch(reader, op, &request) || is_null(op, request.path))
 		return ZK_MARSHALLINGERROR;
+
+	if (op->op == OP_GET_DATA && FAL_LIKELY(op->aim != NULL))
+		return read_get_data_aimed(tree, reader->S, op->aim, op->ids,
+					   out);
 
 	const struct tree_path path = path_of(reader, op, request.path);
 
@@ -728,7 +732,7 @@ serve_admitted(struct reader *reader, struct conn *conn,
 
 bool
 serve_frame(struct reader *reader, struct conn *conn, const uint8_t *frame,
-	    uint32_t bytes, const struct tree_path *path)
+	    uint32_t bytes, const struct tree_aim *aim)
 {
 	const struct proto_request_header header = {
 		.xid = (int32_t)be_load32(frame),
@@ -743,7 +747,7 @@ serve_frame(struct reader *reader, struct conn *conn, const uint8_t *frame,
 		.ids = conn->ids->list,
 		.ids_counted = conn->ids,
 		.received_ns = reader->now_ns,
-		.path = path,
+		.aim = aim,
 	};
 	const enum op_class class = op_classify(header.type);
 

@@ -129,6 +129,9 @@ struct stream_tcp {
 	struct list dead;
 	/* Whose reserve lies in TCP's spare mbuf: there is one for all. */
 	struct stream_tcp_conn *reserved;
+	/* Who is being answered, and the mbuf that the answer lies in. */
+	struct stream_tcp_conn *answering;
+	struct rte_mbuf *answer;
 	uint64_t now_ns; /* of the last poll */
 	uint32_t flush_count;
 	/* Counted at the end of a flush, of a poll: see counters. */

@@ -661,6 +661,8 @@ stream_tcp_op_unsent(struct stream_core *base, stream_id id)
 
 /* ---- a request and its answer ---- */
 
+/* Nothing happens until the end but a look, so what is given up leaves nothing
+ * behind: the mbuf that is written is still in the cache. */
 void *
 stream_tcp_op_answer_begin(struct stream_core *base, stream_id id,
 			   uint32_t bytes, uint32_t *got)
@@ -670,20 +672,32 @@ stream_tcp_op_answer_begin(struct stream_core *base, stream_id id,
 	struct rte_mbuf *mbuf;
 	struct tcp_conn *tcp;
 
-	if (FAL_UNLIKELY(conn == NULL || conn->state != STREAM_TCP_OPEN ||
-			 conn->tx_head != NULL || core->reserved != NULL))
+	if (FAL_UNLIKELY(conn == NULL || !stream_tcp_is_plain(conn) ||
+			 conn->tx_head != NULL))
 		return NULL;
 	tcp = conn->tcp;
 	if (FAL_UNLIKELY(tcp->snd_end - tcp->snd_una + tcp->mss >
 			 conn->tx_direct_max))
 		return NULL;
-	mbuf = tcp_reserve_usual(core->tcp, tcp, bytes);
-	if (FAL_UNLIKELY(mbuf == NULL))
+	if (FAL_UNLIKELY(!tcp_answer_may(core->tcp, tcp, bytes)))
 		return NULL;
-	core->reserved = conn;
-	conn->tx_reserved = tcp->mss;
+	mbuf = tcp_answer_look(core->tcp);
+	core->answering = conn;
+	core->answer = mbuf;
 	*got = tcp->mss;
 	return (uint8_t *)mbuf->buf_addr + RTE_PKTMBUF_HEADROOM;
+}
+
+/* What is consumed is not one mbuf, or not one of ours. */
+static __attribute__((noinline)) void
+answer_end_any(struct stream_tcp *core, uint32_t used, uint32_t consumed)
+{
+	struct stream_tcp_conn *conn = core->answering;
+
+	tcp_answer_pop(core->tcp, core->answer);
+	tcp_answer_take(core->tcp, conn->tcp, core->answer, used);
+	tx_note_direct(core, conn, used);
+	rx_consume_any(core, conn, consumed);
 }
 
 void
@@ -691,24 +705,20 @@ stream_tcp_op_answer_end(struct stream_core *base, stream_id id, uint32_t used,
 			 uint32_t consumed)
 {
 	struct stream_tcp *core = stream_tcp_core_of(base);
-	/* A reserve is of a connection that is open, or forgotten. */
-	struct stream_tcp_conn *conn = core->reserved;
-	struct tcp_conn *tcp;
+	struct stream_tcp_conn *conn = core->answering;
+	struct tcp_conn *tcp = conn->tcp;
 
 	(void)id;
-	FAL_ASSERT(used - 1u < conn->tx_reserved);
-	tcp = conn->tcp;
-	core->reserved = NULL;
-	conn->tx_reserved = 0;
-	tcp_commit_segment(core->tcp, tcp, used);
-	tx_note_direct(core, conn, used);
+	FAL_ASSERT(used - 1u < tcp->mss);
 	if (FAL_UNLIKELY(conn->rx != NULL || consumed != conn->rx_seen ||
-			 !stream_tcp_is_plain(conn) ||
-			 !tcp_consume_acked(core->tcp, tcp, consumed))) {
-		rx_consume_any(core, conn, consumed);
+			 !tcp_answer_may_swap(core->tcp, tcp, consumed))) {
+		answer_end_any(core, used, consumed);
 		return;
 	}
 	conn->rx_wanted = 1;
 	conn->rx_seen = 0;
 	list_del(&conn->ready_link);
+	tcp_answer_swap(core->tcp, tcp, core->answer);
+	tcp_answer_take(core->tcp, tcp, core->answer, used);
+	tx_note_direct(core, conn, used);
 }

@@ -30,8 +30,8 @@ tcp_calm_holds(const struct tcp_core *core, const struct tcp_conn *conn)
 	       (conn->flags & (CALM_HAS | CALM_NOT)) == CALM_HAS &&
 	       (conn->sacked | conn->lost | conn->dupacks | conn->backoff |
 		conn->probes | conn->keepalive_ms) == 0 &&
-	       conn->runs == NULL && conn->srtt_us != 0 &&
-	       conn->mss == conn->mss_max &&
+	       conn->life_deadline == 0 && conn->runs == NULL &&
+	       conn->srtt_us != 0 && conn->mss == conn->mss_max &&
 	       2u * conn->mss <= core->config.window_bytes / 2 &&
 	       conn->rcv_shift == TCP_WINDOW_SHIFT &&
 	       tcp_seq_le(conn->rcv_nxt, conn->rcv_adv) &&

@@ -88,7 +88,7 @@ tcp_calm_acked(struct tcp_core *core, struct tcp_conn *conn, uint32_t ack)
 	uint32_t sent_us = seg->sent_us;
 
 	conn->snd_head = seg->next;
-	if (seg->next == NULL)
+	if (FAL_LIKELY(seg->next == NULL))
 		conn->snd_tail = NULL;
 	tcp_mbuf_free_own(core, mbuf);
 	tcp_loss_rtt(conn, core->now_us - sent_us);
@@ -290,7 +290,10 @@ tcp_calm_arm(struct tcp_core *core, struct tcp_conn *conn, uint32_t flight)
 	}
 	tcp_set(conn, TCP_TIMER_TLP);
 	conn->tx_deadline = tcp_timer_in(core, (uint64_t)wait_us * NS_PER_US);
-	tcp_timer_rearm(core, conn);
+	/* There is no other deadline: see tcp_timer_rearm(). */
+	if (FAL_UNLIKELY((conn->lists & TCP_IN_WHEEL) == 0 ||
+			 !tcp_seq_le(conn->wheel_tick, conn->tx_deadline)))
+		tcp_timer_arm(core, conn);
 }
 
 /* Sends what a connection has queued if that is one segment, and both windows

@@ -70,18 +70,24 @@ tcp_mbuf_free_rare(struct rte_mbuf *mbuf)
 	rte_pktmbuf_free(mbuf);
 }
 
+/* Whether nobody else holds an mbuf of our pool. */
+static inline bool
+tcp_mbuf_is_alone(const struct tcp_core *core, const struct rte_mbuf *mbuf)
+{
+	uint32_t alone; /* refcnt and nb_segs */
+
+	memcpy(&alone, (const uint8_t *)&mbuf->rearm_data + 2, sizeof(alone));
+	return alone == 0x00010001 && mbuf->pool == core->config.pool &&
+	       RTE_MBUF_DIRECT(mbuf);
+}
+
 /* Gives back one reference of an mbuf that stands alone. */
 static inline void
 tcp_mbuf_free(struct tcp_core *core, struct rte_mbuf *mbuf)
 {
 	struct rte_mempool_cache *cache = core->cache;
 
-	uint32_t alone; /* refcnt and nb_segs */
-
-	memcpy(&alone, (const uint8_t *)&mbuf->rearm_data + 2, sizeof(alone));
-	if (FAL_UNLIKELY(alone != 0x00010001 ||
-			 mbuf->pool != core->config.pool ||
-			 !RTE_MBUF_DIRECT(mbuf) ||
+	if (FAL_UNLIKELY(!tcp_mbuf_is_alone(core, mbuf) ||
 			 cache->len >= cache->flushthresh)) {
 		tcp_mbuf_free_rare(mbuf);
 		return;
@@ -544,6 +550,88 @@ tcp_commit_segment(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
 	tcp_conn_out(core, conn);
 }
 
+/* Whether there is an mbuf for the first segment that is to be sent, and
+ * nothing in its way, as tcp_reserve_usual() has it. */
+static inline bool
+tcp_answer_may(const struct tcp_core *core, const struct tcp_conn *conn,
+	       uint32_t bytes)
+{
+	return conn->snd_send == NULL && tcp_may_reserve(conn) &&
+	       bytes - 1u < conn->mss && core->output_left != 0 &&
+	       core->cache->len != 0;
+}
+
+/* That mbuf. It is still in the cache: nobody may take or give one before
+ * tcp_answer_take(). */
+static inline struct rte_mbuf *
+tcp_answer_look(const struct tcp_core *core)
+{
+	return core->cache->objs[core->cache->len - 1];
+}
+
+/* Queues `bytes` of it. */
+static inline void
+tcp_answer_take(struct tcp_core *core, struct tcp_conn *conn,
+		struct rte_mbuf *mbuf, uint32_t bytes)
+{
+	struct tcp_seg *seg = tcp_seg_of(mbuf);
+
+	core->output_left--;
+	tcp_mbuf_reset(mbuf);
+	seg->next = NULL;
+	seg->flags = 0;
+	seg->seq = conn->snd_end;
+	seg->bytes = (uint16_t)bytes;
+	seg->offset = RTE_PKTMBUF_HEADROOM;
+	if (FAL_LIKELY(conn->snd_tail == NULL))
+		conn->snd_head = mbuf;
+	else
+		tcp_seg_of(conn->snd_tail)->next = mbuf;
+	conn->snd_tail = mbuf;
+	conn->snd_send = mbuf;
+	conn->snd_end += bytes;
+	tcp_conn_out(core, conn);
+}
+
+/* Whether the input is one mbuf of `consumed` bytes that goes into the cache,
+ * and an ack is due anyway, which tells what the window is then. */
+static inline bool
+tcp_answer_may_swap(const struct tcp_core *core, const struct tcp_conn *conn,
+		    uint32_t consumed)
+{
+	const struct rte_mbuf *mbuf = conn->rcv_head;
+
+	return FAL_LIKELY(mbuf != NULL) && FAL_LIKELY(mbuf == conn->rcv_tail) &&
+	       FAL_LIKELY(consumed == mbuf->data_len) &&
+	       FAL_LIKELY(conn->ack_deadline != 0) &&
+	       FAL_LIKELY(tcp_mbuf_is_alone(core, mbuf));
+}
+
+/* The input takes the place of the answer there. */
+static inline void
+tcp_answer_swap(struct tcp_core *core, struct tcp_conn *conn,
+		const struct rte_mbuf *answer)
+{
+	struct rte_mempool_cache *cache = core->cache;
+	void **top = &cache->objs[cache->len - 1];
+
+	FAL_ASSERT(*top == answer);
+	*top = conn->rcv_head;
+	conn->rcv_bytes = 0;
+	conn->rcv_head = NULL;
+	conn->rcv_tail = NULL;
+}
+
+/* Nothing does. */
+static inline void
+tcp_answer_pop(struct tcp_core *core, const struct rte_mbuf *answer)
+{
+	struct rte_mempool_cache *cache = core->cache;
+
+	cache->len--;
+	FAL_ASSERT(cache->objs[cache->len] == answer);
+}
+
 /* Drops `bytes` of the input if that is the one mbuf that is there, and the
  * window does not open by it. */
 static inline bool
@@ -555,22 +643,6 @@ tcp_consume_usual(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
 			 bytes != mbuf->data_len ||
 			 tcp_window_beside(core, conn, 0) !=
 				 conn->rcv_adv - conn->rcv_nxt))
-		return false;
-	conn->rcv_bytes = 0;
-	conn->rcv_head = NULL;
-	conn->rcv_tail = NULL;
-	tcp_mbuf_free(core, mbuf);
-	return true;
-}
-
-/* The same if an ack is due anyway, which tells what the window is then. */
-static inline bool
-tcp_consume_acked(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
-{
-	struct rte_mbuf *mbuf = conn->rcv_head;
-
-	if (FAL_UNLIKELY(mbuf == NULL || mbuf != conn->rcv_tail ||
-			 bytes != mbuf->data_len || conn->ack_deadline == 0))
 		return false;
 	conn->rcv_bytes = 0;
 	conn->rcv_head = NULL;

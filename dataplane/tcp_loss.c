@@ -37,7 +37,7 @@ tcp_loss_rtt(struct tcp_conn *conn, uint32_t rtt_us)
 		rtt_us = TCP_RTO_MAX_US;
 	if (rtt_us == 0)
 		rtt_us = 1;
-	if (conn->srtt_us == 0) {
+	if (FAL_UNLIKELY(conn->srtt_us == 0)) {
 		conn->srtt_us = rtt_us;
 		conn->rttvar_us = rtt_us / 2;
 	} else {

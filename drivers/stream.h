@@ -436,7 +436,9 @@ stream_unsent(struct stream_core *core, stream_id id)
 }
 
 /* stream_reserve() for who answers a request and has nothing unsent: NULL, too,
- * if there is, or if it would take more than a look. */
+ * if there is, or if it would take more than a look. Until stream_answer_end()
+ * nothing that changes a connection is asked of the core; it may be left out,
+ * and then nothing has happened. */
 static inline void *
 stream_answer_begin(struct stream_core *core, stream_id id, uint32_t bytes,
 		    uint32_t *got)

@@ -92,11 +92,13 @@ put_data(struct tree *tree, uint64_t S, const struct tree_path *path,
 		return 0;
 
 	const struct jute_slice data = version_data(&tree->region, version);
-	const size_t bytes = data.bytes > 0 ? (size_t)data.bytes : 0;
+	size_t bytes = (uint32_t)data.bytes;
 	struct tree_stat stat;
 	struct proto_stat shown;
 
 	*err = ZK_OK;
+	if (FAL_UNLIKELY(data.bytes < 0))
+		bytes = 0;
 	if (FAL_UNLIKELY(4 + bytes + PROTO_STAT_BYTES > room))
 		return 4 + bytes + PROTO_STAT_BYTES;
 	be_store32(to, (uint32_t)data.bytes);
@@ -108,29 +110,42 @@ put_data(struct tree *tree, uint64_t S, const struct tree_path *path,
 	return 4 + bytes + PROTO_STAT_BYTES;
 }
 
-int32_t
-read_get_data(struct tree *tree, uint64_t S, const struct tree_path *path,
-	      const struct auth_ids *ids, struct jute_writer *out)
+static inline __attribute__((always_inline)) int32_t
+get_data(struct tree *tree, uint64_t S, const struct tree_path *path,
+	 const struct znode *guess, const struct auth_ids *ids,
+	 struct jute_writer *out)
 {
 	const size_t room = out->is_full ? 0 : (size_t)(out->end - out->at);
 	int32_t err;
 	const size_t bytes =
-		put_data(tree, S, path, node_guess(tree, path->hash), ids,
-			 out->at, room, &err);
+		put_data(tree, S, path, guess, ids, out->at, room, &err);
 
 	if (err == ZK_OK)
 		(void)jute_claim(out, bytes); /* else out->is_full */
 	return err;
 }
 
+int32_t
+read_get_data(struct tree *tree, uint64_t S, const struct tree_path *path,
+	      const struct auth_ids *ids, struct jute_writer *out)
+{
+	return get_data(tree, S, path, node_guess(tree, path->hash), ids, out);
+}
+
+int32_t
+read_get_data_aimed(struct tree *tree, uint64_t S, const struct tree_aim *aim,
+		    const struct auth_ids *ids, struct jute_writer *out)
+{
+	return get_data(tree, S, &aim->path, aim->guess, ids, out);
+}
+
 uint32_t
-read_data_at(struct tree *tree, uint64_t S, const struct tree_path *path,
-	     const struct znode *guess, const struct auth_ids *ids, uint8_t *to,
-	     uint32_t room)
+read_data_at(struct tree *tree, uint64_t S, const struct tree_aim *aim,
+	     const struct auth_ids *ids, uint8_t *to, uint32_t room)
 {
 	int32_t err;
 	const size_t bytes =
-		put_data(tree, S, path, guess, ids, to, room, &err);
+		put_data(tree, S, &aim->path, aim->guess, ids, to, room, &err);
 
 	return bytes <= room ? (uint32_t)bytes : 0;
 }

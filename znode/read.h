@@ -26,12 +26,12 @@ int32_t read_exists(struct tree *, uint64_t S, const struct tree_path *,
 /* Data and Stat. ZK_OK, ZK_NONODE, ZK_NOAUTH; the same for the next. */
 int32_t read_get_data(struct tree *, uint64_t S, const struct tree_path *,
 		      const struct auth_ids *, struct jute_writer *out);
+int32_t read_get_data_aimed(struct tree *, uint64_t S, const struct tree_aim *,
+			    const struct auth_ids *, struct jute_writer *out);
 /* The same straight to `to`, if there is a node, it may be read and its body
- * has no more than `room` bytes. `guess` is what tree_prefetch_node() gave, and
- * may be NULL or another node. Returns how many bytes it has, or 0. */
-uint32_t read_data_at(struct tree *, uint64_t S, const struct tree_path *,
-		      const struct znode *guess, const struct auth_ids *,
-		      uint8_t *to, uint32_t room);
+ * has no more than `room` bytes. Returns how many it has, or 0. */
+uint32_t read_data_at(struct tree *, uint64_t S, const struct tree_aim *,
+		      const struct auth_ids *, uint8_t *to, uint32_t room);
 /* Names of the children, and Stat for getChildren2. READ_IS_LONG: there are
  * more than children_max, nothing was written. */
 int32_t read_get_children(struct tree *, uint64_t S, const struct tree_path *,

@@ -84,6 +84,12 @@ struct tree_counts {
 	uint64_t index_bytes; /* tables of the path index */
 };
 
+/* A path, and what tree_prefetch_node() said of it; NULL: nothing. */
+struct tree_aim {
+	struct tree_path path;
+	const struct znode *guess;
+};
+
 /* Makes a tree with the four initial nodes (client-protocol.md 9.1);
  * tree_load_begin() empties it for a snapshot. Returns 0, FAL_ENOMEM,
  * FAL_EINVAL (region_bytes is no multiple of 1 MiB, or more than 64 GiB). */
@@ -300,8 +306,8 @@ void tree_reader_resume(struct tree_reader *);
 /* Stages of a burst, to overlap cache misses: bucket, then node, look up, then
  * version. */
 void tree_prefetch_bucket(const struct tree *, uint64_t hash);
-/* Returns what nearly always is the node of that hash, or NULL: for
- * read_data_at() before the next quiescent point. */
+/* Returns what nearly always is the node of that hash, or NULL: a guess to
+ * begin with, until the next quiescent point. */
 const struct znode *tree_prefetch_node(const struct tree *, uint64_t hash);
 /* A third stage, for reads that want data or Stat. */
 void tree_prefetch_version(const struct tree *, const struct znode *);

@@ -106,17 +106,19 @@ pair_answer(struct rig *rig, struct pair *pair, uint64_t *seed)
 
 	if (rig_random(seed) % 4 == 0 && buffered > 0)
 		consumed = 1 + (uint32_t)(rig_random(seed) % buffered);
+	if (consumed == 0)
+		return;
+
+	const uint8_t *in = stream_pull(rig->core, pair->id, consumed);
+
+	assert_non_null(in);
 	out = stream_answer_begin(rig->core, pair->id, bytes, &got);
 	if (out == NULL)
 		return;
 	assert_true(got >= bytes);
 	assert_int_equal(stream_unsent(rig->core, pair->id), 0);
-	if (consumed == 0 || rig_random(seed) % 8 == 0)
+	if (rig_random(seed) % 8 == 0)
 		return; /* thought better of it */
-
-	const uint8_t *in = stream_pull(rig->core, pair->id, consumed);
-
-	assert_non_null(in);
 	pattern_check(in, pair->at_server, consumed);
 	pattern_fill(out, pair->to_client, used);
 	stream_answer_end(rig->core, pair->id, used, consumed);
