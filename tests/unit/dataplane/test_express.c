@@ -234,10 +234,46 @@ both_ways_answer_and_count_alike(void **state)
 		free(lives[i].log);
 }
 
+/* What `cons` shows of a connection whose only request since crst was one that
+ * the short way answered: it took no time, and the least time says so too. */
+static void
+a_lone_read_is_shown_to_have_taken_no_time(void **state)
+{
+	const struct batch_item *item;
+	uint32_t cursor = 0, budget = UINT32_MAX;
+	struct reader_conn_row row;
+	struct rig_client client;
+	uint32_t bytes;
+
+	(void)state;
+	rig_start(&rig);
+	client = rig_client(&rig);
+	rig_create(&client, "/a", "1", 0);
+	rig_sync(&rig);
+	while (fake_receive(rig.streams, client.stream, &bytes) != NULL)
+		;
+	reader_reset_conns(rig.reader, &cursor, UINT32_MAX);
+	(void)rig_get_data(&client, "/a", false);
+	rig_run(&rig);
+	item = &rig.reader->batch[0];
+	assert_true(item->is_express && item->conn == NULL);
+	cursor = 0;
+	assert_true(reader_conn_next(rig.reader, &cursor, &budget, &row));
+	assert_int_equal(row.received, 1);
+	assert_int_equal(row.sent, 1);
+	assert_int_equal(row.latency_count, 1);
+	assert_int_equal(row.last_latency_ms, 0);
+	assert_int_equal(row.min_latency_ms, 0);
+	assert_int_equal(row.max_latency_ms, 0);
+	assert_int_equal(row.latency_sum_ms, 0);
+	rig_stop(&rig);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_lone_read_is_shown_to_have_taken_no_time),
 		cmocka_unit_test(both_ways_answer_and_count_alike),
 	};
 
