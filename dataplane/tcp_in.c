@@ -279,6 +279,10 @@ tcp_in_ack(struct tcp_core *core, struct tcp_conn *conn,
 		tcp_in_challenge(core, conn, packet);
 		return false;
 	}
+	/* All is acknowledged; where loss recovery keeps its state, the list of
+	 * those in TIME-WAIT is by now. */
+	if (conn->state == TCP_TIME_WAIT)
+		return true;
 	conn->probes = 0;
 	tcp_loss_ack(core, conn, packet);
 	tcp_in_window(core, conn, packet->seq, packet->ack, packet->window);
