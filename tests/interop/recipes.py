@@ -411,23 +411,28 @@ def tree_cache(server):
         writer.create('/tc/a/b', b'1', makepath=True)
         events = []
         cache = TreeCache(c, '/tc')
+
+        def data_of(path):
+            found = cache.get_data(path)
+            return None if found is None else found.data
         cache.listen(lambda e: events.append(e.event_type))
         cache.start()
         try:
             wait_until('the initial state',
                        lambda: TreeEvent.INITIALIZED in events)
-            expect(cache.get_data('/tc/a/b').data, b'1', 'data')
+            # The cache's server may hear of the write after another one.
+            wait_until('the data', lambda: data_of('/tc/a/b') == b'1')
             writer.set('/tc/a/b', b'2')
             writer.create('/tc/c', b'3')
             writer.delete('/tc/a', recursive=True)
             wait_until('the last change',
                        lambda: cache.get_children('/tc') == {'c'})
-            expect(cache.get_data('/tc/c').data, b'3', 'data')
+            wait_until('its data', lambda: data_of('/tc/c') == b'3')
             expect(cache.get_data('/tc/a/b', None), None, 'gone')
             cut(c)
             writer.set('/tc/c', b'4')
             wait_until('the change behind a reconnect',
-                       lambda: cache.get_data('/tc/c').data == b'4')
+                       lambda: data_of('/tc/c') == b'4')
         finally:
             cache.close()
 
