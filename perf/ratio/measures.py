@@ -95,8 +95,12 @@ def field(result, path):
 
 def load(context, table, seconds, histogram=None):
     server = context.pool.get(table['server'], table.get('conf'))
-    return field(context.tools.load(server, table['args'], seconds, histogram),
-                 table['value'])
+    try:
+        result = context.tools.load(server, table['args'], seconds, histogram)
+    except harness.ServerError as e:
+        raise harness.ServerError('%s: %s\n%s' % (
+            table['server'], e, servers.last_words(server))) from None
+    return field(result, table['value'])
 
 
 def floor(context, table, seconds, histogram=None):

@@ -199,6 +199,13 @@ class Program:
         shutil.rmtree(self.home, ignore_errors=True)
 
 
+def last_words(server):
+    """The ends of its logs, a server a paragraph."""
+    parts = getattr(server, 'servers', [getattr(server, 'server', None)])
+    return '\n'.join(part.stderr()[-600:] for part in parts
+                     if part is not None)
+
+
 def redis(is_synced):
     home = tempfile.mkdtemp(prefix='perf-redis-')
     port = harness.free_port()
