@@ -460,13 +460,13 @@ epoch_of(uint64_t zxid)
 	return zxid >> EPOCH_SHIFT;
 }
 
-/* Inside an epoch the next zxid follows; a new epoch begins with counter 1. */
+/* The next zxid follows, or a new epoch, which begins with counter 1. A server
+ * that is alone counts on from one epoch into the next, over 0. */
 static bool
 follows(uint64_t last, uint64_t next)
 {
-	if (epoch_of(next) == epoch_of(last))
-		return next == last + 1;
-	return (next & COUNTER_MASK) == 1;
+	return next == last + 1 ||
+	       (epoch_of(next) != epoch_of(last) && (next & COUNTER_MASK) == 1);
 }
 
 static void

@@ -220,6 +220,24 @@ the_captured_stale_suffix_is_left_out(void **arg)
 }
 
 static void
+a_server_alone_counts_over_the_end_of_an_epoch(void **arg)
+{
+	struct zab_history table;
+	struct rt rt;
+
+	(void)arg;
+	rt_begin(&rt);
+	put_range(&rt, 0x7fffffffa, 0x80000000a);
+	table = read_table(&rt, 0x80000000a, 0);
+	assert_int_equal(table.row_count, 1);
+	check_row(&table, 0, 0x800000001, 0x80000000a);
+	assert_int_equal(table.floor_zxid, 0x800000000);
+	for (int64_t last = 0x7fffffffe; last <= 0x800000001; last++)
+		(void)read_table(&rt, last, 0);
+	rt_end(&rt);
+}
+
+static void
 nothing_is_a_history_too(void **arg)
 {
 	struct zab_history table;
@@ -287,6 +305,8 @@ main(void)
 			an_epoch_that_begins_in_its_middle_has_no_ancestors),
 		cmocka_unit_test(a_snapshot_of_a_leader_begins_the_history),
 		cmocka_unit_test(the_captured_stale_suffix_is_left_out),
+		cmocka_unit_test(
+			a_server_alone_counts_over_the_end_of_an_epoch),
 		cmocka_unit_test(nothing_is_a_history_too),
 		cmocka_unit_test(more_log_than_snapshot_is_not_worth_sending),
 	};

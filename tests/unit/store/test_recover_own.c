@@ -466,12 +466,48 @@ a_recovery_whose_operation_fails_can_be_repeated(void **arg)
 	rt_end(&own.rt);
 }
 
+/* Four billion writes are a day's work: zxids go on over the end of an epoch
+ * (ZooKeeper alone does the same), and a start must not take it for a gap. */
+static void
+zxids_of_a_server_alone_go_on_over_an_epoch(void **arg)
+{
+	const uint64_t first = 0x7fffffff1ull, last = 0x80000000aull;
+	const struct txlog_options own = {.dir = RT_DIR,
+					  .window_bytes = WINDOW,
+					  .prealloc_bytes = WINDOW / 32,
+					  .entry_bytes_max = 8192,
+					  .last_zxid = first - 1};
+	struct recover_options options;
+	struct txlog *log = NULL;
+	uint8_t entry[256];
+	struct rt rt;
+
+	(void)arg;
+	rt_begin(&rt);
+	rt_put(&rt, "txn-types/snapshot.0", "snapshot.7fffffff0");
+	assert_int_equal(txlog_create(disk_mem_disk(rt.mem), &own, &log), 0);
+	for (uint64_t zxid = first; zxid <= last; zxid++)
+		assert_int_equal(txlog_append(log, entry,
+					      make_entry(entry, 40, zxid),
+					      zxid),
+				 0);
+	while (txlog_poll(log))
+		continue;
+	txlog_destroy(log);
+	options = rt_options(&rt);
+	assert_int_equal(rt_run(&rt, &options), 0);
+	assert_int_equal(rt.outcome.last_zxid, last);
+	assert_int_equal(rt.outcome.replayed, last - first + 1);
+	rt_end(&rt);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
 			a_log_cut_at_any_byte_of_the_last_two_batches_recovers),
+		cmocka_unit_test(zxids_of_a_server_alone_go_on_over_an_epoch),
 		cmocka_unit_test(any_missing_sectors_are_a_torn_tail),
 		cmocka_unit_test(
 			a_flipped_sector_is_damage_unless_it_is_the_end),
