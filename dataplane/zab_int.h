@@ -12,6 +12,7 @@
  *   zab_local.c  local sessions
  *   zab_propose.c a request becomes a transaction
  *   zab_member.c what is different in an ensemble
+ *   zab_lend.c   lending to BG
  *
  * Context    the ZAB core.
  */
@@ -188,6 +189,8 @@ bool zab_member_take(struct zab *, struct req *);
 void zab_member_init(struct zab *);
 /* Is a request of this session with the leader? */
 bool zab_member_has_waiting(struct zab *, int64_t session_id);
+/* All readers are woken at the end of the round. */
+void zab_ring_readers(struct zab *);
 
 /* ---- zab_snapshot.c ---- */
 

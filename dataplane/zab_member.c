@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * zab_member - requests of clients at a leader, a learner, and a server that
- * follows nobody; entries of a leader; lending.
+ * follows nobody; entries of a leader.
  *
  * Requests under way. A req that became a transaction here, or was sent to the
  * leader, is in `waiting` until it is answered, in the order it came. One that
@@ -41,8 +41,8 @@ zab_member_join(struct zab *zab, const struct zab_quorum *quorum,
 	serving_set(zab->parts.serving, SERVING_CLOSED);
 }
 
-static void
-ring_readers(struct zab *zab)
+void
+zab_ring_readers(struct zab *zab)
 {
 	for (uint32_t c = 0; c < zab->parts.channel_count; c++)
 		zab->must_ring[c] = true;
@@ -162,7 +162,7 @@ zab_member_set_mode(struct zab *zab, enum zab_mode mode, uint32_t serving)
 		zab_break_off(zab);
 	if (!list_empty(&zab->waiting))
 		send_all_back(zab);
-	ring_readers(zab);
+	zab_ring_readers(zab);
 }
 
 /* ---- requests that come ----------------------------------------------------
@@ -502,7 +502,7 @@ zab_member_mark(struct zab *zab, int64_t mark)
 		zab->committed = mark;
 	tree_publish(zab->parts.tree, mark);
 	delta_publish(zab->parts.deltas, (uint64_t)mark);
-	ring_readers(zab);
+	zab_ring_readers(zab);
 }
 
 void
@@ -648,95 +648,6 @@ zab_member_each_touched(struct zab *zab,
 		channel_take_touched(zab->parts.channel[c], tell_touched,
 				     &touched);
 	}
-}
-
-/* ---- lending
- * ------------------------------------------------------------------ */
-
-void
-zab_member_park(struct zab *zab)
-{
-	FAL_ASSERT(zab->mode == ZAB_CLOSED);
-	if (zab->park_word != 0)
-		return;
-	zab->park_word = serving_set(zab->parts.serving,
-				     SERVING_CLOSED | SERVING_PARKED);
-	ring_readers(zab);
-}
-
-static bool
-is_parked(const struct zab *zab)
-{
-	for (uint32_t c = 0; c < zab->parts.channel_count; c++) {
-		/* pairs with release in attend.c */
-		if (atomic_load_explicit(&zab->parts.channel[c]->parked,
-					 memory_order_acquire) !=
-		    zab->park_word)
-			return false;
-	}
-	return zab->park_word != 0;
-}
-
-bool
-zab_member_lend(struct zab *zab)
-{
-	int err = FAL_OK;
-
-	FAL_ASSERT(!zab->is_lent);
-	if (!is_parked(zab) || zab->is_pinned ||
-	    zab_member_durable(zab, &err) < zab->logged)
-		return false;
-	FAL_ASSERT(list_empty(&zab->waiting));
-	zab->is_lent = true;
-	return true;
-}
-
-bool
-zab_member_is_alone(const struct zab *zab)
-{
-	return !zab->is_lent && is_parked(zab) && !zab->is_pinned &&
-	       zab_is_idle(zab);
-}
-
-void
-zab_member_unpark(struct zab *zab)
-{
-	FAL_ASSERT(!zab->is_lent);
-	zab->park_word = 0;
-	serving_set(zab->parts.serving, SERVING_CLOSED);
-	ring_readers(zab);
-}
-
-enum zab_mode
-zab_member_mode(const struct zab *zab)
-{
-	return zab->mode;
-}
-
-bool
-zab_member_is_lent(const struct zab *zab)
-{
-	return zab->is_lent;
-}
-
-void
-zab_member_restore(struct zab *zab, int64_t last_zxid, int64_t committed)
-{
-	FAL_ASSERT(zab->is_lent);
-	zab->is_lent = false;
-	zab->park_word = 0;
-	zab->appended = last_zxid;
-	zab->logged = last_zxid;
-	zab->published = last_zxid;
-	zab->committed = committed;
-	zab->published_digest = tree_published_digest(zab->parts.tree);
-	zab->digests = (struct digest_log){0};
-	zab->pending_first = zab->pending_end;
-	zab->pending_durable = zab->pending_end;
-	zab->has_committed = false;
-	delta_restart(zab->parts.deltas, (uint64_t)last_zxid);
-	serving_set(zab->parts.serving, SERVING_CLOSED);
-	ring_readers(zab);
 }
 
 struct jute_slice
