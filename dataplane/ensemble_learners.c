@@ -87,11 +87,16 @@ request_new(const struct ensemble *ensemble, const struct quorum_packet *packet,
 	if (asked->body.bytes > 0)
 		memcpy(request->body, asked->body.data,
 		       (size_t)asked->body.bytes);
-	if (read_ids(ensemble, &packet->authinfo, &request->ids) != FAL_OK) {
-		free(request);
-		return NULL;
-	}
-	return request;
+	const int err = read_ids(ensemble, &packet->authinfo, &request->ids);
+
+	/* More identities than we know: without a body it becomes an error
+	 * transaction, here or at our leader. */
+	if (err == FAL_ELIMIT)
+		request->body_bytes = 0;
+	if (err == FAL_OK || err == FAL_ELIMIT)
+		return request;
+	free(request);
+	return NULL;
 }
 
 static void

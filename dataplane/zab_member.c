@@ -18,6 +18,8 @@
 #include "dataplane/zab_int.h"
 
 #define APPLY_ROOM_BYTES 65536u
+/* What a packet to the leader needs beside the request's body. */
+#define FORWARD_MARGIN_BYTES 64u
 
 void
 zab_member_init(struct zab *zab)
@@ -208,9 +210,23 @@ revalidate(struct zab *zab, struct req *req)
 			       req->timeout_ms);
 }
 
+/* The leader would take it for no packet and hang up on all clients of this
+ * server. Told as a leader tells it: in its turn, behind what is on its way. */
+static bool
+refuse_large(struct zab *zab, struct req *req)
+{
+	if (zab_member_has_waiting(zab, req->session_id))
+		return false;
+	zab_refuse_write(zab, req);
+	return true;
+}
+
 static bool
 forward(struct zab *zab, struct req *req)
 {
+	if (FAL_UNLIKELY(req->body_bytes + FORWARD_MARGIN_BYTES >
+			 zab->parts.log.entry_bytes_max))
+		return refuse_large(zab, req);
 	if (!zab->quorum.forward(zab->quorum.arg, req))
 		return false;
 	wait_for_entry(zab, req);

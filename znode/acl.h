@@ -16,7 +16,9 @@
  * Context    any thread; lists may be read by any number of cores.
  * Ownership  lists are malloc'ed, the caller frees them. Everything else is
  *            borrowed for the call.
- * Limits     AUTH_IDS_MAX identities a connection.
+ * Limits     AUTH_IDS_MAX identities a connection, AUTH_IDS_BYTES_MAX bytes of
+ *            them: they are kept as long as it lasts, and go to the leader with
+ *            each write.
  * Errors     ZooKeeper results are int32_t of enum proto_err; the only other
  *            trouble is lack of memory (NULL, or a writer that is full).
  * Cost       acl_permits(): one comparison per entry and identity, no
@@ -28,7 +30,8 @@
 #include "wire/proto.h"
 #include "znode/acl_table.h"
 
-#define AUTH_IDS_MAX 32
+#define AUTH_IDS_MAX       32
+#define AUTH_IDS_BYTES_MAX 65536u
 
 struct auth_id {
 	struct jute_slice scheme, id; /* into the list's own memory */
@@ -57,7 +60,7 @@ struct auth_ids *auth_ids_new(const struct acl_options *, const char *ip);
 void auth_ids_free(struct auth_ids *);
 
 /* `old` and one more identity (x509, sasl, super), without repeating one that
- * is there. NULL: out of memory, or AUTH_IDS_MAX reached. */
+ * is there. NULL: out of memory, or a limit reached. */
 struct auth_ids *auth_ids_with(const struct auth_ids *old,
 			       struct jute_slice scheme, struct jute_slice id);
 

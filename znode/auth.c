@@ -108,7 +108,12 @@ extend(const struct auth_ids *old, const struct auth_id *more, uint32_t count)
 			return NULL;
 		all[total++] = more[i];
 	}
-	return pack(all, total, old->has_skip);
+	struct auth_ids *list = pack(all, total, old->has_skip);
+
+	if (list == NULL || list->bytes <= AUTH_IDS_BYTES_MAX)
+		return list;
+	free(list);
+	return NULL;
 }
 
 struct auth_ids *

@@ -559,6 +559,25 @@ def mixed_reconfig(options):
     reconfig_with(['java', 'falconer', 'falconer', 'falconer'])
 
 
+@suite.case('what a leader would not read breaks no follower', quick=False)
+def too_large_for_the_leader(options):
+    with three(['falconer'] * 3, options,
+               {'jute.maxbuffer': 12 << 20}) as e:
+        e.start()
+        e.settle()
+        follower = follower_of(e)
+        with follower.client() as other, follower.client() as c:
+            ok(c.create('/large'))
+            for data in (b'small', b'x' * (9 << 20), b'small'):
+                c.post(zkwire.SETDATA, '/large', data)
+            expect([reply.err for reply in c.drain()],
+                   [0, zkwire.THROTTLEDOP, 0], 'in their order')
+            # Identities go to the leader with each write.
+            expect(c.auth('digest', b'u' * 1000000 + b':p').err,
+                   zkwire.AUTHFAILED, 'a name of a megabyte')
+            ok(other.create('/other'))
+
+
 @suite.case('one Java among two Falconers', quick=False)
 def one_java(options):
     with three(['falconer', 'falconer', 'java'], options) as e:
@@ -568,6 +587,12 @@ def one_java(options):
         e.start(3)
         with e[3].client() as c:
             write_some(c, '/java', 50)
+        # More identities than we know; ZooKeeper has no limit.
+        with e[3].client() as other, e[3].client() as c:
+            for i in range(40):
+                ok(c.auth('digest', b'u%d:p' % i))
+            expect(c.create('/nobody').err, zkwire.MARSHALLINGERROR)
+            ok(other.create('/somebody'))
         e.same_data()
         e.leader().kill()
         e.settle()

@@ -220,6 +220,34 @@ identities_are_a_set_with_a_limit(void **state)
 	auth_ids_free(ids);
 }
 
+/* Else a connection that showed nothing but names keeps megabytes, and a
+ * follower's request becomes one that its leader takes for no packet. */
+static void
+identities_of_a_connection_have_a_limit_in_bytes(void **state)
+{
+	(void)state;
+	static char text[AUTH_IDS_BYTES_MAX];
+	struct auth_ids *ids = auth_ids_new(&usual, "1.2.3.4");
+	struct auth_ids *more;
+
+	for (uint32_t i = 0; i < 3; i++) {
+		memset(text, 'a' + (int)i, 16384);
+		more = auth_ids_with(ids, slice_of("sasl"),
+				     jute_slice_of(text, 16384));
+		assert_non_null(more);
+		auth_ids_free(ids);
+		ids = more;
+	}
+	memset(text, 'z', sizeof(text));
+	assert_null(auth_ids_with(ids, slice_of("sasl"),
+				  jute_slice_of(text, 16384)));
+	more = auth_ids_with(ids, slice_of("sasl"), jute_slice_of(text, 8192));
+	assert_non_null(more);
+	assert_true(more->bytes <= AUTH_IDS_BYTES_MAX);
+	auth_ids_free(more);
+	auth_ids_free(ids);
+}
+
 static void
 identities_travel_between_servers(void **state)
 {
@@ -678,6 +706,8 @@ main(void)
 		cmocka_unit_test(other_hash_algorithms_are_taken_by_name),
 		cmocka_unit_test(auth_packets_without_a_provider_fail),
 		cmocka_unit_test(identities_are_a_set_with_a_limit),
+		cmocka_unit_test(
+			identities_of_a_connection_have_a_limit_in_bytes),
 		cmocka_unit_test(identities_travel_between_servers),
 		cmocka_unit_test(who_am_i_shows_users_not_secrets),
 		cmocka_unit_test(ids_are_validated_by_their_scheme),
