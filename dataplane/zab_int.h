@@ -218,6 +218,8 @@ void zab_local_detach(struct zab *, const struct req *);
 struct session *zab_local_find(const struct zab *, int64_t session_id);
 /* A session was published: a local one is so no more. */
 void zab_local_upgraded(struct zab *, struct session *);
+/* Sessions came with a snapshot or a log: those of local ones the same. */
+void zab_local_restored(struct zab *);
 /* The role ended: nobody is connected, nothing is on its way. */
 void zab_local_restart(struct zab *);
 bool zab_local_expire(struct zab *);

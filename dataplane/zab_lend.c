@@ -91,6 +91,7 @@ zab_member_restore(struct zab *zab, int64_t last_zxid, int64_t committed)
 	zab->pending_first = zab->pending_end;
 	zab->pending_durable = zab->pending_end;
 	zab->has_committed = false;
+	zab_local_restored(zab);
 	delta_restart(zab->parts.deltas, (uint64_t)last_zxid);
 	serving_set(zab->parts.serving, SERVING_CLOSED);
 	zab_ring_readers(zab);

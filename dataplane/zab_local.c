@@ -180,6 +180,25 @@ zab_local_upgraded(struct zab *zab, struct session *session)
 }
 
 void
+zab_local_restored(struct zab *zab)
+{
+	struct session_cursor cursor = {.has_begun = false};
+
+	while (zab->locals != NULL && !cursor.is_done) {
+		uint32_t budget = UINT32_MAX;
+		const struct session *local =
+			session_next(zab->locals, &cursor, &budget);
+		struct session *session =
+			local == NULL
+				? NULL
+				: session_find(zab->parts.sessions, local->id);
+
+		if (session != NULL)
+			zab_local_upgraded(zab, session);
+	}
+}
+
+void
 zab_local_restart(struct zab *zab)
 {
 	if (zab->locals != NULL)
