@@ -14,7 +14,6 @@
 #define LENGTH_BYTES  4u
 #define SESSION_BYTES 12u
 #define FIELD_MAX     (SNAPSHOT_FIELD_MAX / 2)
-#define ACL_MAX       100000u
 
 enum state {
 	FORM_SESSION_COUNT,
@@ -116,7 +115,7 @@ next_acl_text(struct snap_form *form)
 static void
 got_acl_entries(struct snap_form *form, uint32_t count)
 {
-	if (count != UINT32_MAX && count > ACL_MAX) {
+	if (count != UINT32_MAX && count > SNAPSHOT_ACL_ENTRIES_MAX) {
 		refuse(form);
 		return;
 	}

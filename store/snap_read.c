@@ -25,7 +25,6 @@
 #define PLAIN_BYTES_MIN      10u
 #define GZ_MAGIC_BYTES       2u
 #define SNAPPY_MAGIC_BYTES   8u
-#define ACL_ENTRIES_MAX      100000
 #define ACL_MAP_MIN          64u
 /* Nodes before the first guess at how many there are: fewer than the smallest
  * index holds, so that it grows only once. */
@@ -131,18 +130,16 @@ scan_sessions(struct scan *scan)
 
 	for (uint32_t i = 0; i < count && scan->err == 0; i++) {
 		const uint8_t *data = take(scan, 12);
-		int32_t timeout_ms;
 
 		if (data == NULL)
 			return;
-		timeout_ms = (int32_t)be_load32(data + 8);
-		if (timeout_ms <= 0)
-			refuse(scan, "a session has no positive timeout");
-		else if (scan->visitor->session != NULL)
-			visited(scan,
-				scan->visitor->session(scan->visitor->arg,
-						       (int64_t)be_load64(data),
-						       timeout_ms));
+		/* Any timeout: with minSessionTimeout=0 there is 0, and a
+		 * transaction from elsewhere may hold less. */
+		if (scan->visitor->session != NULL)
+			visited(scan, scan->visitor->session(
+					      scan->visitor->arg,
+					      (int64_t)be_load64(data),
+					      (int32_t)be_load32(data + 8)));
 		scan->info->sessions++;
 	}
 }
@@ -154,7 +151,7 @@ measure_acl(struct scan *scan)
 {
 	size_t bytes = 4;
 	const uint8_t *data;
-	int32_t count;
+	uint32_t count;
 	struct snap_source *source = scan->source;
 
 	if (snap_source_peek(source, bytes) < bytes) {
@@ -162,12 +159,14 @@ measure_acl(struct scan *scan)
 		return 0;
 	}
 	data = snap_source_front(source);
-	count = (int32_t)be_load32(data);
-	if (count < -1 || count > ACL_ENTRIES_MAX) {
+	count = be_load32(data);
+	if (count == UINT32_MAX)
+		count = 0; /* null */
+	if (count > SNAPSHOT_ACL_ENTRIES_MAX) {
 		refuse(scan, "impossible size of an ACL");
 		return 0;
 	}
-	for (int32_t i = 0; i < 2 * count; i++) {
+	for (uint32_t i = 0; i < 2 * count; i++) {
 		/* perms before the scheme, nothing before the id */
 		const size_t lead = i % 2 == 0 ? 8 : 4;
 		uint32_t text_bytes;
@@ -180,7 +179,8 @@ measure_acl(struct scan *scan)
 		text_bytes = be_load32(snap_source_front(source) + bytes - 4);
 		if (text_bytes == UINT32_MAX)
 			text_bytes = 0;
-		if (text_bytes > SNAPSHOT_FIELD_MAX - bytes) {
+		if (bytes > SNAPSHOT_FIELD_MAX ||
+		    text_bytes > SNAPSHOT_FIELD_MAX - bytes) {
 			refuse(scan, "impossible size of an ACL");
 			return 0;
 		}

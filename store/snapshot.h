@@ -36,11 +36,13 @@
 #include "wire/proto.h"
 #include "znode/tree.h"
 
-#define SNAPSHOT_MAGIC      0x5A4B534Eu /* "ZKSN" */
-#define SNAPSHOT_VERSION    2u
-#define SNAPSHOT_FIELD_MAX  (64u << 20)
-#define SNAPSHOT_STAT_BYTES 60u
-#define SNAPSHOT_ACL_OPEN   (-1) /* world:anyone ALL, not in the list */
+#define SNAPSHOT_MAGIC     0x5A4B534Eu /* "ZKSN" */
+#define SNAPSHOT_VERSION   2u
+#define SNAPSHOT_FIELD_MAX (64u << 20)
+/* Entries of an ACL: as many as fit, three words each at least. */
+#define SNAPSHOT_ACL_ENTRIES_MAX (SNAPSHOT_FIELD_MAX / 2 / 12)
+#define SNAPSHOT_STAT_BYTES      60u
+#define SNAPSHOT_ACL_OPEN        (-1) /* world:anyone ALL, not in the list */
 /* What a snapshot is called until it is complete begins so. */
 #define SNAPSHOT_HIDDEN_PREFIX "falconer.tmp."
 /* The same of a leader's snapshot (store/log_cut.h). */

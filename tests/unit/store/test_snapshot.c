@@ -13,6 +13,7 @@
 
 #include "recover_testing.h"
 
+#include "store/snap_form.h"
 #include "store/snapshot_job.h"
 
 #define CODING_DIGEST 0x244c60d22aull
@@ -236,6 +237,94 @@ what_is_written_compressed_is_read_again(void **arg)
 		assert_true(info.has_last_zxid);
 		rt_end(&rt);
 	}
+}
+
+/* A session of no time is gone with the first tick, but while it is there a
+ * snapshot may be written, and must not be taken for a damaged one. */
+static void
+sessions_of_any_timeout_are_read_again(void **arg)
+{
+	static const int32_t timeouts[] = {0, -1, INT32_MIN, 4000};
+	struct snapshot_session sessions[4];
+	struct copier copier = {.session_count = 0};
+	const struct snapshot_visitor visitor = {.arg = &copier,
+						 .session = copy_session};
+	struct snapshot_info info = {.has_digest = false};
+	const struct tree_stat stat = {.acl = ACL_ID_OPEN};
+	struct snapshot_fault fault;
+	struct snapshot_out *out = NULL;
+	struct rt rt;
+
+	(void)arg;
+	for (uint32_t i = 0; i < 4; i++)
+		sessions[i] = (struct snapshot_session){
+			.id = 1 + i, .timeout_ms = timeouts[i]};
+	rt_begin(&rt);
+	assert_int_equal(snapshot_out_create(disk_mem_disk(rt.mem), RT_DIR, 2,
+					     FILE_PLAIN, &out),
+			 0);
+	snapshot_out_sessions(out, sessions, 4);
+	snapshot_out_acls(out, 0);
+	snapshot_out_node(out, jute_slice_of("", 0), jute_slice_of("", 0),
+			  SNAPSHOT_ACL_OPEN, &stat);
+	assert_int_equal(snapshot_out_finish(out, &info), 0);
+	assert_int_equal(scan_file(&rt, "snapshot.2", &visitor, &info, &fault),
+			 0);
+	assert_int_equal(copier.session_count, 4);
+	for (uint32_t i = 0; i < 4; i++)
+		assert_int_equal(copier.sessions[i].timeout_ms, timeouts[i]);
+	assert_int_equal(load_file(&rt, "snapshot.2", &info, &fault), 0);
+	rt_end(&rt);
+}
+
+/* With a large jute.maxbuffer clients may set such a list; what is in a file
+ * must be in no other that is too long to be read. */
+static void
+a_list_of_many_entries_is_read_again(void **arg)
+{
+	enum { ENTRIES = 200000, BYTES = 4 + 4 + 2 + 4 + 8 };
+	static uint8_t memory[ENTRIES * BYTES];
+	struct jute_writer writer = jute_writer_of(memory, sizeof(memory));
+	struct jute_vector acl = {.count = ENTRIES, .data = memory};
+	struct snapshot_info info = {.has_digest = false};
+	const struct tree_stat stat = {.acl = 5};
+	struct snapshot_fault fault;
+	struct snapshot_out *out = NULL;
+	struct snap_form form;
+	const uint8_t *file;
+	size_t bytes = 0;
+	struct rt rt;
+
+	(void)arg;
+	for (uint32_t i = 0; i < ENTRIES; i++) {
+		char id[16];
+
+		snprintf(id, sizeof(id), "10.%02x.%02x", i >> 8 & 0xff,
+			 i & 0xff);
+		jute_put_int(&writer, 1);
+		jute_put_cstr(&writer, "ip");
+		jute_put_cstr(&writer, id);
+	}
+	assert_false(writer.is_full);
+	acl.bytes = (uint32_t)jute_written(&writer);
+	rt_begin(&rt);
+	assert_int_equal(snapshot_out_create(disk_mem_disk(rt.mem), RT_DIR, 2,
+					     FILE_PLAIN, &out),
+			 0);
+	snapshot_out_sessions(out, NULL, 0);
+	snapshot_out_acls(out, 1);
+	snapshot_out_acl(out, 5, &acl);
+	snapshot_out_node(out, jute_slice_of("", 0), jute_slice_of("", 0), 5,
+			  &stat);
+	assert_int_equal(snapshot_out_finish(out, &info), 0);
+	assert_int_equal(load_file(&rt, "snapshot.2", &info, &fault), 0);
+	assert_int_equal(info.acls, 1);
+	/* The same as it comes from a leader, which sends it without the
+	 * seals: up to the node at least it is none that is refused. */
+	file = disk_mem_bytes(rt.mem, RT_DIR "/snapshot.2", &bytes);
+	snap_form_init(&form);
+	assert_true(snap_form_take(&form, file + 16, acl.bytes) > 0);
+	rt_end(&rt);
 }
 
 /* ---- damage
@@ -700,6 +789,8 @@ main(void)
 		cmocka_unit_test(the_empty_database_has_its_known_digest),
 		cmocka_unit_test(a_rewritten_file_equals_the_captured_one),
 		cmocka_unit_test(what_is_written_compressed_is_read_again),
+		cmocka_unit_test(sessions_of_any_timeout_are_read_again),
+		cmocka_unit_test(a_list_of_many_entries_is_read_again),
 		cmocka_unit_test(every_truncation_is_refused),
 		cmocka_unit_test(every_flipped_byte_is_refused),
 		cmocka_unit_test(damaged_compressed_files_are_refused),
