@@ -7,6 +7,10 @@
 #include "znode/prep_impl.h"
 #include "znode/tree_impl.h"
 
+/* No log takes an entry of more. Each of thousands of `auth` entries stands for
+ * all identities of a connection: 50,000 times 64 KiB in one request. */
+#define FIXED_ACL_BYTES_MAX (8u << 20)
+
 /* ---- decoding ------------------------------------------------------------ */
 
 static int
@@ -148,6 +152,10 @@ prep_fix_acl(struct prep *prep, const struct prep_asker *asker,
 		err = acl_fix(prep->options.acl, given, asker->ids, &writer);
 		if (FAL_LIKELY(!writer.is_full))
 			break;
+		if (prep->acl.cap >= FIXED_ACL_BYTES_MAX) {
+			apply->fail = FAL_ENOSPC;
+			return ZK_OK;
+		}
 		/* Full, so one more byte doubles it. */
 		prep->acl.bytes = prep->acl.cap;
 		if (apply_claim(apply, &prep->acl, 1) == NULL)

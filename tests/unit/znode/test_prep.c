@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "prep_world.h"
+#include "znode/prep_impl.h"
 
 /* Two lists: everybody reads, and nobody does anything. */
 #define READ_ONLY world_acl(PERM_READ, "world", "anyone")
@@ -706,6 +707,58 @@ events_come_in_the_order_of_section_5_2(void **state)
 	world_close(&world);
 }
 
+/* One request must not make the writer write gigabytes, nor keep them. */
+static void
+an_acl_that_grows_out_of_all_bounds_is_no_transaction(void **state)
+{
+	(void)state;
+	static uint8_t body[WORLD_BODY_BYTES];
+	static char name[4096];
+	struct jute_writer writer = jute_writer_of(body, sizeof(body));
+	struct auth_ids *ids;
+	struct world world;
+
+	world_open(&world, NULL);
+	ids = auth_ids_new(&world.acl_options, NULL);
+	memset(name, 'x', sizeof(name) - 1);
+	for (char c = 'a'; c < 'n'; c++) {
+		name[0] = c;
+
+		struct auth_ids *more =
+			auth_ids_with(ids, jute_slice_of("digest", 6),
+				      jute_slice_of(name, sizeof(name) - 1));
+
+		assert_non_null(more);
+		auth_ids_free(ids);
+		ids = more;
+	}
+	world.ids = ids;
+	jute_put_cstr(&writer, "/grown");
+	jute_put_int(&writer, -1);
+	jute_put_int(&writer, 20000);
+	for (uint32_t i = 0; i < 20000; i++) {
+		char id[16];
+
+		snprintf(id, sizeof(id), "%u", i);
+		proto_put_acl(&writer,
+			      &(struct proto_acl){
+				      .perms = PERM_ALL,
+				      .scheme = jute_slice_of("auth", 4),
+				      .id = jute_slice_of(id, strlen(id))});
+	}
+	jute_put_int(&writer, 0);
+	assert_false(writer.is_full);
+	assert_int_equal(
+		world_try(&world, OP_CREATE, body, jute_written(&writer)),
+		FAL_ENOSPC);
+	assert_true(world.prep->acl.cap <= 16u << 20);
+	assert_false(world_has(&world, "/grown"));
+	assert_int_equal(world_create(&world, OP_CREATE, "/next", 0), ZK_OK);
+	world.ids = world.nobody;
+	auth_ids_free(ids);
+	world_close(&world);
+}
+
 int
 main(void)
 {
@@ -727,6 +780,8 @@ main(void)
 		cmocka_unit_test(
 			set_acl_is_refused_in_order_and_changes_aversion_alone),
 		cmocka_unit_test(events_come_in_the_order_of_section_5_2),
+		cmocka_unit_test(
+			an_acl_that_grows_out_of_all_bounds_is_no_transaction),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
