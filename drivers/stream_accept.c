@@ -130,6 +130,8 @@ err_of(int error)
 	switch (error) {
 	case EADDRINUSE:
 		return FAL_EBUSY;
+	case EACCES:
+		return FAL_EACCESS;
 	case EADDRNOTAVAIL:
 	case EAFNOSUPPORT:
 	case EINVAL:

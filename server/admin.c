@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "drivers/clock.h"
+#include "server/listen.h"
 #include "server/member.h"
 #include "server/metrics.h"
 
@@ -569,9 +570,9 @@ start_http(struct admin *admin, struct server_error *error)
 		return FAL_OK;
 	}
 	snprintf(error->text, sizeof(error->text),
-		 "admin.serverPort=%d on admin.serverAddress=%s: %s; stop the "
-		 "other program, or choose another admin.serverPort",
-		 config->admin_port, config->admin_address, why);
+		 "admin.serverPort=%d on admin.serverAddress=%s: %s; %s",
+		 config->admin_port, config->admin_address, why,
+		 listen_remedy(err));
 	return err;
 }
 
@@ -590,9 +591,9 @@ start_metrics(struct admin *admin, struct server_error *error)
 	if (err != FAL_OK)
 		snprintf(error->text, sizeof(error->text),
 			 "metricsProvider.httpPort=%d on "
-			 "metricsProvider.httpHost=%s: %s; stop the other "
-			 "program, or choose another port",
-			 config->metrics_port, config->metrics_host, why);
+			 "metricsProvider.httpHost=%s: %s; %s",
+			 config->metrics_port, config->metrics_host, why,
+			 listen_remedy(err));
 	return err;
 }
 

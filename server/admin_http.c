@@ -25,6 +25,7 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "drivers/clock.h"
+#include "server/listen.h"
 #include "server/page.h"
 #include "server/replace.h"
 
@@ -564,10 +565,9 @@ admin_http_start(struct admin *admin, const char *address, int port,
 	struct stream_address parsed;
 	struct admin_http *http;
 
-	if (stream_address_parse(address, (uint16_t)port, &parsed) != FAL_OK) {
-		snprintf(why, why_bytes, "not a numeric address");
+	if (listen_address(address, (uint16_t)port, &parsed, why, why_bytes) !=
+	    FAL_OK)
 		return FAL_EINVAL;
-	}
 	http = calloc(1, sizeof(*http));
 	if (http == NULL) {
 		snprintf(why, why_bytes, "out of memory");
@@ -581,11 +581,16 @@ admin_http_start(struct admin *admin, const char *address, int port,
 	errno = 0;
 	start_daemon(http, &parsed);
 	if (http->daemon == NULL) {
+		const int code = errno;
+
 		snprintf(why, why_bytes, "%s",
-			 errno == 0 ? "cannot listen" : strerror(errno));
+			 code == 0 ? "cannot listen" : strerror(code));
 		pthread_mutex_destroy(&http->lock);
 		free(http);
-		return FAL_EIO;
+		return code == EADDRINUSE      ? FAL_EBUSY
+		       : code == EACCES        ? FAL_EACCESS
+		       : code == EADDRNOTAVAIL ? FAL_EINVAL
+					       : FAL_EIO;
 	}
 	*out = http;
 	return FAL_OK;

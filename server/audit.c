@@ -151,7 +151,8 @@ follow_name(struct audit *audit)
 {
 	const uint64_t now_ns = clock_now_ns();
 
-	if (now_ns - audit->checked_ns < REOPEN_NS)
+	/* One that could not be opened has stopped the start. */
+	if (audit->file.fd < 0 || now_ns - audit->checked_ns < REOPEN_NS)
 		return;
 	audit->checked_ns = now_ns;
 	if (append_file_follow_name(&audit->file) != FAL_OK)

@@ -16,6 +16,7 @@
 #include "server/admin.h"
 #include "server/audit.h"
 #include "server/bg.h"
+#include "server/listen.h"
 #include "server/member.h"
 #include "server/net.h"
 #include "server/recovery.h"
@@ -124,6 +125,11 @@ make_log(struct server *server, struct server_error *error)
 	};
 	const int err = txlog_create(server->disk, &options, &server->txlog);
 
+	if (err == FAL_ENOMEM)
+		return server_explain(error, err,
+				      "no memory for falconer.window.mb=%u: "
+				      "check ulimit -v and ulimit -f",
+				      config->window_mb);
 	if (err != FAL_OK)
 		return server_explain(
 			error, err, "cannot write the log in %s: %s",
@@ -235,15 +241,17 @@ listen_clients(struct server *server, struct server_error *error)
 		.keepalive = config->client_keepalive,
 		.limits = server->limits,
 	};
-	const int parsed = stream_address_parse(
+	char text[64];
+	const int parsed = listen_address(
 		config->client_address == NULL ? "" : config->client_address,
-		(uint16_t)config->client_port, &listener.address);
+		(uint16_t)config->client_port, &listener.address, text,
+		sizeof(text));
 
 	if (parsed != FAL_OK)
-		return server_explain(
-			error, parsed,
-			"clientPortAddress=%s: not a numeric address",
-			config->client_address);
+		return server_explain(error, parsed,
+				      "clientPortAddress=%s: %s; choose a name "
+				      "or an address of this machine",
+				      config->client_address, text);
 	for (uint32_t i = 0; i < server->reader_count; i++) {
 		struct stream_error why = {0};
 
@@ -253,11 +261,10 @@ listen_clients(struct server *server, struct server_error *error)
 					      &listener, &server->bound, &why);
 
 		if (err != FAL_OK)
-			return server_explain(
-				error, err,
-				"clientPort=%d: %s; stop the other "
-				"program or choose another clientPort",
-				config->client_port, why.text);
+			return server_explain(error, err,
+					      "clientPort=%d: %s; %s",
+					      config->client_port, why.text,
+					      listen_remedy(err));
 		listener.address.port = server->bound.port;
 	}
 	return FAL_OK;

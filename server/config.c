@@ -19,6 +19,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define BLANKS " \t\r\n"
+
 struct config_block {
 	struct config_block *next;
 	char text[];
@@ -97,6 +99,10 @@ write_place(const struct config_reading *reading, char *text, size_t bytes,
 
 	if (property == NULL)
 		snprintf(text, bytes, "%s: ", reading->file);
+	else if (property->line == 0)
+		snprintf(text, bytes, "-D%.80s%s%.80s: ", property->key,
+			 with_value ? "=" : "",
+			 with_value ? property->value : "");
 	else
 		snprintf(text, bytes, "%s:%u: %.80s%s%.80s: ", reading->file,
 			 property->line, property->key, with_value ? "=" : "",
@@ -193,8 +199,50 @@ load_properties(const char *path, struct properties *properties,
 		snprintf(error->text, sizeof(error->text), "%.300s:%u: %s",
 			 path, what.line, what.what);
 	else if (err != FAL_OK)
-		snprintf(error->text, sizeof(error->text), "%.300s: %s", path,
-			 what.what);
+		snprintf(error->text, sizeof(error->text), "%.300s: %s%s%s",
+			 path, what.what, what.code == 0 ? "" : ": ",
+			 what.code == 0 ? "" : strerror(what.code));
+	return err;
+}
+
+/* -Dkey=value, or -Dkey for an empty value, as Java takes them. */
+static int
+keep_flags(struct config *config, const char *const *flags, uint32_t count)
+{
+	config->flag = calloc(count + 1, sizeof(*config->flag));
+	if (config->flag == NULL)
+		return FAL_ENOMEM;
+	for (uint32_t i = 0; i < count; i++) {
+		if (strncmp(flags[i], CONFIG_FLAG, strlen(CONFIG_FLAG)) != 0)
+			continue;
+
+		const char *text = flags[i] + strlen(CONFIG_FLAG);
+		const size_t key_bytes = strcspn(text, "=");
+		const bool has_value = text[key_bytes] == '=';
+		struct property *flag = &config->flag[config->flag_count];
+
+		flag->key = config_keep(config, "%.*s", (int)key_bytes, text);
+		flag->value =
+			config_keep(config, "%s", text + key_bytes + has_value);
+		if (flag->key == NULL || flag->value == NULL)
+			return FAL_ENOMEM;
+		config->flag_count++;
+	}
+	return FAL_OK;
+}
+
+/* Below what the file says: there each line sets its property anew. */
+static int
+read_flags(struct config *config, struct config_error *error)
+{
+	struct config_reading reading = {
+		.config = config, .error = error, .file = config->path};
+	int err = FAL_OK;
+
+	for (uint32_t i = 0; i < config->flag_count && err == FAL_OK; i++) {
+		reading.property = &config->flag[i];
+		err = config_read_flag(&reading);
+	}
 	return err;
 }
 
@@ -255,8 +303,13 @@ read_ensemble(struct config *config, const char *path,
 					   "must be in the dynamicConfigFile");
 	}
 	err = load_properties(config->dynamic_file, &dynamic, error);
-	if (err != FAL_OK)
+	if (err != FAL_OK) {
+		const size_t used = strlen(error->text);
+
+		snprintf(error->text + used, sizeof(error->text) - used,
+			 " (the dynamicConfigFile of %.300s)", path);
 		return err;
+	}
 	err = config_read_members(config, error, config->dynamic_file, &dynamic,
 				  true);
 	properties_free(&dynamic);
@@ -270,24 +323,37 @@ read_myid(struct config *config, struct config_error *error)
 {
 	const char *path = config_keep(config, "%s/myid", config->data_dir);
 	char line[32] = "";
+	int code = 0;
 
 	config->myid = -1;
 	if (path == NULL)
 		return FAL_ENOMEM;
 	FILE *file = fopen(path, "re");
 
-	if (file == NULL)
-		return FAL_OK; /* a standalone server needs none */
-	if (fgets(line, sizeof(line), file) == NULL)
-		line[0] = '\0';
-	fclose(file);
-	line[strcspn(line, " \t\r\n")] = '\0';
+	/* A standalone server needs none. */
+	if (file == NULL &&
+	    (errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG))
+		return FAL_OK;
+	if (file == NULL || fgets(line, sizeof(line), file) == NULL)
+		code = file == NULL || ferror(file) ? errno : 0;
+	if (file != NULL)
+		fclose(file);
+	if (code != 0) {
+		snprintf(error->text, sizeof(error->text),
+			 "%.400s: cannot be read: %s", path, strerror(code));
+		return FAL_EIO;
+	}
+
+	/* Blanks in front are none of Java's numbers either. */
+	line[strspn(line, BLANKS) +
+	     strcspn(line + strspn(line, BLANKS), BLANKS)] = '\0';
 	if (config_parse_number(line, false, &config->myid) &&
 	    config->myid >= 0)
 		return FAL_OK;
 	snprintf(error->text, sizeof(error->text),
-		 "%.400s: \"%s\" is not a server id; allowed: a number", path,
-		 line);
+		 "%.400s: \"%s\" is not a server id; allowed: the N of a line "
+		 "server.N",
+		 path, line);
 	return FAL_EINVAL;
 }
 
@@ -320,7 +386,13 @@ settle_mode(struct config_reading *reading)
 		return config_fail(reading,
 				   "observers of a single participant need "
 				   "standaloneEnabled=false");
-	return FAL_OK;
+	/* With groups the count says nothing. */
+	if (config->group_count > 0 || voters == 0 || voters % 2 == 1)
+		return FAL_OK;
+	return config_warn(reading,
+			   "of %" PRIu32 " voters %" PRIu32 " may fail, as "
+			   "of %" PRIu32 ": take an odd number of them",
+			   voters, voters / 2 - 1, voters - 1);
 }
 
 static bool
@@ -430,7 +502,10 @@ check_ensemble(struct config_reading *reading)
 	if (config->sync_limit_ticks == 0)
 		return config_fail(reading, "an ensemble needs syncLimit");
 	if (config->myid == -1)
-		return config_fail(reading, "an ensemble needs %s/myid",
+		return config_fail(reading,
+				   "an ensemble needs the file %s/myid: one "
+				   "line with the N of this server's line "
+				   "server.N",
 				   config->data_dir);
 	for (uint32_t i = 0; i < config->server_count; i++)
 		if (config->server[i].id == config->myid)
@@ -459,6 +534,13 @@ settle_and_check(struct config *config, const char *path,
 	if (config->client_port == 0 && config->client_address != NULL)
 		return config_fail(&reading,
 				   "clientPortAddress needs clientPort");
+	if (config->client_port == 0)
+		return config_fail(&reading,
+				   "clientPort is not set, usually 2181%s",
+				   config->is_standalone
+					   ? ""
+					   : ", nor a client port behind the ; "
+					     "of this server's line");
 	if (config->enforce_auth_enabled &&
 	    config->enforce_auth_schemes[strspn(config->enforce_auth_schemes,
 						" ,")] == '\0')
@@ -479,6 +561,7 @@ read_all(const char *path, struct config *config, struct config_error *error)
 	if ((err = keep_file_path(config, path, error)) != FAL_OK ||
 	    (err = load_properties(path, &config->properties, error)) !=
 		    FAL_OK ||
+	    (err = read_flags(config, error)) != FAL_OK ||
 	    (err = read_lines(config, path, error)) != FAL_OK)
 		return err;
 	if (config->data_dir == NULL)
@@ -494,10 +577,19 @@ read_all(const char *path, struct config *config, struct config_error *error)
 int
 config_read(const char *path, struct config *config, struct config_error *error)
 {
+	return config_read_with(path, NULL, 0, config, error);
+}
+
+int
+config_read_with(const char *path, const char *const *flags, uint32_t count,
+		 struct config *config, struct config_error *error)
+{
 	memset(config, 0, sizeof(*config));
 	memset(error, 0, sizeof(*error));
-	const int err = read_all(path, config, error);
+	int err = keep_flags(config, flags, count);
 
+	if (err == FAL_OK)
+		err = read_all(path, config, error);
 	if (err == FAL_ENOMEM)
 		snprintf(error->text, sizeof(error->text), "%.300s: %s", path,
 			 fal_err_str(err));
@@ -530,8 +622,6 @@ missing_part(const struct config *config)
 		bool is_wanted;
 		const char *what;
 	} parts[] = {
-		{config->client_port == 0, "clientPort: is not set, and there "
-					   "is no other port for clients"},
 		{config->enforce_auth_enabled &&
 			 has_strange_scheme(config->enforce_auth_schemes),
 		 "enforce.auth.schemes: needs a provider for a scheme other "
@@ -570,9 +660,10 @@ config_require_supported(const struct config *config,
 }
 
 int
-config_load(const char *path, struct config *config, struct config_error *error)
+config_load(const char *path, const char *const *flags, uint32_t count,
+	    struct config *config, struct config_error *error)
 {
-	int err = config_read(path, config, error);
+	int err = config_read_with(path, flags, count, config, error);
 
 	if (err != FAL_OK)
 		return err;
@@ -592,6 +683,7 @@ config_free(struct config *config)
 		free(block);
 	}
 	free(config->warning);
+	free(config->flag);
 	free(config->server);
 	properties_free(&config->properties);
 	memset(config, 0, sizeof(*config));
@@ -628,6 +720,10 @@ config_is_written(const struct config *config, const char *key)
 	char prefixed[128];
 
 	snprintf(prefixed, sizeof(prefixed), "zookeeper.%s", key);
+	for (uint32_t i = 0; i < config->flag_count; i++)
+		if (strcmp(config->flag[i].key, key) == 0 ||
+		    strcmp(config->flag[i].key, prefixed) == 0)
+			return true;
 	return properties_find(&config->properties, key) != NULL ||
 	       properties_find(&config->properties, prefixed) != NULL;
 }

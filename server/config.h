@@ -21,7 +21,7 @@
  *            config_load() to config_free().
  * Limits     CONFIG_SERVERS_MAX servers, CONFIG_CPUS_MAX cpus.
  * Errors     FAL_ENOENT, FAL_EIO, FAL_ELIMIT for the file, FAL_EINVAL for a
- *            value, FAL_ENOTSUP for something not built yet, FAL_ENOMEM;
+ *            value, FAL_ENOTSUP for something not built, FAL_ENOMEM;
  *            struct config_error then holds one line for the operator that
  *            names file, line, key, what was found and what is allowed. The
  *            config is empty and needs no config_free().
@@ -293,19 +293,34 @@ struct config {
 	uint32_t warning_count;
 	const char *refusal; /* NULL, or what asks for something not built */
 	struct properties properties; /* of the file */
-	struct config_block *block;   /* owned texts, a list */
+	struct property *flag;        /* -D of the command line, line 0 */
+	uint32_t flag_count;
+	struct config_block *block; /* owned texts, a list */
 };
+
+/* How a system property begins on the command line. */
+#define CONFIG_FLAG "-D"
 
 /*
  * Reads a file, checks it as ZooKeeper does, and refuses what this server
- * cannot do yet. dataDir/myid is read too, if it is there.
+ * cannot do. dataDir/myid is read too, if it is there.
+ *
+ * flags  count of them, borrowed for the call: "-Dkey=value" are system
+ *        properties, which a line of the file with the same key overrides;
+ *        others are passed over
  *
  * Returns 0 or an error as listed on top; never asserts on the file.
  */
-FAL_MUST_CHECK int config_load(const char *path, struct config *config,
+FAL_MUST_CHECK int config_load(const char *path, const char *const *flags,
+			       uint32_t count, struct config *config,
 			       struct config_error *error);
 
 /* The first half of config_load(): everything but the refusals. */
+FAL_MUST_CHECK int config_read_with(const char *path, const char *const *flags,
+				    uint32_t count, struct config *config,
+				    struct config_error *error);
+
+/* config_read_with() without flags. */
 FAL_MUST_CHECK int config_read(const char *path, struct config *config,
 			       struct config_error *error);
 
@@ -325,8 +340,8 @@ bool config_word_allowed(const struct config *config, const char *word);
  * ZooKeeper, by the number of voters in the files. */
 int64_t config_voter_share(const struct config *config, int64_t limit);
 
-/* Whether the file has a line for this key, with or without zookeeper. in
- * front. */
+/* Whether the file or the command line has this key, with or without
+ * zookeeper. in front. */
 bool config_is_written(const struct config *config, const char *key);
 
 /* Whether ZooKeeper reads the key itself, so that it is no system property. */

@@ -19,6 +19,7 @@
 
 enum key_kind {
 	KIND_INT,
+	KIND_RAISED,
 	KIND_SIZE,
 	KIND_REAL,
 	KIND_BOOL,
@@ -268,6 +269,8 @@ static const struct config_key keys[] = {
 	 .highest = (high)},
 #define INT(scope, key, field, preset, low, high) \
 	NUMBER(scope, key, KIND_INT, field, preset, low, high)
+#define RAISED(scope, key, field, preset, low) \
+	NUMBER(scope, key, KIND_RAISED, field, preset, low, INT32_MAX)
 #define SIZE(scope, key, field, preset, low, high) \
 	NUMBER(scope, key, KIND_SIZE, field, preset, low, high)
 #define REAL(scope, key, field, preset_, low, high)                     \
@@ -296,6 +299,7 @@ static const struct config_key keys[] = {
 	{ENTRY(scope, key, KIND_REFUSED), .text = (off), .need = (need_)},
 #include "server/config_keys.def"
 #undef INT
+#undef RAISED
 #undef SIZE
 #undef REAL
 #undef BOOL
@@ -360,6 +364,20 @@ read_int(const struct config_reading *reading, const struct config_key *key)
 				   key->lowest, key->highest);
 	store_number(reading->config, key, number);
 	return FAL_OK;
+}
+
+static int
+read_raised(const struct config_reading *reading, const struct config_key *key)
+{
+	int64_t number;
+
+	if (!config_parse_number(reading->property->value,
+				 key->scope == SCOPE_SYSTEM, &number) ||
+	    number >= key->lowest)
+		return read_int(reading, key);
+	store_number(reading->config, key, key->lowest);
+	return config_warn(reading, "%" PRId64 " is the least, and taken",
+			   key->lowest);
 }
 
 static int
@@ -447,7 +465,8 @@ read_enum(const struct config_reading *reading, const struct config_key *key)
 static int
 read_text(const struct config_reading *reading, const struct config_key *key)
 {
-	const char *value = reading->property->value;
+	const char *written = reading->property->value;
+	const char *value = written;
 
 	if (key->kind == KIND_PATH) {
 		if (*value == '\0' || strlen(value) >= PATH_MAX)
@@ -459,6 +478,12 @@ read_text(const struct config_reading *reading, const struct config_key *key)
 			return FAL_ENOMEM;
 	}
 	memcpy(field_of(reading->config, key), &value, sizeof(value));
+	if (key->kind == KIND_PATH && strchr("./", written[0]) == NULL)
+		return config_warn(reading,
+				   "taken from the folder of this "
+				   "file: %s; write ./%s if that is "
+				   "meant",
+				   value, written);
 	return FAL_OK;
 }
 
@@ -468,6 +493,8 @@ read_by_kind(const struct config_reading *reading, const struct config_key *key)
 	switch (key->kind) {
 	case KIND_INT:
 		return read_int(reading, key);
+	case KIND_RAISED:
+		return read_raised(reading, key);
 	case KIND_SIZE:
 		return read_size(reading, key);
 	case KIND_REAL:
@@ -528,8 +555,8 @@ config_set_defaults(struct config *config)
 		const struct config_key *key = &keys[i];
 		const bool is_on = key->preset != 0;
 
-		if (key->kind == KIND_INT || key->kind == KIND_SIZE ||
-		    key->kind == KIND_ENUM)
+		if (key->kind == KIND_INT || key->kind == KIND_RAISED ||
+		    key->kind == KIND_SIZE || key->kind == KIND_ENUM)
 			store_number(config, key, key->preset);
 		else if (key->kind == KIND_REAL)
 			memcpy(field_of(config, key), &key->real_preset,
@@ -542,14 +569,45 @@ config_set_defaults(struct config *config)
 	}
 }
 
+/* The key that differs from `name` in capital and small letters only; NULL:
+ * none. */
+static const char *
+find_other_case(const char *name)
+{
+	for (size_t i = 0; i < KEY_COUNT; i++)
+		if (strcasecmp(keys[i].name, name) == 0)
+			return keys[i].name;
+	return NULL;
+}
+
 int
 config_read_key(const struct config_reading *reading)
 {
-	const struct config_key *key = find_key(reading->property->key);
+	const char *name = reading->property->key;
+	const struct config_key *key = find_key(name);
+	const char *meant = key == NULL ? find_other_case(name) : NULL;
 
+	if (meant != NULL)
+		return config_warn(reading,
+				   "unknown key, ignored: it is "
+				   "written %s",
+				   meant);
 	if (key == NULL)
 		return config_warn(reading, "unknown key, ignored");
 	return read_by_kind(reading, key);
+}
+
+int
+config_read_flag(const struct config_reading *reading)
+{
+	const char *name = reading->property->key;
+	const struct config_key *key = find_key(name);
+
+	if (key != NULL && key->scope == SCOPE_DIRECT &&
+	    key->kind != KIND_IGNORED)
+		return config_warn(reading, "no system property, ignored: it "
+					    "belongs into the file");
+	return config_read_key(reading);
 }
 
 bool

@@ -15,7 +15,8 @@ struct config_reading {
 	struct config *config;
 	struct config_error *error;
 	const char *file;                /* as the operator named it */
-	const struct property *property; /* NULL: the file as a whole */
+	const struct property *property; /* NULL: the file as a whole; line
+					  * 0: of the command line */
 };
 
 /* Writes "file:line: key=value: <what>" and returns FAL_EINVAL. */
@@ -52,6 +53,9 @@ void config_set_defaults(struct config *config);
 
 /* Reads one line of zoo.cfg into its field, or warns that nobody knows it. */
 FAL_MUST_CHECK int config_read_key(const struct config_reading *reading);
+
+/* The same for -Dkey=value of the command line: system properties alone. */
+FAL_MUST_CHECK int config_read_flag(const struct config_reading *reading);
 
 /* Whether the key belongs to the ensemble: server.N, group.N, weight.N. */
 bool config_is_member_key(const char *key);

@@ -1,25 +1,46 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * main - falconerd ZOO_CFG: one argument, in the foreground, log lines on
+ * main - falconerd [-Dkey=value]... ZOO_CFG: in the foreground, log lines on
  * standard error, one line on standard output when it serves. SIGINT and
- * SIGTERM stop it in order; exit 0 then, 1 when it could not start. When its
- * data were replaced (server/replace.h) it stops in order and starts itself
- * again, as the same process.
+ * SIGTERM stop it in order; exit 0 then, 1 when it could not start, 2 when the
+ * command line or the configuration is wrong, as ZooKeeper's. When its data
+ * were replaced (server/replace.h) it stops in order and starts itself again,
+ * as the same process.
  */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/time.h"
 #include "drivers/clock.h"
+#include "drivers/notify.h"
 #include "server/audit.h"
 #include "server/descriptors.h"
 #include "server/net.h"
 #include "server/server.h"
+#include "server/version.h"
 
 #define RESTORE_VARIABLE "FALCONER_RESTORE_FROM_NS"
+#define EXIT_WRONG       2
+/* Of the JVM: heap, collector. */
+#define JVM_FLAG "-X"
+
+static const char usage[] =
+	"usage: falconerd [-Dkey=value]... ZOO_CFG\n"
+	"       falconerd --help | --version\n"
+	"\n"
+	"Serves ZooKeeper clients as the configuration file says, in the\n"
+	"foreground, until SIGTERM or SIGINT.\n"
+	"\n"
+	"  -Dkey=value  a system property as the JVM takes it, such as\n"
+	"               -Dzookeeper.snapCount=50000; a line of the file with\n"
+	"               this key overrides it\n"
+	"  -X...        of the JVM; passed over with a warning\n"
+	"\n"
+	"configs/ has samples, docs/config.md the keys.\n";
 
 static struct server server;
 static _Atomic bool was_signalled;
@@ -107,10 +128,22 @@ start_again(char **argv)
 		  "it again, it has the new data");
 }
 
+static void
+notify(const char *state)
+{
+	if (notify_send(state) != FAL_OK)
+		LOG_WARN("NOTIFY_SOCKET=%s cannot be written to: systemd does "
+			 "not hear that %s; NotifyAccess of the unit?",
+			 getenv("NOTIFY_SOCKET"), state);
+}
+
 static int
 serve(const struct config *config)
 {
 	struct server_error error = {0};
+	/* A file beyond ulimit -f is an error like a full disk. */
+	signal(SIGXFSZ, SIG_IGN);
+
 	int err = server_build(&server, config, &error);
 
 	if (err == FAL_OK) {
@@ -119,10 +152,14 @@ serve(const struct config *config)
 	}
 	if (err == FAL_OK) {
 		say_ready(config);
+		notify("READY=1");
 		note_restore();
 		audit_note_server(server.audit, "serverStart", "success");
 		server_run(&server);
 		LOG_INFO("stopping");
+		/* To systemd a process that starts itself again goes on. */
+		if (!server.must_restart)
+			notify("STOPPING=1");
 	} else {
 		LOG_ERROR("cannot start: %s",
 			  error.text[0] != 0 ? error.text : fal_err_str(err));
@@ -134,41 +171,90 @@ serve(const struct config *config)
 	return err == FAL_OK ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+static bool
+begins_with(const char *text, const char *prefix)
+{
+	return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+/* Options, then one file. Returns the place of the file; 0: there is nothing
+ * more to do, and *status says how it went. */
+static int
+read_arguments(int argc, char **argv, int *status)
+{
+	int at = 1;
+
+	*status = EXIT_WRONG;
+	for (; at < argc && argv[at][0] == '-'; at++) {
+		if (strcmp(argv[at], "-h") == 0 ||
+		    strcmp(argv[at], "--help") == 0) {
+			fputs(usage, stdout);
+			*status = EXIT_SUCCESS;
+			return 0;
+		}
+		if (strcmp(argv[at], "--version") == 0) {
+			puts("falconerd " VERSION_TEXT);
+			*status = EXIT_SUCCESS;
+			return 0;
+		}
+		if (!begins_with(argv[at], CONFIG_FLAG) &&
+		    !begins_with(argv[at], JVM_FLAG)) {
+			fprintf(stderr, "falconerd: %s is no option\n%s",
+				argv[at], usage);
+			return 0;
+		}
+	}
+	if (at == argc - 1)
+		return at;
+	fputs(usage, stderr);
+	return 0;
+}
+
+/* What is odd and no reason to stop. */
+static void
+warn(const struct config *config, int option_count, char *const *option)
+{
+	const uint64_t descriptors = descriptors_prepare();
+	const uint64_t wanted = config->connections_max > 0
+					? (uint64_t)config->connections_max
+					: config->core_connections_max;
+
+	for (int i = 0; i < option_count; i++)
+		if (begins_with(option[i], JVM_FLAG))
+			LOG_WARN("%s: there is no JVM, ignored", option[i]);
+	for (uint32_t i = 0; i < config->warning_count; i++)
+		LOG_WARN("%s", config->warning[i]);
+	if (descriptors < wanted)
+		LOG_WARN("%s=%llu, but this process may have %llu open files: "
+			 "raise the hard limit (ulimit -Hn, or LimitNOFILE of "
+			 "the unit)",
+			 config->connections_max > 0
+				 ? "maxCnxns"
+				 : "falconer.connections.max",
+			 (unsigned long long)wanted,
+			 (unsigned long long)descriptors);
+}
+
 int
 main(int argc, char **argv)
 {
 	struct config config;
 	struct config_error error;
+	int status;
+	const int file = read_arguments(argc, argv, &status);
 
-	if (argc != 2 || argv[1][0] == '-') {
-		fprintf(stderr,
-			"usage: falconerd ZOO_CFG\n"
-			"Serves ZooKeeper clients as the configuration file "
-			"says; configs/ has samples.\n");
-		return argc == 2 ? EXIT_SUCCESS : 2;
-	}
-	if (config_load(argv[1], &config, &error) != FAL_OK) {
+	if (file == 0)
+		return status;
+	if (config_load(argv[file], (const char *const *)argv + 1,
+			(uint32_t)file - 1, &config, &error) != FAL_OK) {
 		LOG_ERROR("%s", error.text);
-		return EXIT_FAILURE;
+		return EXIT_WRONG;
 	}
 	log_setup(&(struct log_options){.level = config.log_level,
 					.format = config.log_format,
 					.fd = 2});
-	for (uint32_t i = 0; i < config.warning_count; i++)
-		LOG_WARN("%s", config.warning[i]);
-
-	const uint64_t descriptors = descriptors_prepare();
-
-	if (config.connections_max > 0 &&
-	    descriptors < (uint64_t)config.connections_max)
-		LOG_WARN("maxCnxns=%d, but this process may have %llu open "
-			 "files: raise the hard limit (ulimit -Hn, or "
-			 "LimitNOFILE of the unit)",
-			 config.connections_max,
-			 (unsigned long long)descriptors);
-
-	const int status = serve(&config);
-
+	warn(&config, file - 1, argv + 1);
+	status = serve(&config);
 	config_free(&config);
 	if (server.must_restart &&
 	    !atomic_load_explicit(&was_signalled, memory_order_relaxed))

@@ -17,6 +17,7 @@
 #include "base/time.h"
 #include "drivers/clock.h"
 #include "drivers/resolve.h"
+#include "server/listen.h"
 #include "server/recovery.h"
 #include "server/resolver.h"
 #include "server/store_jobs.h"
@@ -427,11 +428,9 @@ listen_on(struct server *server, const struct config_address *address,
 					 config->election_bind_retries, &why);
 
 	if (err != FAL_OK)
-		return server_explain(
-			error, err,
-			"%s of server.%lld: %s; stop the other program "
-			"or correct the line",
-			what, (long long)config->myid, why.text);
+		return server_explain(error, err, "%s of server.%lld: %s; %s",
+				      what, (long long)config->myid, why.text,
+				      listen_remedy(err));
 	return FAL_OK;
 }
 

@@ -389,6 +389,7 @@ properties_load(const char *path, struct properties *properties,
 
 	if (fd < 0) {
 		error->what = "cannot be opened";
+		error->code = errno;
 		return errno == ENOENT ? FAL_ENOENT : FAL_EIO;
 	}
 	buffer = malloc(PROPERTIES_BYTES_MAX + 1);
@@ -402,6 +403,7 @@ properties_load(const char *path, struct properties *properties,
 
 	if (bytes < 0) {
 		error->what = "cannot be read";
+		error->code = errno;
 		goto done;
 	}
 	err = properties_parse(buffer, (size_t)bytes, properties, error);

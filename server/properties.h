@@ -45,6 +45,7 @@ struct properties {
 struct properties_error {
 	uint32_t line;    /* 0: the file as a whole */
 	const char *what; /* a literal */
+	int code;         /* errno behind it; 0: none */
 };
 
 /*

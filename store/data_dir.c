@@ -71,6 +71,32 @@ make_one(struct disk *disk, const char *path, bool *is_there)
 	return err != 0 ? err : disk_sync_dir(disk, parent);
 }
 
+/* Names what is in the way: the last directory on the way to `path` that is
+ * there. */
+static int
+refuse_dir(struct disk *disk, const char *path, int err, char *message)
+{
+	char at[FILE_PATH_MAX], parent[FILE_PATH_MAX];
+	char what[2 * NAME_BYTES];
+	struct disk_info info = {.owner = 0};
+
+	snprintf(at, sizeof(at), "%s", path);
+	while (disk_info(disk, at, &info) != 0 && parent_of(at, parent))
+		memcpy(at, parent, sizeof(at));
+	if (!info.is_dir)
+		snprintf(what, sizeof(what), "%.300s is no directory", at);
+	else if (err == FAL_EACCESS)
+		snprintf(what, sizeof(what),
+			 "make it, or let the user that runs the server write "
+			 "in %.300s, which belongs to user %u",
+			 at, info.owner);
+	else
+		snprintf(what, sizeof(what),
+			 "it cannot be made in %.300s, choose another place",
+			 at);
+	return refuse(message, path, err, what);
+}
+
 static int
 ensure_dir(struct disk *disk, const char *path, bool may_create, char *message)
 {
@@ -89,11 +115,7 @@ ensure_dir(struct disk *disk, const char *path, bool may_create, char *message)
 	}
 	while (err == 0 && !is_there)
 		err = make_one(disk, path, &is_there);
-	if (err == FAL_EINVAL)
-		return refuse(message, path, err, "it is no directory");
-	return err == 0 ? 0
-			: refuse(message, path, err,
-				 "the server must be able to make it");
+	return err == 0 ? 0 : refuse_dir(disk, path, err, message);
 }
 
 static void

@@ -55,7 +55,7 @@ read_with(const char *lines)
 {
 	char text[4096];
 
-	snprintf(text, sizeof(text), "clientPort=2181\ndataDir=data\n%s\n",
+	snprintf(text, sizeof(text), "clientPort=2181\ndataDir=./data\n%s\n",
 		 lines);
 	return read_text(text);
 }

@@ -157,7 +157,44 @@ an_ensemble_needs_its_limits_and_its_own_id(void **state)
 	assert_int_equal(read_with(""), FAL_EINVAL);
 	assert_non_null(strstr(error.text, "/data/myid: \"one\" is not a"));
 	drop_myid();
-	expect_error(LIMITS THREE, "/data/myid");
+	expect_error(LIMITS THREE, "/data/myid: one line with the N");
+	set_myid("2 \r\n");
+	assert_int_equal(read_text("dataDir=./data\n" LIMITS THREE), FAL_OK);
+	assert_int_equal(config.myid, 2);
+	assert_int_equal(config.warning_count, 0);
+	set_myid(" 2\n");
+	assert_int_equal(read_with(""), FAL_EINVAL);
+	assert_non_null(strstr(error.text, "/data/myid: \" 2\" is not a"));
+	drop_myid();
+}
+
+static void
+a_myid_that_cannot_be_read_is_not_taken_for_missing(void **state)
+{
+	char path[300];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/data/myid", folder);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(read_with(LIMITS THREE), FAL_EIO);
+	assert_non_null(strstr(error.text,
+			       "/data/myid: cannot be read: Is a directory"));
+	assert_int_equal(rmdir(path), 0);
+}
+
+static void
+an_even_number_of_voters_is_told(void **state)
+{
+	(void)state;
+	set_myid("1\n");
+	expect_good(LIMITS "server.1=a:1:2\nserver.2=b:1:2\n");
+	assert_int_equal(config.warning_count, 1);
+	assert_non_null(
+		strstr(config.warning[0], "of 2 voters 0 may fail, as of 1"));
+	expect_good(LIMITS "server.1=a:1:2\nserver.2=b:1:2\n"
+			   "server.3=c:1:2\nserver.4=d:1:2:observer\n");
+	assert_int_equal(config.warning_count, 0);
+	drop_myid();
 }
 
 static void
@@ -252,6 +289,9 @@ a_dynamic_file_holds_the_ensemble(void **state)
 	assert_non_null(strstr(error.text, "dynamic.1000000ff:4: tickTime=5: "
 					   "a dynamic file holds only"));
 	assert_int_equal(read_with("dynamicConfigFile=absent"), FAL_ENOENT);
+	assert_non_null(strstr(error.text, "/absent: cannot be opened: No such "
+					   "file or directory (the "
+					   "dynamicConfigFile of "));
 	expect_error("group.1=1\ndynamicConfigFile=absent",
 		     "must be in the dynamicConfigFile");
 	write_file("members.g0", THREE);
@@ -393,6 +433,9 @@ main(void)
 		cmocka_unit_test(a_server_line_with_a_wrong_part_is_refused),
 		cmocka_unit_test(one_server_line_is_a_standalone_server),
 		cmocka_unit_test(an_ensemble_needs_its_limits_and_its_own_id),
+		cmocka_unit_test(
+			a_myid_that_cannot_be_read_is_not_taken_for_missing),
+		cmocka_unit_test(an_even_number_of_voters_is_told),
 		cmocka_unit_test(
 			a_voter_has_its_share_of_the_outstanding_limit),
 		cmocka_unit_test(groups_and_weights_are_read_and_checked),

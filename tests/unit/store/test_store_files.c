@@ -582,7 +582,24 @@ a_file_in_the_place_of_a_directory_is_named(void **arg)
 	assert_int_equal(
 		data_dir_open(disk_mem_disk(mem), &options, &dirs, message),
 		FAL_EINVAL);
-	assert_non_null(strstr(message, "no directory"));
+	assert_non_null(strstr(message, "/d/a/version-2 is no directory"));
+	disk_mem_destroy(mem);
+}
+
+static void
+what_is_in_the_way_of_a_directory_is_named(void **arg)
+{
+	struct disk_mem *mem = new_disk();
+	const struct data_dir_options options = {.data_dir = "/d/zoo.cfg/x",
+						 .may_create = true};
+	struct data_dir dirs;
+	char message[DATA_DIR_MESSAGE_BYTES];
+
+	(void)arg;
+	put(mem, "zoo.cfg", "x");
+	assert_true(data_dir_open(disk_mem_disk(mem), &options, &dirs,
+				  message) < 0);
+	assert_non_null(strstr(message, "/d/zoo.cfg is no directory"));
 	disk_mem_destroy(mem);
 }
 
@@ -668,6 +685,7 @@ main(void)
 		cmocka_unit_test(
 			missing_directories_are_refused_when_they_may_not_be_made),
 		cmocka_unit_test(a_file_in_the_place_of_a_directory_is_named),
+		cmocka_unit_test(what_is_in_the_way_of_a_directory_is_named),
 		cmocka_unit_test(exchanged_directories_are_refused),
 		cmocka_unit_test(unfinished_snapshots_are_removed_at_the_start),
 	};

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starts: the command line, names in the place of addresses, who may do what,
+and systemd.
+
+Goal: what starts a ZooKeeper starts a Falconer; a start that fails says what
+was in the way and what helps, and ends with a status of its own.
+
+Method: servers are started as shells, systemd and ordinary users do it, each
+from a zoo.cfg of its own; judged by exit status, log line and answers.
+"""
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.request
+
+import harness
+from harness import ROOT, Skip, Suite, expect
+
+SUITE = Suite('starts')
+
+NOBODY = 65534
+STATUS_FAILED, STATUS_WRONG = 1, 2
+
+
+def falconer_only(options):
+    if options.server == 'java':
+        raise Skip('about how Falconer starts')
+
+
+def refused(server, status, *words):
+    """The start ends with this status and a line that has these words."""
+    server.spawn()
+    expect(server.wait_exit(), status, server.stderr()[-500:])
+    for word in words:
+        expect(word in server.stderr(), True,
+               '%r in %s' % (word, server.stderr()[-500:]))
+
+
+def get(port, path):
+    with urllib.request.urlopen(
+            'http://127.0.0.1:%d%s' % (port, path), timeout=10) as answer:
+        return answer.read().decode()
+
+
+class Flagged(harness.Server):
+    """With more arguments in front of the file."""
+
+    def __init__(self, flags, conf=None):
+        super().__init__('falconer', conf=conf)
+        self.flags = flags
+
+    def command(self):
+        command = super().command()
+        return command[:-1] + self.flags + command[-1:]
+
+
+class Ordinary(harness.Server):
+    """Run by an ordinary user, who has no privileges and owns nothing but what
+    is in `own`."""
+
+    def __init__(self, own, conf=None, limits=()):
+        if os.geteuid() != 0 or not shutil.which('setpriv'):
+            raise Skip('needs root, to become somebody else')
+        super().__init__('falconer', conf=conf)
+        self.limits = list(limits)
+        self.binary = os.path.join(self.home, 'falconerd')
+        shutil.copy(harness.falconer_binary(), self.binary)
+        os.chmod(self.home, 0o755)
+        for path in own:
+            os.chown(os.path.join(self.home, path), NOBODY, NOBODY)
+
+    def command(self):
+        path, _ = self.write_config()
+        return self.limits + [
+            'setpriv', '--reuid', str(NOBODY), '--regid', str(NOBODY),
+            '--clear-groups', '--pdeathsig', 'KILL', self.binary, path]
+
+
+@SUITE.case('the command line: help, version, what it does not know')
+def _(options):
+    falconer_only(options)
+
+    def run(*arguments):
+        done = subprocess.run([harness.falconer_binary(), *arguments],
+                              capture_output=True, text=True, timeout=20)
+        return done.returncode, done.stdout, done.stderr
+
+    status, out, err = run('--help')
+    expect((status, err), (0, ''))
+    expect('usage: falconerd' in out and '-Dkey=value' in out, True, out)
+    status, out, err = run('--version')
+    expect((status, err), (0, ''))
+    expect(out.startswith('falconerd 3.'), True, out)
+    for wrong in ((), ('-x', 'zoo.cfg'), ('zoo.cfg', 'zoo.cfg')):
+        status, out, err = run(*wrong)
+        expect((status, out), (STATUS_WRONG, ''))
+        expect('usage: falconerd' in err, True, err)
+    status, _, err = run('/nonexistent/zoo.cfg')
+    expect(status, STATUS_WRONG)
+    expect('No such file or directory' in err, True, err)
+
+
+@SUITE.case('system properties, as the JVM takes them')
+def _(options):
+    falconer_only(options)
+    flags = ['-Dzookeeper.maxCnxns=7', '-Xmx1g', '-Dzookeeper.skipACL=yes',
+             '-DtickTime=1']
+    with Flagged(flags, conf={'maxCnxns': 9}) as server:
+        conf = harness.four_letter(server.address, 'mntr').decode()
+        expect('zk_num_alive_connections' in conf, True)
+        err = server.stderr()
+        expect('-Xmx1g: there is no JVM' in err, True, err)
+        expect('-DtickTime=1: no system property' in err, True, err)
+        held = []
+        try:
+            for _ in range(12):
+                held.append(server.client())
+        except (OSError, harness.zkwire.Closed):
+            pass
+        expect(len(held), 9, 'the file counts')
+        for client in held:
+            client.close()
+    server = Flagged(['-Dzookeeper.maxCnxns=many'])
+    refused(server, STATUS_WRONG, '-Dzookeeper.maxCnxns=many: allowed')
+    server.close()
+
+
+@SUITE.case('names in the place of addresses')
+def _(options):
+    falconer_only(options)
+    admin, metrics = harness.free_port(), harness.free_port()
+    with harness.Server('falconer', conf={
+            'clientPortAddress': 'localhost',
+            'admin.enableServer': 'true', 'admin.serverPort': admin,
+            'admin.serverAddress': 'localhost',
+            'metricsProvider.className': 'org.apache.zookeeper.metrics.'
+            'prometheus.PrometheusMetricsProvider',
+            'metricsProvider.httpHost': 'localhost',
+            'metricsProvider.httpPort': metrics}) as server:
+        expect('127.0.0.1:%d' % server.port in server.stderr(), True)
+        expect('readyz check passed' in get(admin, '/readyz'), True)
+        expect('znode_count' in get(metrics, '/metrics'), True)
+    for key in ('clientPortAddress', 'admin.serverAddress'):
+        server = harness.Server('falconer', conf={
+            key: 'nobody.invalid', 'admin.enableServer': 'true',
+            'admin.serverPort': admin})
+        refused(server, STATUS_FAILED, key + '=nobody.invalid: ')
+        server.close()
+
+
+@SUITE.case('an ordinary user: what is in the way is named')
+def _(options):
+    falconer_only(options)
+    with Ordinary(['data']) as server:
+        with server.client():
+            pass
+    cases = [
+        (Ordinary([]), ('let the user that runs the server write in',
+                        'which belongs to user 0')),
+        (Ordinary(['data'], limits=['prlimit', '--fsize=1000000:1000000']),
+         ('ulimit -f',)),
+    ]
+    # Some containers let everybody have it.
+    with open('/proc/sys/net/ipv4/ip_unprivileged_port_start') as f:
+        if int(f.read()) > 81:
+            cases.append((Ordinary(['data'], conf={'clientPort': 81}),
+                          ('clientPort=81: ', 'CAP_NET_BIND_SERVICE')))
+    for server, words in cases:
+        refused(server, STATUS_FAILED, *words)
+        server.close()
+    server = Ordinary(['data'])
+    server.write_config = lambda: ('/root/zoo.cfg', [])
+    refused(server, STATUS_WRONG, '/root/zoo.cfg: Permission denied')
+    server.close()
+
+
+@SUITE.case('systemd hears when the server serves, and when it stops')
+def _(options):
+    falconer_only(options)
+    server = harness.Server('falconer')
+    path = os.path.join(server.home, 'notify')
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(path)
+        told.settimeout(harness.START_SECONDS)
+        os.environ['NOTIFY_SOCKET'] = path
+        try:
+            server.spawn()
+            expect(told.recv(100), b'READY=1')
+        finally:
+            del os.environ['NOTIFY_SOCKET']
+        expect(server.serving(), True, 'it was ready')
+        expect(server.stop(), 0)
+        expect(told.recv(100), b'STOPPING=1')
+    server.close()
+
+
+@SUITE.case('the units in configs/ are understood by systemd')
+def _(options):
+    falconer_only(options)
+    if not shutil.which('systemd-analyze'):
+        raise Skip('there is no systemd-analyze')
+    server = harness.Server('falconer')    # for its folder
+    for name in sorted(os.listdir(os.path.join(ROOT, 'configs'))):
+        if not name.endswith('.service'):
+            continue
+        # ExecStart must be there.
+        with open(os.path.join(ROOT, 'configs', name)) as f:
+            text = f.read().replace('/usr/local/sbin/falconerd',
+                                    harness.falconer_binary())
+        path = os.path.join(server.home, name)
+        with open(path, 'w') as f:
+            f.write(text)
+        done = subprocess.run(['systemd-analyze', 'verify', path],
+                              capture_output=True, text=True, timeout=60)
+        expect((done.returncode, name in done.stderr), (0, False),
+               done.stderr)
+    server.close()
+
+
+def main():
+    options = harness.options(__doc__.splitlines()[0])
+    SUITE.run(options, options)
+    return SUITE.finish()
+
+
+if __name__ == '__main__':
+    sys.exit(main())
