@@ -64,7 +64,8 @@ static const struct {
 	{"falconer_operation_seconds",
 	 "From a request's arrival until its reply has left, by operation."},
 	{"falconer_stage_seconds",
-	 "Where an update waits: queue, to the writer; commit, until durable."},
+	 "Where an update's time goes: decode, ring, prepare, log, quorum, "
+	 "publish, reply."},
 	{"falconer_read_seconds", "Time to answer a read."},
 	{"falconer_update_seconds", "Time to answer an update."},
 	{"falconer_fsync_seconds", "Time of a write of the log."},
@@ -201,8 +202,8 @@ begins_family(struct prometheus *prometheus, const char *name)
 }
 
 /*
- * The histogram of a latency: falconer_stage_ns, queue is
- * falconer_stage_seconds{stage="queue"}; readlatency is falconer_read_seconds.
+ * The histogram of a latency: falconer_stage_ns, ring is
+ * falconer_stage_seconds{stage="ring"}; readlatency is falconer_read_seconds.
  * False: it has none, because those of a stage hold the same.
  */
 static bool
