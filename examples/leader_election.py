@@ -57,6 +57,9 @@ class Candidate:
 
 
 def main():
+    if sys.argv[1:2] in (['-h'], ['--help']):
+        print(__doc__)
+        return
     hosts = sys.argv[1] if len(sys.argv) > 1 else '127.0.0.1:2181'
     client = KazooClient(hosts=hosts)
     client.start(timeout=10)

@@ -10,6 +10,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "store/log_reader.h"
@@ -193,9 +194,18 @@ main(int argc, char **argv)
 {
 	bool is_clean = true;
 
-	if (argc < 2) {
-		fprintf(stderr, "usage: %s LOG-FILE...\n", argv[0]);
-		return 2;
+	const bool wants_help = argc == 2 && strcmp(argv[1], "--help") == 0;
+
+	if (argc < 2 || wants_help) {
+		fprintf(wants_help ? stdout : stderr,
+			"usage: %s LOG-FILE...\n"
+			"Lists the transactions of log files, ours or "
+			"ZooKeeper's:\n"
+			"offset, zxid, session, cxid, time, type, what, "
+			"digest.\n"
+			"Exit status 1 if one does not end cleanly.\n",
+			argv[0]);
+		return wants_help ? 0 : 2;
 	}
 	for (int i = 1; i < argc; i++)
 		is_clean &= dump(argv[i]);

@@ -161,9 +161,16 @@ main(int argc, char **argv)
 {
 	bool is_good = true;
 
-	if (argc < 2) {
-		fprintf(stderr, "usage: %s SNAPSHOT-FILE...\n", argv[0]);
-		return 2;
+	const bool wants_help = argc == 2 && strcmp(argv[1], "--help") == 0;
+
+	if (argc < 2 || wants_help) {
+		fprintf(wants_help ? stdout : stderr,
+			"usage: %s SNAPSHOT-FILE...\n"
+			"Lists sessions, ACLs and nodes of snapshots, ours or "
+			"ZooKeeper's, and verifies them.\n"
+			"Exit status 1 if one is damaged.\n",
+			argv[0]);
+		return wants_help ? 0 : 2;
 	}
 	for (int i = 1; i < argc; i++)
 		is_good &= dump(argv[i]);

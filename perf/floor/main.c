@@ -201,7 +201,7 @@ main(int argc, char **argv)
 	const char *before = "{";
 	struct run run = {.seconds = 2, .bytes = 128};
 
-	if (argc < 2) {
+	if (argc < 2 || argv[1][0] == '-') {
 		fputs("usage: floor DIR [SECONDS [BYTES [NAME...]]]\n", stderr);
 		return 2;
 	}

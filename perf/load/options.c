@@ -400,6 +400,10 @@ load_options_parse(int argc, char **argv, struct load_options *out)
 				     .timeout_ms = 30000,
 				     .run_tag = (uint32_t)getpid(),
 				     .mix_text = "get"};
+	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+		fputs(usage_text, stdout);
+		exit(0);
+	}
 	while ((key = getopt_long(argc, argv, "", long_options, NULL)) != -1)
 		set_option(out, key, optarg);
 	if (optind != argc - 1)

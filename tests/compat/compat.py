@@ -180,6 +180,9 @@ def check(root):
 def main():
     root = sys.argv[2] if len(sys.argv) > 2 else os.path.dirname(
         os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    if sys.argv[1:2] in (['-h'], ['--help']):
+        print(__doc__)
+        return 0
     if sys.argv[1:2] == ['write']:
         with open(os.path.join(root, 'docs', 'compatibility.md'), 'w',
                   encoding='utf-8') as f:

@@ -82,10 +82,13 @@ class Ordinary(harness.Server):
 def _(options):
     falconer_only(options)
 
-    def run(*arguments):
-        done = subprocess.run([harness.falconer_binary(), *arguments],
-                              capture_output=True, text=True, timeout=20)
+    def program(name, *arguments):
+        done = subprocess.run([name, *arguments], capture_output=True,
+                              text=True, timeout=20)
         return done.returncode, done.stdout, done.stderr
+
+    def run(*arguments):
+        return program(harness.falconer_binary(), *arguments)
 
     status, out, err = run('--help')
     expect((status, err), (0, ''))
@@ -97,6 +100,15 @@ def _(options):
         status, out, err = run(*wrong)
         expect((status, out), (STATUS_WRONG, ''))
         expect('usage: falconerd' in err, True, err)
+    # What a newcomer starts, and what shows the files.
+    tools = os.path.join(ROOT, 'build', 'tools')
+    for name in (os.path.join(ROOT, 'run'), os.path.join(tools, 'dump-log'),
+                 os.path.join(tools, 'dump-snap')):
+        if not os.path.exists(name):
+            continue
+        status, out, err = program(name, '--help')
+        expect((status, err), (0, ''), name)
+        expect(os.path.basename(name) in out, True, out)
     status, _, err = run('/nonexistent/zoo.cfg')
     expect(status, STATUS_WRONG)
     expect('No such file or directory' in err, True, err)
