@@ -16,11 +16,11 @@
 #include "dataplane/tcp_calm.h"
 
 #define CALM_HAS (TCP_HAS_TS | TCP_HAS_SACK | TCP_RACK_KNOWN)
-#define CALM_NOT                                                          \
-	(TCP_FIN_QUEUED | TCP_FIN_SENT | TCP_FIN_LOST | TCP_RECOVERY |    \
-	 TCP_LOSS | TCP_ORPHAN | TCP_DSACK | TCP_FIN_SEEN | TCP_SYN_DUE | \
-	 TCP_PROBE_DUE | TCP_LINK_LOCAL | TCP_TIMER_RACK | TCP_TLP_DUE |  \
-	 TCP_TLP_OUT | TCP_TLP_AGAIN)
+/* More than tcp_fast.c: what tcp_out.c has to do yet, and a timer that
+ * tcp_calm_acked() does not stop. */
+#define CALM_NOT                                                     \
+	(TCP_FAST_NOT | TCP_DSACK | TCP_PROBE_DUE | TCP_TIMER_RACK | \
+	 TCP_TLP_DUE)
 
 /* Whether TCP_CALM may be said of a connection. */
 bool

@@ -13,6 +13,13 @@
 
 #include "dataplane/tcp_int.h"
 
+/* A connection that has one of these is not where tcp_fast.c expects it. It is
+ * not calm either: tcp_calm.c has these and more. */
+#define TCP_FAST_NOT                                                        \
+	(TCP_FIN_QUEUED | TCP_FIN_SENT | TCP_FIN_LOST | TCP_RECOVERY |      \
+	 TCP_LOSS | TCP_ORPHAN | TCP_FIN_SEEN | TCP_SYN_DUE | TCP_TLP_OUT | \
+	 TCP_TLP_AGAIN | TCP_LINK_LOCAL)
+
 #define TCP_CALM_TS_BYTES 12u /* of options: two of padding, timestamps */
 #define TCP_CALM_HEADER   (TCP_HEADER_BYTES + TCP_CALM_TS_BYTES)
 #define TCP_CALM_BELOW    (TCP_ETHER_BYTES + TCP_IP4_BYTES)

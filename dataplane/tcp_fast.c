@@ -33,12 +33,6 @@
 #define FAST_BYTES_MIN \
 	(TCP_ETHER_BYTES + TCP_VLAN_BYTES + TCP_IP4_BYTES + TCP_HEADER_BYTES)
 
-/* A connection that has one of these is not where we expect it. */
-#define FAST_NOT                                                            \
-	(TCP_FIN_QUEUED | TCP_FIN_SENT | TCP_FIN_LOST | TCP_RECOVERY |      \
-	 TCP_LOSS | TCP_ORPHAN | TCP_FIN_SEEN | TCP_SYN_DUE | TCP_TLP_OUT | \
-	 TCP_TLP_AGAIN | TCP_LINK_LOCAL)
-
 /* Where the pieces of struct tcp_usual are in a frame. */
 enum { FAST_PIECE_0 = 0, FAST_PIECE_1 = 20, FAST_PIECE_2 = 42 };
 
@@ -259,7 +253,7 @@ fast_expects(const struct tcp_conn *conn, const uint8_t *tcp, uint32_t bytes,
 			return false;
 	}
 	return conn->state == TCP_ESTABLISHED &&
-	       (conn->flags & (TCP_HAS_SACK | TCP_HAS_TS | FAST_NOT)) ==
+	       (conn->flags & (TCP_HAS_SACK | TCP_HAS_TS | TCP_FAST_NOT)) ==
 		       flags &&
 	       (conn->sacked | conn->lost | conn->dupacks) == 0 &&
 	       conn->runs == NULL && be_load32(tcp + 4) == conn->rcv_nxt &&

@@ -525,11 +525,10 @@ tcp_reserve_usual(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
 	return mbuf;
 }
 
-/* Queues the spare mbuf as a segment of `bytes`. */
+/* Makes a segment of `bytes` of an mbuf, the last that is to be sent. */
 static inline void
-tcp_commit_segment(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
+tcp_seg_queue(struct tcp_conn *conn, struct rte_mbuf *mbuf, uint32_t bytes)
 {
-	struct rte_mbuf *mbuf = core->spare;
 	struct tcp_seg *seg = tcp_seg_of(mbuf);
 
 	seg->next = NULL;
@@ -537,16 +536,23 @@ tcp_commit_segment(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
 	seg->seq = conn->snd_end;
 	seg->bytes = (uint16_t)bytes;
 	seg->offset = RTE_PKTMBUF_HEADROOM;
-	if (conn->snd_tail == NULL)
+	if (FAL_LIKELY(conn->snd_tail == NULL))
 		conn->snd_head = mbuf;
 	else
 		tcp_seg_of(conn->snd_tail)->next = mbuf;
 	conn->snd_tail = mbuf;
+	conn->snd_end += bytes;
+}
+
+/* Queues the spare mbuf as a segment of `bytes`. */
+static inline void
+tcp_commit_segment(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
+{
+	tcp_seg_queue(conn, core->spare, bytes);
 	if (conn->snd_send == NULL)
-		conn->snd_send = mbuf;
+		conn->snd_send = core->spare;
 	core->spare = NULL;
 	core->spare_for = NULL;
-	conn->snd_end += bytes;
 	tcp_conn_out(core, conn);
 }
 
@@ -574,22 +580,10 @@ static inline void
 tcp_answer_take(struct tcp_core *core, struct tcp_conn *conn,
 		struct rte_mbuf *mbuf, uint32_t bytes)
 {
-	struct tcp_seg *seg = tcp_seg_of(mbuf);
-
 	core->output_left--;
 	tcp_mbuf_reset(mbuf);
-	seg->next = NULL;
-	seg->flags = 0;
-	seg->seq = conn->snd_end;
-	seg->bytes = (uint16_t)bytes;
-	seg->offset = RTE_PKTMBUF_HEADROOM;
-	if (FAL_LIKELY(conn->snd_tail == NULL))
-		conn->snd_head = mbuf;
-	else
-		tcp_seg_of(conn->snd_tail)->next = mbuf;
-	conn->snd_tail = mbuf;
+	tcp_seg_queue(conn, mbuf, bytes);
 	conn->snd_send = mbuf;
-	conn->snd_end += bytes;
 	tcp_conn_out(core, conn);
 }
 
