@@ -263,9 +263,8 @@ batch_long_frame(struct reader *reader, struct conn *conn)
 	return true;
 }
 
-/* Every kind of input. */
-static __attribute__((noinline)) void
-read_any(struct reader *reader, struct conn *conn, stream_id id)
+__attribute__((noinline)) void
+conn_read_any(struct reader *reader, struct conn *conn, stream_id id)
 {
 	struct stream_slice slices[STREAM_SLICES_MAX];
 
@@ -291,30 +290,14 @@ read_any(struct reader *reader, struct conn *conn, stream_id id)
 	}
 }
 
-/* The same where the event does not show what there is. */
-static __attribute__((noinline)) void
-read_peeked(struct reader *reader, struct conn *conn, stream_id id)
+__attribute__((noinline)) void
+conn_read_peeked(struct reader *reader, struct conn *conn, stream_id id)
 {
 	struct stream_slice slices[STREAM_SLICES_MAX];
 
 	if (stream_peek(reader->parts.streams, id, slices) != 1 ||
 	    !express_take(reader, conn, slices[0].data, slices[0].bytes))
-		read_any(reader, conn, id);
-	else if (reader->batch_count == BATCH_MAX)
-		conn_run_batch(reader);
-}
-
-inline __attribute__((always_inline)) void
-conn_readable(struct reader *reader, const struct stream_event *event)
-{
-	struct conn *conn = conn_of_stream(reader, event->id);
-
-	if (FAL_UNLIKELY(conn == NULL))
-		return;
-	if (FAL_UNLIKELY(event->data == NULL))
-		read_peeked(reader, conn, event->id);
-	else if (!express_take(reader, conn, event->data, event->bytes))
-		read_any(reader, conn, event->id);
+		conn_read_any(reader, conn, id);
 	else if (reader->batch_count == BATCH_MAX)
 		conn_run_batch(reader);
 }

@@ -164,6 +164,21 @@ reader_next_timer_ms(const struct reader *reader)
 	return newcomer < first ? newcomer : first;
 }
 
+static void
+take_readable(struct reader *reader, const struct stream_event *event)
+{
+	struct conn *conn = conn_of_stream(reader, event->id);
+
+	if (FAL_UNLIKELY(conn == NULL))
+		return;
+	if (FAL_UNLIKELY(event->data == NULL))
+		conn_read_peeked(reader, conn, event->id);
+	else if (!express_take(reader, conn, event->data, event->bytes))
+		conn_read_any(reader, conn, event->id);
+	else if (reader->batch_count == BATCH_MAX)
+		conn_run_batch(reader);
+}
+
 static bool
 take_input(struct reader *reader)
 {
@@ -187,7 +202,7 @@ take_input(struct reader *reader)
 			conn_opened(reader, event);
 			break;
 		case STREAM_READABLE:
-			conn_readable(reader, event);
+			take_readable(reader, event);
 			break;
 		case STREAM_WRITABLE:
 			conn_writable(reader, event->id);

@@ -319,8 +319,11 @@ bool conn_send_detaches(struct reader *);
 bool conn_shed_watches(struct reader *);
 
 /* ---- conn_in.c ---- */
-void conn_readable(struct reader *, const struct stream_event *);
 void conn_run_batch(struct reader *);
+/* Puts what has come on the burst, every kind of input; the second, where the
+ * event does not show what there is. */
+void conn_read_any(struct reader *, struct conn *, stream_id);
+void conn_read_peeked(struct reader *, struct conn *, stream_id);
 
 /* ---- conn_out.c ---- */
 /* Too much is unsent: the connection ends. */

@@ -169,7 +169,7 @@ read_await(struct read_state *state, uint32_t index)
 		}
 		read_server_turn(state);
 	}
-	BENCH_MUST(!"no answer");
+	fal_panic(__FILE__, __LINE__, "no answer");
 }
 
 static void

@@ -107,8 +107,8 @@ refuses_what_is_no_numeric_host(void **state)
 		"::1%2x",
 		"::1%no-such-interface",
 		"%1",
-		"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:"
-		"ffff:ffff:ffff:ffff",
+		("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:"
+		 "ffff:ffff:ffff:ffff"),
 	};
 
 	(void)state;

@@ -15,7 +15,8 @@
 #include "store/log_cut.h"
 #include "store/snap_replace.h"
 
-#define UPLOAD     RT_DIR "/falconer.tmp.restore"
+#define UPLOAD_IN  "falconer.tmp.restore" /* RT_DIR */
+#define UPLOAD     RT_DIR "/" UPLOAD_IN
 #define OLD_DIR    "fixture-full"
 #define NEW_FILE   "snapshot-encodings/snapshot.10000007e"
 #define NEW_ZXID   0x10000007eull
@@ -26,7 +27,7 @@
 static void
 put_upload(struct rt *rt, const char *golden)
 {
-	rt_put(rt, golden, UPLOAD + sizeof(RT_DIR "/") - 1);
+	rt_put(rt, golden, UPLOAD_IN);
 }
 
 static int

@@ -61,7 +61,7 @@ deliver_missed(void *arg, uint32_t conn, enum proto_event type,
 	       struct jute_slice path)
 {
 	assert_int_equal(conn, 3);
-	add_event(arg, type, path.data, (size_t)path.bytes);
+	add_event(arg, (int32_t)type, path.data, (size_t)path.bytes);
 }
 
 static void
