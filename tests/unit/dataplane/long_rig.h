@@ -6,7 +6,7 @@
  * long_rig - requests that take many rounds, and a look at each round.
  */
 
-#include "pipeline_rig.h"
+#include "one_rig.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,24 +23,6 @@
 /* A name of these tests with its length word, and a reply's header. */
 #define NAME_BYTES (4u + 7u)
 #define HEAD_BYTES 64u
-
-static struct rig rig;
-
-static inline int
-setup(void **state)
-{
-	(void)state;
-	rig_start(&rig);
-	return 0;
-}
-
-static inline int
-teardown(void **state)
-{
-	(void)state;
-	rig_stop(&rig);
-	return 0;
-}
 
 static inline void
 one_reader_round(void)
@@ -105,10 +87,5 @@ expect_names(struct jute_reader *body, uint32_t count)
 	}
 	free(seen);
 }
-
-/* ---- ephemerals ------------------------------------------------------------
- */
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 #endif

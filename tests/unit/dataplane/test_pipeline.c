@@ -8,7 +8,7 @@
  * Method  both roles in one thread between clients played by the test and a
  *         log that becomes durable when the test says so (pipeline_rig).
  */
-#include "pipeline_rig.h"
+#include "one_rig.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,24 +18,6 @@
 
 #include "base/time.h"
 #include "dataplane/reader_int.h"
-
-static struct rig rig;
-
-static int
-setup(void **state)
-{
-	(void)state;
-	rig_start(&rig);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	rig_stop(&rig);
-	return 0;
-}
 
 static void
 a_write_is_answered_only_when_it_is_durable(void **state)
@@ -638,8 +620,6 @@ a_connection_that_says_nothing_is_closed_in_time(void **state)
 	rig_run(&rig);
 	assert_true(rig.streams->stream[stream].is_closed);
 }
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 static const struct hist *
 hist_of(enum stat_hist which)

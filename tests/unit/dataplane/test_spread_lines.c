@@ -7,9 +7,10 @@
  * Method  a reader and the ZAB core with all that is theirs, one after the
  *         other in one thread; line_trace notes every line that they load from
  *         and store into. A store of the reader into a variable of the program
- *         is an error whether or not the ZAB core looks at it, since another
- *         reader would. Not traced are what a socket or our TCP does, which
- *         belong to one core each, and what the thread tells liburcu.
+ *         or into the memory of the tree is an error whether or not the ZAB
+ *         core looks at it, since another reader would. Not traced are what a
+ *         socket or our TCP does, which belong to one core each, and what the
+ *         thread tells liburcu.
  *
  * Shared by intent, and excepted by their addresses, are two things that the
  * ZAB core looks at rarely: the word of a connection that tells of a session's
@@ -50,7 +51,7 @@ struct found {
 	uint32_t lives, watermarks;
 	bool is_expected; /* to be wrong: nothing is said */
 	/* Errors. */
-	uint32_t static_stores, used_stores, stale_loads;
+	uint32_t static_stores, tree_stores, used_stores, stale_loads;
 };
 
 static void
@@ -90,22 +91,30 @@ teardown(void **state)
 	return 0;
 }
 
-/* Requests of all kinds of reads, some of which a read of one node alone. */
+/* The node of a read; three of READS are not there. */
+static uint32_t
+node_of(uint32_t i)
+{
+	return 11 * i % (NODES + 3);
+}
+
+/* Requests of all kinds of reads, some of which a read of one node alone. Not
+ * those that may be a job, which is memory of the C library. */
 static void
 ask(uint32_t i)
 {
 	static const int32_t ops[] = {OP_GET_DATA, OP_EXISTS, OP_GET_CHILDREN,
-				      OP_GET_CHILDREN2};
+				      OP_GET_ACL, OP_GET_CHILDREN2};
+	const int32_t op = ops[i / CLIENTS % (sizeof(ops) / sizeof(ops[0]))];
 	uint8_t room[128];
 	struct jute_writer body = jute_writer_of(room, sizeof(room));
 	char path[32];
 
-	path_of(i % (NODES + 3), path); /* some are not there */
+	path_of(node_of(i), path);
 	jute_put_slice(&body, jute_slice_of(path, strlen(path)));
-	jute_put_bool(&body, false);
-	(void)rig_request(&client[i % CLIENTS],
-			  ops[i / CLIENTS % (sizeof(ops) / sizeof(ops[0]))],
-			  &body);
+	if (op != OP_GET_ACL)
+		jute_put_bool(&body, false);
+	(void)rig_request(&client[i % CLIENTS], op, &body);
 }
 
 static void
@@ -142,13 +151,13 @@ read_all(bool is_traced)
 	}
 	for (uint32_t i = 0; i < READS; i++)
 		assert_int_equal(rig_reply(&client[i % CLIENTS]).header.err,
-				 i % (NODES + 3) < NODES ? ZK_OK : ZK_NONODE);
+				 node_of(i) < NODES ? ZK_OK : ZK_NONODE);
 }
 
 static void
 write_one(const char *data)
 {
-	rig_set_data(&client[0], "/dir/node-1", data);
+	rig_set_data(&client[0], "/dir/node-11", data);
 	line_trace(READER_WRITING, run_reader, NULL);
 	line_trace(ZAB_WRITING, run_zab, NULL);
 	rig.durable = rig.written;
@@ -186,6 +195,18 @@ is_watermark(uintptr_t at)
 			      sizeof(rig.tree->reader[i].low)))
 			return true;
 	return false;
+}
+
+/* Nodes and what hangs on them, and the index. */
+static bool
+is_tree(uintptr_t at)
+{
+	const struct region *region = &rig.tree->region;
+	const struct index_table *table = atomic_load_explicit(
+		&rig.tree->index.table, memory_order_relaxed);
+
+	return is_within(at, region->base, region->top) ||
+	       is_within(at, table->buckets, table->bytes);
 }
 
 static void
@@ -227,6 +248,8 @@ look_at(void *arg, const struct line *line)
 			      (line->loads & BIT(ZAB_WRITING)) != 0;
 	if (is_stored && line->is_static && ++found->static_stores > 0)
 		say(found, "a variable of the program is stored into", line);
+	if (is_stored && is_tree(line->at) && ++found->tree_stores > 0)
+		say(found, "a read stores into the tree", line);
 	if (is_stored && (users & (BIT(ZAB_IDLE) | BIT(ZAB_WRITING))) != 0)
 		look_at_shared(found, line);
 	else if (is_loaded && (line->stores & BIT(ZAB_IDLE)) != 0 &&
@@ -267,6 +290,7 @@ a_read_takes_no_line_from_another_core(void **state)
 		      found.loaded, found.stored, found.lives, found.watermarks,
 		      found.used_stores);
 	assert_int_equal(found.static_stores, 0);
+	assert_int_equal(found.tree_stores, 0);
 	assert_int_equal(found.used_stores, 0);
 	assert_int_equal(found.stale_loads, 0);
 	/* It has looked: the tree is read by both, a write is handed over,
@@ -289,7 +313,7 @@ count_a_read(void *arg)
 }
 
 static void
-count_in_the_tree(void *arg)
+store_the_same(void *arg)
 {
 	volatile uint8_t *byte = arg;
 
@@ -309,10 +333,26 @@ a_shared_counter_would_be_seen(void **state)
 	assert_int_equal(found.static_stores, 1);
 	line_trace_clear();
 	found = (struct found){.is_expected = true};
-	line_trace(READER, count_in_the_tree, rig.tree);
+	line_trace(READER, store_the_same, rig.tree);
 	write_one("more data");
 	line_trace_each(look_at, &found);
 	assert_int_equal(found.used_stores, 1);
+	assert_int_equal(found.tree_stores, 0);
+}
+
+static void
+a_counter_in_a_node_would_be_seen(void **state)
+{
+	struct found found = {.is_expected = true};
+
+	(void)state;
+	read_all(false);
+	line_trace(READER, store_the_same,
+		   region_at(&rig.tree->region, rig.tree->root));
+	line_trace_each(look_at, &found);
+	assert_int_equal(found.tree_stores, 1);
+	assert_int_equal(found.static_stores, 0);
+	assert_int_equal(found.used_stores, 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -323,6 +363,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_read_takes_no_line_from_another_core),
 		TEST(a_shared_counter_would_be_seen),
+		TEST(a_counter_in_a_node_would_be_seen),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,28 +7,10 @@
  * Method  both roles in one thread between clients played by the test
  *         (pipeline_rig); the test is the control thread.
  */
-#include "pipeline_rig.h"
+#include "one_rig.h"
 
 #include <stdio.h>
 #include <string.h>
-
-static struct rig rig;
-
-static int
-setup(void **state)
-{
-	(void)state;
-	rig_start(&rig);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	rig_stop(&rig);
-	return 0;
-}
 
 static void
 a_long_text_is_sent_in_portions_and_a_client_may_vanish(void **state)
@@ -313,8 +295,6 @@ the_digest_log_keeps_the_newest_entries(void **state)
 	}
 	assert_false(digest_log_next(&log, &position, &entry));
 }
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
 main(void)
