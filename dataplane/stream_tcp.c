@@ -145,7 +145,7 @@ close_advance(struct stream_tcp *core, struct stream_tcp_conn *conn)
 	if (!stream_tcp_is_lingering(conn))
 		return;
 	if (conn->state == STREAM_TCP_CLOSING) {
-		if (conn->tx_chain != 0)
+		if (conn->tx.bytes != 0)
 			return;
 		tcp_shutdown(core->tcp, conn->tcp);
 		conn->state = STREAM_TCP_LINGERING;
@@ -397,7 +397,7 @@ is_only_data(const struct stream_tcp_conn *conn, const struct tcp_conn *tcp,
 {
 	return (news & ~(uint32_t)(TCP_NEWS_DATA | TCP_NEWS_ROOM)) == 0 &&
 	       stream_tcp_is_plain(conn) && conn->rx == NULL &&
-	       conn->tx_head == NULL && list_empty(&conn->ready_link) &&
+	       conn->tx.head == NULL && list_empty(&conn->ready_link) &&
 	       tcp_buffered(tcp) < STREAM_TCP_IN_TCP_BYTES;
 }
 

@@ -35,6 +35,7 @@
 #include "base/list.h"
 #include "dataplane/stream_tcp.h"
 #include "drivers/stream_buf.h"
+#include "drivers/stream_chain.h"
 
 #define STREAM_TCP_LISTENERS_MAX 16u
 
@@ -79,11 +80,9 @@ struct stream_tcp_conn {
 	uint32_t frame_bytes_max;
 
 	/* output: TCP's first, then the chain */
-	uint32_t tx_fresh;    /* committed to TCP since flush tx_flush */
-	uint32_t tx_flush;    /* core->flush_count of tx_fresh */
-	uint32_t tx_chain;    /* sum of the chain's bytes */
-	uint32_t tx_reserved; /* given by the last reserve */
-	struct stream_buf *tx_head, *tx_tail;
+	uint32_t tx_fresh;      /* committed to TCP since flush tx_flush */
+	uint32_t tx_flush;      /* core->flush_count of tx_fresh */
+	struct stream_chain tx; /* its reserve may lie in an mbuf: `reserved` */
 	uint32_t unsent_bytes_max;
 	uint32_t tx_direct_max; /* so much may be in TCP */
 
@@ -220,7 +219,7 @@ stream_tcp_unsent(const struct stream_tcp *core,
 {
 	const bool is_fresh = conn->tx_flush == core->flush_count;
 
-	return conn->tx_chain + (is_fresh ? conn->tx_fresh : 0);
+	return conn->tx.bytes + (is_fresh ? conn->tx_fresh : 0);
 }
 
 /* Whether it is open and has nothing to say but that there is data: what a

@@ -298,33 +298,10 @@ stream_tcp_op_resume(struct stream_core *base, stream_id id)
 
 /* ---- output ---- */
 
-static void
-tx_append(struct stream_tcp_conn *conn, struct stream_buf *buf)
-{
-	if (conn->tx_tail == NULL)
-		conn->tx_head = buf;
-	else
-		conn->tx_tail->next = buf;
-	conn->tx_tail = buf;
-}
-
-static void
-tx_pop(struct stream_tcp *core, struct stream_tcp_conn *conn)
-{
-	struct stream_buf *buf = conn->tx_head;
-
-	conn->tx_head = buf->next;
-	if (conn->tx_head == NULL)
-		conn->tx_tail = NULL;
-	stream_buf_put(&core->pool, buf);
-}
-
 void
 stream_tcp_tx_drop(struct stream_tcp *core, struct stream_tcp_conn *conn)
 {
-	while (conn->tx_head != NULL)
-		tx_pop(core, conn);
-	conn->tx_chain = 0;
+	stream_chain_drop(&conn->tx, &core->pool);
 	conn->tx_fresh = 0;
 }
 
@@ -333,7 +310,7 @@ stream_tcp_tx_forget(struct stream_tcp *core, struct stream_tcp_conn *conn)
 {
 	if (core->reserved == conn)
 		core->reserved = NULL;
-	conn->tx_reserved = 0;
+	conn->tx.reserved = 0;
 }
 
 static void
@@ -375,8 +352,8 @@ stream_tcp_tx_move(struct stream_tcp *core, struct stream_tcp_conn *conn)
 	bool has_mbufs = true;
 
 	conn->tx_fresh = 0;
-	while (conn->tx_chain > 0 && has_mbufs) {
-		struct stream_buf *buf = conn->tx_head;
+	while (conn->tx.bytes > 0 && has_mbufs) {
+		const struct stream_buf *buf = conn->tx.head;
 		const uint32_t unacked = tcp_unacked(conn->tcp);
 		uint32_t room = unacked < STREAM_TCP_SEND_BYTES
 					? STREAM_TCP_SEND_BYTES - unacked
@@ -390,25 +367,29 @@ stream_tcp_tx_move(struct stream_tcp *core, struct stream_tcp_conn *conn)
 		taken = tcp_write(core->tcp, conn->tcp, buf->data + buf->head,
 				  room);
 		has_mbufs = taken == room;
-		buf->head += taken;
-		conn->tx_chain -= taken;
+		stream_chain_take(&conn->tx, &core->pool, taken);
 		moved += taken;
-		if (stream_buf_bytes(buf) == 0)
-			tx_pop(core, conn);
 	}
 	/* Reserved, never committed. */
-	if (conn->tx_chain == 0)
+	if (conn->tx.bytes == 0)
 		stream_tcp_tx_drop(core, conn);
 	if (moved > 0)
 		tx_count(core, moved);
 	return has_mbufs;
 }
 
-/* Whether so many bytes more are allowed; else WRITABLE is owed. */
+/* How many bytes more are allowed. */
+static uint32_t
+tx_allowed(const struct stream_tcp *core, const struct stream_tcp_conn *conn)
+{
+	return conn->unsent_bytes_max - stream_tcp_unsent(core, conn);
+}
+
+/* Whether so many bytes more are; else WRITABLE is owed. */
 static bool
 tx_allows(struct stream_tcp *core, struct stream_tcp_conn *conn, uint32_t bytes)
 {
-	if (bytes <= conn->unsent_bytes_max - stream_tcp_unsent(core, conn))
+	if (bytes <= tx_allowed(core, conn))
 		return true;
 	conn->wants_writable = true;
 	stream_tcp_count(&core->counters.unsent_limit_hits, 1);
@@ -422,45 +403,10 @@ static bool
 tx_is_direct(const struct stream_tcp *core, const struct stream_tcp_conn *conn,
 	     uint32_t bytes)
 {
-	return conn->tx_chain == 0 && conn->state == STREAM_TCP_OPEN &&
+	return conn->tx.bytes == 0 && conn->state == STREAM_TCP_OPEN &&
 	       (core->reserved == NULL || core->reserved == conn) &&
 	       bytes <= tcp_mss(conn->tcp) &&
 	       tcp_unacked(conn->tcp) + bytes <= STREAM_TCP_SEND_BYTES;
-}
-
-static uint32_t
-tx_reserved(const struct stream_tcp *core, struct stream_tcp_conn *conn,
-	    uint32_t room)
-{
-	const uint32_t allowed =
-		conn->unsent_bytes_max - stream_tcp_unsent(core, conn);
-
-	conn->tx_reserved = room < allowed ? room : allowed;
-	return conn->tx_reserved;
-}
-
-/* Space at the end of the chain; NULL: no memory. */
-static void *
-tx_reserve_chain(struct stream_tcp *core, struct stream_tcp_conn *conn,
-		 uint32_t bytes, uint32_t *got)
-{
-	if (conn->tx_tail == NULL || stream_buf_room(conn->tx_tail) < bytes ||
-	    stream_buf_room(conn->tx_tail) == 0) {
-		/* Who writes on gets medium ones. */
-		const uint32_t least =
-			conn->tx_head != NULL && bytes < STREAM_BUF_MEDIUM_BYTES
-				? STREAM_BUF_MEDIUM_BYTES
-				: bytes;
-		struct stream_buf *buf = stream_buf_get(&core->pool, least);
-
-		if (buf == NULL)
-			return NULL;
-		tx_append(conn, buf);
-		/* So that a flush gives it back if nothing is committed. */
-		stream_tcp_dirty(core, conn);
-	}
-	*got = tx_reserved(core, conn, stream_buf_room(conn->tx_tail));
-	return conn->tx_tail->data + conn->tx_tail->tail;
 }
 
 /* Every kind of reserve. */
@@ -468,7 +414,7 @@ static __attribute__((noinline)) void *
 tx_reserve_any(struct stream_tcp *core, struct stream_tcp_conn *conn,
 	       uint32_t bytes, uint32_t *got)
 {
-	uint32_t room;
+	uint32_t room, allowed;
 	void *to;
 
 	*got = 0;
@@ -477,17 +423,24 @@ tx_reserve_any(struct stream_tcp *core, struct stream_tcp_conn *conn,
 	stream_tcp_tx_forget(core, conn);
 	if (!tx_allows(core, conn, bytes))
 		return NULL;
+	allowed = tx_allowed(core, conn);
 	if (tx_is_direct(core, conn, bytes)) {
 		to = tcp_reserve(core->tcp, conn->tcp, bytes == 0 ? 1 : bytes,
 				 &room);
 		if (to != NULL) {
 			core->reserved = conn;
-			*got = tx_reserved(core, conn, room);
+			conn->tx.reserved = room < allowed ? room : allowed;
+			*got = conn->tx.reserved;
 			return to;
 		}
 		/* No mbuf is left: ordinary memory, until there is one. */
 	}
-	return tx_reserve_chain(core, conn, bytes, got);
+	to = stream_chain_reserve(&conn->tx, &core->pool, bytes, allowed);
+	*got = conn->tx.reserved;
+	/* So that a flush gives it back if nothing is committed. */
+	if (to != NULL)
+		stream_tcp_dirty(core, conn);
+	return to;
 }
 
 void *
@@ -500,7 +453,7 @@ stream_tcp_op_reserve(struct stream_core *base, stream_id id, uint32_t bytes,
 	struct tcp_conn *tcp;
 
 	/* Nothing waits, and a whole segment more may be under way. */
-	if (FAL_UNLIKELY(conn == NULL || conn->tx_head != NULL ||
+	if (FAL_UNLIKELY(conn == NULL || conn->tx.head != NULL ||
 			 conn->state != STREAM_TCP_OPEN ||
 			 core->reserved != NULL))
 		return tx_reserve_any(core, conn, bytes, got);
@@ -511,7 +464,7 @@ stream_tcp_op_reserve(struct stream_core *base, stream_id id, uint32_t bytes,
 	if (FAL_UNLIKELY(mbuf == NULL))
 		return tx_reserve_any(core, conn, bytes, got);
 	core->reserved = conn;
-	conn->tx_reserved = tcp->mss;
+	conn->tx.reserved = tcp->mss;
 	*got = tcp->mss;
 	return (uint8_t *)mbuf->buf_addr + RTE_PKTMBUF_HEADROOM;
 }
@@ -521,19 +474,16 @@ static __attribute__((noinline)) void
 tx_commit_any(struct stream_tcp *core, struct stream_tcp_conn *conn,
 	      uint32_t used)
 {
-	const bool is_in_tcp = core->reserved == conn;
-
-	FAL_ASSERT(used <= conn->tx_reserved);
-	stream_tcp_tx_forget(core, conn);
-	if (used == 0)
-		return;
-	if (is_in_tcp) {
-		tx_commit_direct(core, conn, used);
+	if (core->reserved == conn) {
+		FAL_ASSERT(used <= conn->tx.reserved);
+		stream_tcp_tx_forget(core, conn);
+		if (used != 0)
+			tx_commit_direct(core, conn, used);
 		return;
 	}
-	conn->tx_tail->tail += used;
-	conn->tx_chain += used;
-	stream_tcp_dirty(core, conn);
+	stream_chain_commit(&conn->tx, used);
+	if (used != 0)
+		stream_tcp_dirty(core, conn);
 }
 
 void
@@ -545,73 +495,15 @@ stream_tcp_op_commit(struct stream_core *base, stream_id id, uint32_t used)
 	if (FAL_UNLIKELY(conn == NULL))
 		return;
 	if (FAL_UNLIKELY(core->reserved != conn ||
-			 used - 1u >= conn->tx_reserved ||
+			 used - 1u >= conn->tx.reserved ||
 			 core->tcp->spare_for != conn->tcp)) {
 		tx_commit_any(core, conn, used);
 		return;
 	}
 	core->reserved = NULL;
-	conn->tx_reserved = 0;
+	conn->tx.reserved = 0;
 	tcp_commit_segment(core->tcp, conn->tcp, used);
 	tx_note_direct(core, conn, used);
-}
-
-/* Buffers for `bytes` bytes behind the chain; false: no memory, and nothing has
- * changed. */
-static bool
-tx_extend(struct stream_tcp *core, struct stream_tcp_conn *conn, uint32_t bytes)
-{
-	struct stream_buf *const tail = conn->tx_tail;
-	uint32_t room = tail != NULL ? stream_buf_room(tail) : 0;
-
-	while (room < bytes) {
-		uint32_t here = bytes - room;
-
-		if (conn->tx_head != NULL || here > STREAM_BUF_MEDIUM_BYTES)
-			here = STREAM_BUF_MEDIUM_BYTES;
-
-		struct stream_buf *buf = stream_buf_get(&core->pool, here);
-
-		if (buf == NULL)
-			break;
-		tx_append(conn, buf);
-		room += stream_buf_room(buf);
-	}
-	if (room >= bytes)
-		return true;
-
-	struct stream_buf *rest = tail != NULL ? tail->next : conn->tx_head;
-
-	if (tail != NULL)
-		tail->next = NULL;
-	else
-		conn->tx_head = NULL;
-	conn->tx_tail = tail;
-	while (rest != NULL) {
-		struct stream_buf *next = rest->next;
-
-		stream_buf_put(&core->pool, rest);
-		rest = next;
-	}
-	return false;
-}
-
-/* Copies behind the chain's last byte, from buffer `at` on. */
-static void
-tx_fill(struct stream_tcp_conn *conn, struct stream_buf *at,
-	const uint8_t *data, uint32_t bytes)
-{
-	conn->tx_chain += bytes;
-	while (bytes > 0) {
-		const uint32_t room = stream_buf_room(at);
-		const uint32_t here = room < bytes ? room : bytes;
-
-		memcpy(at->data + at->tail, data, here);
-		at->tail += here;
-		data += here;
-		bytes -= here;
-		at = at->next;
-	}
 }
 
 int
@@ -620,8 +512,6 @@ stream_tcp_op_write(struct stream_core *base, stream_id id, const void *data,
 {
 	struct stream_tcp *core = stream_tcp_core_of(base);
 	struct stream_tcp_conn *conn = stream_tcp_alive(core, id);
-	const uint8_t *from = data;
-	struct stream_buf *tail;
 
 	if (conn == NULL)
 		return FAL_ECLOSED;
@@ -637,17 +527,13 @@ stream_tcp_op_write(struct stream_core *base, stream_id id, const void *data,
 		void *to = tcp_reserve(core->tcp, conn->tcp, bytes, &room);
 
 		if (to != NULL) {
-			memcpy(to, from, bytes);
+			memcpy(to, data, bytes);
 			tx_commit_direct(core, conn, bytes);
 			return 0;
 		}
 	}
 	stream_tcp_dirty(core, conn);
-	tail = conn->tx_tail;
-	if (!tx_extend(core, conn, bytes))
-		return FAL_ENOMEM;
-	tx_fill(conn, tail != NULL ? tail : conn->tx_head, from, bytes);
-	return 0;
+	return stream_chain_write(&conn->tx, &core->pool, data, bytes);
 }
 
 uint32_t
@@ -673,7 +559,7 @@ stream_tcp_op_answer_begin(struct stream_core *base, stream_id id,
 	struct tcp_conn *tcp;
 
 	if (FAL_UNLIKELY(conn == NULL || !stream_tcp_is_plain(conn) ||
-			 conn->tx_head != NULL))
+			 conn->tx.head != NULL))
 		return NULL;
 	tcp = conn->tcp;
 	if (FAL_UNLIKELY(tcp->snd_end - tcp->snd_una + tcp->mss >

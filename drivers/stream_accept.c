@@ -642,6 +642,6 @@ socket_connect_check(struct socket_core *core, struct socket_conn *conn)
 	}
 	conn->state = SOCKET_OPEN;
 	socket_ready(core, conn);
-	if (conn->tx_unsent != 0)
+	if (conn->tx.bytes != 0)
 		socket_dirty(core, conn);
 }

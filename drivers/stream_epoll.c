@@ -139,7 +139,7 @@ epoll_drain(struct socket_core *core, struct socket_conn *conn)
 static ssize_t
 send_chain(const struct socket_conn *conn, size_t *asked)
 {
-	const struct stream_buf *buf = conn->tx_head;
+	const struct stream_buf *buf = conn->tx.head;
 	struct iovec pieces[SOCKET_SEND_BUFFERS];
 	struct msghdr message = {.msg_iov = pieces};
 	size_t count = 0;
@@ -185,7 +185,7 @@ epoll_send(struct socket_core *core, struct socket_conn *conn)
 	/* More than one round only for chains longer than a batch; the size of
 	 * the socket's buffer ends it. Only a send that was not taken whole
 	 * makes the system tell when there is room. */
-	while (conn->tx_unsent != 0) {
+	while (conn->tx.bytes != 0) {
 		size_t asked;
 		const ssize_t bytes = send_chain(conn, &asked);
 
@@ -201,7 +201,7 @@ epoll_send(struct socket_core *core, struct socket_conn *conn)
 			return;
 		}
 		socket_count(&core->counters.send_bytes, (uint64_t)bytes);
-		socket_tx_sent(core, conn, (uint32_t)bytes);
+		stream_chain_take(&conn->tx, &core->pool, (uint32_t)bytes);
 		if ((size_t)bytes < asked) {
 			output_watch(core, conn);
 			return;

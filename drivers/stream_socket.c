@@ -124,7 +124,7 @@ socket_free(struct socket_core *core, struct socket_conn *conn)
 	list_del(&conn->dirty_link);
 	list_del(&conn->end_link);
 	socket_rx_drop(core, conn);
-	socket_tx_drop(core, conn);
+	stream_chain_drop(&conn->tx, &core->pool);
 	if (conn->is_reset_wanted)
 		socket_reset_fd(conn->fd);
 	else
@@ -199,7 +199,7 @@ socket_close_advance(struct socket_core *core, struct socket_conn *conn)
 	if (!is_lingering(conn))
 		return;
 	if (conn->state == SOCKET_CLOSING) {
-		if (conn->tx_unsent != 0)
+		if (conn->tx.bytes != 0)
 			return;
 		/* The FIN goes even if the peer's came first. */
 		if (shutdown(conn->fd, SHUT_WR) != 0) {
@@ -357,7 +357,7 @@ visit_open(struct socket_core *core, struct socket_conn *conn,
 		return count;
 	}
 	if (conn->wants_writable && conn->reason == STREAM_NO_REASON &&
-	    conn->tx_unsent <= core->config.writable_bytes) {
+	    conn->tx.bytes <= core->config.writable_bytes) {
 		conn->wants_writable = false;
 		event_put(core, conn, STREAM_WRITABLE, 0, &events[count++]);
 	}
@@ -451,14 +451,15 @@ flush_one(struct socket_core *core, struct socket_conn *conn)
 	if (conn->state == SOCKET_CONNECTING)
 		return; /* The output waits for OPENED. */
 	/* Before it is sent: who saw so much unsent may have stopped for it. */
-	if (conn->tx_unsent > core->config.writable_bytes)
+	if (conn->tx.bytes > core->config.writable_bytes)
 		conn->wants_writable = true;
-	if (conn->tx_unsent != 0 && !conn->is_blocked &&
+	if (conn->tx.bytes != 0 && !conn->is_blocked &&
 	    conn->reason == STREAM_NO_REASON)
 		core->driver->send(core, conn);
-	if (conn->tx_unsent == 0 && conn->tx_head != NULL)
-		socket_tx_drop(core, conn); /* Reserved, never committed. */
-	if (conn->tx_unsent <= core->config.writable_bytes &&
+	if (conn->tx.bytes == 0 && conn->tx.head != NULL)
+		stream_chain_drop(&conn->tx,
+				  &core->pool); /* Reserved, never committed. */
+	if (conn->tx.bytes <= core->config.writable_bytes &&
 	    conn->wants_writable && conn->state == SOCKET_OPEN)
 		socket_ready(core, conn);
 	socket_close_advance(core, conn);

@@ -48,6 +48,7 @@
 #include "base/list.h"
 #include "drivers/stream.h"
 #include "drivers/stream_buf.h"
+#include "drivers/stream_chain.h"
 
 #define SOCKET_LISTENERS_MAX 16u
 
@@ -82,10 +83,7 @@ struct socket_conn {
 	uint32_t frame_bytes_max;
 
 	/* output */
-	struct stream_buf *tx_head; /* oldest; NULL: none */
-	struct stream_buf *tx_tail;
-	uint32_t tx_unsent;   /* sum of the chain's bytes */
-	uint32_t tx_reserved; /* given by the last reserve */
+	struct stream_chain tx;
 	uint32_t unsent_bytes_max;
 
 	uint8_t state;  /* enum socket_state */
@@ -150,7 +148,7 @@ struct socket_driver {
 	void (*drain)(struct socket_core *core, struct socket_conn *conn);
 	/* Sees to it that the failure of a paused connection is learned. */
 	void (*hold)(struct socket_core *core, struct socket_conn *conn);
-	/* Sends from tx_head; there is something unsent. */
+	/* Sends from tx; there is something unsent. */
 	void (*send)(struct socket_core *core, struct socket_conn *conn);
 	/* Lets go of a DEAD connection. Returns false while the system still
 	 * uses its buffers or descriptor: it is asked again at the next poll.
@@ -342,13 +340,6 @@ void socket_rx_trim(struct socket_core *core, struct socket_conn *conn);
 
 /* Drops all input. */
 void socket_rx_drop(struct socket_core *core, struct socket_conn *conn);
-
-/* Takes `bytes` sent bytes off the output. */
-void socket_tx_sent(struct socket_core *core, struct socket_conn *conn,
-		    uint32_t bytes);
-
-/* Drops all output. */
-void socket_tx_drop(struct socket_core *core, struct socket_conn *conn);
 
 uint32_t socket_op_peek(struct stream_core *core, stream_id id,
 			struct stream_slice slices[STREAM_SLICES_MAX]);

@@ -242,74 +242,11 @@ socket_op_resume(struct stream_core *base, stream_id id)
 
 /* ---- output ---- */
 
-static void
-tx_append(struct socket_conn *conn, struct stream_buf *buf)
-{
-	if (conn->tx_tail == NULL)
-		conn->tx_head = buf;
-	else
-		conn->tx_tail->next = buf;
-	conn->tx_tail = buf;
-}
-
-static void
-tx_pop(struct socket_core *core, struct socket_conn *conn)
-{
-	struct stream_buf *buf = conn->tx_head;
-
-	conn->tx_head = buf->next;
-	if (conn->tx_head == NULL)
-		conn->tx_tail = NULL;
-	stream_buf_put(&core->pool, buf);
-}
-
-void
-socket_tx_sent(struct socket_core *core, struct socket_conn *conn,
-	       uint32_t bytes)
-{
-	FAL_ASSERT(bytes <= conn->tx_unsent);
-	conn->tx_unsent -= bytes;
-	conn->tx_reserved = 0;
-	while (conn->tx_head != NULL) {
-		struct stream_buf *buf = conn->tx_head;
-		const uint32_t here = stream_buf_bytes(buf) < bytes
-					      ? stream_buf_bytes(buf)
-					      : bytes;
-
-		buf->head += here;
-		bytes -= here;
-		if (stream_buf_bytes(buf) != 0)
-			break;
-		tx_pop(core, conn);
-	}
-	FAL_ASSERT(bytes == 0);
-}
-
-void
-socket_tx_drop(struct socket_core *core, struct socket_conn *conn)
-{
-	while (conn->tx_head != NULL)
-		tx_pop(core, conn);
-	conn->tx_unsent = 0;
-	conn->tx_reserved = 0;
-}
-
-/* A buffer to follow the chain: the first may be small, who goes on writing
- * gets medium ones. */
-static struct stream_buf *
-tx_buf_get(struct socket_core *core, const struct socket_conn *conn,
-	   uint32_t bytes)
-{
-	if (conn->tx_head != NULL && bytes < STREAM_BUF_MEDIUM_BYTES)
-		bytes = STREAM_BUF_MEDIUM_BYTES;
-	return stream_buf_get(&core->pool, bytes);
-}
-
 /* Whether so many bytes more are allowed; else WRITABLE is owed. */
 static bool
 tx_allows(struct socket_core *core, struct socket_conn *conn, uint32_t bytes)
 {
-	if (bytes <= conn->unsent_bytes_max - conn->tx_unsent)
+	if (bytes <= conn->unsent_bytes_max - conn->tx.bytes)
 		return true;
 	conn->wants_writable = true;
 	socket_count(&core->counters.unsent_limit_hits, 1);
@@ -324,30 +261,21 @@ socket_op_reserve(struct stream_core *base, stream_id id, uint32_t bytes,
 {
 	struct socket_core *core = socket_core_of(base);
 	struct socket_conn *conn = socket_alive(core, id);
+	uint8_t *to;
 
 	*got = 0;
 	if (conn == NULL)
 		return NULL;
-	conn->tx_reserved = 0;
+	conn->tx.reserved = 0;
 	if (!tx_allows(core, conn, bytes))
 		return NULL;
-	if (conn->tx_tail == NULL || stream_buf_room(conn->tx_tail) < bytes ||
-	    stream_buf_room(conn->tx_tail) == 0) {
-		struct stream_buf *buf = tx_buf_get(core, conn, bytes);
-
-		if (buf == NULL)
-			return NULL;
-		tx_append(conn, buf);
-		/* So that a flush gives it back if nothing is committed. */
+	to = stream_chain_reserve(&conn->tx, &core->pool, bytes,
+				  conn->unsent_bytes_max - conn->tx.bytes);
+	*got = conn->tx.reserved;
+	/* So that a flush gives it back if nothing is committed. */
+	if (to != NULL)
 		socket_dirty(core, conn);
-	}
-
-	const uint32_t room = stream_buf_room(conn->tx_tail);
-	const uint32_t allowed = conn->unsent_bytes_max - conn->tx_unsent;
-
-	conn->tx_reserved = room < allowed ? room : allowed;
-	*got = conn->tx_reserved;
-	return conn->tx_tail->data + conn->tx_tail->tail;
+	return to;
 }
 
 void
@@ -358,60 +286,9 @@ socket_op_commit(struct stream_core *base, stream_id id, uint32_t used)
 
 	if (conn == NULL)
 		return;
-	FAL_ASSERT(used <= conn->tx_reserved);
-	conn->tx_reserved = 0;
-	if (used == 0)
-		return;
-	conn->tx_tail->tail += used;
-	conn->tx_unsent += used;
-	socket_dirty(core, conn);
-}
-
-/* Buffers for `bytes` bytes as a chain of medium ones; NULL when there is no
- * memory. bytes > 0. */
-static struct stream_buf *
-chain_get(struct socket_core *core, const struct socket_conn *conn,
-	  uint32_t bytes)
-{
-	struct stream_buf *first = NULL, **link = &first;
-
-	while (bytes > 0) {
-		const uint32_t here = bytes < STREAM_BUF_MEDIUM_BYTES
-					      ? bytes
-					      : STREAM_BUF_MEDIUM_BYTES;
-
-		*link = tx_buf_get(core, conn, here);
-		if (*link == NULL)
-			goto fail;
-		link = &(*link)->next;
-		bytes -= here;
-	}
-	return first;
-fail:
-	while (first != NULL) {
-		struct stream_buf *next = first->next;
-
-		stream_buf_put(&core->pool, first);
-		first = next;
-	}
-	return NULL;
-}
-
-/* Copies into the last buffer what fits; returns how much that was. */
-static uint32_t
-tail_fill(struct socket_conn *conn, const uint8_t *data, uint32_t bytes)
-{
-	struct stream_buf *tail = conn->tx_tail;
-
-	if (tail == NULL)
-		return 0;
-
-	const uint32_t room = stream_buf_room(tail);
-	const uint32_t here = room < bytes ? room : bytes;
-
-	memcpy(tail->data + tail->tail, data, here);
-	tail->tail += here;
-	return here;
+	stream_chain_commit(&conn->tx, used);
+	if (used != 0)
+		socket_dirty(core, conn);
 }
 
 int
@@ -420,40 +297,19 @@ socket_op_write(struct stream_core *base, stream_id id, const void *data,
 {
 	struct socket_core *core = socket_core_of(base);
 	struct socket_conn *conn = socket_alive(core, id);
-	const uint8_t *at = data;
+	int err;
 
 	if (conn == NULL)
 		return FAL_ECLOSED;
-	conn->tx_reserved = 0;
+	conn->tx.reserved = 0;
 	if (bytes == 0)
 		return 0;
 	if (!tx_allows(core, conn, bytes))
 		return FAL_ELIMIT;
-
-	const uint32_t room =
-		conn->tx_tail != NULL ? stream_buf_room(conn->tx_tail) : 0;
-	struct stream_buf *chain = NULL;
-
-	if (bytes > room) {
-		chain = chain_get(core, conn, bytes - room);
-		if (chain == NULL)
-			return FAL_ENOMEM;
-	}
-
-	uint32_t left = bytes - tail_fill(conn, at, bytes);
-
-	while (chain != NULL) {
-		struct stream_buf *next = chain->next;
-
-		chain->next = NULL;
-		tx_append(conn, chain);
-		left -= tail_fill(conn, at + (bytes - left), left);
-		chain = next;
-	}
-	FAL_ASSERT(left == 0);
-	conn->tx_unsent += bytes;
-	socket_dirty(core, conn);
-	return 0;
+	err = stream_chain_write(&conn->tx, &core->pool, data, bytes);
+	if (err == 0)
+		socket_dirty(core, conn);
+	return err;
 }
 
 uint32_t
@@ -461,5 +317,5 @@ socket_op_unsent(struct stream_core *base, stream_id id)
 {
 	const struct socket_conn *conn = socket_alive(socket_core_of(base), id);
 
-	return conn != NULL ? conn->tx_unsent : 0;
+	return conn != NULL ? conn->tx.bytes : 0;
 }

@@ -120,7 +120,7 @@ send_done(struct socket_core *core, struct socket_conn *conn, int result)
 	}
 	if (result > 0) {
 		socket_count(&core->counters.send_bytes, (uint64_t)result);
-		socket_tx_sent(core, conn, (uint32_t)result);
+		stream_chain_take(&conn->tx, &core->pool, (uint32_t)result);
 	}
 	/* Sends the rest, or finishes what waited for the output to leave. */
 	socket_dirty(core, conn);

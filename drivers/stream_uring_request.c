@@ -160,7 +160,7 @@ chain_describe(struct uring_core *self, const struct socket_conn *conn)
 	struct msghdr *message = &self->messages[self->chain_count++];
 	size_t count = 0;
 
-	for (const struct stream_buf *buf = conn->tx_head;
+	for (const struct stream_buf *buf = conn->tx.head;
 	     buf != NULL && count < SOCKET_SEND_BUFFERS; buf = buf->next) {
 		/* The system only reads what it sends. */
 		pieces[count].iov_base =
@@ -176,7 +176,7 @@ static void
 uring_send(struct socket_core *core, struct socket_conn *conn)
 {
 	struct uring_core *self = uring_core_of(core);
-	const struct stream_buf *buf = conn->tx_head;
+	const struct stream_buf *buf = conn->tx.head;
 	struct io_uring_sqe *sqe;
 
 	if (conn->is_sending)

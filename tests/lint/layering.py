@@ -36,7 +36,8 @@ BELOW = {
 INTERFACES = {
     'drivers/clock.h', 'drivers/disk.h', 'drivers/lcore.h', 'drivers/port.h',
     'drivers/stream.h', 'drivers/stream_address.h',
-    'drivers/stream_buf.h', 'drivers/stream_config.h',
+    'drivers/stream_buf.h', 'drivers/stream_chain.h',
+    'drivers/stream_config.h',
     'drivers/stream_limits.h',
 }
 # Who may include implementations.
