@@ -395,10 +395,38 @@ settle_mode(struct config_reading *reading)
 			   voters, voters / 2 - 1, voters - 1);
 }
 
+/* All local addresses: nothing given, or one of their names. */
 static bool
-same_text(const char *a, const char *b)
+is_any_address(const char *host)
 {
-	return strcmp(a != NULL ? a : "", b != NULL ? b : "") == 0;
+	return host == NULL || host[0] == '\0' ||
+	       strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
+}
+
+/* Both may name the port; only the line may narrow the address, as in
+ * ZooKeeper. */
+static bool
+is_same_client(const struct config *config, const struct config_address *line)
+{
+	return config->client_port == line->port &&
+	       (is_any_address(config->client_address) ||
+		strcmp(config->client_address, line->host) == 0);
+}
+
+static int
+settle_peer_type(struct config_reading *reading,
+		 const struct config_server *own)
+{
+	struct config *config = reading->config;
+	const bool is_other = config->peer_type != own->type;
+
+	config->peer_type = own->type;
+	if (!is_other || !config_is_written(config, "peerType"))
+		return FAL_OK;
+	return config_warn(reading,
+			   "peerType differs from the line server.%" PRId64
+			   ", which counts",
+			   own->id);
 }
 
 /* The own server line may name the client port and settles the peer type. */
@@ -413,22 +441,18 @@ settle_own_server(struct config_reading *reading)
 			own = &config->server[i];
 	if (own == NULL)
 		return FAL_OK;
-	config->peer_type = own->type;
-	if (own->client.port == 0)
-		return FAL_OK;
+	const int err = settle_peer_type(reading, own);
 
-	const char *host = own->client.host;
-	const char *listen_on = strcmp(host, "0.0.0.0") == 0 ? NULL : host;
-
-	if (config->client_port != 0 &&
-	    (config->client_port != own->client.port ||
-	     !same_text(config->client_address, listen_on)))
+	if (err != FAL_OK || own->client.port == 0)
+		return err;
+	if (config->client_port != 0 && !is_same_client(config, &own->client))
 		return config_fail(reading,
 				   "clientPort and clientPortAddress differ "
 				   "from the line server.%" PRId64,
 				   own->id);
 	config->client_port = own->client.port;
-	config->client_address = listen_on;
+	config->client_address =
+		is_any_address(own->client.host) ? NULL : own->client.host;
 	return FAL_OK;
 }
 

@@ -169,6 +169,46 @@ an_ensemble_needs_its_limits_and_its_own_id(void **state)
 }
 
 static void
+the_own_line_may_narrow_the_client_address(void **state)
+{
+	static const char *const good[] = {"", "clientPortAddress=0.0.0.0\n",
+					   "clientPortAddress=::\n",
+					   "clientPortAddress=127.0.0.1\n"};
+	char lines[600];
+
+	(void)state;
+	set_myid("1\n");
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		snprintf(lines, sizeof(lines),
+			 "clientPort=12110\n%s" LIMITS THREE, good[i]);
+		expect_good(lines);
+		assert_string_equal(config.client_address, "127.0.0.1");
+		assert_int_equal(config.client_port, 12110);
+	}
+	expect_good("clientPortAddress=0.0.0.0\n" LIMITS
+		    "server.1=a:1:2;2181\nserver.2=b:1:2\nserver.3=c:1:2\n");
+	assert_null(config.client_address);
+	expect_error(
+		"clientPort=12110\nclientPortAddress=127.0.0.2\n" LIMITS THREE,
+		"differ from the line server.1");
+	expect_error("clientPort=12109\n" LIMITS THREE, "differ from the line");
+	drop_myid();
+}
+
+static void
+a_role_that_differs_from_the_own_line_is_told(void **state)
+{
+	(void)state;
+	set_myid("1\n");
+	expect_good("clientPort=12110\npeerType=observer\n" LIMITS THREE);
+	assert_int_equal(config.peer_type, CONFIG_PARTICIPANT);
+	assert_int_equal(config.warning_count, 1);
+	assert_non_null(strstr(config.warning[0],
+			       "peerType differs from the line server.1"));
+	drop_myid();
+}
+
+static void
 a_myid_that_cannot_be_read_is_not_taken_for_missing(void **state)
 {
 	char path[300];
@@ -433,6 +473,8 @@ main(void)
 		cmocka_unit_test(a_server_line_with_a_wrong_part_is_refused),
 		cmocka_unit_test(one_server_line_is_a_standalone_server),
 		cmocka_unit_test(an_ensemble_needs_its_limits_and_its_own_id),
+		cmocka_unit_test(the_own_line_may_narrow_the_client_address),
+		cmocka_unit_test(a_role_that_differs_from_the_own_line_is_told),
 		cmocka_unit_test(
 			a_myid_that_cannot_be_read_is_not_taken_for_missing),
 		cmocka_unit_test(an_even_number_of_voters_is_told),
