@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * main - falconerd [-Dkey=value]... ZOO_CFG: in the foreground, log lines on
- * standard error, one line on standard output when it serves. SIGINT and
- * SIGTERM stop it in order; exit 0 then, 1 when it could not start, 2 when the
- * command line or the configuration is wrong, as ZooKeeper's. When its data
+ * standard error, one line on standard output when it serves. SIGINT, SIGTERM
+ * and SIGHUP stop it in order; exit 0 then, 1 when it could not start, 2 when
+ * the command line or the configuration is wrong, as ZooKeeper's. When its data
  * were replaced (server/replace.h) it stops in order and starts itself again,
  * as the same process.
  */
@@ -57,9 +57,14 @@ static void
 set_signals(void)
 {
 	struct sigaction action = {.sa_handler = on_signal};
+	struct sigaction before;
 
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
+	/* The terminal is gone; under nohup that is no reason to stop. */
+	if (sigaction(SIGHUP, NULL, &before) == 0 &&
+	    before.sa_handler != SIG_IGN)
+		sigaction(SIGHUP, &action, NULL);
 	signal(SIGPIPE, SIG_IGN);
 }
 

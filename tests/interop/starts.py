@@ -10,6 +10,7 @@ from a zoo.cfg of its own; judged by exit status, log line and answers.
 """
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -186,6 +187,24 @@ def _(options):
     server.write_config = lambda: ('/root/zoo.cfg', [])
     refused(server, STATUS_WRONG, '/root/zoo.cfg: Permission denied')
     server.close()
+
+
+@SUITE.case('a terminal that goes stops the server in order, but for nohup')
+def _(options):
+    falconer_only(options)
+    with harness.Server('falconer') as server:
+        server.process.send_signal(signal.SIGHUP)
+        expect(server.wait_exit(), 0)
+        expect('stopping' in server.stderr(), True)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with harness.Server('falconer') as server:
+            server.process.send_signal(signal.SIGHUP)
+            with server.client():
+                pass
+            expect(server.stop(), 0)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @SUITE.case('systemd hears when the server serves, and when it stops')
