@@ -56,6 +56,7 @@ void
 ensemble_break(struct ensemble *ensemble, uint32_t slot, enum peer_down why)
 {
 	peer_close(ensemble->peers, slot);
+	ensemble_late_forget(ensemble, 1ull << slot);
 	ensemble->broken_slots |= 1ull << slot;
 	ensemble_note(ensemble,
 		      &(struct ensemble_note){.kind = ENSEMBLE_NOTE_DOWN,
@@ -202,6 +203,7 @@ poll_round(void *arg, uint64_t now_ms, int64_t wall_ms)
 
 	ensemble->now_ms = now_ms;
 	ensemble->wall_ms = wall_ms;
+	ensemble_late_send(ensemble);
 	did_work |= take_streams(ensemble);
 	ensemble_burst_step(ensemble);
 	did_work |= ensemble_step_diverged(ensemble);
@@ -244,6 +246,7 @@ has_work(const void *arg)
 	return ensemble->broken_slots != 0 || ensemble->must_tell_diverged ||
 	       ensemble->link_count != 0 ||
 	       !ensemble_burst_is_empty(ensemble) ||
+	       ensemble->late.slots != 0 ||
 	       atomic_load_explicit(&ensemble->must_yield,
 				    memory_order_relaxed) ||
 	       ensemble->parts.store.has_event(ensemble->parts.store.store) ||

@@ -21,6 +21,7 @@ close_slots(struct ensemble *ensemble, const struct zab_action *action)
 			ensemble->is_leader_paused = false;
 		peer_close(ensemble->peers, slot);
 	}
+	ensemble_late_forget(ensemble, action->slots);
 	ensemble->closed_slots |= action->slots;
 	ensemble->broken_slots &= ~action->slots;
 	ensemble->is_status_old = true;
@@ -263,7 +264,8 @@ ensemble_act(struct ensemble *ensemble, const struct zab_event *event,
 		close_slots(ensemble, action);
 		break;
 	case ZAB_DO_SEND:
-		ensemble_send(ensemble, action);
+		if (!ensemble_late_take(ensemble, action))
+			ensemble_send(ensemble, action);
 		break;
 	case ZAB_DO_STREAM_HISTORY:
 		ensemble_stream_history(ensemble, action);

@@ -350,6 +350,7 @@ on_down(void *arg, uint32_t slot, enum peer_down why)
 			       : ZAB_NO_SID,
 	};
 
+	ensemble_late_forget(ensemble, 1ull << slot);
 	ensemble_note(ensemble, &note);
 	if (slot < ZAB_CONNS_MAX)
 		ensemble_learner_gone(ensemble, slot);

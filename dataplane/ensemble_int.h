@@ -9,6 +9,7 @@
  *   ensemble_in.c       what others say becomes events
  *   ensemble_act.c      actions are carried out, in order
  *   ensemble_burst.c    proposals and ACKs that are stepped together
+ *   ensemble_late.c     COMMITs that wait for the reader's turn
  *   ensemble_send.c     packets
  *   ensemble_hold.c     a leader's entries that wait to be applied
  *   ensemble_lend.c     truncation, snapshots that come, reloading
@@ -119,6 +120,7 @@ struct ensemble {
 	struct zab_actions actions;
 	bool is_stepping;
 	struct ensemble_burst burst;
+	struct zab_action late; /* COMMITs; without slots: none */
 	uint64_t now_ms;
 	int64_t wall_ms;
 	uint64_t nets_ms; /* when the nets want to be polled */
@@ -250,6 +252,27 @@ uint64_t ensemble_genesis_wake_ms(const struct ensemble *);
 void ensemble_genesis_adopt(struct ensemble *);
 /* A STATE says that clients may be served. */
 void ensemble_genesis_serves(struct ensemble *);
+
+/* ---- ensemble_late.c ---- */
+/* Puts the packets of an action off if they may leave later; false: send. */
+bool ensemble_late_take(struct ensemble *, const struct zab_action *);
+/* Sends them now. */
+void ensemble_late_send(struct ensemble *);
+
+/* Something else is about to be sent to these learners. */
+static inline void
+ensemble_late_overtaken(struct ensemble *ensemble, uint64_t slots)
+{
+	if (FAL_UNLIKELY((ensemble->late.slots & slots) != 0))
+		ensemble_late_send(ensemble);
+}
+
+/* A connection ended. */
+static inline void
+ensemble_late_forget(struct ensemble *ensemble, uint64_t slots)
+{
+	ensemble->late.slots &= ~slots;
+}
 
 /* ---- ensemble_burst.c ---- */
 /* zab_next_zxid() behind what has gathered; 0: none now. */

@@ -57,6 +57,7 @@ send_written(struct ensemble *ensemble, uint64_t slots,
 	     const struct jute_writer *writer)
 {
 	FAL_ASSERT(!writer->is_full);
+	FAL_ASSERT((ensemble->late.slots & slots) == 0);
 	peer_send(ensemble->peers, slots, writer->start,
 		  (uint32_t)jute_written(writer));
 }
@@ -254,6 +255,7 @@ send_ping(struct ensemble *ensemble, const struct zab_action *action)
 void
 ensemble_send(struct ensemble *ensemble, const struct zab_action *action)
 {
+	ensemble_late_overtaken(ensemble, action->slots);
 	switch (action->packet) {
 	case QUORUM_FOLLOWERINFO:
 	case QUORUM_OBSERVERINFO:
@@ -301,6 +303,7 @@ static void
 send_stream(struct ensemble *ensemble, uint32_t slot,
 	    struct store_stream *stream)
 {
+	ensemble_late_overtaken(ensemble, 1ull << slot);
 	if (stream != NULL)
 		peer_send_stream(ensemble->peers, slot, stream);
 	else
@@ -383,8 +386,12 @@ void
 ensemble_send_revalidated(struct ensemble *ensemble, uint32_t slot,
 			  int64_t session_id, bool is_valid)
 {
-	struct jute_writer writer = writer_of(ensemble, PORTION_BYTES);
-	const size_t mark = quorum_packet_begin(&writer, QUORUM_REVALIDATE, -1);
+	struct jute_writer writer;
+	size_t mark;
+
+	ensemble_late_overtaken(ensemble, 1ull << slot);
+	writer = writer_of(ensemble, PORTION_BYTES);
+	mark = quorum_packet_begin(&writer, QUORUM_REVALIDATE, -1);
 
 	quorum_packet_put_revalidated(
 		&writer, &(struct quorum_revalidated){session_id, is_valid});

@@ -15,6 +15,10 @@
  * file system has O_DIRECT that is one O_DIRECT|O_DSYNC write (75 us against
  * 83 for write + fdatasync on zero-filled ext4), elsewhere write + fdatasync.
  *
+ * A DISK_LOG|DISK_NOSYNC file may be mapped instead: what is stored there is in
+ * the page cache, as what is written is, and survives the process as well; but
+ * a store into a page that is at hand costs no system call.
+ *
  * Context    any thread; one file is used by one thread at a time. Calls block
  *            unless the contrary is said: never on a poll core.
  * Ownership  paths are borrowed. Parts of a submitted write are lent until
@@ -89,6 +93,9 @@ struct disk_ops {
 	int (*free_bytes)(struct disk *, const char *path, uint64_t *out);
 	int (*lock)(struct disk *, const char *path, struct disk_file **out);
 	void (*pin)(struct disk *, const struct disk_part *, uint32_t count);
+	int (*map)(struct disk_file *, uint64_t bytes, uint8_t **out);
+	int (*ready)(struct disk_file *, uint8_t *from, uint64_t bytes);
+	void (*unmap)(struct disk_file *, uint8_t *map, uint64_t bytes);
 };
 
 /* Implementations embed this at the start of their own struct. */
@@ -265,6 +272,34 @@ static inline void
 disk_pin(struct disk *disk, const struct disk_part *buffers, uint32_t count)
 {
 	disk->ops->pin(disk, buffers, count);
+}
+
+/*
+ * Maps the first `bytes` of a DISK_LOG|DISK_NOSYNC file, which are allocated,
+ * until disk_unmap(). Writes and the map show the same bytes.
+ *
+ * Returns 0, FAL_ENOTSUP (this disk has no maps, or its file system may find
+ * no room for a store, which would be a signal), FAL_ENOMEM.
+ */
+FAL_MUST_CHECK static inline int
+disk_map(struct disk_file *file, uint64_t bytes, uint8_t **out)
+{
+	return file->disk->ops->map(file, bytes, out);
+}
+
+/* Gets the pages of a part of a map ready to be stored into; whole pages. May
+ * block. Returns 0, or an error: then stores there might block, or fail. */
+FAL_MUST_CHECK static inline int
+disk_ready(struct disk_file *file, uint8_t *from, uint64_t bytes)
+{
+	return file->disk->ops->ready(file, from, bytes);
+}
+
+/* Before disk_close(). */
+static inline void
+disk_unmap(struct disk_file *file, uint8_t *map, uint64_t bytes)
+{
+	file->disk->ops->unmap(file, map, bytes);
 }
 
 #endif

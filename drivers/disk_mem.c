@@ -553,6 +553,35 @@ mem_pin(struct disk *disk, const struct disk_part *buffers, uint32_t count)
 	(void)count;
 }
 
+/* The image that reads give; it does not grow while the file is mapped. */
+static int
+mem_map(struct disk_file *base, uint64_t bytes, uint8_t **out)
+{
+	const struct mem_file *file = file_of(base);
+
+	if (is_dead(file))
+		return FAL_EIO;
+	FAL_ASSERT(!file->is_durable && bytes <= file->inode->seen.bytes);
+	*out = file->inode->seen.data;
+	return 0;
+}
+
+static int
+mem_ready(struct disk_file *base, uint8_t *from, uint64_t bytes)
+{
+	(void)from;
+	(void)bytes;
+	return is_dead(file_of(base)) ? FAL_EIO : fault(mem_of(base->disk));
+}
+
+static void
+mem_unmap(struct disk_file *base, uint8_t *map, uint64_t bytes)
+{
+	(void)base;
+	(void)map;
+	(void)bytes;
+}
+
 static const struct disk_ops mem_ops = {
 	.open = mem_open,
 	.close = mem_close,
@@ -573,6 +602,9 @@ static const struct disk_ops mem_ops = {
 	.free_bytes = mem_free_bytes,
 	.lock = mem_lock,
 	.pin = mem_pin,
+	.map = mem_map,
+	.ready = mem_ready,
+	.unmap = mem_unmap,
 };
 
 /* ---- the face for tests ----------------------------------------------------

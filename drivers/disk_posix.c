@@ -18,10 +18,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/magic.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define FILE_MODE       0644
@@ -402,6 +405,55 @@ posix_pin(struct disk *disk, const struct disk_part *buffers, uint32_t count)
 	(void)count;
 }
 
+/* ---- maps --------------------------------------------------------------- */
+
+/* File systems that write allocated storage where it is. One that copies on
+ * write needs room for each store, and has SIGBUS for a process when there is
+ * none. */
+static bool
+stores_in_place(int fd)
+{
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) != 0)
+		return false;
+	return fs.f_type == EXT4_SUPER_MAGIC || fs.f_type == XFS_SUPER_MAGIC ||
+	       fs.f_type == TMPFS_MAGIC;
+}
+
+static int
+posix_map(struct disk_file *base, uint64_t bytes, uint8_t **out)
+{
+	const int fd = disk_posix_file_of(base)->fd;
+	void *map;
+
+	FAL_ASSERT(!disk_posix_file_of(base)->is_durable);
+	if (!stores_in_place(fd))
+		return FAL_ENOTSUP;
+	map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (map == MAP_FAILED)
+		return disk_posix_error(errno);
+	*out = map;
+	return 0;
+}
+
+static int
+posix_ready(struct disk_file *base, uint8_t *from, uint64_t bytes)
+{
+	(void)base;
+	while (madvise(from, bytes, MADV_POPULATE_WRITE) != 0)
+		if (errno != EINTR && errno != EAGAIN)
+			return disk_posix_error(errno);
+	return 0;
+}
+
+static void
+posix_unmap(struct disk_file *base, uint8_t *map, uint64_t bytes)
+{
+	(void)base;
+	munmap(map, bytes);
+}
+
 const struct disk_ops disk_posix_ops = {
 	.open = posix_open,
 	.close = posix_close,
@@ -422,6 +474,9 @@ const struct disk_ops disk_posix_ops = {
 	.free_bytes = posix_free_bytes,
 	.lock = posix_lock,
 	.pin = posix_pin,
+	.map = posix_map,
+	.ready = posix_ready,
+	.unmap = posix_unmap,
 };
 
 struct disk *

@@ -179,14 +179,18 @@ port_kick(void *arg)
 {
 	struct server *server = arg;
 
-	lcore_doorbell(&server->log_lcore);
+	if (!txlog_settle(server->txlog))
+		lcore_doorbell(&server->log_lcore);
 }
 
 static int64_t
 port_durable_zxid(void *arg, int *err)
 {
-	const struct server *server = arg;
+	struct server *server = arg;
 
+	/* Without flushes nobody else may have looked at the newest records. */
+	if (!server->config->fsync_enabled)
+		port_kick(server);
 	*err = txlog_error(server->txlog);
 	return (int64_t)txlog_durable_zxid(server->txlog);
 }

@@ -109,6 +109,7 @@ txlog_create(struct disk *disk, const struct txlog_options *options,
 	atomic_init(&log->durable_zxid, options->last_zxid);
 	err = check_options(options, log);
 	atomic_init(&log->is_volatile, options->is_volatile);
+	log->is_mappable = options->has_no_sync && !options->is_volatile;
 	atomic_init(&log->file_bytes, log->prealloc_bytes);
 	if (err == 0)
 		memcpy(log->dir, options->dir, strlen(options->dir) + 1);
@@ -135,6 +136,7 @@ close_current(struct txlog *log)
 	log->is_flying = false;
 	if (log->file == NULL)
 		return;
+	txlog_unmap(log);
 	/* Nothing is in the file that was not reported: cut it. */
 	if (txlog_error(log) == 0 && log->done == log->head && !is_volatile)
 		(void)!disk_truncate(log->file, log->done - log->out_start);
@@ -356,6 +358,7 @@ begin_file(struct txlog *log, uint32_t bytes)
 	uint8_t *header, *entry;
 
 	FAL_ASSERT(log->has_next);
+	txlog_take_back(log);
 	if (start != head && start - head < HEAD_BYTES)
 		start += BLOCK;
 	/* Both addresses in one mapping: across the end of the ring they

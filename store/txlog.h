@@ -15,6 +15,7 @@
  *   ZAB   txlog_reserve() .. fill .. txlog_commit()     no system calls
  *   LOG   txlog_poll()      one write for all that gathered, then the durable
  *                           word moves and durable_notify() is called
+ *   ZAB   txlog_settle()    the same of a log without flushes, by itself
  *   BG    txlog_prepare()   fills the next file with zeros, a slice per call
  *         txlog_trim()      cuts the file before to its length, likewise
  *
@@ -22,6 +23,10 @@
  * of the previous one. A write is whole blocks: full ones from the window, the
  * last one from a bounce block with zeros behind the last record. While it
  * runs the next batch gathers: group commit without a timer.
+ *
+ * A log without flushes (forceSync=no) is mapped, and between the first record
+ * of a file and its end ZAB stores what it has committed into the page cache
+ * itself (txlog_map.c): no system call, and no thread that has to be woken.
  *
  * The next file is always at hand: `falconer.prealloc`, a name that Java
  * ignores, with its storage allocated, so that lack of space is known before a
@@ -152,6 +157,14 @@ void txlog_commit(struct txlog *, uint32_t bytes, uint64_t zxid);
  * FAL_EAGAIN (not admitted). */
 FAL_MUST_CHECK int txlog_append(struct txlog *, const void *entry,
 				uint32_t bytes, uint64_t zxid);
+
+/*
+ * Without flushes: writes what was committed, if the file is ZAB's to write.
+ *
+ * Returns true if all there is counts as durable now and LOG has nothing to do;
+ * false otherwise, and always with flushes: wake LOG.
+ */
+bool txlog_settle(struct txlog *);
 
 /* The next record starts a new file (snapshot taken). The roll happens at the
  * first commit that finds the next file ready; wake LOG. */

@@ -2,8 +2,9 @@
 #ifndef FALCONER_STORE_TXLOG_INTERNAL_H
 #define FALCONER_STORE_TXLOG_INTERNAL_H
 
-/* txlog_internal - the state that txlog.c (ZAB's side), txlog_write.c (LOG's)
- * and txlog_next.c (the next file; LOG and BG) share. For those three only. */
+/* txlog_internal - the state that txlog.c (ZAB's side), txlog_write.c (LOG's),
+ * txlog_map.c (without flushes: from one to the other) and txlog_next.c (the
+ * next file; LOG and BG) share. For those only. */
 
 #include "store/txlog.h"
 
@@ -28,6 +29,12 @@ enum next_state {
 	NEXT_CLAIMED
 };
 
+/* Who writes the current file (txlog_map.c). */
+enum log_writer {
+	WRITER_LOG,
+	WRITER_ZAB,
+};
+
 /* Power of two. A file more keeps its zeros: readers pass over them. */
 #define CLOSED_MAX 64u
 
@@ -39,6 +46,7 @@ struct txlog {
 	uint64_t least_bytes; /* of a file: it holds the largest entry */
 	uint32_t entry_bytes_max;
 	uint32_t log_open_flags;
+	bool is_mappable; /* it need not be durable, and is written */
 	/* Nothing is written; changes while ZAB and LOG stand still. */
 	_Atomic bool is_volatile;
 	_Atomic bool must_keep;
@@ -68,22 +76,28 @@ struct txlog {
 	uint64_t origin_zxid; /* before the first record */
 	uint64_t origin_pos;  /* of the first record, since the last restart */
 
-	/* LOG writes, all read. */
+	/* The writer writes, all read. */
 	_Alignas(FAL_CACHE_LINE_BYTES) _Atomic uint64_t durable_zxid;
 	_Atomic uint64_t kept;
 	_Atomic int error;
 	_Atomic uint64_t writes, records, bytes, files, bytes_written;
 
-	/* LOG only. */
+	/* LOG only; of the writer: out_start, done, flying, walk, map. */
 	_Alignas(FAL_CACHE_LINE_BYTES) struct disk_file *file;
 	uint8_t *bounce;    /* one block */
 	uint64_t out_start; /* position where the file begins */
+	uint64_t out_bytes; /* allocated for it */
 	uint64_t done;      /* durable up to here */
 	uint64_t flying;    /* end of the write in flight */
 	uint64_t walk;      /* first record that is not durable */
 	bool is_flying;
-	uint64_t out_zxid; /* the file's name */
-	bool is_unnamed;   /* the file still has the hidden name */
+	uint64_t out_zxid;        /* the file's name */
+	bool is_unnamed;          /* the file still has the hidden name */
+	uint8_t *map;             /* of the file; NULL: not mapped */
+	bool is_map_spent;        /* its next pages cannot be had */
+	_Atomic uint32_t writer;  /* enum log_writer */
+	_Atomic uint64_t ready;   /* bytes of the map with their pages */
+	_Atomic bool wants_pages; /* ZAB: soon more will be needed */
 
 	/* The next file: owned by whoever the state says. */
 	_Alignas(FAL_CACHE_LINE_BYTES) _Atomic uint32_t next_state;
@@ -106,8 +120,24 @@ struct txlog {
 
 /* The log can never be written again. */
 void txlog_fail(struct txlog *, int err);
+/* The writer: the file is written up to position `end`. */
+void txlog_written(struct txlog *, uint64_t end);
 /* LOG or BG: makes the next file if there is none. True if it came to be. */
 bool txlog_provide_next(struct txlog *);
+
+/* Is the current file ZAB's to write? Context  LOG, ZAB */
+bool txlog_is_zabs(const struct txlog *);
+/* LOG: maps the file that got its name, if that is possible. */
+void txlog_map(struct txlog *);
+/* LOG, or who has the log alone: before the file is closed. */
+void txlog_unmap(struct txlog *);
+/* LOG: everything up to `end`, what there was, is written; ZAB may go on if the
+ * file is mapped. True: it does. */
+bool txlog_hand_over(struct txlog *, uint64_t end);
+/* LOG: gets pages ready if they are wanted; true if it did. */
+bool txlog_get_ready(struct txlog *);
+/* ZAB: the current file ends. */
+void txlog_take_back(struct txlog *);
 
 static inline uint8_t *
 txlog_at(const struct txlog *log, uint64_t pos)

@@ -5,7 +5,8 @@
  * to FILLING owns it until giving it back.
  *
  * Zeros are written although allocated storage reads as zeros: an append to
- * storage that was written before takes 75 us, to unwritten storage 108.
+ * storage that was written before takes 75 us, to unwritten storage 108. Not
+ * where nobody waits for the storage.
  */
 
 #include "store/file_cut.h"
@@ -96,7 +97,9 @@ fill_next(struct txlog *log)
 		    &log->next_state, &ready, NEXT_FILLING,
 		    memory_order_acq_rel, memory_order_relaxed))
 		return false;
-	left = txlog_is_volatile(log) ? 0 : log->next_bytes - log->next_filled;
+	left = txlog_is_volatile(log) || log->is_mappable
+		       ? 0
+		       : log->next_bytes - log->next_filled;
 	if (left > 0) {
 		const size_t bytes =
 			left < FILL_BYTES ? (size_t)left : FILL_BYTES;

@@ -99,12 +99,34 @@ name_file(struct txlog *log)
 	return err;
 }
 
+void
+txlog_written(struct txlog *log, uint64_t end)
+{
+	uint64_t zxid = 0;
+	uint64_t records;
+
+	count(&log->writes, 1);
+	log->done = end;
+	records = walk_records(log, end, &zxid);
+	count(&log->records, records);
+	/* The last block will be written again, and the record that is not
+	 * complete yet is still to be looked at. */
+	atomic_store_explicit(
+		&log->kept,
+		bits_align_down(log->walk < end ? log->walk : end, BLOCK),
+		memory_order_release);
+	if (records > 0)
+		/* release: pairs with acquire in txlog_durable_zxid() */
+		atomic_store_explicit(&log->durable_zxid, zxid,
+				      memory_order_release);
+}
+
 /* The write in flight is durable. */
 static void
 write_done(struct txlog *log)
 {
-	uint64_t zxid = 0;
-	uint64_t records;
+	const uint64_t before =
+		atomic_load_explicit(&log->durable_zxid, memory_order_relaxed);
 
 	log->is_flying = false;
 	if (log->is_unnamed) {
@@ -116,25 +138,14 @@ write_done(struct txlog *log)
 		}
 		log->is_unnamed = false;
 		count(&log->files, !txlog_is_volatile(log));
+		txlog_map(log);
 		atomic_store_explicit(&log->next_state, NEXT_NONE,
 				      memory_order_release);
 	}
-	count(&log->writes, 1);
-	log->done = log->flying;
-	records = walk_records(log, log->done, &zxid);
-	count(&log->records, records);
-	/* The last block will be written again, and the record that is not
-	 * complete yet is still to be looked at. */
-	atomic_store_explicit(
-		&log->kept,
-		bits_align_down(log->walk < log->done ? log->walk : log->done,
-				BLOCK),
-		memory_order_release);
-	if (records == 0)
-		return;
-	/* release: pairs with acquire in txlog_durable_zxid() */
-	atomic_store_explicit(&log->durable_zxid, zxid, memory_order_release);
-	txlog_notify(log);
+	txlog_written(log, log->flying);
+	if (atomic_load_explicit(&log->durable_zxid, memory_order_relaxed) !=
+	    before)
+		txlog_notify(log);
 }
 
 /* Begins one write of [done, end), at most TXLOG_WRITE_BYTES_MAX. */
@@ -204,6 +215,7 @@ close_file(struct txlog *log)
 		atomic_load_explicit(&log->closed_head, memory_order_relaxed);
 
 	note_use(log);
+	txlog_unmap(log);
 	disk_close(log->file);
 	log->file = NULL;
 	/* acquire: pairs with release in txlog_trim() */
@@ -232,6 +244,7 @@ open_claimed(struct txlog *log)
 		disk_close(log->file);
 	disk_close(log->next_file);
 	log->next_file = NULL;
+	log->out_bytes = log->next_bytes;
 	err = disk_open(log->disk, log->prealloc_path, log->log_open_flags,
 			&log->file);
 	if (err != 0) {
@@ -280,6 +293,11 @@ txlog_poll(struct txlog *log)
 	bool is_closed = false;
 	uint64_t end;
 
+	if (txlog_is_zabs(log)) {
+		const bool has_made = provide_if_wanted(log);
+
+		return txlog_get_ready(log) || has_made;
+	}
 	if (!write_complete(log) || txlog_error(log) != 0)
 		return false;
 	end = records_end(log, &is_closed);
@@ -290,7 +308,9 @@ txlog_poll(struct txlog *log)
 	}
 	/* A claimed file whose first record is not committed yet. */
 	if (end <= log->done || end == log->out_start + LOG_FILE_HEADER_BYTES)
-		return provide_if_wanted(log) || was_flying;
+		return provide_if_wanted(log) ||
+		       (end == log->done && txlog_hand_over(log, end)) ||
+		       was_flying;
 	if (!write_begin(log, end))
 		return false;
 	write_complete(log);

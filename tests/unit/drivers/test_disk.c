@@ -285,6 +285,54 @@ case_log_writes(const struct place *place, uint32_t extra_flags, bool is_pinned)
 	assert_int_equal(disk_unlink(place->disk, path_in(place, "log")), 0);
 }
 
+/* Stores and writes show in each other, and in what is read later. */
+static void
+case_map(const struct place *place)
+{
+	static _Alignas(DISK_BLOCK_BYTES) uint8_t source[BLOCK];
+	static uint8_t model[FILE_BLOCKS * BLOCK], back[FILE_BLOCKS * BLOCK];
+	const struct disk_part part = {.data = source, .bytes = BLOCK};
+	struct disk_file *file = NULL;
+	uint8_t *map = NULL;
+	size_t got = 0;
+	int err;
+
+	memset(model, 0, sizeof(model));
+	assert_int_equal(disk_open(place->disk, path_in(place, "log"),
+				   DISK_LOG | DISK_CREATE | DISK_NOSYNC, &file),
+			 0);
+	assert_int_equal(disk_allocate(file, 0, sizeof(model)), 0);
+	err = disk_map(file, sizeof(model), &map);
+	if (err == FAL_ENOTSUP)
+		print_message("             no maps on this file system\n");
+	else
+		assert_int_equal(err, 0);
+	for (uint32_t block = 0; err == 0 && block < FILE_BLOCKS; block++) {
+		uint8_t *at = map + block * BLOCK;
+
+		assert_int_equal(disk_ready(file, at, BLOCK), 0);
+		memset(source, (int)block + 1, sizeof(source));
+		assert_int_equal(disk_submit(file, &part, 1, block * BLOCK), 0);
+		while (disk_poll(file) == FAL_EAGAIN)
+			continue;
+		assert_memory_equal(at, source, BLOCK);
+		memset(at + 100, (int)block + 101, 200);
+		memcpy(model + block * BLOCK, at, BLOCK);
+	}
+	assert_int_equal(disk_read(file, back, sizeof(back), 0, &got), 0);
+	assert_int_equal(got, sizeof(back));
+	assert_memory_equal(back, model, sizeof(back));
+	if (err == 0)
+		disk_unmap(file, map, sizeof(model));
+	disk_close(file);
+	assert_int_equal(
+		disk_open(place->disk, path_in(place, "log"), 0, &file), 0);
+	assert_int_equal(disk_read(file, back, sizeof(back), 0, &got), 0);
+	assert_memory_equal(back, model, sizeof(back));
+	disk_close(file);
+	assert_int_equal(disk_unlink(place->disk, path_in(place, "log")), 0);
+}
+
 static void
 run_cases(const struct place *place)
 {
@@ -296,6 +344,7 @@ run_cases(const struct place *place)
 	case_log_writes(place, 0, false);
 	case_log_writes(place, DISK_NOSYNC, true);
 	case_log_writes(place, 0, true);
+	case_map(place);
 }
 
 static void

@@ -124,8 +124,10 @@ random_records_with_random_timing_are_read_back_identical(void **arg)
 
 			if (what < 60)
 				append(&world, random_bytes());
-			else if (what < 90)
+			else if (what < 85)
 				txlog_poll(world.log);
+			else if (what < 90)
+				txlog_settle(world.log);
 			else if (what < 97)
 				txlog_prepare(world.log);
 			else if (what == 97)

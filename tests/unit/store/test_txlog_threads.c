@@ -22,6 +22,10 @@
 #define FIRST_ZXID 0x100000001ull
 #define WINDOW     (1u << 20)
 #define ENTRY_MAX  (32u << 10)
+/* Records that ZAB makes in a round. */
+#define SETTLE_EACH 7u
+/* And before it sleeps, for which LOG hands over what it can. */
+#define SLEEP_EACH 90u
 
 struct world {
 	struct disk *disk;
@@ -74,6 +78,16 @@ length_of(uint32_t index)
 }
 
 static void
+await_durable(struct world *world)
+{
+	while (txlog_durable_zxid(world->log) != txlog_last_zxid(world->log)) {
+		assert_int_equal(txlog_error(world->log), 0);
+		txlog_settle(world->log);
+		sched_yield();
+	}
+}
+
+static void
 append_all(struct world *world)
 {
 	uint64_t durable = FIRST_ZXID - 1;
@@ -86,12 +100,17 @@ append_all(struct world *world)
 
 		while (!txlog_can_append(world->log, length_of(i))) {
 			assert_int_equal(txlog_error(world->log), 0);
+			txlog_settle(world->log);
 			sched_yield();
 		}
 		place = txlog_reserve(world->log, &room);
 		assert_true(room >= length_of(i));
 		testing_entry(place, length_of(i), zxid);
 		txlog_commit(world->log, length_of(i), zxid);
+		if (i % SETTLE_EACH == 0)
+			txlog_settle(world->log);
+		if (i % SLEEP_EACH == 0)
+			await_durable(world);
 		now = txlog_durable_zxid(world->log);
 		assert_true(now >= durable && now <= zxid);
 		durable = now;
@@ -154,6 +173,7 @@ run(struct disk *disk, bool has_no_sync)
 	assert_int_equal(pthread_create(&log_id, NULL, log_thread, &world), 0);
 	assert_int_equal(pthread_create(&bg_id, NULL, bg_thread, &world), 0);
 	append_all(&world);
+	await_durable(&world);
 	atomic_store(&world.is_done, true);
 	pthread_join(log_id, NULL);
 	pthread_join(bg_id, NULL);

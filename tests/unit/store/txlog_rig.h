@@ -99,12 +99,15 @@ append(struct world *world, uint32_t bytes)
 	return true;
 }
 
-/* Polls until nothing happens and nothing is under way. */
+/* Polls until nothing happens and nothing is under way, for LOG and ZAB. */
 static inline void
 drain(struct world *world)
 {
-	while (txlog_poll(world->log) || txlog_is_writing(world->log))
-		continue;
+	do {
+		while (txlog_poll(world->log) || txlog_is_writing(world->log))
+			continue;
+		txlog_settle(world->log);
+	} while (txlog_poll(world->log));
 }
 
 /* Reads the files; returns how many records there are, all as appended. */
