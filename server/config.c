@@ -738,6 +738,15 @@ config_voter_share(const struct config *config, int64_t limit)
 	return share < 1 ? 1 : share;
 }
 
+uint32_t
+config_ticks_ms(const struct config *config, int32_t ticks)
+{
+	const uint64_t ms = (uint64_t)ticks * (uint64_t)config->tick_ms;
+
+	FAL_ASSERT(ticks >= 0 && config->tick_ms > 0);
+	return ms < INT32_MAX ? (uint32_t)ms : INT32_MAX;
+}
+
 bool
 config_is_written(const struct config *config, const char *key)
 {

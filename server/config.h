@@ -340,6 +340,9 @@ bool config_word_allowed(const struct config *config, const char *word);
  * ZooKeeper, by the number of voters in the files. */
 int64_t config_voter_share(const struct config *config, int64_t limit);
 
+/* So many ticks (not negative) in ms; more than 24 days are 24 days. */
+uint32_t config_ticks_ms(const struct config *config, int32_t ticks);
+
 /* Whether the file or the command line has this key, with or without
  * zookeeper. in front. */
 bool config_is_written(const struct config *config, const char *key);

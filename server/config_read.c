@@ -37,6 +37,9 @@ enum key_scope {
 	SCOPE_SYSTEM,
 };
 
+/* 146 years. */
+#define PURGE_INTERVAL_MS_MAX (INT64_MAX / 2000000)
+
 /* As in the kernel's cpu_set_t. */
 #define CPU_NUMBERS 1024
 
@@ -77,7 +80,11 @@ read_purge_interval(const struct config_reading *reading)
 		    !config_parse_number(number_text, false, &number) ||
 		    number > INT64_MAX / units[i].ms)
 			continue;
-		reading->config->purge_interval_ms = number * units[i].ms;
+		number *= units[i].ms;
+		/* It is counted in ns, and "never" in hours is more. */
+		reading->config->purge_interval_ms =
+			number < PURGE_INTERVAL_MS_MAX ? number
+						       : PURGE_INTERVAL_MS_MAX;
 		return FAL_OK;
 	}
 	return config_fail(reading, "allowed: hours, or a number followed by "

@@ -39,11 +39,13 @@ static struct connect_throttle_options
 connect_options_of(const struct server *server)
 {
 	const struct config *config = server->config;
+	const uint64_t fill_ms =
+		(uint64_t)config->connect_fill_ms * server->reader_count;
 
 	return (struct connect_throttle_options){
 		.tokens_max = share_of(server, config->connect_tokens),
-		.fill_ms = (uint32_t)config->connect_fill_ms *
-			   server->reader_count,
+		.fill_ms =
+			fill_ms < UINT32_MAX ? (uint32_t)fill_ms : UINT32_MAX,
 		.fill_count = (uint32_t)config->connect_fill_count,
 		.freeze_ms = config->connect_freeze_ms,
 		.drop_increase = config->connect_drop_increase,

@@ -233,12 +233,6 @@ own_addresses(const struct config_server *own, char *text, size_t room)
 	}
 }
 
-static uint32_t
-ticks_ms(const struct config *config, int32_t ticks)
-{
-	return (uint32_t)ticks * (uint32_t)config->tick_ms;
-}
-
 static struct fle_net_options
 fle_options(struct server *server, const char *own)
 {
@@ -249,10 +243,10 @@ fle_options(struct server *server, const char *own)
 		.own_addresses = own,
 		.is_v2 = config->multi_address_enabled,
 		.connect_ms = (uint32_t)config->election_connect_ms,
-		.hello_ms =
-			config->election_read_ms > 0
-				? (uint32_t)config->election_read_ms
-				: ticks_ms(config, config->sync_limit_ticks),
+		.hello_ms = config->election_read_ms > 0
+				    ? (uint32_t)config->election_read_ms
+				    : config_ticks_ms(config,
+						      config->sync_limit_ticks),
 		.retry_min_ms = RETRY_MIN_MS,
 		.retry_max_ms = RETRY_MAX_MS,
 		.listen_tag = MEMBER_FLE_LISTEN_TAG,
@@ -274,8 +268,9 @@ peer_options(struct server *server)
 				      ? (uint32_t)MEMBER_MASTER_TAG
 				      : 0,
 		.packet_bytes_max = SERVER_ENTRY_BYTES_MAX,
-		.connect_ms = ticks_ms(config, config->connect_limit_ticks),
-		.first_ms = ticks_ms(config, config->init_limit_ticks),
+		.connect_ms =
+			config_ticks_ms(config, config->connect_limit_ticks),
+		.first_ms = config_ticks_ms(config, config->init_limit_ticks),
 		.keepalive = config->election_keepalive,
 		.stats = &server->stats.core[server->core_count - 1],
 	};

@@ -384,6 +384,19 @@ the_ends_of_ranges_are_inside(void **state)
 }
 
 static void
+many_ticks_are_not_few_milliseconds(void **state)
+{
+	(void)state;
+	expect_good("tickTime=2000");
+	assert_int_equal(config_ticks_ms(&config, 0), 0);
+	assert_int_equal(config_ticks_ms(&config, 10), 20000);
+	assert_int_equal(config_ticks_ms(&config, 1073741), 2147482000);
+	/* 704 in 32 bits */
+	assert_int_equal(config_ticks_ms(&config, 2147484), INT32_MAX);
+	assert_int_equal(config_ticks_ms(&config, INT32_MAX), INT32_MAX);
+}
+
+static void
 a_path_may_be_the_root_but_not_longer_than_the_system_allows(void **state)
 {
 	static char line[5000] = "clientPort=1\ndataDir=/";
@@ -487,6 +500,10 @@ the_purge_interval_is_in_hours_or_has_a_unit(void **state)
 		expect_good(line);
 		assert_int_equal(config.purge_interval_ms, cases[i].ms);
 	}
+	/* In hours, for "never". As ns it would wrap, and purge at any time. */
+	expect_good("autopurge.purgeInterval=2147483647");
+	assert_true(config.purge_interval_ms > 4000000000000ll);
+	assert_true(config.purge_interval_ms <= INT64_MAX / 1000000);
 	expect_error("autopurge.purgeInterval=1w", "ms, s, m, h or d");
 	expect_error("autopurge.purgeInterval=-1", "ms, s, m, h or d");
 	expect_error("autopurge.purgeInterval=", "ms, s, m, h or d");
@@ -620,6 +637,7 @@ main(void)
 		cmocka_unit_test(a_file_that_cannot_be_had_is_told_apart),
 		cmocka_unit_test(what_is_not_built_is_refused_by_name),
 		cmocka_unit_test(the_purge_interval_is_in_hours_or_has_a_unit),
+		cmocka_unit_test(many_ticks_are_not_few_milliseconds),
 		cmocka_unit_test(the_word_whitelist_is_a_list_or_a_star),
 		cmocka_unit_test(cpus_are_numbers_and_ranges),
 	};
