@@ -39,7 +39,8 @@ struct member {
 	struct ensemble *ensemble;
 	struct quorum active, next;
 	char text[CONFIG_TEXT_BYTES]; /* of the active configuration */
-	/* By id, as the newest text that names it says. */
+	/* By id, as the last text says that names it and is not older than the
+	 * active one. */
 	struct config_server known[MEMBER_KNOWN_MAX];
 	uint32_t known_count;
 	uint32_t diverged; /* times; the ZAB core's */

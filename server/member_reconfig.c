@@ -3,9 +3,10 @@
  * member_reconfig - configurations that come as text: from other servers, and
  * from clients that ask for a change.
  *
- * A text is read by the reader of zoo.cfg's server lines. Whatever was
- * understood is remembered by id, so that a server can be dialed before the
- * configuration that names it is active, and still when it is no longer.
+ * A text is read by the reader of zoo.cfg's server lines. What was understood
+ * and is not older than the active one is remembered by id, so that a server
+ * can be dialed before the configuration that names it is active, and still
+ * when it is no longer.
  *
  * A change names whole lines (bulk) or who joins and who leaves; then the new
  * text is the active one without the lines of both, and the joiners' behind.
@@ -93,7 +94,8 @@ member_parse_config(void *arg, struct jute_slice text, struct quorum *out)
 		read_view((const char *)text.data, (size_t)text.bytes, &view) &&
 		member_quorum_of(&view, out) == FAL_OK;
 
-	if (is_good)
+	/* A server that was away says where others were before. */
+	if (is_good && out->version >= member->active.version)
 		member_remember(member, &view);
 	free_view(&view);
 	return is_good;
