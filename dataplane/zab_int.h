@@ -75,6 +75,8 @@ struct zab {
 	bool is_pinned;
 	uint64_t random_state;
 
+	/* Nobody expires before; 0: no delay is known of. */
+	uint64_t expire_hold_ms, local_hold_ms;
 	int64_t orphan_after; /* owners of ephemerals looked at so far */
 	bool has_no_orphans;
 	uint64_t reap_check_ms, reap_next_ms;
@@ -197,6 +199,14 @@ void zab_ring_readers(struct zab *);
 void zab_draw_snapshot_limits(struct zab *);
 /* Behind a batch of transactions; true if anything was done. */
 bool zab_trigger_snapshot(struct zab *);
+
+/* A table of sessions has had somebody due since due_ms: should his time have
+ * come long ago, then this process was stopped, or its machine, and what
+ * clients have said meanwhile lies in their sockets. Readers get a tick for
+ * that before anybody expires; one, however late the next look is, and another
+ * only when all who were due have been looked at (the caller clears hold_ms).
+ */
+bool zab_may_expire(const struct zab *, uint64_t due_ms, uint64_t *hold_ms);
 
 /* ---- zab_timers.c: true if anything was done ---- */
 bool zab_expire_sessions(struct zab *);

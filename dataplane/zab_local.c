@@ -203,6 +203,7 @@ zab_local_restart(struct zab *zab)
 {
 	if (zab->locals != NULL)
 		session_restart_all(zab->locals, zab->now_ms);
+	zab->local_hold_ms = 0;
 }
 
 static void
@@ -218,13 +219,17 @@ expired(void *arg, struct session *session)
 bool
 zab_local_expire(struct zab *zab)
 {
-	if (zab->locals == NULL || zab->now_ms < session_next_due(zab->locals))
+	if (zab->locals == NULL ||
+	    !zab_may_expire(zab, session_next_due(zab->locals),
+			    &zab->local_hold_ms))
 		return false;
 
-	const bool did_work =
+	const uint32_t visited =
 		session_expire_due(zab->locals, zab->now_ms, LOCAL_EXPIRE_BURST,
-				   zab_session_heard, expired, zab) > 0;
+				   zab_session_heard, expired, zab);
 
+	if (visited < LOCAL_EXPIRE_BURST)
+		zab->local_hold_ms = 0; /* nobody is due any more */
 	tell_count(zab);
-	return did_work;
+	return visited > 0;
 }

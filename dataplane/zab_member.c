@@ -526,6 +526,7 @@ zab_member_begin_reign(struct zab *zab, int64_t mark)
 {
 	zab_member_mark(zab, mark);
 	session_restart_all(zab->parts.sessions, zab->now_ms);
+	zab->expire_hold_ms = 0;
 	zab->has_no_orphans = false;
 	zab->orphan_after = 0;
 	zab->is_reaping = false;

@@ -46,13 +46,31 @@ session_expired(void *arg, struct session *session)
 }
 
 bool
+zab_may_expire(const struct zab *zab, uint64_t due_ms, uint64_t *hold_ms)
+{
+	if (zab->now_ms < due_ms) {
+		*hold_ms = 0;
+		return false;
+	}
+	if (*hold_ms == 0 && zab->now_ms - due_ms > zab->options.tick_ms)
+		*hold_ms = zab->now_ms + zab->options.tick_ms;
+	return zab->now_ms >= *hold_ms;
+}
+
+bool
 zab_expire_sessions(struct zab *zab)
 {
-	if (zab->now_ms < session_next_due(zab->parts.sessions))
+	if (!zab_may_expire(zab, session_next_due(zab->parts.sessions),
+			    &zab->expire_hold_ms))
 		return false;
-	return session_expire_due(zab->parts.sessions, zab->now_ms,
-				  EXPIRE_BURST, zab_session_heard,
-				  session_expired, zab) > 0;
+
+	const uint32_t visited = session_expire_due(
+		zab->parts.sessions, zab->now_ms, EXPIRE_BURST,
+		zab_session_heard, session_expired, zab);
+
+	if (visited < EXPIRE_BURST)
+		zab->expire_hold_ms = 0; /* nobody is due any more */
+	return visited > 0;
 }
 
 /* Ephemerals without a session (a data directory may hold some) go as if it
@@ -143,19 +161,27 @@ zab_reap_nodes(struct zab *zab)
 	return found > 0;
 }
 
+static uint64_t
+later(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
 uint64_t
 zab_next_timer_ms(const struct zab *zab)
 {
 	const uint64_t locals = zab->locals == NULL
 					? UINT64_MAX
-					: session_next_due(zab->locals);
+					: later(session_next_due(zab->locals),
+						zab->local_hold_ms);
 	uint64_t next;
 
 	if (zab->mode != ZAB_ALONE && zab->mode != ZAB_LEADS) {
 		next = zab->quorum.next_timer_ms(zab->quorum.arg);
 		return zab->mode == ZAB_LEARNS && locals < next ? locals : next;
 	}
-	next = session_next_due(zab->parts.sessions);
+	next = later(session_next_due(zab->parts.sessions),
+		     zab->expire_hold_ms);
 	if (locals < next)
 		next = locals;
 

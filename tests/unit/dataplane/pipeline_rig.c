@@ -111,7 +111,7 @@ make_data(struct rig *rig)
 
 	rig->acl.is_digest_enabled = true;
 	assert_int_equal(tree_create(&tree, &rig->tree), 0);
-	assert_int_equal(session_table_create(1000, &rig->sessions), 0);
+	assert_int_equal(session_table_create(RIG_TICK_MS, &rig->sessions), 0);
 	assert_int_equal(
 		prep_create(&prep, rig->tree, rig->sessions, &rig->prep), 0);
 	assert_int_equal(delta_ring_create(1024, 1u << 20, 1, &rig->deltas), 0);
@@ -143,7 +143,7 @@ make_zab(struct rig *rig)
 		.serving = rig->is_member ? &rig->serving : NULL,
 	};
 	const struct zab_options options = {
-		.tick_ms = 1000,
+		.tick_ms = RIG_TICK_MS,
 		.snap_count = 1000000,
 		.server_id = 1,
 		.tree_bytes_max = rig->tree_bytes_max,

@@ -19,6 +19,7 @@
 
 #define RIG_ENTRY_MAX  (2u << 20)
 #define RIG_TIMEOUT_MS 10000
+#define RIG_TICK_MS    1000
 #define RIG_AWAIT_MS   300
 
 struct rig {
