@@ -207,8 +207,14 @@ node_guess(const struct tree *tree, uint64_t hash)
 
 	if (FAL_UNLIKELY(fits == 0))
 		return NULL;
-	return node_at(
+
+	const struct znode *node = node_at(
 		tree, index_slot_handle(bucket, (uint32_t)__builtin_ctz(fits)));
+
+	/* So that where this is inlined nobody asks again. */
+	if (node == NULL)
+		__builtin_unreachable();
+	return node;
 }
 
 /* tree_lookup(), inline for the reads, as far as it goes without a loop: `node`
