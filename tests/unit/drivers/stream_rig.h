@@ -264,11 +264,11 @@ client_patience(int fd)
 			 0);
 }
 
-/* recv_bytes: size of the client's receive buffer, 0: the system's. */
+/* recv_bytes: size of the client's receive buffer, 0: the system's. Returns 0
+ * or -1 with errno, *fd open in either case. */
 static inline int
-client_open_narrow(uint16_t port, int recv_bytes)
+client_connect(uint16_t port, int recv_bytes, int *fd)
 {
-	const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	const int one = 1;
 	const struct sockaddr_in address = {
 		.sin_family = AF_INET,
@@ -277,20 +277,26 @@ client_open_narrow(uint16_t port, int recv_bytes)
 						    : INADDR_LOOPBACK),
 	};
 
-	assert_true(fd >= 0);
+	*fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_true(*fd >= 0);
 	if (recv_bytes != 0)
-		assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF,
+		assert_int_equal(setsockopt(*fd, SOL_SOCKET, SO_RCVBUF,
 					    &recv_bytes, sizeof(recv_bytes)),
 				 0);
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	setsockopt(*fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	/* The end of an earlier io_uring interrupts its thread; without a
 	 * timeout the call is restarted. */
-	if (rig_is_tcp)
-		assert_int_equal(rig_tcp_connect(fd, &address), 0);
-	else
-		assert_int_equal(connect(fd, (const struct sockaddr *)&address,
-					 sizeof(address)),
-				 0);
+	return rig_is_tcp ? rig_tcp_connect(*fd, &address)
+			  : connect(*fd, (const struct sockaddr *)&address,
+				    sizeof(address));
+}
+
+static inline int
+client_open_narrow(uint16_t port, int recv_bytes)
+{
+	int fd;
+
+	assert_int_equal(client_connect(port, recv_bytes, &fd), 0);
 	client_patience(fd);
 	return fd;
 }
@@ -382,6 +388,22 @@ client_expect_reset(struct rig *rig, int fd)
 	while (got > 0);
 	assert_int_equal(got, -1);
 	assert_int_equal(errno, ECONNRESET);
+}
+
+/* The same of one that is yet to be made; the server's thread may be faster
+ * than the look at what became of it. */
+static inline void
+client_expect_refusal(uint16_t port)
+{
+	int fd;
+
+	if (client_connect(port, 0, &fd) == 0) {
+		client_patience(fd);
+		client_expect_reset(NULL, fd);
+	} else {
+		assert_int_equal(errno, ECONNRESET);
+	}
+	close(fd);
 }
 
 static inline void

@@ -216,7 +216,7 @@ rig_tcp_connect(int fd, const struct sockaddr_in *address)
 	rig_tcp_pump();
 	fcntl(fd, F_SETFL, flags);
 	getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &bytes);
-	errno = error;
+	errno = error != 0 ? error : ETIMEDOUT;
 	return error == 0 && (writable.revents & POLLOUT) != 0 ? 0 : -1;
 }
 
