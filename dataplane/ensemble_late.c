@@ -28,10 +28,11 @@ ensemble_late_take(struct ensemble *ensemble, const struct zab_action *action)
 void
 ensemble_late_send(struct ensemble *ensemble)
 {
-	const struct zab_action late = ensemble->late;
+	struct zab_action late;
 
-	if (late.slots == 0)
+	if (FAL_LIKELY(ensemble->late.slots == 0))
 		return;
+	late = ensemble->late;
 	ensemble->late.slots = 0;
 	ensemble_send(ensemble, &late);
 }

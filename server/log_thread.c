@@ -188,8 +188,10 @@ port_durable_zxid(void *arg, int *err)
 {
 	struct server *server = arg;
 
-	/* Without flushes nobody else may have looked at the newest records. */
-	if (!server->config->fsync_enabled)
+	/* Without flushes they may be this core's to store: LOG has handed the
+	 * file over since they were committed. */
+	if (!server->config->fsync_enabled &&
+	    txlog_durable_zxid(server->txlog) != txlog_last_zxid(server->txlog))
 		port_kick(server);
 	*err = txlog_error(server->txlog);
 	return (int64_t)txlog_durable_zxid(server->txlog);

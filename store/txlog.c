@@ -358,7 +358,7 @@ begin_file(struct txlog *log, uint32_t bytes)
 	uint8_t *header, *entry;
 
 	FAL_ASSERT(log->has_next);
-	txlog_take_back(log);
+	txlog_give_back(log);
 	if (start != head && start - head < HEAD_BYTES)
 		start += BLOCK;
 	/* Both addresses in one mapping: across the end of the ring they

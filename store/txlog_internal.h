@@ -137,7 +137,7 @@ bool txlog_hand_over(struct txlog *, uint64_t end);
 /* LOG: gets pages ready if they are wanted; true if it did. */
 bool txlog_get_ready(struct txlog *);
 /* ZAB: the current file ends. */
-void txlog_take_back(struct txlog *);
+void txlog_give_back(struct txlog *);
 
 static inline uint8_t *
 txlog_at(const struct txlog *log, uint64_t pos)

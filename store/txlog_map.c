@@ -136,15 +136,21 @@ store_records(struct txlog *log)
 	return true;
 }
 
+static void
+hand_back(struct txlog *log)
+{
+	/* release: pairs with acquire in writer_of() */
+	atomic_store_explicit(&log->writer, WRITER_LOG, memory_order_release);
+}
+
 void
-txlog_take_back(struct txlog *log)
+txlog_give_back(struct txlog *log)
 {
 	if (!txlog_is_zabs(log))
 		return;
 	/* What it does not store, LOG writes. */
 	(void)!store_records(log);
-	/* release: pairs with acquire in writer_of() */
-	atomic_store_explicit(&log->writer, WRITER_LOG, memory_order_release);
+	hand_back(log);
 }
 
 bool
@@ -158,7 +164,7 @@ txlog_settle(struct txlog *log)
 		if (writer_of(log) != WRITER_ZAB)
 			return false;
 		if (!store_records(log)) {
-			txlog_take_back(log);
+			hand_back(log);
 			return false;
 		}
 	}

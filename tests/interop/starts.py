@@ -184,8 +184,11 @@ def _(options):
         refused(server, STATUS_FAILED, *words)
         server.close()
     server = Ordinary(['data'])
-    server.write_config = lambda: ('/root/zoo.cfg', [])
-    refused(server, STATUS_WRONG, '/root/zoo.cfg: Permission denied')
+    private = os.path.join(server.home, 'private')
+    os.mkdir(private, 0o700)
+    path = os.path.join(private, 'zoo.cfg')
+    server.write_config = lambda: (path, [])
+    refused(server, STATUS_WRONG, path + ': Permission denied')
     server.close()
 
 
