@@ -5,91 +5,33 @@
 /*
  * stream_tcp_int - the table of connections that the files of stream_tcp share.
  *
- *          stream_connect()                    accepted
- *   FREE ------------------> CONNECTING ---> OPEN <------ FREE
- *                                |            |
- *                                |            | stream_close(), or CLOSED with
- *                                |            | STREAM_FINISHED was reported
- *                                |            v
- *                                |         CLOSING   the chain goes into TCP,
- *                                |            |      input is thrown away
- *                                |            v
- *                                |         LINGERING FIN is queued in TCP;
- *                                |            |      waits for the peer's
- *                 failure, abort v            v
- *                               DEAD <--------+  until the next poll or wait
- *                                |               (TCP goes on alone)
- *                                v
- *                               FREE   generation + 1
- *
- * The id is alive in CONNECTING and OPEN only. A slot and its block in TCP find
- * each other by conn->tcp and slot_of[]. In DEAD and FREE there is no block.
+ * A slot of stream_table.h and its block in TCP find each other by conn->tcp
+ * and slot_of[]. In CLOSING the chain goes into TCP, in LINGERING the FIN is
+ * queued there; in DEAD and FREE there is no block, and TCP goes on alone.
  *
  * A block that opened without a slot is a newcomer: it waits in a queue until
  * an event can be written for it.
  */
 
-#include <stdatomic.h>
-#include <string.h>
-
-#include "base/list.h"
 #include "dataplane/stream_tcp.h"
-#include "drivers/stream_buf.h"
-#include "drivers/stream_chain.h"
+#include "drivers/stream_table.h"
 
 #define STREAM_TCP_LISTENERS_MAX 16u
 
 /* How much of an incomplete frame stays in mbufs. */
 #define STREAM_TCP_IN_TCP_BYTES 16384u
 
-enum stream_tcp_state {
-	STREAM_TCP_FREE = 0,
-	STREAM_TCP_CONNECTING,
-	STREAM_TCP_OPEN,
-	STREAM_TCP_CLOSING,
-	STREAM_TCP_LINGERING,
-	STREAM_TCP_DEAD,
-};
-
 struct stream_tcp_conn {
-	struct list ready_link;
-	struct list dirty_link;
-	struct list end_link; /* in lingering or dead */
-	struct tcp_conn *tcp; /* NULL in DEAD and FREE */
-
-	/* what a visit asks: see stream_tcp_is_plain() */
-	uint8_t state;       /* enum stream_tcp_state */
-	bool is_opened_told; /* OPENED was reported */
-	uint8_t reason;      /* enum stream_reason; not 0: it has failed */
-	bool is_paused;
-	bool is_finished;    /* the peer's FIN is there */
-	bool is_last_read;   /* failed, but READABLE was reported */
-	bool is_tcp_dead;    /* TCP_NEWS_FAILED: release it, do not abort */
-	bool wants_writable; /* WRITABLE is owed */
-
-	uint32_t generation; /* of the present or next use, never 0 */
-	uint32_t tag;
-	bool is_accepted;
-	bool is_dropped;      /* closed or aborted by the owner */
-	bool has_limit_place; /* counted in limits */
-
-	/* input: gathered bytes first, then what TCP holds */
-	struct stream_buf *rx; /* NULL: nothing is gathered */
-	uint32_t rx_wanted;    /* READABLE from so many bytes on, >= 1 */
-	uint32_t rx_seen;      /* bytes TCP holds that were counted */
-	uint32_t frame_bytes_max;
-
-	/* output: TCP's first, then the chain */
-	uint32_t tx_fresh;      /* committed to TCP since flush tx_flush */
-	uint32_t tx_flush;      /* core->flush_count of tx_fresh */
-	struct stream_chain tx; /* its reserve may lie in an mbuf: `reserved` */
-	uint32_t unsent_bytes_max;
-	uint32_t tx_direct_max; /* so much may be in TCP */
-
-	uint32_t next_free; /* in FREE: index of the next free slot */
-	struct stream_limits *limits;
-	struct stream_address peer;
-	uint64_t deadline_ns; /* in CLOSING and LINGERING */
+	struct stream_slot slot; /* first; its reserve may lie in an mbuf */
+	struct tcp_conn *tcp;    /* NULL in DEAD and FREE */
+	struct stream_buf *rx;   /* gathered input, before what TCP holds */
+	uint32_t rx_seen;        /* bytes TCP holds that were counted */
+	uint32_t tx_fresh;       /* committed to TCP since flush tx_flush */
+	uint32_t tx_flush;       /* core->flush_count of tx_fresh */
+	uint32_t tx_direct_max;  /* so much may be in TCP */
+	/* TCP has given it up: release the block, do not abort it. It has
+	 * failed or is finished then. */
+	bool is_tcp_dead;
 };
 
 /* With the block of TCP half a KiB per idle connection. */
@@ -101,43 +43,27 @@ struct stream_tcp_listener {
 	struct stream_listener config; /* port 0 replaced by the real one */
 };
 
-struct stream_tcp_counters {
-#define STREAM_COUNTER(name, what) _Atomic uint64_t name;
-	STREAM_COUNTERS(STREAM_COUNTER)
-#undef STREAM_COUNTER
-};
-
 struct stream_tcp {
-	struct stream_core base; /* first: ops work on the base */
+	struct stream_table table; /* first: ops work on its base */
 	struct tcp_core *tcp;
 	struct port *port;
-	struct stream_config config; /* defaults filled in */
 	struct tcp_config tcp_config;
-	struct stream_tcp_conn *conns; /* stream_limit of them */
+	struct stream_tcp_conn *conns; /* the table's slots */
 	uint32_t *slot_of;             /* by block: slot + 1, 0: none */
 	uint8_t *early_news;           /* by block: news before its slot */
 	uint32_t *newcomers;           /* ring of blocks, newcomer_mask + 1 */
 	uint32_t newcomer_mask, newcomer_head, newcomer_tail;
-	uint32_t free_head; /* index, or UINT32_MAX */
-	uint32_t touched;   /* slots below were used at least once */
-	struct list ready;  /* what the next poll looks at */
-	struct list told;   /* READABLE by the last poll, and not consumed */
-	struct list dirty;  /* what the next flush looks at */
-	struct list stuck;  /* dirty again in the next poll: no mbuf was left */
-	struct list lingering;
-	struct list dead;
+	struct list told;  /* READABLE by the last poll, and not consumed */
+	struct list stuck; /* dirty again in the next poll: no mbuf was left */
 	/* Whose reserve lies in TCP's spare mbuf: there is one for all. */
 	struct stream_tcp_conn *reserved;
 	/* Who is being answered, and the mbuf that the answer lies in. */
 	struct stream_tcp_conn *answering;
 	struct rte_mbuf *answer;
-	uint64_t now_ns; /* of the last poll */
 	uint32_t flush_count;
 	/* Counted at the end of a flush, of a poll: see counters. */
 	uint64_t sent_calls, sent_bytes;
 	struct stream_tcp_listener listeners[STREAM_TCP_LISTENERS_MAX];
-	struct stream_pool pool;
-	struct stream_tcp_counters counters;
 };
 
 static inline struct stream_tcp *
@@ -146,14 +72,10 @@ stream_tcp_core_of(struct stream_core *core)
 	return (struct stream_tcp *)(void *)core;
 }
 
-/* One writer, so a plain add that readers see whole. */
-static inline void
-stream_tcp_count(_Atomic uint64_t *counter, uint64_t more)
+static inline struct stream_tcp_conn *
+stream_tcp_conn_of(struct stream_slot *slot)
 {
-	atomic_store_explicit(
-		counter,
-		atomic_load_explicit(counter, memory_order_relaxed) + more,
-		memory_order_relaxed);
+	return (struct stream_tcp_conn *)(void *)slot;
 }
 
 static inline uint32_t
@@ -167,28 +89,8 @@ stream_tcp_index(const struct stream_tcp *core,
 static inline struct stream_tcp_conn *
 stream_tcp_slot(struct stream_tcp *core, stream_id id)
 {
-	const uint32_t index = stream_index(id);
-
-	if (FAL_UNLIKELY(index >= core->touched))
-		return NULL;
-
-	struct stream_tcp_conn *conn = &core->conns[index];
-
-	return conn->generation == id >> 32 ? conn : NULL;
-}
-
-static inline bool
-stream_tcp_is_alive(const struct stream_tcp_conn *conn)
-{
-	return conn->state == STREAM_TCP_OPEN ||
-	       conn->state == STREAM_TCP_CONNECTING;
-}
-
-static inline bool
-stream_tcp_is_lingering(const struct stream_tcp_conn *conn)
-{
-	return conn->state == STREAM_TCP_CLOSING ||
-	       conn->state == STREAM_TCP_LINGERING;
+	return stream_tcp_conn_of(stream_slot_of(
+		&core->table, id, sizeof(struct stream_tcp_conn)));
 }
 
 /* The slot of an id that is alive, else NULL. */
@@ -197,8 +99,9 @@ stream_tcp_alive(struct stream_tcp *core, stream_id id)
 {
 	struct stream_tcp_conn *conn = stream_tcp_slot(core, id);
 
-	return FAL_LIKELY(conn != NULL && stream_tcp_is_alive(conn)) ? conn
-								     : NULL;
+	return FAL_LIKELY(conn != NULL && stream_slot_is_alive(&conn->slot))
+		       ? conn
+		       : NULL;
 }
 
 static inline uint32_t
@@ -219,49 +122,35 @@ stream_tcp_unsent(const struct stream_tcp *core,
 {
 	const bool is_fresh = conn->tx_flush == core->flush_count;
 
-	return conn->tx.bytes + (is_fresh ? conn->tx_fresh : 0);
+	return conn->slot.tx.bytes + (is_fresh ? conn->tx_fresh : 0);
 }
 
-/* Whether it is open and has nothing to say but that there is data: what a
- * visit asks, in one comparison. */
-static inline bool
-stream_tcp_is_plain(const struct stream_tcp_conn *conn)
-{
-	static const uint8_t plain[8] = {STREAM_TCP_OPEN, true};
-
-	_Static_assert(offsetof(struct stream_tcp_conn, wants_writable) ==
-			       offsetof(struct stream_tcp_conn, state) + 7,
-		       "eight bytes, state and is_opened_told first");
-	return memcmp(&conn->state, plain, sizeof(plain)) == 0;
-}
-
-/* Sets how much may be queued, in TCP and before it. */
+/* How much may be in TCP follows from how much may be queued in all. */
 static inline void
-stream_tcp_limit_unsent(struct stream_tcp_conn *conn, uint32_t bytes)
+stream_tcp_limit_direct(struct stream_tcp_conn *conn)
 {
-	conn->unsent_bytes_max = bytes;
+	const uint32_t all = conn->slot.unsent_bytes_max;
+
 	conn->tx_direct_max =
-		bytes < STREAM_TCP_SEND_BYTES ? bytes : STREAM_TCP_SEND_BYTES;
+		all < STREAM_TCP_SEND_BYTES ? all : STREAM_TCP_SEND_BYTES;
 }
 
 static inline void
 stream_tcp_ready(struct stream_tcp *core, struct stream_tcp_conn *conn)
 {
-	if (list_empty(&conn->ready_link))
-		list_add_tail(&core->ready, &conn->ready_link);
+	stream_slot_ready(&core->table, &conn->slot);
 }
 
 static inline void
 stream_tcp_dirty(struct stream_tcp *core, struct stream_tcp_conn *conn)
 {
-	if (list_empty(&conn->dirty_link))
-		list_add_tail(&core->dirty, &conn->dirty_link);
+	stream_slot_dirty(&core->table, &conn->slot);
 }
 
 /* ---- stream_tcp.c ---- */
 
-/* Takes a slot for a block; NULL when stream_limit is reached. The caller sets
- * state, peer, tag and limits. */
+/* Takes a slot for a block; NULL when stream_limit is reached. The caller makes
+ * it accepted or connecting, and limits what may be in TCP. */
 struct stream_tcp_conn *stream_tcp_new(struct stream_tcp *core,
 				       struct tcp_conn *tcp);
 
@@ -304,8 +193,6 @@ void stream_tcp_op_want(struct stream_core *core, stream_id id, uint32_t bytes);
 void stream_tcp_op_consume(struct stream_core *core, stream_id id,
 			   uint32_t bytes);
 uint32_t stream_tcp_op_buffered(struct stream_core *core, stream_id id);
-void stream_tcp_op_pause(struct stream_core *core, stream_id id);
-void stream_tcp_op_resume(struct stream_core *core, stream_id id);
 void *stream_tcp_op_reserve(struct stream_core *core, stream_id id,
 			    uint32_t bytes, uint32_t *got);
 void stream_tcp_op_commit(struct stream_core *core, stream_id id,

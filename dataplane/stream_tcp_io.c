@@ -28,7 +28,7 @@ rx_put(struct stream_tcp *core, struct stream_tcp_conn *conn)
 {
 	if (conn->rx == NULL)
 		return;
-	stream_buf_put(&core->pool, conn->rx);
+	stream_buf_put(&core->table.pool, conn->rx);
 	conn->rx = NULL;
 }
 
@@ -60,19 +60,19 @@ rx_grow(struct stream_tcp *core, struct stream_tcp_conn *conn, uint32_t bytes)
 	}
 	if (old != NULL)
 		capacity = 4 * (uint64_t)old->capacity;
-	if (capacity > (uint64_t)conn->rx_wanted + RX_SLACK_BYTES)
-		capacity = (uint64_t)conn->rx_wanted + RX_SLACK_BYTES;
+	if (capacity > (uint64_t)conn->slot.rx_wanted + RX_SLACK_BYTES)
+		capacity = (uint64_t)conn->slot.rx_wanted + RX_SLACK_BYTES;
 	if (capacity < enough)
 		capacity = enough;
 
 	struct stream_buf *buf =
-		stream_buf_get(&core->pool, (uint32_t)capacity);
+		stream_buf_get(&core->table.pool, (uint32_t)capacity);
 
 	if (buf == NULL)
 		return FAL_ENOMEM;
 	if (old != NULL) {
 		memcpy(buf->data, old->data + old->head, here);
-		stream_buf_put(&core->pool, old);
+		stream_buf_put(&core->table.pool, old);
 	}
 	buf->tail = here;
 	conn->rx = buf;
@@ -117,13 +117,13 @@ stream_tcp_rx_note(struct stream_tcp *core, struct stream_tcp_conn *conn)
 
 	if (here != conn->rx_seen) {
 		FAL_ASSERT(here > conn->rx_seen);
-		stream_tcp_count(&core->counters.recv_calls, 1);
-		stream_tcp_count(&core->counters.recv_bytes,
-				 here - conn->rx_seen);
+		stream_count(&core->table.counters.recv_calls, 1);
+		stream_count(&core->table.counters.recv_bytes,
+			     here - conn->rx_seen);
 		conn->rx_seen = here;
 	}
-	if (conn->is_paused || here < STREAM_TCP_IN_TCP_BYTES ||
-	    stream_tcp_buffered(conn) >= conn->rx_wanted)
+	if (conn->slot.is_paused || here < STREAM_TCP_IN_TCP_BYTES ||
+	    stream_tcp_buffered(conn) >= conn->slot.rx_wanted)
 		return;
 	if (rx_gather(core, conn, here) != 0)
 		stream_tcp_fail(core, conn, STREAM_NO_MEMORY);
@@ -165,11 +165,11 @@ stream_tcp_op_peek(struct stream_core *base, stream_id id,
 static void
 want(struct stream_tcp *core, struct stream_tcp_conn *conn, uint32_t bytes)
 {
-	if (bytes > conn->frame_bytes_max) {
+	if (bytes > conn->slot.frame_bytes_max) {
 		stream_tcp_fail(core, conn, STREAM_FRAME_TOO_LONG);
 		return;
 	}
-	conn->rx_wanted = bytes == 0 ? 1 : bytes;
+	conn->slot.rx_wanted = bytes == 0 ? 1 : bytes;
 	/* A poll must find out that no more can come, or that there is enough
 	 * already. */
 	stream_tcp_ready(core, conn);
@@ -225,7 +225,7 @@ rx_consume_any(struct stream_tcp *core, struct stream_tcp_conn *conn,
 	if (bytes == 0)
 		return;
 	FAL_ASSERT(bytes <= stream_tcp_buffered(conn));
-	conn->rx_wanted = 1;
+	conn->slot.rx_wanted = 1;
 	here = stream_tcp_gathered(conn);
 	here = here < bytes ? here : bytes;
 	if (here > 0) {
@@ -238,7 +238,7 @@ rx_consume_any(struct stream_tcp *core, struct stream_tcp_conn *conn,
 		tcp_consume(core->tcp, conn->tcp, bytes - here);
 		conn->rx_seen -= bytes - here;
 	}
-	if (stream_tcp_buffered(conn) > 0 || conn->is_finished)
+	if (stream_tcp_buffered(conn) > 0 || conn->slot.is_finished)
 		stream_tcp_ready(core, conn);
 }
 
@@ -253,14 +253,14 @@ stream_tcp_op_consume(struct stream_core *base, stream_id id, uint32_t bytes)
 	/* All that a poll has told of, as nearly always: one mbuf, and nothing
 	 * is left to say. */
 	if (FAL_UNLIKELY(conn->rx != NULL || bytes != conn->rx_seen ||
-			 !stream_tcp_is_plain(conn) ||
+			 !stream_slot_is_plain(&conn->slot) ||
 			 !tcp_consume_usual(core->tcp, conn->tcp, bytes))) {
 		rx_consume_any(core, conn, bytes);
 		return;
 	}
-	conn->rx_wanted = 1;
+	conn->slot.rx_wanted = 1;
 	conn->rx_seen = 0;
-	list_del(&conn->ready_link);
+	list_del(&conn->slot.ready_link);
 }
 
 uint32_t
@@ -272,36 +272,12 @@ stream_tcp_op_buffered(struct stream_core *base, stream_id id)
 	return conn != NULL ? stream_tcp_buffered(conn) : 0;
 }
 
-void
-stream_tcp_op_pause(struct stream_core *base, stream_id id)
-{
-	struct stream_tcp *core = stream_tcp_core_of(base);
-	struct stream_tcp_conn *conn = stream_tcp_alive(core, id);
-
-	if (conn == NULL || conn->is_paused)
-		return;
-	conn->is_paused = true;
-	stream_tcp_count(&core->counters.pauses, 1);
-}
-
-void
-stream_tcp_op_resume(struct stream_core *base, stream_id id)
-{
-	struct stream_tcp *core = stream_tcp_core_of(base);
-	struct stream_tcp_conn *conn = stream_tcp_alive(core, id);
-
-	if (conn == NULL || !conn->is_paused)
-		return;
-	conn->is_paused = false;
-	stream_tcp_ready(core, conn);
-}
-
 /* ---- output ---- */
 
 void
 stream_tcp_tx_drop(struct stream_tcp *core, struct stream_tcp_conn *conn)
 {
-	stream_chain_drop(&conn->tx, &core->pool);
+	stream_chain_drop(&conn->slot.tx, &core->table.pool);
 	conn->tx_fresh = 0;
 }
 
@@ -310,14 +286,14 @@ stream_tcp_tx_forget(struct stream_tcp *core, struct stream_tcp_conn *conn)
 {
 	if (core->reserved == conn)
 		core->reserved = NULL;
-	conn->tx.reserved = 0;
+	conn->slot.tx.reserved = 0;
 }
 
 static void
 tx_count(struct stream_tcp *core, uint32_t bytes)
 {
-	stream_tcp_count(&core->counters.send_calls, 1);
-	stream_tcp_count(&core->counters.send_bytes, bytes);
+	stream_count(&core->table.counters.send_calls, 1);
+	stream_count(&core->table.counters.send_bytes, bytes);
 }
 
 /* Counts what was put into the mbuf. A flush has nothing to do for it but when
@@ -333,7 +309,7 @@ tx_note_direct(struct stream_tcp *core, struct stream_tcp_conn *conn,
 	}
 	conn->tx_fresh += bytes;
 	core->sent_bytes += bytes;
-	if (FAL_UNLIKELY(conn->tx_fresh > core->config.writable_bytes))
+	if (FAL_UNLIKELY(conn->tx_fresh > core->table.config.writable_bytes))
 		stream_tcp_dirty(core, conn);
 }
 
@@ -352,8 +328,8 @@ stream_tcp_tx_move(struct stream_tcp *core, struct stream_tcp_conn *conn)
 	bool has_mbufs = true;
 
 	conn->tx_fresh = 0;
-	while (conn->tx.bytes > 0 && has_mbufs) {
-		const struct stream_buf *buf = conn->tx.head;
+	while (conn->slot.tx.bytes > 0 && has_mbufs) {
+		const struct stream_buf *buf = conn->slot.tx.head;
 		const uint32_t unacked = tcp_unacked(conn->tcp);
 		uint32_t room = unacked < STREAM_TCP_SEND_BYTES
 					? STREAM_TCP_SEND_BYTES - unacked
@@ -367,11 +343,11 @@ stream_tcp_tx_move(struct stream_tcp *core, struct stream_tcp_conn *conn)
 		taken = tcp_write(core->tcp, conn->tcp, buf->data + buf->head,
 				  room);
 		has_mbufs = taken == room;
-		stream_chain_take(&conn->tx, &core->pool, taken);
+		stream_chain_take(&conn->slot.tx, &core->table.pool, taken);
 		moved += taken;
 	}
 	/* Reserved, never committed. */
-	if (conn->tx.bytes == 0)
+	if (conn->slot.tx.bytes == 0)
 		stream_tcp_tx_drop(core, conn);
 	if (moved > 0)
 		tx_count(core, moved);
@@ -382,7 +358,7 @@ stream_tcp_tx_move(struct stream_tcp *core, struct stream_tcp_conn *conn)
 static uint32_t
 tx_allowed(const struct stream_tcp *core, const struct stream_tcp_conn *conn)
 {
-	return conn->unsent_bytes_max - stream_tcp_unsent(core, conn);
+	return conn->slot.unsent_bytes_max - stream_tcp_unsent(core, conn);
 }
 
 /* Whether so many bytes more are; else WRITABLE is owed. */
@@ -391,8 +367,8 @@ tx_allows(struct stream_tcp *core, struct stream_tcp_conn *conn, uint32_t bytes)
 {
 	if (bytes <= tx_allowed(core, conn))
 		return true;
-	conn->wants_writable = true;
-	stream_tcp_count(&core->counters.unsent_limit_hits, 1);
+	conn->slot.wants_writable = true;
+	stream_count(&core->table.counters.unsent_limit_hits, 1);
 	/* The flush finds out when there is room. */
 	stream_tcp_dirty(core, conn);
 	return false;
@@ -403,7 +379,7 @@ static bool
 tx_is_direct(const struct stream_tcp *core, const struct stream_tcp_conn *conn,
 	     uint32_t bytes)
 {
-	return conn->tx.bytes == 0 && conn->state == STREAM_TCP_OPEN &&
+	return conn->slot.tx.bytes == 0 && conn->slot.state == SLOT_OPEN &&
 	       (core->reserved == NULL || core->reserved == conn) &&
 	       bytes <= tcp_mss(conn->tcp) &&
 	       tcp_unacked(conn->tcp) + bytes <= STREAM_TCP_SEND_BYTES;
@@ -429,14 +405,16 @@ tx_reserve_any(struct stream_tcp *core, struct stream_tcp_conn *conn,
 				 &room);
 		if (to != NULL) {
 			core->reserved = conn;
-			conn->tx.reserved = room < allowed ? room : allowed;
-			*got = conn->tx.reserved;
+			conn->slot.tx.reserved =
+				room < allowed ? room : allowed;
+			*got = conn->slot.tx.reserved;
 			return to;
 		}
 		/* No mbuf is left: ordinary memory, until there is one. */
 	}
-	to = stream_chain_reserve(&conn->tx, &core->pool, bytes, allowed);
-	*got = conn->tx.reserved;
+	to = stream_chain_reserve(&conn->slot.tx, &core->table.pool, bytes,
+				  allowed);
+	*got = conn->slot.tx.reserved;
 	/* So that a flush gives it back if nothing is committed. */
 	if (to != NULL)
 		stream_tcp_dirty(core, conn);
@@ -453,8 +431,8 @@ stream_tcp_op_reserve(struct stream_core *base, stream_id id, uint32_t bytes,
 	struct tcp_conn *tcp;
 
 	/* Nothing waits, and a whole segment more may be under way. */
-	if (FAL_UNLIKELY(conn == NULL || conn->tx.head != NULL ||
-			 conn->state != STREAM_TCP_OPEN ||
+	if (FAL_UNLIKELY(conn == NULL || conn->slot.tx.head != NULL ||
+			 conn->slot.state != SLOT_OPEN ||
 			 core->reserved != NULL))
 		return tx_reserve_any(core, conn, bytes, got);
 	tcp = conn->tcp;
@@ -464,7 +442,7 @@ stream_tcp_op_reserve(struct stream_core *base, stream_id id, uint32_t bytes,
 	if (FAL_UNLIKELY(mbuf == NULL))
 		return tx_reserve_any(core, conn, bytes, got);
 	core->reserved = conn;
-	conn->tx.reserved = tcp->mss;
+	conn->slot.tx.reserved = tcp->mss;
 	*got = tcp->mss;
 	return (uint8_t *)mbuf->buf_addr + RTE_PKTMBUF_HEADROOM;
 }
@@ -475,13 +453,13 @@ tx_commit_any(struct stream_tcp *core, struct stream_tcp_conn *conn,
 	      uint32_t used)
 {
 	if (core->reserved == conn) {
-		FAL_ASSERT(used <= conn->tx.reserved);
+		FAL_ASSERT(used <= conn->slot.tx.reserved);
 		stream_tcp_tx_forget(core, conn);
 		if (used != 0)
 			tx_commit_direct(core, conn, used);
 		return;
 	}
-	stream_chain_commit(&conn->tx, used);
+	stream_chain_commit(&conn->slot.tx, used);
 	if (used != 0)
 		stream_tcp_dirty(core, conn);
 }
@@ -495,13 +473,13 @@ stream_tcp_op_commit(struct stream_core *base, stream_id id, uint32_t used)
 	if (FAL_UNLIKELY(conn == NULL))
 		return;
 	if (FAL_UNLIKELY(core->reserved != conn ||
-			 used - 1u >= conn->tx.reserved ||
+			 used - 1u >= conn->slot.tx.reserved ||
 			 core->tcp->spare_for != conn->tcp)) {
 		tx_commit_any(core, conn, used);
 		return;
 	}
 	core->reserved = NULL;
-	conn->tx.reserved = 0;
+	conn->slot.tx.reserved = 0;
 	tcp_commit_segment(core->tcp, conn->tcp, used);
 	tx_note_direct(core, conn, used);
 }
@@ -533,7 +511,8 @@ stream_tcp_op_write(struct stream_core *base, stream_id id, const void *data,
 		}
 	}
 	stream_tcp_dirty(core, conn);
-	return stream_chain_write(&conn->tx, &core->pool, data, bytes);
+	return stream_chain_write(&conn->slot.tx, &core->table.pool, data,
+				  bytes);
 }
 
 uint32_t
@@ -558,8 +537,8 @@ stream_tcp_op_answer_begin(struct stream_core *base, stream_id id,
 	struct rte_mbuf *mbuf;
 	struct tcp_conn *tcp;
 
-	if (FAL_UNLIKELY(conn == NULL || !stream_tcp_is_plain(conn) ||
-			 conn->tx.head != NULL))
+	if (FAL_UNLIKELY(conn == NULL || !stream_slot_is_plain(&conn->slot) ||
+			 conn->slot.tx.head != NULL))
 		return NULL;
 	tcp = conn->tcp;
 	if (FAL_UNLIKELY(tcp->snd_end - tcp->snd_una + tcp->mss >
@@ -601,9 +580,9 @@ stream_tcp_op_answer_end(struct stream_core *base, stream_id id, uint32_t used,
 		answer_end_any(core, used, consumed);
 		return;
 	}
-	conn->rx_wanted = 1;
+	conn->slot.rx_wanted = 1;
 	conn->rx_seen = 0;
-	list_del(&conn->ready_link);
+	list_del(&conn->slot.ready_link);
 	tcp_answer_swap(core->tcp, tcp, core->answer);
 	tcp_answer_take(core->tcp, tcp, core->answer, used);
 	tx_note_direct(core, conn, used);

@@ -196,13 +196,6 @@ stream_tcp_newcomer(struct stream_tcp *core, struct tcp_conn *tcp,
 	core->early_news[index] = (uint8_t)(core->early_news[index] | news);
 }
 
-static _Atomic uint64_t *
-refusal_counter(struct stream_tcp *core, enum stream_verdict verdict)
-{
-	return verdict == STREAM_OVER_TOTAL ? &core->counters.refused_total
-					    : &core->counters.refused_host;
-}
-
 /* Resets a block that nobody takes. */
 static void
 refuse(struct stream_tcp *core, struct tcp_conn *tcp, uint32_t news)
@@ -219,7 +212,6 @@ admit(struct stream_tcp *core, struct tcp_conn *tcp, uint32_t news)
 {
 	const struct stream_tcp_listener *listener =
 		listener_of(core, tcp_tag(tcp));
-	enum stream_verdict verdict = STREAM_ADMITTED;
 	const struct stream_listener *config;
 	struct stream_address peer;
 	struct stream_tcp_conn *conn;
@@ -233,34 +225,23 @@ admit(struct stream_tcp *core, struct tcp_conn *tcp, uint32_t news)
 	config = &listener->config;
 	tcp_peer(tcp, &ip, &port);
 	peer = address_of(&ip, port);
-	if (config->limits != NULL)
-		verdict = stream_limits_enter(config->limits, &peer);
-	if (verdict != STREAM_ADMITTED) {
-		stream_tcp_count(refusal_counter(core, verdict), 1);
+	if (!stream_table_admits(&core->table, config->limits, &peer)) {
 		refuse(core, tcp, news);
 		return NULL;
 	}
 	conn = stream_tcp_new(core, tcp);
 	if (conn == NULL) {
-		stream_tcp_count(&core->counters.refused_core, 1);
+		stream_count(&core->table.counters.refused_core, 1);
 		if (config->limits != NULL)
 			stream_limits_leave(config->limits, &peer);
 		refuse(core, tcp, news);
 		return NULL;
 	}
-	conn->state = STREAM_TCP_OPEN;
-	conn->is_accepted = true;
-	conn->peer = peer;
-	conn->tag = config->tag;
-	conn->limits = config->limits;
-	conn->has_limit_place = config->limits != NULL;
-	if (config->frame_bytes_max != 0)
-		conn->frame_bytes_max = config->frame_bytes_max;
-	if (config->unsent_bytes_max != 0)
-		stream_tcp_limit_unsent(conn, config->unsent_bytes_max);
+	stream_slot_accept(&conn->slot, config, &peer);
+	stream_tcp_limit_direct(conn);
 	if (config->keepalive && (news & TCP_NEWS_FAILED) == 0)
 		tcp_keepalive(core->tcp, tcp, KEEPALIVE_IDLE_MS);
-	stream_tcp_count(&core->counters.accepts, 1);
+	stream_count(&core->table.counters.accepts, 1);
 	return conn;
 }
 
@@ -279,8 +260,8 @@ stream_tcp_admit(struct stream_tcp *core, struct list *fresh, uint32_t max)
 		if (conn == NULL)
 			continue;
 		stream_tcp_news(core, conn, news);
-		list_del(&conn->ready_link);
-		list_add_tail(fresh, &conn->ready_link);
+		list_del(&conn->slot.ready_link);
+		list_add_tail(fresh, &conn->slot.ready_link);
 		max--;
 	}
 }
@@ -316,16 +297,12 @@ stream_tcp_op_connect(struct stream_core *base,
 		return explain(error, FAL_ELIMIT, &target->address,
 			       "connect: no connection is free");
 	}
-	conn->state = STREAM_TCP_CONNECTING;
-	conn->peer = target->address;
-	conn->tag = target->tag;
-	if (target->frame_bytes_max != 0)
-		conn->frame_bytes_max = target->frame_bytes_max;
-	if (target->unsent_bytes_max != 0)
-		stream_tcp_limit_unsent(conn, target->unsent_bytes_max);
+	stream_slot_connect(&conn->slot, target);
+	stream_tcp_limit_direct(conn);
 	if (target->keepalive)
 		tcp_keepalive(core->tcp, tcp, KEEPALIVE_IDLE_MS);
-	stream_tcp_count(&core->counters.connects, 1);
-	*id = (uint64_t)conn->generation << 32 | stream_tcp_index(core, conn);
+	stream_count(&core->table.counters.connects, 1);
+	*id = (uint64_t)conn->slot.generation << 32 |
+	      stream_tcp_index(core, conn);
 	return 0;
 }

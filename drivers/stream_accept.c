@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stream_socket - descriptors: listeners, accepting, connecting.
+ * stream_accept - descriptors: listeners, accepting, connecting.
  *
  * Limits are checked before anything is allocated for a connection; one over
  * the limit is reset with SO_LINGER 0, as ZooKeeper does, which also keeps the
@@ -160,7 +160,7 @@ socket_listener_rest(struct socket_core *core, uint32_t listener)
 {
 	core->driver->unwatch(core, listener);
 	core->listeners[listener].rest_until_ns =
-		core->now_ns + SOCKET_ACCEPT_REST_NS;
+		core->table.now_ns + SOCKET_ACCEPT_REST_NS;
 }
 
 enum shed {
@@ -200,7 +200,7 @@ no_file(struct socket_core *core, uint32_t listener)
 
 	if (shed == SHED_NONE)
 		return false;
-	socket_count(&core->counters.accept_no_file, 1);
+	stream_count(&core->table.counters.accept_no_file, 1);
 	if (shed == SHED_ONE)
 		return true;
 	socket_listener_rest(core, listener);
@@ -227,30 +227,12 @@ socket_accept_failed(struct socket_core *core, uint32_t listener, int error)
 	case ENONET:
 	case EOPNOTSUPP:
 		/* accept(2): errors of the one connection, go on. */
-		socket_count(&core->counters.accept_errors, 1);
+		stream_count(&core->table.counters.accept_errors, 1);
 		return true;
 	default:
-		socket_count(&core->counters.accept_errors, 1);
+		stream_count(&core->table.counters.accept_errors, 1);
 		socket_listener_rest(core, listener);
 		return false;
-	}
-}
-
-/* Asks for a place within the limits of the listener. */
-static bool
-limits_admit(struct socket_core *core, struct stream_limits *limits,
-	     const struct stream_address *peer)
-{
-	switch (stream_limits_enter(limits, peer)) {
-	case STREAM_OVER_TOTAL:
-		socket_count(&core->counters.refused_total, 1);
-		return false;
-	case STREAM_OVER_HOST:
-		socket_count(&core->counters.refused_host, 1);
-		return false;
-	case STREAM_ADMITTED:
-	default:
-		return true;
 	}
 }
 
@@ -275,25 +257,16 @@ conn_open(struct socket_core *core, const struct stream_listener *config,
 	struct socket_conn *conn = socket_new(core, fd);
 
 	if (conn == NULL) {
-		socket_count(&core->counters.refused_core, 1);
+		stream_count(&core->table.counters.refused_core, 1);
 		return false;
 	}
-	conn->state = SOCKET_OPEN;
-	conn->is_accepted = true;
-	conn->tag = config->tag;
-	conn->peer = *peer;
-	if (config->frame_bytes_max != 0)
-		conn->frame_bytes_max = config->frame_bytes_max;
-	if (config->unsent_bytes_max != 0)
-		conn->unsent_bytes_max = config->unsent_bytes_max;
-	conn->limits = config->limits;
-	conn->has_limit_place = config->limits != NULL;
+	stream_slot_accept(&conn->slot, config, peer);
 	if (core->driver->attach(core, conn) != 0) {
-		socket_count(&core->counters.accept_errors, 1);
+		stream_count(&core->table.counters.accept_errors, 1);
 		socket_kill(core, conn, true);
 		return true; /* The slot has the descriptor and its place. */
 	}
-	socket_count(&core->counters.accepts, 1);
+	stream_count(&core->table.counters.accepts, 1);
 	socket_ready(core, conn);
 	return true;
 }
@@ -309,14 +282,13 @@ socket_admit(struct socket_core *core, uint32_t listener, int fd,
 	if (peer == NULL) {
 		if (!peer_of(fd, &asked)) {
 			/* It was reset in the queue. */
-			socket_count(&core->counters.accept_errors, 1);
+			stream_count(&core->table.counters.accept_errors, 1);
 			close(fd);
 			return;
 		}
 		peer = &asked;
 	}
-	if (config->limits != NULL &&
-	    !limits_admit(core, config->limits, peer)) {
+	if (!stream_table_admits(&core->table, config->limits, peer)) {
 		socket_reset_fd(fd);
 		return;
 	}
@@ -351,7 +323,7 @@ socket_listeners_wake(struct socket_core *core)
 		struct socket_listener *listener = &core->listeners[i];
 
 		if (listener->rest_until_ns == 0 ||
-		    listener->rest_until_ns > core->now_ns)
+		    listener->rest_until_ns > core->table.now_ns)
 			continue;
 		if (core->reserve_fd < 0)
 			core->reserve_fd = socket_reserve_open();
@@ -359,7 +331,7 @@ socket_listeners_wake(struct socket_core *core)
 			listener->rest_until_ns = 0;
 		else
 			listener->rest_until_ns =
-				core->now_ns + SOCKET_ACCEPT_REST_NS;
+				core->table.now_ns + SOCKET_ACCEPT_REST_NS;
 	}
 }
 
@@ -587,19 +559,13 @@ socket_op_connect(struct stream_core *base, const struct stream_target *target,
 		error_set(error, "connect", &target->address, EMFILE);
 		return FAL_ELIMIT;
 	}
-	conn->state = SOCKET_CONNECTING;
-	conn->tag = target->tag;
-	conn->peer = target->address;
-	if (target->frame_bytes_max != 0)
-		conn->frame_bytes_max = target->frame_bytes_max;
-	if (target->unsent_bytes_max != 0)
-		conn->unsent_bytes_max = target->unsent_bytes_max;
+	stream_slot_connect(&conn->slot, target);
 	if (core->driver->attach(core, conn) != 0) {
 		socket_kill(core, conn, true);
 		error_set(error, "connect", &target->address, ENOMEM);
 		return FAL_ENOMEM;
 	}
-	socket_count(&core->counters.connects, 1);
+	stream_count(&core->table.counters.connects, 1);
 	*id = socket_id(core, conn);
 	return 0;
 }
@@ -628,7 +594,7 @@ socket_connect_check(struct socket_core *core, struct socket_conn *conn)
 	int error = 0;
 	socklen_t bytes = sizeof(error);
 
-	FAL_ASSERT(conn->state == SOCKET_CONNECTING);
+	FAL_ASSERT(conn->slot.state == SLOT_CONNECTING);
 	if (getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &bytes) != 0)
 		error = errno;
 	if (error != 0) {
@@ -640,8 +606,8 @@ socket_connect_check(struct socket_core *core, struct socket_conn *conn)
 		conn->is_reset_wanted = true;
 		return;
 	}
-	conn->state = SOCKET_OPEN;
+	conn->slot.state = SLOT_OPEN;
 	socket_ready(core, conn);
-	if (conn->tx.bytes != 0)
+	if (conn->slot.tx.bytes != 0)
 		socket_dirty(core, conn);
 }

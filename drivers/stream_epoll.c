@@ -71,7 +71,7 @@ epoll_attach(struct socket_core *core, struct socket_conn *conn)
 {
 	uint32_t events = EPOLLIN | EPOLLRDHUP | EPOLLET;
 
-	if (conn->state == SOCKET_CONNECTING) {
+	if (conn->slot.state == SLOT_CONNECTING) {
 		events |= EPOLLOUT;
 		conn->watches_output = true;
 	}
@@ -92,9 +92,9 @@ epoll_receive(struct socket_core *core, struct socket_conn *conn)
 	const ssize_t bytes =
 		recv(conn->fd, conn->rx->data + conn->rx->tail, room, 0);
 
-	socket_count(&core->counters.recv_calls, 1);
+	stream_count(&core->table.counters.recv_calls, 1);
 	if (bytes > 0) {
-		socket_count(&core->counters.recv_bytes, (uint64_t)bytes);
+		stream_count(&core->table.counters.recv_bytes, (uint64_t)bytes);
 		conn->rx->tail += (uint32_t)bytes;
 		if ((uint32_t)bytes < room && !conn->sees_end)
 			conn->has_input = false;
@@ -123,7 +123,7 @@ epoll_drain(struct socket_core *core, struct socket_conn *conn)
 	/* TCP drops the bytes without copying them. */
 	const ssize_t bytes = recv(conn->fd, NULL, DRAIN_BYTES, MSG_TRUNC);
 
-	socket_count(&core->counters.recv_calls, 1);
+	stream_count(&core->table.counters.recv_calls, 1);
 	if (bytes > 0)
 		return; /* The next one finds the end, or EAGAIN. */
 	if (bytes == 0)
@@ -139,7 +139,7 @@ epoll_drain(struct socket_core *core, struct socket_conn *conn)
 static ssize_t
 send_chain(const struct socket_conn *conn, size_t *asked)
 {
-	const struct stream_buf *buf = conn->tx.head;
+	const struct stream_buf *buf = conn->slot.tx.head;
 	struct iovec pieces[SOCKET_SEND_BUFFERS];
 	struct msghdr message = {.msg_iov = pieces};
 	size_t count = 0;
@@ -185,11 +185,11 @@ epoll_send(struct socket_core *core, struct socket_conn *conn)
 	/* More than one round only for chains longer than a batch; the size of
 	 * the socket's buffer ends it. Only a send that was not taken whole
 	 * makes the system tell when there is room. */
-	while (conn->tx.bytes != 0) {
+	while (conn->slot.tx.bytes != 0) {
 		size_t asked;
 		const ssize_t bytes = send_chain(conn, &asked);
 
-		socket_count(&core->counters.send_calls, 1);
+		stream_count(&core->table.counters.send_calls, 1);
 		if (bytes < 0 && errno == EINTR)
 			continue;
 		if (bytes < 0) {
@@ -200,8 +200,9 @@ epoll_send(struct socket_core *core, struct socket_conn *conn)
 					    socket_reason_of(errno));
 			return;
 		}
-		socket_count(&core->counters.send_bytes, (uint64_t)bytes);
-		stream_chain_take(&conn->tx, &core->pool, (uint32_t)bytes);
+		stream_count(&core->table.counters.send_bytes, (uint64_t)bytes);
+		stream_chain_take(&conn->slot.tx, &core->table.pool,
+				  (uint32_t)bytes);
 		if ((size_t)bytes < asked) {
 			output_watch(core, conn);
 			return;
@@ -262,11 +263,11 @@ paused_check(struct socket_core *core, struct socket_conn *conn)
 static void
 conn_note(struct socket_core *core, struct socket_conn *conn, uint32_t events)
 {
-	if (conn->state == SOCKET_CONNECTING) {
+	if (conn->slot.state == SLOT_CONNECTING) {
 		if ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) == 0)
 			return;
 		socket_connect_check(core, conn);
-		if (conn->state != SOCKET_OPEN)
+		if (conn->slot.state != SLOT_OPEN)
 			return;
 	}
 	if ((events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)) != 0)
@@ -279,7 +280,7 @@ conn_note(struct socket_core *core, struct socket_conn *conn, uint32_t events)
 		conn->is_blocked = false;
 		socket_dirty(core, conn);
 	}
-	if ((events & EPOLLERR) != 0 && conn->is_paused)
+	if ((events & EPOLLERR) != 0 && conn->slot.is_paused)
 		paused_check(core, conn);
 }
 
@@ -301,8 +302,8 @@ events_note(struct epoll_core *self)
 
 		struct socket_conn *conn = socket_of(core, key);
 
-		if (conn != NULL && conn->state != SOCKET_FREE &&
-		    conn->state != SOCKET_DEAD)
+		if (conn != NULL && conn->slot.state != SLOT_FREE &&
+		    conn->slot.state != SLOT_DEAD)
 			conn_note(core, conn, self->events[i].events);
 	}
 	self->event_count = NOT_COLLECTED;
@@ -344,16 +345,16 @@ op_poll(struct stream_core *base, uint64_t now_ns, struct stream_event *events,
 	uint32_t count;
 
 	FAL_ASSERT(max >= STREAM_EVENTS_MIN);
-	socket_count(&core->counters.polls, 1);
+	stream_count(&core->table.counters.polls, 1);
 	socket_housekeep(core, now_ns);
 	if (self->event_count == NOT_COLLECTED)
 		collect(self, 0);
 	events_note(self);
 	/* Ends before beginnings: a host that reconnects at its limit finds its
 	 * old place free. */
-	count = socket_visit_ready(core, &core->ready, events, max);
+	count = socket_visit_ready(core, &core->table.ready, events, max);
 	if (self->listeners_due != 0) {
-		struct list *last = core->ready.prev;
+		struct list *last = core->table.ready.prev;
 
 		listeners_serve(self);
 		count += socket_visit_ready(core, last, events + count,
@@ -393,18 +394,18 @@ op_wait(struct stream_core *base, uint64_t timeout_ns)
 	struct epoll_core *self = epoll_core_of(core);
 
 	socket_op_flush(base);
-	socket_housekeep(core, core->now_ns);
+	socket_housekeep(core, core->table.now_ns);
 	/* A ring that a poll has met counts too: the work may have come after
 	 * the caller looked. */
 	if (self->has_rung || self->event_count != NOT_COLLECTED ||
-	    !list_empty(&core->ready)) {
+	    !list_empty(&core->table.ready)) {
 		self->has_rung = false;
 		return;
 	}
 	timeout_ns = socket_wait_bound(core, timeout_ns);
 	if (timeout_ns == 0)
 		return;
-	socket_count(&core->counters.waits, 1);
+	stream_count(&core->table.counters.waits, 1);
 	collect_slowly(self, timeout_ns);
 }
 
@@ -422,7 +423,7 @@ op_destroy(struct stream_core *base)
 		core->listeners[i].fd = -1;
 		core->listeners[i].rest_until_ns = 0;
 	}
-	socket_housekeep(core, core->now_ns);
+	socket_housekeep(core, core->table.now_ns);
 	close(self->epoll_fd);
 	socket_core_free(core);
 }
@@ -437,8 +438,8 @@ static const struct stream_ops epoll_ops = {
 	.want = socket_op_want,
 	.consume = socket_op_consume,
 	.buffered = socket_op_buffered,
-	.pause = socket_op_pause,
-	.resume = socket_op_resume,
+	.pause = stream_table_op_pause,
+	.resume = stream_table_op_resume,
 	.reserve = socket_op_reserve,
 	.commit = socket_op_commit,
 	.write = socket_op_write,
@@ -448,8 +449,8 @@ static const struct stream_ops epoll_ops = {
 	.connect = socket_op_connect,
 	.close = socket_op_close,
 	.abort = socket_op_abort,
-	.peer = socket_op_peer,
-	.counters_read = socket_op_counters_read,
+	.peer = stream_table_op_peer,
+	.counters_read = stream_table_op_counters_read,
 	.destroy = op_destroy,
 };
 
@@ -479,6 +480,6 @@ stream_epoll_create(const struct stream_config *config,
 		socket_core_free(core);
 		return FAL_EINVAL;
 	}
-	*out = &core->base;
+	*out = &core->table.base;
 	return 0;
 }

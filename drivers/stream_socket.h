@@ -4,34 +4,8 @@
 
 /*
  * stream_socket - what the epoll and the io_uring implementation of stream.h
- * share: the table of connections, their buffers, their states, and the order
- * of events. Included by stream_*.c only.
- *
- * A connection's slot:
- *
- *          stream_connect()                    accepted
- *   FREE ------------------> CONNECTING ---> OPEN <------ FREE
- *                                |            |
- *                                |            | stream_close(), or CLOSED with
- *                                |            | STREAM_FINISHED was reported
- *                                |            v
- *                                |         CLOSING   output leaves, input is
- *                                |            |      thrown away
- *                                |            v
- *                                |         LINGERING FIN sent; waits for the
- *                                |            |      peer's
- *                 failure, abort v            v
- *                               DEAD <--------+  until the next poll or wait
- *                                |
- *                                v
- *                               FREE   generation + 1
- *
- * The id is alive in CONNECTING and OPEN only. CLOSING and LINGERING end by a
- * deadline at the latest.
- *
- * Lists: `ready` holds what the next poll must look at, `dirty` what the next
- * flush must look at, `lingering` the deadlines (one length for all, so the
- * oldest is first), `dead` what the next poll frees.
+ * share: descriptors, buffers and states of the connections in stream_table.h.
+ * Included by stream_*.c only.
  *
  * What differs is in struct socket_driver: how readiness is learned and how
  * bytes are moved. Both copy into the same kind of input buffer, one piece per
@@ -40,15 +14,11 @@
  * Context    the core's thread, see stream.h.
  */
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/fal.h"
-#include "base/list.h"
-#include "drivers/stream.h"
-#include "drivers/stream_buf.h"
-#include "drivers/stream_chain.h"
+#include "drivers/stream_table.h"
 
 #define SOCKET_LISTENERS_MAX 16u
 
@@ -61,47 +31,17 @@
 /* Buffers of a chain that go into one send. */
 #define SOCKET_SEND_BUFFERS 64u
 
-enum socket_state {
-	SOCKET_FREE = 0,
-	SOCKET_CONNECTING,
-	SOCKET_OPEN,
-	SOCKET_CLOSING,
-	SOCKET_LINGERING,
-	SOCKET_DEAD,
-};
-
 struct socket_conn {
-	struct list ready_link;
-	struct list dirty_link;
-	struct list end_link; /* in lingering or dead */
-	uint32_t generation;  /* of the present or next use, never 0 */
-	int fd;               /* -1 in FREE */
+	struct stream_slot slot; /* first */
+	struct stream_buf *rx;   /* input; NULL: nothing is buffered */
+	int fd;                  /* -1 in FREE */
 
-	/* input */
-	struct stream_buf *rx; /* NULL: nothing is buffered */
-	uint32_t rx_wanted;    /* READABLE from so many bytes on, >= 1 */
-	uint32_t frame_bytes_max;
-
-	/* output */
-	struct stream_chain tx;
-	uint32_t unsent_bytes_max;
-
-	uint8_t state;  /* enum socket_state */
-	uint8_t reason; /* enum stream_reason; not 0: it has failed */
-	bool is_accepted;
-	bool is_opened_told; /* OPENED was reported */
-	bool is_paused;      /* by the owner */
 	/* epoll: a receive would not be in vain, as far as we know; uring: a
 	 * receive is to be submitted. */
 	bool has_input;
-	bool sees_end;     /* epoll: FIN or failure comes behind the input */
-	bool is_finished;  /* the peer's FIN was received */
-	bool is_last_read; /* failed, but READABLE was reported: next CLOSED */
-	bool is_blocked;   /* the system took less than all output */
-	bool wants_writable;  /* WRITABLE is owed */
-	bool is_dropped;      /* closed or aborted by the owner */
+	bool sees_end;        /* epoll: FIN or failure comes behind the input */
+	bool is_blocked;      /* the system took less than all output */
 	bool is_reset_wanted; /* end with RST, not FIN */
-	bool has_limit_place; /* counted in limits */
 
 	/* The implementation's own. */
 	bool watches_output;    /* epoll: EPOLLOUT is subscribed */
@@ -111,16 +51,10 @@ struct socket_conn {
 	bool is_sending;        /* uring: a send is in flight */
 	bool is_polled;         /* uring: a poll is in flight */
 	bool is_cancelled;      /* uring: a cancel was submitted */
-
-	uint32_t tag;
-	uint32_t next_free; /* in FREE: index of the next free slot */
-	struct stream_limits *limits;
-	struct stream_address peer;
-	uint64_t deadline_ns; /* in CLOSING and LINGERING */
 };
 
 /* Part of the target of half a KiB per idle connection. */
-_Static_assert(sizeof(struct socket_conn) <= 256, "a slot is four cache lines");
+_Static_assert(sizeof(struct socket_conn) <= 192, "three cache lines");
 
 struct socket_listener {
 	int fd; /* -1: the place is free */
@@ -128,12 +62,6 @@ struct socket_listener {
 	struct stream_listener config;
 	uint64_t rest_until_ns; /* not 0: not accepting until then */
 	bool is_armed;          /* uring: a multishot accept is in flight */
-};
-
-struct socket_counters {
-#define STREAM_COUNTER(name, what) _Atomic uint64_t name;
-	STREAM_COUNTERS(STREAM_COUNTER)
-#undef STREAM_COUNTER
 };
 
 struct socket_core;
@@ -160,22 +88,12 @@ struct socket_driver {
 };
 
 struct socket_core {
-	struct stream_core base; /* first: ops work on the base */
+	struct stream_table table; /* first: ops work on its base */
 	const struct socket_driver *driver;
-	struct stream_config config; /* defaults filled in */
-	struct socket_conn *conns;   /* stream_limit of them */
-	uint32_t free_head;          /* index, or UINT32_MAX */
-	uint32_t touched;            /* slots below were used at least once */
-	struct list ready;
-	struct list dirty;
-	struct list lingering;
-	struct list dead;
-	uint64_t now_ns; /* of the last poll */
-	int reserve_fd;  /* spent when descriptors run out; -1: spent */
+	struct socket_conn *conns; /* the table's slots */
+	int reserve_fd; /* spent when descriptors run out; -1: spent */
 	uint32_t listener_generation;
 	struct socket_listener listeners[SOCKET_LISTENERS_MAX];
-	struct stream_pool pool;
-	struct socket_counters counters;
 };
 
 static inline struct socket_core *
@@ -184,20 +102,10 @@ socket_core_of(struct stream_core *core)
 	return (struct socket_core *)(void *)core;
 }
 
-/* One writer, so a plain add that readers see whole. */
-static inline void
-socket_count(_Atomic uint64_t *counter, uint64_t more)
+static inline struct socket_conn *
+socket_conn_of(struct stream_slot *slot)
 {
-	atomic_store_explicit(
-		counter,
-		atomic_load_explicit(counter, memory_order_relaxed) + more,
-		memory_order_relaxed);
-}
-
-static inline void
-socket_gauge_set(_Atomic uint64_t *gauge, uint64_t value)
-{
-	atomic_store_explicit(gauge, value, memory_order_relaxed);
+	return (struct socket_conn *)(void *)slot;
 }
 
 static inline uint32_t
@@ -209,21 +117,15 @@ socket_index(const struct socket_core *core, const struct socket_conn *conn)
 static inline stream_id
 socket_id(const struct socket_core *core, const struct socket_conn *conn)
 {
-	return (uint64_t)conn->generation << 32 | socket_index(core, conn);
+	return (uint64_t)conn->slot.generation << 32 | socket_index(core, conn);
 }
 
 /* The slot an id was given for, in whatever state; NULL if that is over. */
 static inline struct socket_conn *
 socket_of(struct socket_core *core, stream_id id)
 {
-	const uint32_t index = stream_index(id);
-
-	if (FAL_UNLIKELY(index >= core->touched))
-		return NULL;
-
-	struct socket_conn *conn = &core->conns[index];
-
-	return conn->generation == id >> 32 ? conn : NULL;
+	return socket_conn_of(
+		stream_slot_of(&core->table, id, sizeof(struct socket_conn)));
 }
 
 /* The slot of an id that is alive, else NULL. */
@@ -232,10 +134,7 @@ socket_alive(struct socket_core *core, stream_id id)
 {
 	struct socket_conn *conn = socket_of(core, id);
 
-	if (FAL_UNLIKELY(conn == NULL))
-		return NULL;
-	return FAL_LIKELY(conn->state == SOCKET_OPEN ||
-			  conn->state == SOCKET_CONNECTING)
+	return FAL_LIKELY(conn != NULL && stream_slot_is_alive(&conn->slot))
 		       ? conn
 		       : NULL;
 }
@@ -250,19 +149,17 @@ socket_buffered(const struct socket_conn *conn)
 static inline void
 socket_ready(struct socket_core *core, struct socket_conn *conn)
 {
-	if (list_empty(&conn->ready_link))
-		list_add_tail(&core->ready, &conn->ready_link);
+	stream_slot_ready(&core->table, &conn->slot);
 }
 
 /* Makes the next flush look at it. */
 static inline void
 socket_dirty(struct socket_core *core, struct socket_conn *conn)
 {
-	if (list_empty(&conn->dirty_link))
-		list_add_tail(&core->dirty, &conn->dirty_link);
+	stream_slot_dirty(&core->table, &conn->slot);
 }
 
-/* ---- stream_socket.c: the table and the life of a connection ---- */
+/* ---- stream_socket.c: the life of a connection ---- */
 
 /* Sets up everything but the implementation's part, which follows it in the
  * object of `bytes` bytes. Returns 0, FAL_EINVAL, FAL_ENOMEM, FAL_ELIMIT. */
@@ -318,10 +215,6 @@ void socket_kill_all(struct socket_core *core);
 void socket_op_flush(struct stream_core *core);
 void socket_op_close(struct stream_core *core, stream_id id);
 void socket_op_abort(struct stream_core *core, stream_id id);
-const struct stream_address *socket_op_peer(struct stream_core *core,
-					    stream_id id);
-void socket_op_counters_read(struct stream_core *core,
-			     struct stream_counters *counters);
 
 /* ---- stream_socket_io.c: buffers of a connection ---- */
 
@@ -348,8 +241,6 @@ const uint8_t *socket_op_pull(struct stream_core *core, stream_id id,
 void socket_op_want(struct stream_core *core, stream_id id, uint32_t bytes);
 void socket_op_consume(struct stream_core *core, stream_id id, uint32_t bytes);
 uint32_t socket_op_buffered(struct stream_core *core, stream_id id);
-void socket_op_pause(struct stream_core *core, stream_id id);
-void socket_op_resume(struct stream_core *core, stream_id id);
 void *socket_op_reserve(struct stream_core *core, stream_id id, uint32_t bytes,
 			uint32_t *got);
 void socket_op_commit(struct stream_core *core, stream_id id, uint32_t used);

@@ -36,14 +36,14 @@ rx_replace(struct socket_core *core, struct socket_conn *conn,
 	   uint32_t capacity)
 {
 	struct stream_buf *old = conn->rx;
-	struct stream_buf *buf = stream_buf_get(&core->pool, capacity);
+	struct stream_buf *buf = stream_buf_get(&core->table.pool, capacity);
 
 	if (buf == NULL)
 		return FAL_ENOMEM;
 	buf->tail = stream_buf_bytes(old);
 	FAL_ASSERT(buf->tail <= buf->capacity);
 	memcpy(buf->data, old->data + old->head, buf->tail);
-	stream_buf_put(&core->pool, old);
+	stream_buf_put(&core->table.pool, old);
 	conn->rx = buf;
 	return 0;
 }
@@ -53,7 +53,7 @@ static int
 rx_make_room(struct socket_core *core, struct socket_conn *conn)
 {
 	struct stream_buf *rx = conn->rx;
-	const uint32_t wanted = conn->rx_wanted;
+	const uint32_t wanted = conn->slot.rx_wanted;
 
 	if (wanted <= rx->capacity) {
 		if (wanted > rx->capacity - rx->head)
@@ -78,14 +78,15 @@ socket_rx_room(struct socket_core *core, struct socket_conn *conn)
 
 	FAL_ASSERT(!conn->receives_in_place);
 	if (conn->rx == NULL) {
-		conn->rx = stream_buf_get(&core->pool, STREAM_BUF_MEDIUM_BYTES);
+		conn->rx = stream_buf_get(&core->table.pool,
+					  STREAM_BUF_MEDIUM_BYTES);
 		if (conn->rx == NULL) {
 			socket_fail(core, conn, STREAM_NO_MEMORY);
 			return 0;
 		}
 		return conn->rx->capacity;
 	}
-	if (conn->rx_wanted > socket_buffered(conn)) {
+	if (conn->slot.rx_wanted > socket_buffered(conn)) {
 		err = rx_make_room(core, conn);
 	} else if (stream_buf_room(conn->rx) < conn->rx->capacity / 4) {
 		/* The owner has work enough. Moving only when half the buffer
@@ -106,7 +107,7 @@ socket_rx_append(struct socket_core *core, struct socket_conn *conn,
 		 const void *data, uint32_t bytes)
 {
 	if (conn->rx == NULL)
-		conn->rx = stream_buf_get(&core->pool, bytes);
+		conn->rx = stream_buf_get(&core->table.pool, bytes);
 	if (conn->rx == NULL)
 		return FAL_ENOMEM;
 	if (stream_buf_room(conn->rx) < bytes) {
@@ -135,7 +136,7 @@ socket_rx_drop(struct socket_core *core, struct socket_conn *conn)
 {
 	if (conn->rx == NULL || conn->receives_in_place)
 		return;
-	stream_buf_put(&core->pool, conn->rx);
+	stream_buf_put(&core->table.pool, conn->rx);
 	conn->rx = NULL;
 }
 
@@ -156,11 +157,11 @@ socket_op_peek(struct stream_core *base, stream_id id,
 static void
 want(struct socket_core *core, struct socket_conn *conn, uint32_t bytes)
 {
-	if (bytes > conn->frame_bytes_max) {
+	if (bytes > conn->slot.frame_bytes_max) {
 		socket_fail(core, conn, STREAM_FRAME_TOO_LONG);
 		return;
 	}
-	conn->rx_wanted = bytes == 0 ? 1 : bytes;
+	conn->slot.rx_wanted = bytes == 0 ? 1 : bytes;
 	/* A poll must find out that no more can come, or that there is enough
 	 * already. */
 	socket_ready(core, conn);
@@ -201,7 +202,7 @@ socket_op_consume(struct stream_core *base, stream_id id, uint32_t bytes)
 		return;
 	FAL_ASSERT(bytes <= socket_buffered(conn));
 	conn->rx->head += bytes;
-	conn->rx_wanted = 1;
+	conn->slot.rx_wanted = 1;
 	if (socket_buffered(conn) == 0)
 		socket_rx_trim(core, conn);
 	else
@@ -216,40 +217,16 @@ socket_op_buffered(struct stream_core *base, stream_id id)
 	return conn != NULL ? socket_buffered(conn) : 0;
 }
 
-void
-socket_op_pause(struct stream_core *base, stream_id id)
-{
-	struct socket_core *core = socket_core_of(base);
-	struct socket_conn *conn = socket_alive(core, id);
-
-	if (conn == NULL || conn->is_paused)
-		return;
-	conn->is_paused = true;
-	socket_count(&core->counters.pauses, 1);
-}
-
-void
-socket_op_resume(struct stream_core *base, stream_id id)
-{
-	struct socket_core *core = socket_core_of(base);
-	struct socket_conn *conn = socket_alive(core, id);
-
-	if (conn == NULL || !conn->is_paused)
-		return;
-	conn->is_paused = false;
-	socket_ready(core, conn);
-}
-
 /* ---- output ---- */
 
 /* Whether so many bytes more are allowed; else WRITABLE is owed. */
 static bool
 tx_allows(struct socket_core *core, struct socket_conn *conn, uint32_t bytes)
 {
-	if (bytes <= conn->unsent_bytes_max - conn->tx.bytes)
+	if (bytes <= conn->slot.unsent_bytes_max - conn->slot.tx.bytes)
 		return true;
-	conn->wants_writable = true;
-	socket_count(&core->counters.unsent_limit_hits, 1);
+	conn->slot.wants_writable = true;
+	stream_count(&core->table.counters.unsent_limit_hits, 1);
 	/* The flush finds out when there is room. */
 	socket_dirty(core, conn);
 	return false;
@@ -266,12 +243,13 @@ socket_op_reserve(struct stream_core *base, stream_id id, uint32_t bytes,
 	*got = 0;
 	if (conn == NULL)
 		return NULL;
-	conn->tx.reserved = 0;
+	conn->slot.tx.reserved = 0;
 	if (!tx_allows(core, conn, bytes))
 		return NULL;
-	to = stream_chain_reserve(&conn->tx, &core->pool, bytes,
-				  conn->unsent_bytes_max - conn->tx.bytes);
-	*got = conn->tx.reserved;
+	to = stream_chain_reserve(&conn->slot.tx, &core->table.pool, bytes,
+				  conn->slot.unsent_bytes_max -
+					  conn->slot.tx.bytes);
+	*got = conn->slot.tx.reserved;
 	/* So that a flush gives it back if nothing is committed. */
 	if (to != NULL)
 		socket_dirty(core, conn);
@@ -286,7 +264,7 @@ socket_op_commit(struct stream_core *base, stream_id id, uint32_t used)
 
 	if (conn == NULL)
 		return;
-	stream_chain_commit(&conn->tx, used);
+	stream_chain_commit(&conn->slot.tx, used);
 	if (used != 0)
 		socket_dirty(core, conn);
 }
@@ -301,12 +279,13 @@ socket_op_write(struct stream_core *base, stream_id id, const void *data,
 
 	if (conn == NULL)
 		return FAL_ECLOSED;
-	conn->tx.reserved = 0;
+	conn->slot.tx.reserved = 0;
 	if (bytes == 0)
 		return 0;
 	if (!tx_allows(core, conn, bytes))
 		return FAL_ELIMIT;
-	err = stream_chain_write(&conn->tx, &core->pool, data, bytes);
+	err = stream_chain_write(&conn->slot.tx, &core->table.pool, data,
+				 bytes);
 	if (err == 0)
 		socket_dirty(core, conn);
 	return err;
@@ -317,5 +296,5 @@ socket_op_unsent(struct stream_core *base, stream_id id)
 {
 	const struct socket_conn *conn = socket_alive(socket_core_of(base), id);
 
-	return conn != NULL ? conn->tx.bytes : 0;
+	return conn != NULL ? conn->slot.tx.bytes : 0;
 }

@@ -46,13 +46,14 @@
 static bool
 is_done_with(const struct socket_conn *conn)
 {
-	return conn->state == SOCKET_DEAD;
+	return conn->slot.state == SLOT_DEAD;
 }
 
 static bool
 takes_input(const struct socket_conn *conn)
 {
-	return conn->state == SOCKET_OPEN || conn->state == SOCKET_CONNECTING;
+	return conn->slot.state == SLOT_OPEN ||
+	       conn->slot.state == SLOT_CONNECTING;
 }
 
 /* Takes the bytes of a receive that succeeded; `data` is NULL when they are in
@@ -65,7 +66,7 @@ input_take(struct socket_core *core, struct socket_conn *conn,
 	socket_ready(core, conn);
 	if (!takes_input(conn))
 		return;
-	socket_count(&core->counters.recv_bytes, bytes);
+	stream_count(&core->table.counters.recv_bytes, bytes);
 	if (data == NULL)
 		conn->rx->tail += bytes;
 	else if (socket_rx_append(core, conn, data, bytes) != 0)
@@ -85,7 +86,7 @@ receive_done(struct uring_core *self, struct socket_conn *conn, int result,
 	conn->has_more = (flags & IORING_CQE_F_SOCK_NONEMPTY) != 0;
 	if (!is_done_with(conn)) {
 		if (result != -ENOBUFS && result != -ECANCELED)
-			socket_count(&core->counters.recv_calls, 1);
+			stream_count(&core->table.counters.recv_calls, 1);
 		if (result > 0) {
 			input_take(core, conn,
 				   is_provided ? uring_buffer_at(self, buffer)
@@ -119,8 +120,10 @@ send_done(struct socket_core *core, struct socket_conn *conn, int result)
 		return;
 	}
 	if (result > 0) {
-		socket_count(&core->counters.send_bytes, (uint64_t)result);
-		stream_chain_take(&conn->tx, &core->pool, (uint32_t)result);
+		stream_count(&core->table.counters.send_bytes,
+			     (uint64_t)result);
+		stream_chain_take(&conn->slot.tx, &core->table.pool,
+				  (uint32_t)result);
 	}
 	/* Sends the rest, or finishes what waited for the output to leave. */
 	socket_dirty(core, conn);
@@ -133,14 +136,14 @@ poll_done(struct socket_core *core, struct socket_conn *conn)
 	socklen_t bytes = sizeof(error);
 
 	conn->is_polled = false;
-	if (conn->state == SOCKET_CONNECTING) {
+	if (conn->slot.state == SLOT_CONNECTING) {
 		socket_connect_check(core, conn);
-		if (conn->state == SOCKET_OPEN)
+		if (conn->slot.state == SLOT_OPEN)
 			uring_blocking_set(conn->fd, true);
 		return;
 	}
 	/* A failure while it was paused; else the receive tells it. */
-	if (is_done_with(conn) || !conn->is_paused)
+	if (is_done_with(conn) || !conn->slot.is_paused)
 		return;
 	if (getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &bytes) == 0 &&
 	    error != 0)
@@ -199,13 +202,14 @@ conn_done(struct uring_core *self, enum uring_operation operation,
 	struct socket_core *core = &self->shared;
 	const uint32_t index = uring_key_index(cqe->user_data);
 
-	FAL_ASSERT(index < core->touched);
+	FAL_ASSERT(index < core->table.touched);
 
 	struct socket_conn *conn = &core->conns[index];
 
 	/* The slot waits for its requests, so it is the same connection. */
-	FAL_ASSERT(conn->generation == uring_key_generation(cqe->user_data));
-	FAL_ASSERT(conn->state != SOCKET_FREE);
+	FAL_ASSERT(conn->slot.generation ==
+		   uring_key_generation(cqe->user_data));
+	FAL_ASSERT(conn->slot.state != SLOT_FREE);
 	if (operation == URING_RECEIVE)
 		receive_done(self, conn, cqe->res, cqe->flags);
 	else if (operation == URING_SEND)
@@ -320,14 +324,14 @@ op_poll(struct stream_core *base, uint64_t now_ns, struct stream_event *events,
 
 	FAL_ASSERT(max >= STREAM_EVENTS_MIN);
 	enable(self);
-	socket_count(&core->counters.polls, 1);
+	stream_count(&core->table.counters.polls, 1);
 	socket_housekeep(core, now_ns);
 	completions_handle(self);
 	/* Ends before beginnings: a host that reconnects at its limit finds its
 	 * old place free. */
-	count = socket_visit_ready(core, &core->ready, events, max);
+	count = socket_visit_ready(core, &core->table.ready, events, max);
 	if (self->arrival_count != 0) {
-		struct list *last = core->ready.prev;
+		struct list *last = core->table.ready.prev;
 
 		arrivals_admit(self);
 		count += socket_visit_ready(core, last, events + count,
@@ -357,9 +361,9 @@ op_wait(struct stream_core *base, uint64_t timeout_ns)
 
 	enable(self);
 	uring_doorbell_arm(self);
-	socket_housekeep(core, core->now_ns);
+	socket_housekeep(core, core->table.now_ns);
 	op_flush(base);
-	if (self->has_rung || !list_empty(&core->ready) ||
+	if (self->has_rung || !list_empty(&core->table.ready) ||
 	    io_uring_cq_ready(&self->ring) != 0) {
 		self->has_rung = false;
 		return;
@@ -367,7 +371,7 @@ op_wait(struct stream_core *base, uint64_t timeout_ns)
 	timeout_ns = socket_wait_bound(core, timeout_ns);
 	if (timeout_ns == 0)
 		return;
-	socket_count(&core->counters.waits, 1);
+	stream_count(&core->table.counters.waits, 1);
 	if (timeout_ns == UINT64_MAX) {
 		(void)io_uring_submit_and_wait(&self->ring, 1);
 		return;
@@ -387,13 +391,13 @@ destroy_gently(struct uring_core *self)
 	uint64_t naps = DESTROY_PATIENCE_NS / (uint64_t)nap.tv_nsec;
 
 	while (naps-- > 0) {
-		socket_housekeep(core, core->now_ns);
-		if (list_empty(&core->dead))
+		socket_housekeep(core, core->table.now_ns);
+		if (list_empty(&core->table.dead))
 			return;
 		uring_submit(self);
 		completions_handle(self);
 		arrivals_admit(self);
-		if (!list_empty(&core->dead))
+		if (!list_empty(&core->table.dead))
 			nanosleep(&nap, NULL);
 	}
 }
@@ -402,7 +406,7 @@ destroy_gently(struct uring_core *self)
 static void
 requests_forget(struct socket_core *core)
 {
-	for (uint32_t i = 0; i < core->touched; i++) {
+	for (uint32_t i = 0; i < core->table.touched; i++) {
 		struct socket_conn *conn = &core->conns[i];
 
 		conn->is_receiving = false;
@@ -433,7 +437,7 @@ op_destroy(struct stream_core *base)
 		destroy_gently(self);
 	io_uring_queue_exit(&self->ring);
 	requests_forget(core);
-	socket_housekeep(core, core->now_ns);
+	socket_housekeep(core, core->table.now_ns);
 	arrivals_admit(self);
 	free(self->buffer_ring);
 	free(self->buffer_data);
@@ -450,8 +454,8 @@ static const struct stream_ops uring_ops = {
 	.want = socket_op_want,
 	.consume = socket_op_consume,
 	.buffered = socket_op_buffered,
-	.pause = socket_op_pause,
-	.resume = socket_op_resume,
+	.pause = stream_table_op_pause,
+	.resume = stream_table_op_resume,
 	.reserve = socket_op_reserve,
 	.commit = socket_op_commit,
 	.write = socket_op_write,
@@ -461,8 +465,8 @@ static const struct stream_ops uring_ops = {
 	.connect = socket_op_connect,
 	.close = socket_op_close,
 	.abort = socket_op_abort,
-	.peer = socket_op_peer,
-	.counters_read = socket_op_counters_read,
+	.peer = stream_table_op_peer,
+	.counters_read = stream_table_op_counters_read,
 	.destroy = op_destroy,
 };
 
@@ -546,7 +550,7 @@ stream_uring_create(const struct stream_config *config,
 		socket_core_free(core);
 		return err == -ENOMEM ? FAL_ENOMEM : FAL_ENOTSUP;
 	}
-	*out = &core->base;
+	*out = &core->table.base;
 	return 0;
 }
 

@@ -23,7 +23,8 @@ static uint64_t
 conn_key(const struct socket_core *core, const struct socket_conn *conn,
 	 enum uring_operation operation)
 {
-	return uring_key(operation, conn->generation, socket_index(core, conn));
+	return uring_key(operation, conn->slot.generation,
+			 socket_index(core, conn));
 }
 
 void
@@ -85,7 +86,7 @@ uring_attach(struct socket_core *core, struct socket_conn *conn)
 {
 	/* has_input means here: a receive is to be submitted. */
 	conn->has_input = true;
-	if (conn->state == SOCKET_CONNECTING)
+	if (conn->slot.state == SLOT_CONNECTING)
 		poll_start(core, conn, POLLOUT);
 	return 0;
 }
@@ -121,9 +122,9 @@ uring_receive(struct socket_core *core, struct socket_conn *conn)
 	const uint32_t buffered = socket_buffered(conn);
 
 	FAL_ASSERT(!conn->is_receiving);
-	if (buffered >= conn->rx_wanted && buffered > INPUT_ENOUGH)
+	if (buffered >= conn->slot.rx_wanted && buffered > INPUT_ENOUGH)
 		return;
-	if (conn->rx_wanted <= buffered + URING_BUFFER_BYTES) {
+	if (conn->slot.rx_wanted <= buffered + URING_BUFFER_BYTES) {
 		provided_receive_start(core, conn);
 		return;
 	}
@@ -160,7 +161,7 @@ chain_describe(struct uring_core *self, const struct socket_conn *conn)
 	struct msghdr *message = &self->messages[self->chain_count++];
 	size_t count = 0;
 
-	for (const struct stream_buf *buf = conn->tx.head;
+	for (const struct stream_buf *buf = conn->slot.tx.head;
 	     buf != NULL && count < SOCKET_SEND_BUFFERS; buf = buf->next) {
 		/* The system only reads what it sends. */
 		pieces[count].iov_base =
@@ -176,7 +177,7 @@ static void
 uring_send(struct socket_core *core, struct socket_conn *conn)
 {
 	struct uring_core *self = uring_core_of(core);
-	const struct stream_buf *buf = conn->tx.head;
+	const struct stream_buf *buf = conn->slot.tx.head;
 	struct io_uring_sqe *sqe;
 
 	if (conn->is_sending)
@@ -193,7 +194,7 @@ uring_send(struct socket_core *core, struct socket_conn *conn)
 				      MSG_NOSIGNAL);
 	sqe->user_data = conn_key(core, conn, URING_SEND);
 	conn->is_sending = true;
-	socket_count(&core->counters.send_calls, 1);
+	stream_count(&core->table.counters.send_calls, 1);
 }
 
 static bool
@@ -247,10 +248,11 @@ uring_doorbell_arm(struct uring_core *self)
 {
 	struct io_uring_sqe *sqe;
 
-	if (self->is_doorbell_armed || self->shared.config.doorbell_fd < 0)
+	if (self->is_doorbell_armed ||
+	    self->shared.table.config.doorbell_fd < 0)
 		return;
 	sqe = request_get(self);
-	io_uring_prep_poll_multishot(sqe, self->shared.config.doorbell_fd,
+	io_uring_prep_poll_multishot(sqe, self->shared.table.config.doorbell_fd,
 				     POLLIN);
 	sqe->user_data = uring_key(URING_DOORBELL, 0, 0);
 	self->is_doorbell_armed = true;

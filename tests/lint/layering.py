@@ -37,8 +37,7 @@ INTERFACES = {
     'drivers/clock.h', 'drivers/disk.h', 'drivers/lcore.h', 'drivers/port.h',
     'drivers/stream.h', 'drivers/stream_address.h',
     'drivers/stream_buf.h', 'drivers/stream_chain.h',
-    'drivers/stream_config.h',
-    'drivers/stream_limits.h',
+    'drivers/stream_limits.h', 'drivers/stream_table.h',
 }
 # Who may include implementations.
 CHOOSERS = {'drivers', 'server', 'tools'}
