@@ -123,7 +123,9 @@ resets_whoever_finds_no_slot(void **state)
 static void
 serves_thousands_of_connections_with_a_small_event_array(void **state)
 {
-	enum { CLIENTS = 2000, ROUNDS = 3 };
+	enum { CLIENTS = 2000 };
+	/* Each send to our own TCP waits until its ACK is not delayed. */
+	const uint32_t rounds = rig_is_tcp ? 1 : 3;
 	struct stream_listener listener = rig_listener();
 	struct stream_config config = rig_config();
 	static int clients[CLIENTS];
@@ -138,7 +140,7 @@ serves_thousands_of_connections_with_a_small_event_array(void **state)
 		ids[i] = rig_accept(&rig, &clients[i]);
 		assert_int_equal(stream_index(ids[i]), i);
 	}
-	for (uint32_t round = 0; round < ROUNDS; round++) {
+	for (uint32_t round = 0; round < rounds; round++) {
 		uint32_t served = 0;
 
 		for (uint32_t i = 0; i < CLIENTS; i++)
