@@ -31,6 +31,8 @@ tcp_calm_holds(const struct tcp_core *core, const struct tcp_conn *conn)
 	       (conn->sacked | conn->lost | conn->dupacks | conn->backoff |
 		conn->probes | conn->keepalive_ms) == 0 &&
 	       conn->life_deadline == 0 && conn->runs == NULL &&
+	       (conn->rcv_head == conn->rcv_tail ||
+		conn->rcv_bytes <= core->config.window_bytes) &&
 	       conn->srtt_us != 0 && conn->mss == conn->mss_max &&
 	       2u * conn->mss <= core->config.window_bytes / 2 &&
 	       conn->rcv_shift == TCP_WINDOW_SHIFT &&

@@ -45,6 +45,9 @@ tcp_data_append(struct tcp_core *core, struct tcp_conn *conn,
 		return;
 	}
 	conn->rcv_bytes += bytes;
+	/* See tcp_out_window_field(). */
+	if (FAL_UNLIKELY(conn->rcv_bytes > core->config.window_bytes))
+		tcp_stir(conn);
 	if (tail != NULL && tcp_data_copy(core, tail, mbuf))
 		return;
 	tcp_seg_of(mbuf)->next = NULL;

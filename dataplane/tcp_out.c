@@ -33,7 +33,11 @@ tcp_out_window_rare(const struct tcp_core *core, const struct tcp_conn *conn,
 	return limit - held;
 }
 
-/* What goes into the window field; the peer is then promised that much. */
+/* What goes into the window field; the peer is then promised that much. It is
+ * rounded up, so that the edge does not move left. But with each small segment
+ * it moves right by that: not for a user who has more than the buffer unread.
+ * Such a peer sees it move left by less than a unit (RFC 7323 2.4), and what is
+ * sent up to where it was is still taken. */
 static inline uint32_t
 tcp_out_window_field(struct tcp_core *core, struct tcp_conn *conn, bool is_syn)
 {
@@ -41,6 +45,8 @@ tcp_out_window_field(struct tcp_core *core, struct tcp_conn *conn, bool is_syn)
 	uint32_t shift = is_syn ? 0 : conn->rcv_shift;
 	uint32_t field = (window + (1u << shift) - 1) >> shift;
 
+	if (FAL_UNLIKELY(conn->rcv_bytes > core->config.window_bytes))
+		return window >> shift;
 	if (FAL_UNLIKELY(field > 65535))
 		field = 65535;
 	conn->rcv_adv = conn->rcv_nxt + (field << shift);

@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Goal: output never takes the mbufs that acks are received into, however much
- * of it there is in one turn of the loop.
- * Method: a pool that is smaller than what all connections together want to
- * write; all write before time passes. A sixteenth must be left; when one
- * connection's output is acknowledged another can write.
+ * Goal: nobody takes all mbufs. Output leaves those that acks are received
+ * into, however much of it there is in one turn of the loop; and what a user
+ * does not read is no more than its window. Method: a pool that is smaller than
+ * what all connections together want to write; all write before time passes. A
+ * sixteenth must be left; when one connection's output is acknowledged another
+ * can write. And a peer that goes on with tiny segments, of which nothing is
+ * read.
  */
 
 #include "packet_eal.h"
 #include "packet_rig.h"
 
-#define POOL_MBUFS 1023u
-#define POOL_CONNS 60u
-#define POOL_BYTES 50000u
+#define POOL_MBUFS  1023u
+#define POOL_CONNS  60u
+#define POOL_BYTES  50000u
+#define POOL_WINDOW 16384u
 
 static struct tcp_conn *conns[POOL_CONNS];
 static uint32_t isns[POOL_CONNS];
@@ -61,12 +64,11 @@ pool_write(struct rig *rig)
 	return taken;
 }
 
-int
-main(void)
+static void
+output_leaves_mbufs_for_acks(struct rte_mempool *pool)
 {
 	static struct rig rig;
 	struct rig_options options = {.conn_limit = 2 * POOL_CONNS};
-	struct rte_mempool *pool = packet_eal_pool(POOL_MBUFS);
 	struct port_ops ops;
 	struct rig_segment ack = {.seq = 1, .flags = TCP_ACK, .window = 60000};
 	uint64_t taken;
@@ -101,5 +103,47 @@ main(void)
 	FAL_ASSERT(rte_mempool_avail_count(pool) + 1 >= POOL_MBUFS / 16);
 	rig_stop(&rig);
 	FAL_ASSERT(rte_mempool_in_use_count(pool) == 0);
+}
+
+/* The edge of a window is told in units of 128 bytes; rounding it up with each
+ * of these segments would move it as fast as they come. */
+static void
+tiny_segments_do_not_move_the_edge(struct rte_mempool *pool)
+{
+	static struct rig rig;
+	struct rig_options options = {.window_bytes = POOL_WINDOW};
+	struct rig_segment syn = {.flags = TCP_SYN, .window = 60000};
+	struct rig_segment data = {.seq = 1,
+				   .ack = 1,
+				   .flags = TCP_ACK,
+				   .window = 60000,
+				   .bytes = 100};
+	struct rig_segment answer;
+
+	syn.options.mss = 1460;
+	syn.options.has_window_shift = true;
+	rig_start(&rig, pool, &options);
+	rig_receive(&rig, &syn);
+	rig_settle(&rig);
+	FAL_ASSERT(rig_next(&rig, &answer));
+	for (uint32_t i = 0; i < 8 * POOL_WINDOW / 100; i++) {
+		rig_receive(&rig, &data);
+		data.seq += 100;
+		rig_pass(&rig, 3); /* it is acknowledged */
+		rig_forget(&rig);
+	}
+	FAL_ASSERT(tcp_buffered(rig.conn) >= POOL_WINDOW - 100);
+	FAL_ASSERT(tcp_buffered(rig.conn) <= 2 * POOL_WINDOW + 128);
+	rig_stop(&rig);
+	FAL_ASSERT(rte_mempool_in_use_count(pool) == 0);
+}
+
+int
+main(void)
+{
+	struct rte_mempool *pool = packet_eal_pool(POOL_MBUFS);
+
+	output_leaves_mbufs_for_acks(pool);
+	tiny_segments_do_not_move_the_edge(pool);
 	return 0;
 }
