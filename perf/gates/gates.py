@@ -86,6 +86,15 @@ def count_segments(program, names):
     return counted
 
 
+def count_all(program, segment, names):
+    """Of all cases, or of those named."""
+    counted = count_segments(segment, names)
+    cases = [name for name in names if name not in SEGMENTS]
+    if cases or not names:
+        counted.update(count(program, cases))
+    return counted
+
+
 def read_record():
     recorded = {}
     with open(RECORD) as f:
@@ -128,10 +137,7 @@ def main():
     p.add_argument('--print', action='store_true', dest='shows')
     p.add_argument('case', nargs='*')
     options = p.parse_args()
-    counted = count_segments(options.segment, options.case)
-    cases = [name for name in options.case if name not in SEGMENTS]
-    if cases or not options.case:
-        counted.update(count(options.program, cases))
+    counted = count_all(options.program, options.segment, options.case)
     if options.shows:
         for name in sorted(counted):
             print('%-36s %8.0f' % (name, counted[name]))

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 import zlib
@@ -16,6 +17,10 @@ import zlib
 import bypass
 import servers
 from servers import harness
+
+sys.path.insert(0, os.path.join(servers.ROOT, 'perf', 'gates'))
+
+import gates  # noqa: E402  (found by the path above)
 
 VALUE_BYTES = 100
 # /load-100-1000000/d000000/k000000000: what a znode's name adds.
@@ -65,6 +70,7 @@ class Context:
         self.pool = servers.Pool(tools)
         self.folder = folder    # on the disk that the servers write to
         self.filled = {}        # kind: a server with many znodes
+        self.counts = {}        # gate: instructions
         self.histograms = {}    # (row, side): file
 
     def full(self, kind, nodes, conf=None):
@@ -121,15 +127,19 @@ def vhost(context, table, seconds, histogram=None):
 
 
 def instructions(context, table, seconds, histogram=None):
-    """As perf/gates/gates.txt has them; ./test gates holds the code to it."""
-    counts = {}
-    with open(os.path.join(servers.ROOT, 'perf', 'gates', 'gates.txt')) as f:
-        for line in f:
-            if not line.startswith('#'):
-                name, count = line.split()
-                counts[name] = int(count)
+    """Counted by valgrind, each case once a run."""
+    counts = context.counts
+    less = table.get('less', [])
+    names = [name for name in table['names'] + less if name not in counts]
+    if names and not shutil.which('valgrind'):
+        raise servers.Missing('valgrind is not installed: ./setup all')
+    if names:
+        perf = os.path.join(context.tools.folder, 'perf')
+        counts.update(gates.count_all(
+            os.path.join(perf, 'gates', 'count'),
+            os.path.join(perf, 'tcp', 'tcp_segment'), names))
     return sum(counts[name] for name in table['names']) - sum(
-        counts[name] for name in table.get('less', ()))
+        counts[name] for name in less)
 
 
 def fill(context, table, seconds, histogram=None):
