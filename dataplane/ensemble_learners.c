@@ -140,11 +140,13 @@ take_touches(struct ensemble *ensemble, uint32_t slot,
 		ensemble_relay_touches(ensemble, packet);
 		return;
 	}
-	for (int i = 0; i < count; i++)
-		zab_member_touch(
-			ensemble->parts.zab,
-			quorum_packet_touch_at(packet->data, (uint32_t)i)
-				.session_id);
+	for (int i = 0; i < count; i++) {
+		const struct quorum_touch touch =
+			quorum_packet_touch_at(packet->data, (uint32_t)i);
+
+		zab_member_touch(ensemble->parts.zab, touch.session_id,
+				 touch.timeout_ms);
+	}
 }
 
 static void
@@ -166,6 +168,7 @@ revalidate(struct ensemble *ensemble, uint32_t slot,
 	ensemble_send_revalidated(
 		ensemble, slot, asked.session_id,
 		zab_member_take_over(ensemble->parts.zab, asked.session_id,
+				     asked.timeout_ms,
 				     zab_learner_owner(slot, learner->serial)));
 }
 

@@ -351,8 +351,8 @@ zab_handle_resume(struct zab *zab, struct req *req)
 		return;
 	}
 	session->owner = req->owner;
-	session->timeout_ms = req->timeout_ms;
-	session->heard_ms = zab->now_ms;
+	session_touch(zab->parts.sessions, session, req->timeout_ms,
+		      zab->now_ms);
 	zab_answer(zab, req, REQ_ANSWER, ZK_OK);
 }
 

@@ -57,7 +57,8 @@ resume(struct zab *zab, struct session *session, struct req *req)
 	session->owner.core = SESSION_OWNER_NONE;
 	if (req->is_password_ok) {
 		session->owner = req->owner;
-		session->heard_ms = zab->now_ms;
+		session_touch(zab->locals, session, req->timeout_ms,
+			      zab->now_ms);
 	}
 	zab_answer_at(zab, req, REQ_ANSWER,
 		      req->is_password_ok ? ZK_OK : ZK_SESSIONEXPIRED,

@@ -600,16 +600,17 @@ zab_member_has_session(const struct zab *zab, int64_t session_id)
 }
 
 void
-zab_member_touch(struct zab *zab, int64_t session_id)
+zab_member_touch(struct zab *zab, int64_t session_id, int32_t timeout_ms)
 {
 	struct session *session = session_find(zab->parts.sessions, session_id);
 
-	if (session != NULL && session->heard_ms < zab->now_ms)
-		session->heard_ms = zab->now_ms;
+	if (session != NULL)
+		session_touch(zab->parts.sessions, session, timeout_ms,
+			      zab->now_ms);
 }
 
 bool
-zab_member_take_over(struct zab *zab, int64_t session_id,
+zab_member_take_over(struct zab *zab, int64_t session_id, int32_t timeout_ms,
 		     struct session_owner owner)
 {
 	struct session *session = session_find(zab->parts.sessions, session_id);
@@ -621,7 +622,7 @@ zab_member_take_over(struct zab *zab, int64_t session_id,
 	 * until its next write, and lets its pings count meanwhile. */
 	zab_close_owner(zab, session->owner);
 	session->owner = owner;
-	session->heard_ms = zab->now_ms;
+	session_touch(zab->parts.sessions, session, timeout_ms, zab->now_ms);
 	return true;
 }
 

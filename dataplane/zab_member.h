@@ -84,10 +84,11 @@ struct session_owner zab_learner_owner(uint32_t slot, uint32_t serial);
 FAL_MUST_CHECK int zab_member_propose(struct zab *,
 				      const struct zab_learner_request *);
 bool zab_member_has_session(const struct zab *, int64_t session_id);
-/* A learner heard of that session. */
-void zab_member_touch(struct zab *, int64_t session_id);
+/* A learner heard of that session; the timeout is what it agreed on with the
+ * client, maybe another one than the session began with. */
+void zab_member_touch(struct zab *, int64_t session_id, int32_t timeout_ms);
 /* A client comes back at a learner: false if there is no such session. */
-bool zab_member_take_over(struct zab *, int64_t session_id,
+bool zab_member_take_over(struct zab *, int64_t session_id, int32_t timeout_ms,
 			  struct session_owner);
 
 /* ---- a learner, for its leader ---- */

@@ -360,6 +360,21 @@ session_add(struct session_table *table, int64_t id, int32_t timeout_ms,
 	return &entry->session;
 }
 
+void
+session_touch(struct session_table *table, struct session *session,
+	      int32_t timeout_ms, uint64_t now_ms)
+{
+	const int32_t before_ms = session->timeout_ms;
+
+	if (session->heard_ms < now_ms)
+		session->heard_ms = now_ms;
+	if (timeout_ms > 0)
+		session->timeout_ms = timeout_ms;
+	/* A later end is seen when its bucket is due, an earlier one is not. */
+	if (session->timeout_ms < before_ms && !session->is_closing)
+		wheel_track(table, session);
+}
+
 struct session *
 session_find(struct session_table *table, int64_t id)
 {

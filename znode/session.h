@@ -14,7 +14,7 @@
  * Context    writer core.
  * Ownership  the table owns its sessions; a pointer is good until the session
  *            is removed. owner, is_closing and heard_ms are the caller's to
- *            set (a learner's ping raises heard_ms); the rest is read only.
+ *            set; the rest is read only.
  * Limits     memory only. A table that cannot grow its index keeps working
  *            with longer chains.
  * Cost       find, add, remove: one chain of about one entry; the index grows
@@ -63,6 +63,10 @@ void session_table_destroy(struct session_table *);
  * closing. NULL: out of memory. */
 struct session *session_add(struct session_table *, int64_t id,
 			    int32_t timeout_ms, uint64_t now_ms);
+/* Who speaks for it heard of it at now_ms, and agreed with it on that timeout,
+ * which counts from here on; 0: as before. */
+void session_touch(struct session_table *, struct session *, int32_t timeout_ms,
+		   uint64_t now_ms);
 struct session *session_find(struct session_table *, int64_t id);
 void session_remove(struct session_table *, int64_t id);
 uint32_t session_count(const struct session_table *);

@@ -198,11 +198,54 @@ a_session_has_one_owner(void **state)
 	assert_int_equal(zab_member_propose(rig.zab, &asked), 0);
 	assert_int_equal(txn_get_entry(rig.entry, 36, &entry), 0);
 	assert_int_equal(entry.record.err, ZK_NONODE);
-	assert_true(zab_member_take_over(rig.zab, 4711, three));
-	assert_false(zab_member_take_over(rig.zab, 4712, three));
+	assert_true(zab_member_take_over(rig.zab, 4711, 5000, three));
+	assert_false(zab_member_take_over(rig.zab, 4712, 5000, three));
 	assert_int_equal(zab_member_propose(rig.zab, &asked), 0);
 	assert_int_equal(txn_get_entry(rig.entry, 36, &entry), 0);
 	assert_int_equal(entry.record.err, ZK_SESSIONMOVED);
+}
+
+static void
+let_pass(int ms)
+{
+	for (int i = 0; i < ms; i += RIG_TICK_MS) {
+		rig.now_ms += RIG_TICK_MS;
+		rig_run(&rig);
+	}
+}
+
+/* After maxSessionTimeout was raised, say: the client was told 30 s and speaks
+ * every 10, so it must not be judged by the 5 s that its session began with. */
+static void
+a_session_lives_by_the_timeout_of_its_last_connection(void **state)
+{
+	const struct session_owner two = zab_learner_owner(2, 5);
+	const struct zab_learner_request asked = {
+		.session_id = 4711,
+		.op = OP_CREATE_SESSION,
+		.timeout_ms = 5000,
+		.owner = two,
+	};
+	const struct session *session;
+
+	(void)state;
+	zab_member_begin_reign(rig.zab, EPOCH_MARK);
+	zab_member_set_mode(rig.zab, ZAB_LEADS, SERVING_ALL);
+	assert_int_equal(zab_member_propose(rig.zab, &asked), 0);
+	zab_member_commit(rig.zab, EPOCH_MARK + 1);
+	session = session_find(rig.sessions, 4711);
+	assert_true(zab_member_take_over(rig.zab, 4711, 30000, two));
+	let_pass(20000);
+	assert_false(session->is_closing);
+	/* The same of a new leader, who knows what the log says. */
+	zab_member_begin_reign(rig.zab, EPOCH_MARK);
+	session_add(rig.sessions, 4711, 5000, rig.now_ms);
+	zab_member_touch(rig.zab, 4711, 30000);
+	let_pass(20000);
+	assert_false(session->is_closing);
+	zab_member_touch(rig.zab, 4711, 5000);
+	let_pass(7000);
+	assert_true(session->is_closing);
 }
 
 /* Else it would ping in vain, and its session expire: only who owns a session
@@ -222,7 +265,7 @@ a_session_that_moves_leaves_no_connection_behind(void **state)
 	session_id = granted(&client);
 	assert_true(session_id != 0);
 	assert_false(is_closed(&client));
-	assert_true(zab_member_take_over(rig.zab, session_id,
+	assert_true(zab_member_take_over(rig.zab, session_id, RIG_TIMEOUT_MS,
 					 zab_learner_owner(2, 5)));
 	rig_run(&rig);
 	assert_true(is_closed(&client));
@@ -298,6 +341,7 @@ main(void)
 		CASE(a_leader_makes_errors_for_its_learners),
 		CASE(the_end_of_a_role_ends_a_long_transaction),
 		CASE(a_session_has_one_owner),
+		CASE(a_session_lives_by_the_timeout_of_its_last_connection),
 		CASE(a_session_that_moves_leaves_no_connection_behind),
 		CASE(what_is_lent_comes_back_as_it_is_then),
 		CASE(reads_only_are_served_without_a_leader),

@@ -297,6 +297,35 @@ adding_again_changes_the_timeout_and_keeps_the_owner(void **state)
 	session_table_destroy(table);
 }
 
+/* A client that comes back may have agreed on another timeout: a longer one
+ * keeps it alive, a shorter one ends it in its own bucket. */
+static void
+a_touch_brings_the_timeout_it_was_agreed_on(void **state)
+{
+	struct session_table *table = make_table(TICK_MS);
+	struct log log = {.count = 0};
+	struct session *session = session_add(table, 7, 1000, 0);
+
+	(void)state;
+	session_touch(table, session, 5000, 200);
+	(void)session_expire_due(table, 5000, 10, NULL, expired, &log);
+	assert_int_equal(log.count, 0);
+	assert_int_equal(session->expires_ms, 5500);
+	session_touch(table, session, 0, 5100); /* as before */
+	(void)session_expire_due(table, 10000, 10, NULL, expired, &log);
+	assert_int_equal(log.count, 0);
+	session_touch(table, session, 1000, 10100);
+	assert_int_equal(session_next_due(table), 11500);
+	(void)session_expire_due(table, 11499, 10, NULL, expired, &log);
+	assert_int_equal(log.count, 0);
+	(void)session_expire_due(table, 11500, 10, NULL, expired, &log);
+	assert_int_equal(log.count, 1);
+	/* One that is closing has left the wheel. */
+	session_touch(table, session, 500, 11600);
+	assert_int_equal(session_next_due(table), UINT64_MAX);
+	session_table_destroy(table);
+}
+
 static void
 a_new_leader_gives_everybody_a_full_timeout(void **state)
 {
@@ -574,6 +603,7 @@ main(void)
 		cmocka_unit_test(a_write_is_checked_against_the_owner),
 		cmocka_unit_test(
 			adding_again_changes_the_timeout_and_keeps_the_owner),
+		cmocka_unit_test(a_touch_brings_the_timeout_it_was_agreed_on),
 		cmocka_unit_test(a_new_leader_gives_everybody_a_full_timeout),
 		cmocka_unit_test(finds_every_session_while_the_index_grows),
 		cmocka_unit_test(
