@@ -9,8 +9,9 @@
 #include "base/be.h"
 #include "base/log.h"
 
-/* Sessions looked at per round. */
+/* Sessions, containers and TTL nodes looked at per round. */
 #define EXPIRE_BURST 256u
+#define REAP_BURST   256u
 
 void
 zab_keep_session(struct zab *zab, struct session *session)
@@ -143,12 +144,12 @@ zab_reap_nodes(struct zab *zab)
 		    LOG_PORT_READY)
 		return false;
 
-	struct znode *node = NULL;
-	const uint32_t found =
-		tree_reap_scan(zab->parts.tree, &zab->reap_cursor, zab->wall_ms,
-			       zab->options.reap_never_used_ms, &node, 1);
+	uint32_t budget = REAP_BURST;
+	const struct znode *node =
+		tree_reap_next(zab->parts.tree, &zab->reap_cursor, &budget,
+			       zab->wall_ms, zab->options.reap_never_used_ms);
 
-	if (found > 0) {
+	if (node != NULL) {
 		propose_reap(zab, node);
 		zab->reap_next_ms =
 			zab->now_ms + 60000u / zab->options.reap_per_minute;
@@ -158,7 +159,7 @@ zab_reap_nodes(struct zab *zab)
 		zab->reap_check_ms =
 			zab->now_ms + zab->options.reap_interval_ms;
 	}
-	return found > 0;
+	return true;
 }
 
 static uint64_t

@@ -225,12 +225,14 @@ struct znode *tree_spec_child(struct tree *, const struct znode *dir,
 int64_t tree_ephemeral_owner_after(struct tree *, int64_t after);
 
 /*
- * Container and TTL nodes that are due by client-protocol.md 7.7, in the spec
- * view, at most max; resumes behind *cursor (start with 0; 0 again: done).
+ * The next container or TTL node that is due by client-protocol.md 7.7, in the
+ * spec view; NULL: the budget is used up, or none is left. Resumes behind
+ * *cursor (start with 0; 0 again: done).
+ *
+ * budget  nodes that may still be looked at, counted down
  */
-uint32_t tree_reap_scan(struct tree *, uint64_t *cursor, int64_t now_ms,
-			int64_t never_used_ms, struct znode **out,
-			uint32_t max);
+struct znode *tree_reap_next(struct tree *, uint64_t *cursor, uint32_t *budget,
+			     int64_t now_ms, int64_t never_used_ms);
 
 /* Frees what no reader can reach: at most `max` items more than have come since
  * the last call, of those that passed the watermark and again of those that

@@ -303,24 +303,25 @@ is_due(const struct tree *tree, const struct znode *node, int64_t now_ms,
 	       (never_used_ms != 0 && elapsed > never_used_ms);
 }
 
-uint32_t
-tree_reap_scan(struct tree *tree, uint64_t *cursor, int64_t now_ms,
-	       int64_t never_used_ms, struct znode **out, uint32_t max)
+struct znode *
+tree_reap_next(struct tree *tree, uint64_t *cursor, uint32_t *budget,
+	       int64_t now_ms, int64_t never_used_ms)
 {
 	/* From the end down: a removal puts the last node into the gap, and
 	 * that one has been looked at. */
-	uint32_t at = tree->reapable.count;
-	uint32_t found = 0;
+	const uint32_t count = tree->reapable.count;
+	uint32_t at = *cursor != 0 && *cursor < count ? (uint32_t)*cursor
+						      : count;
+	struct znode *found = NULL;
 
-	if (*cursor != 0 && *cursor < at)
-		at = (uint32_t)*cursor;
-	while (at > 0 && found < max) {
+	while (at > 0 && found == NULL && *budget > 0) {
 		struct znode *node =
 			node_at(tree, handle_list_at(&tree->region,
 						     &tree->reapable, --at));
 
+		--*budget;
 		if (is_due(tree, node, now_ms, never_used_ms))
-			out[found++] = node;
+			found = node;
 	}
 	*cursor = at;
 	return found;

@@ -147,6 +147,8 @@ make_zab(struct rig *rig)
 		.snap_count = 1000000,
 		.server_id = 1,
 		.tree_bytes_max = rig->tree_bytes_max,
+		.reap_interval_ms = rig->reap_interval_ms,
+		.reap_per_minute = 60000,
 	};
 	const struct zab_hooks zab_hooks = {.start_snapshot = no_snapshot};
 

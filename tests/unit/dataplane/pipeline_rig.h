@@ -36,6 +36,7 @@ struct rig {
 	struct zab *zab;
 	uint64_t now_ms;
 	uint64_t tree_bytes_max;
+	uint64_t reap_interval_ms;    /* of rig_restart_zab(); 0: never */
 	struct stream_core *lent;     /* what rig_start_over() was given */
 	struct reader_options limits; /* what rig_start_limited() was given */
 

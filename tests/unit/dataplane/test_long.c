@@ -210,6 +210,80 @@ a_client_that_leaves_in_the_middle_of_its_list_costs_nothing(void **state)
 	create(&a, "/d/new");
 }
 
+/* ---- containers ------------------------------------------------------------
+ */
+
+#define CONTAINERS 1000u
+#define REAP_MS    1000u
+
+static void
+create_container(struct rig_client *client, const char *path)
+{
+	uint8_t bytes[128];
+	struct jute_writer body = jute_writer_of(bytes, sizeof(bytes));
+
+	jute_put_cstr(&body, path);
+	jute_put_cstr(&body, "");
+	jute_put_int(&body, 1);
+	jute_put_int(&body, PERM_ALL);
+	jute_put_cstr(&body, "world");
+	jute_put_cstr(&body, "anyone");
+	jute_put_int(&body, CREATE_CONTAINER);
+	const int32_t xid = rig_request(client, OP_CREATE_CONTAINER, &body);
+
+	rig_run(&rig);
+	rig_expect(client, xid, ZK_OK);
+}
+
+static void
+remove_node(struct rig_client *client, const char *path)
+{
+	uint8_t bytes[128];
+	struct jute_writer body = jute_writer_of(bytes, sizeof(bytes));
+
+	jute_put_cstr(&body, path);
+	jute_put_int(&body, -1);
+	const int32_t xid = rig_request(client, OP_DELETE, &body);
+
+	rig_run(&rig);
+	rig_expect(client, xid, ZK_OK);
+}
+
+/* However many there are that nothing is to be done about: a leader that looks
+ * at a million of them at once is taken for dead. */
+static void
+containers_are_looked_at_some_a_round(void **state)
+{
+	struct rig_client a = rig_client(&rig);
+	char path[32];
+	uint32_t rounds = 0;
+
+	(void)state;
+	create_container(&a, "/due");
+	create(&a, "/due/child");
+	for (uint32_t i = 0; i < CONTAINERS; i++) {
+		snprintf(path, sizeof(path), "/n%06u", i);
+		create_container(&a, path);
+	}
+	remove_node(&a, "/due/child");
+	rig.reap_interval_ms = REAP_MS;
+	rig_restart_zab(&rig);
+	zab_poll(rig.zab, rig.now_ms, (int64_t)rig.now_ms);
+	rig.now_ms += REAP_MS;
+
+	const int64_t written = rig.written;
+
+	do {
+		assert_int_equal(rig.written, written);
+		zab_poll(rig.zab, rig.now_ms, (int64_t)rig.now_ms);
+		rounds++;
+		assert_true(rounds < 100);
+	} while (zab_next_timer_ms(rig.zab) <= rig.now_ms);
+	assert_in_range(rounds, CONTAINERS / 256, 2 * CONTAINERS / 256);
+	/* It stands at the end of what is looked at. */
+	assert_int_equal(rig.written, written + 1);
+}
+
 int
 main(void)
 {
@@ -220,6 +294,7 @@ main(void)
 		TEST(writes_around_a_long_list_keep_their_places),
 		TEST(nothing_gets_behind_a_list_that_waits),
 		TEST(a_client_that_leaves_in_the_middle_of_its_list_costs_nothing),
+		TEST(containers_are_looked_at_some_a_round),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

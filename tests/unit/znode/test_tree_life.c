@@ -298,15 +298,17 @@ owners_of_ephemerals_come_in_unsigned_order(void **state)
 
 static uint32_t
 reap_all(struct fixture *f, int64_t now_ms, int64_t never_used_ms,
-	 uint32_t batch)
+	 uint32_t share)
 {
-	struct znode *node[8];
 	uint64_t cursor = 0;
 	uint32_t found = 0;
 
 	do {
-		found += tree_reap_scan(f->tree, &cursor, now_ms, never_used_ms,
-					node, batch);
+		uint32_t budget = share;
+
+		if (tree_reap_next(f->tree, &cursor, &budget, now_ms,
+				   never_used_ms) != NULL)
+			found++;
 	} while (cursor != 0);
 	return found;
 }
