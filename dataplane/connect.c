@@ -92,6 +92,16 @@ is_welcome(struct reader *reader, const struct proto_connect_request *request)
 	return false;
 }
 
+static enum connect_kind
+kind_of(const struct reader *reader,
+	const struct proto_connect_request *request)
+{
+	if (request->session_id != 0)
+		return CONNECT_RENEW;
+	return reader->options.connects.has_local ? CONNECT_LOCAL
+						  : CONNECT_GLOBAL;
+}
+
 /* client-protocol.md 7.10. A request that could not be taken for want of a req
  * comes here again, and pays once. */
 static bool
@@ -104,9 +114,7 @@ is_let_in(struct reader *reader, const struct proto_connect_request *request)
 		return true;
 
 	const bool is_in = connect_throttle_admit(
-		throttle,
-		request->session_id == 0 ? CONNECT_GLOBAL : CONNECT_RENEW,
-		reader->now_ms);
+		throttle, kind_of(reader, request), reader->now_ms);
 
 	stats_set(stats, STAT_CONNECT_DROP_PPM,
 		  (uint64_t)(throttle->drop * 1e6));

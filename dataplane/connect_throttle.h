@@ -28,6 +28,7 @@ struct connect_throttle_options {
 	double drop_increase, drop_decrease;
 	double decrease_ratio; /* of tokens_max: a deficit that is small */
 	bool has_weights;      /* else each request weighs 1 */
+	bool has_local;        /* new sessions are local ones */
 	uint32_t weight_global, weight_local, weight_renew;
 };
 

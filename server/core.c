@@ -52,6 +52,8 @@ connect_options_of(const struct server *server)
 		.drop_decrease = config->connect_drop_decrease,
 		.decrease_ratio = config->connect_decrease_ratio,
 		.has_weights = config->connect_weight_enabled,
+		.has_local = !config->is_standalone &&
+			     config->local_sessions_enabled,
 		.weight_global = (uint32_t)config->connect_weight_global,
 		.weight_local = (uint32_t)config->connect_weight_local,
 		.weight_renew = (uint32_t)config->connect_weight_renew,

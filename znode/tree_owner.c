@@ -310,8 +310,8 @@ tree_reap_next(struct tree *tree, uint64_t *cursor, uint32_t *budget,
 	/* From the end down: a removal puts the last node into the gap, and
 	 * that one has been looked at. */
 	const uint32_t count = tree->reapable.count;
-	uint32_t at = *cursor != 0 && *cursor < count ? (uint32_t)*cursor
-						      : count;
+	uint32_t at =
+		*cursor != 0 && *cursor < count ? (uint32_t)*cursor : count;
 	struct znode *found = NULL;
 
 	while (at > 0 && found == NULL && *budget > 0) {

@@ -359,6 +359,36 @@ a_connect_beyond_the_tokens_is_closed_without_a_word(void **state)
 	rig_client(&rig);
 }
 
+/* Six tokens are two new sessions, or six where those are local. */
+static void
+a_new_session_weighs_what_it_is(void **state)
+{
+	struct reader_options limits = {.connects = {.tokens_max = 6,
+						     .fill_ms = 1000,
+						     .fill_count = 1,
+						     .freeze_ms = -1,
+						     .has_weights = true,
+						     .weight_global = 3,
+						     .weight_local = 1,
+						     .weight_renew = 2}};
+
+	(void)state;
+	for (int is_local = 0; is_local <= 1; is_local++) {
+		uint32_t in = 0;
+
+		limits.connects.has_local = is_local;
+		start(&limits);
+		for (int i = 0; i < 8; i++) {
+			struct rig_client client;
+
+			in += rig_try_client(&rig, &client);
+		}
+		assert_int_equal(in, is_local ? 6 : 2);
+		if (!is_local)
+			rig_stop(&rig);
+	}
+}
+
 #define TEST(name) cmocka_unit_test_teardown(name, teardown)
 
 int
@@ -376,6 +406,7 @@ main(void)
 		TEST(an_ensemble_has_its_names),
 		TEST(without_a_provider_ensemble_is_no_scheme),
 		TEST(a_connect_beyond_the_tokens_is_closed_without_a_word),
+		TEST(a_new_session_weighs_what_it_is),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
