@@ -161,8 +161,10 @@ uint64_t zab_next_timer_ms(const struct zab *);
 bool zab_is_idle(const struct zab *);
 int64_t zab_last_zxid(const struct zab *);
 
-/* Starts a snapshot of the published state now; false: one is being written or
- * memory is short. ZAB core. */
+/* Is all that is published certain to stay, and here? ZAB core. */
+bool zab_may_snapshot(const struct zab *);
+/* Starts a snapshot of the published state now; false: it may not be taken, one
+ * is being written, or memory is short. ZAB core. */
 bool zab_start_snapshot(struct zab *);
 
 /* The snapshot's writer pinned its own zxid (or is done): releases the pin

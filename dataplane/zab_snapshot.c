@@ -50,12 +50,18 @@ copy_session(void *arg, const struct session *session)
 		.id = session->id, .timeout_ms = session->timeout_ms};
 }
 
+/* A snapshot never holds what may be taken back. */
+bool
+zab_may_snapshot(const struct zab *zab)
+{
+	return !zab->is_lent &&
+	       (zab->mode == ZAB_ALONE || zab->published <= zab->committed);
+}
+
 bool
 zab_start_snapshot(struct zab *zab)
 {
-	/* A snapshot never holds what is not certain to stay. */
-	if (zab->is_lent ||
-	    (zab->mode != ZAB_ALONE && zab->published > zab->committed))
+	if (!zab_may_snapshot(zab))
 		return false;
 
 	const uint32_t count = session_count(zab->parts.sessions);

@@ -261,12 +261,16 @@ run_snapshot(struct bg *bg)
 	return true;
 }
 
-/* The state is BG's alone while everything is lent. */
+/* The state is BG's alone while everything is lent. One that has not ended is
+ * owed to whoever asked for it, so another follows the loan. */
 void
 bg_drop_snapshot(void *arg)
 {
 	struct bg *bg = arg;
 
+	if (bg->job != NULL || get_state(bg) == SNAPSHOT_ASKED)
+		atomic_store_explicit(&bg->wants_snapshot, true,
+				      memory_order_release);
 	if (bg->job != NULL)
 		snapshot_job_free(bg->job);
 	bg->job = NULL;
@@ -311,6 +315,16 @@ bg_snapshot(void *arg, const struct zab_snapshot *snapshot)
 	return true;
 }
 
+/* Is one wanted that may begin? One that may not yet keeps nobody awake: what
+ * it waits for is a round of ZAB's own. */
+static bool
+is_due(const struct bg *bg)
+{
+	return atomic_load_explicit(&bg->wants_snapshot,
+				    memory_order_acquire) &&
+	       zab_may_snapshot(bg->server->zab);
+}
+
 bool
 bg_has_work_for_zab(const struct bg *bg)
 {
@@ -319,9 +333,19 @@ bg_has_work_for_zab(const struct bg *bg)
 	if (bg->is_lent)
 		return false;
 	return state == SNAPSHOT_PINNED || state == SNAPSHOT_FAILED ||
-	       (state == SNAPSHOT_IDLE &&
-		atomic_load_explicit(&bg->wants_snapshot,
-				     memory_order_acquire));
+	       (state == SNAPSHOT_IDLE && is_due(bg));
+}
+
+/* The wish goes before the snapshot begins: one that comes meanwhile is for the
+ * next (bg_snapshot_ask()). */
+static bool
+grant(struct bg *bg)
+{
+	atomic_store_explicit(&bg->wants_snapshot, false, memory_order_relaxed);
+	if (zab_start_snapshot(bg->server->zab))
+		return true;
+	atomic_store_explicit(&bg->wants_snapshot, true, memory_order_relaxed);
+	return false;
 }
 
 bool
@@ -341,13 +365,7 @@ bg_poll_zab(struct bg *bg)
 		set_state(bg, SNAPSHOT_IDLE);
 		return true;
 	case SNAPSHOT_IDLE:
-		if (!atomic_load_explicit(&bg->wants_snapshot,
-					  memory_order_acquire))
-			return false;
-		atomic_store_explicit(&bg->wants_snapshot, false,
-				      memory_order_relaxed);
-		zab_start_snapshot(zab);
-		return true;
+		return is_due(bg) && grant(bg);
 	default:
 		return false;
 	}
