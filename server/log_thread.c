@@ -64,6 +64,17 @@ stand_still(struct server *server)
 			      memory_order_release);
 }
 
+/* It touches the log no more: BG, which may be about to park it, need not wait
+ * for who is gone. */
+static void
+stand_still_for_good(struct server *server)
+{
+	/* release: pairs with acquire in log_thread_park() */
+	atomic_store_explicit(&server->log_is_parked, true,
+			      memory_order_release);
+	lcore_wake(bg_lcore(server->bg));
+}
+
 static void *
 log_main(void *arg)
 {
@@ -79,8 +90,10 @@ log_main(void *arg)
 		if (has_worked)
 			continue;
 		if (atomic_load_explicit(&server->log_must_stop,
-					 memory_order_acquire))
+					 memory_order_acquire)) {
+			stand_still_for_good(server);
 			return NULL;
+		}
 		if (atomic_load_explicit(&server->log_must_park,
 					 memory_order_relaxed) &&
 		    !txlog_is_writing(server->txlog))
