@@ -220,21 +220,40 @@ remove_hidden(const struct data_dir *dirs, char *message)
 	}
 }
 
+/* Without doubled and trailing slashes, as Java sees it: whether two
+ * directories are one is told by their names. */
+static int
+plain_path(char out[FILE_PATH_MAX], const char *path)
+{
+	size_t bytes = 0;
+
+	for (; *path != '\0'; path++) {
+		if (*path == '/' && bytes > 0 && out[bytes - 1] == '/')
+			continue;
+		if (bytes + 1 == FILE_PATH_MAX)
+			return FAL_ELIMIT;
+		out[bytes++] = *path;
+	}
+	while (bytes > 1 && out[bytes - 1] == '/')
+		bytes--;
+	out[bytes] = '\0';
+	return 0;
+}
+
 static int
 set_paths(struct data_dir *dirs, const struct data_dir_options *options,
 	  char *message)
 {
-	const char *log_dir =
-		options->log_dir == NULL || options->log_dir[0] == '\0'
-			? options->data_dir
-			: options->log_dir;
-	int err = strlen(options->data_dir) < FILE_PATH_MAX ? 0 : FAL_ELIMIT;
+	const bool is_one =
+		options->log_dir == NULL || options->log_dir[0] == '\0';
+	char log_dir[FILE_PATH_MAX];
+	int err = plain_path(dirs->data_dir, options->data_dir);
 
 	if (err == 0)
-		memcpy(dirs->data_dir, options->data_dir,
-		       strlen(options->data_dir) + 1);
+		err = plain_path(log_dir,
+				 is_one ? options->data_dir : options->log_dir);
 	if (err == 0)
-		err = file_path(dirs->snap_dir, options->data_dir,
+		err = file_path(dirs->snap_dir, dirs->data_dir,
 				DATA_DIR_VERSION);
 	if (err == 0)
 		err = file_path(dirs->log_dir, log_dir, DATA_DIR_VERSION);

@@ -550,6 +550,36 @@ directories_are_made_and_locked(void **arg)
 	disk_mem_destroy(mem);
 }
 
+/* As java.io.File has it. */
+static void
+one_directory_may_be_written_in_several_ways(void **arg)
+{
+	static const char *const log_dirs[] = {"/d/a", "/d/a/", "/d//a",
+					       "//d/a//"};
+
+	(void)arg;
+	for (uint32_t i = 0; i < 4; i++) {
+		struct disk_mem *mem = new_disk();
+		const struct data_dir_options options = {.data_dir = "/d/a",
+							 .log_dir = log_dirs[i],
+							 .may_create = true};
+		struct data_dir dirs;
+		char message[DATA_DIR_MESSAGE_BYTES];
+
+		for (uint32_t start = 0; start < 2; start++) {
+			assert_int_equal(data_dir_open(disk_mem_disk(mem),
+						       &options, &dirs,
+						       message),
+					 0);
+			assert_string_equal(dirs.log_dir, "/d/a/version-2");
+			data_dir_close(&dirs);
+			put(mem, "a/version-2/log.1", "x");
+			put(mem, "a/version-2/snapshot.0", "x");
+		}
+		disk_mem_destroy(mem);
+	}
+}
+
 static void
 missing_directories_are_refused_when_they_may_not_be_made(void **arg)
 {
@@ -682,6 +712,7 @@ main(void)
 		cmocka_unit_test(what_was_removed_shrinks_step_by_step),
 		cmocka_unit_test(a_purge_that_fails_leaves_no_hole),
 		cmocka_unit_test(directories_are_made_and_locked),
+		cmocka_unit_test(one_directory_may_be_written_in_several_ways),
 		cmocka_unit_test(
 			missing_directories_are_refused_when_they_may_not_be_made),
 		cmocka_unit_test(a_file_in_the_place_of_a_directory_is_named),
