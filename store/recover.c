@@ -384,18 +384,22 @@ classify_record(struct recovery *recovery, struct log_file *file, bool *goes_on)
 }
 
 /* A last file without a good header holds nothing; Java cannot start with it,
- * so it goes. A foreign header is somebody else's file. */
+ * so it goes. A foreign header is somebody else's file, and one that logs
+ * follow had records. */
 static int
 classify_header(struct recovery *recovery, struct log_file *file)
 {
-	if (log_file_end(file) == LOG_END_EMPTY ||
-	    log_file_bytes(file) < LOG_FILE_HEADER_BYTES) {
+	const bool is_last = log_chain_is_last_file(recovery->chain);
+
+	if (is_last && (log_file_end(file) == LOG_END_EMPTY ||
+			log_file_bytes(file) < LOG_FILE_HEADER_BYTES)) {
 		note_trouble(recovery, 0, true);
 		return 0;
 	}
 	note_trouble(recovery, 0, false);
-	say(recovery, "log %s is damaged: %s", log_chain_path(recovery->chain),
-	    log_end_str(log_file_end(file)));
+	say(recovery, "log %s is damaged: %s%s",
+	    log_chain_path(recovery->chain), log_end_str(log_file_end(file)),
+	    is_last ? "" : "; it is not the last log");
 	return 0;
 }
 

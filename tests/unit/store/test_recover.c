@@ -296,6 +296,37 @@ a_missing_log_is_refused_with_the_gap(void **arg)
 	rt_end(&rt);
 }
 
+/* It had transactions, which are gone: no tail of a write. */
+static void
+a_log_in_the_middle_without_its_header_is_damage(void **arg)
+{
+	static const uint8_t rest[8] = {0x5a, 0x4b, 0x4c, 0x47};
+	struct rt rt;
+	struct recover_options options;
+	struct disk_info info;
+
+	(void)arg;
+	rt_begin(&rt);
+	rt_put_dir(&rt, "fixture-full/server1/version-2");
+	assert_int_equal(disk_mem_put(rt.mem, RT_DIR "/log.100000049", rest,
+				      sizeof(rest)),
+			 0);
+	assert_int_equal(disk_unlink(disk_mem_disk(rt.mem),
+				     RT_DIR "/snapshot.10000006f"),
+			 0);
+	options = rt_options(&rt);
+	assert_int_equal(rt_run(&rt, &options), FAL_ECORRUPT);
+	assert_non_null(strstr(rt.outcome.message, "log.100000049"));
+	assert_int_equal(rt.outcome.last_zxid, 0x100000048);
+	assert_int_equal(disk_info(disk_mem_disk(rt.mem),
+				   RT_DIR "/log.100000049", &info),
+			 0);
+	options.is_member = true;
+	assert_int_equal(rt_run(&rt, &options), 0);
+	assert_true(rt.outcome.is_damaged);
+	rt_end(&rt);
+}
+
 static void
 logs_without_a_snapshot_are_refused_unless_trusted(void **arg)
 {
@@ -483,6 +514,8 @@ main(void)
 		cmocka_unit_test(accepting_the_loss_cuts_and_keeps_a_copy),
 		cmocka_unit_test(damage_that_a_snapshot_covers_loses_nothing),
 		cmocka_unit_test(a_missing_log_is_refused_with_the_gap),
+		cmocka_unit_test(
+			a_log_in_the_middle_without_its_header_is_damage),
 		cmocka_unit_test(
 			logs_without_a_snapshot_are_refused_unless_trusted),
 		cmocka_unit_test(an_empty_directory_is_a_fresh_database),
