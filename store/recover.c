@@ -107,7 +107,7 @@ recover_forget_clean_stop(struct disk *disk, const char *log_dir)
 /* ---- snapshots
  * --------------------------------------------------------------- */
 
-/* Loads one; FAL_ECORRUPT: try the next. */
+/* Loads one; FAL_ECORRUPT, FAL_EIO: try the next. */
 static int
 try_snapshot(struct recovery *recovery, const struct file_entry *entry)
 {
@@ -136,6 +136,13 @@ try_snapshot(struct recovery *recovery, const struct file_entry *entry)
 		    path, fault.what, fault.offset);
 		return err;
 	}
+	if (err == FAL_EIO) {
+		outcome->snapshots_refused++;
+		say(recovery,
+		    "snapshot %s cannot be read (%s): an older one is used",
+		    path, fal_err_str(err));
+		return err;
+	}
 	if (err != 0) {
 		say(recovery, "cannot read snapshot %s: %s", path,
 		    fal_err_str(err));
@@ -156,13 +163,16 @@ is_wanted(const struct recovery *recovery, uint64_t zxid)
 	return until == 0 || zxid <= until;
 }
 
-/* The newest snapshot that verifies. 0 also when there is none. */
+/* The newest snapshot that verifies. 0 also when there is none. One that cannot
+ * be read is passed over as a damaged one is, but only for another: nothing is
+ * given up for a disk that may answer the next time. */
 static int
 load_newest(struct recovery *recovery)
 {
 	struct file_list list;
 	int err = file_list_read(recovery->disk, recovery->options->snap_dir,
 				 FILE_SNAPSHOT, &list);
+	int read_err = 0;
 	uint32_t tried = 0;
 
 	for (uint32_t i = list.count; i > 0 && err == 0; i--) {
@@ -175,11 +185,18 @@ load_newest(struct recovery *recovery)
 		err = try_snapshot(recovery, entry);
 		if (err == 0)
 			break;
-		if (err == FAL_ECORRUPT)
+		if (err == FAL_EIO)
+			read_err = err;
+		if (err == FAL_ECORRUPT || err == FAL_EIO)
 			err = 0;
 	}
 	file_list_free(&list);
-	return err;
+	if (err != 0 || read_err == 0 || recovery->outcome->has_snapshot)
+		return err;
+	say(recovery,
+	    "no snapshot in %s can be used, and not all can be read: %s",
+	    recovery->options->snap_dir, fal_err_str(read_err));
+	return read_err;
 }
 
 /* The content of a fresh database, whatever failed loads have left. */

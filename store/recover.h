@@ -5,7 +5,8 @@
 /*
  * recover - from the files of a data directory to the last state.
  *
- *   1. the newest snapshot that verifies is loaded; S is the zxid of its name
+ *   1. the newest snapshot that can be read and verifies is loaded; S is the
+ *      zxid of its name
  *   2. every transaction above S is replayed, in order, without a gap
  *   3. what a crash left behind the last record is cut off
  *

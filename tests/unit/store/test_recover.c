@@ -327,6 +327,83 @@ a_log_in_the_middle_without_its_header_is_damage(void **arg)
 	rt_end(&rt);
 }
 
+/* A sector of a snapshot that the device does not give. */
+static const struct disk_ops *whole_ops;
+static uint64_t unreadable_bytes; /* of the file */
+
+static int
+read_or_fail(struct disk_file *file, void *to, size_t bytes, uint64_t at,
+	     size_t *got)
+{
+	uint64_t file_bytes = 0;
+
+	assert_int_equal(disk_file_bytes(file, &file_bytes), 0);
+	*got = 0;
+	if (at == 0 && file_bytes == unreadable_bytes)
+		return FAL_EIO;
+	return whole_ops->read(file, to, bytes, at, got);
+}
+
+static void
+a_snapshot_that_cannot_be_read_is_passed_over_for_another(void **arg)
+{
+	struct rt rt;
+	struct recover_options options;
+	struct disk_info info;
+	struct disk *disk;
+	struct disk_ops ops;
+
+	(void)arg;
+	rt_begin(&rt);
+	disk = disk_mem_disk(rt.mem);
+	rt_put_dir(&rt, "fixture-full/server1/version-2");
+	assert_int_equal(disk_info(disk, RT_DIR "/snapshot.10000006f", &info),
+			 0);
+	whole_ops = disk->ops;
+	unreadable_bytes = info.bytes;
+	ops = *whole_ops;
+	ops.read = read_or_fail;
+	disk->ops = &ops;
+	options = rt_options(&rt);
+	assert_int_equal(rt_run(&rt, &options), 0);
+	check_full(&rt);
+	assert_int_equal(rt.outcome.snapshots_refused, 1);
+	assert_non_null(strstr(rt.outcome.message, "snapshot.10000006f"));
+	disk->ops = whole_ops;
+	rt_end(&rt);
+}
+
+/* Nothing of a member goes aside for an error that may pass. */
+static void
+the_only_snapshot_that_cannot_be_read_is_an_error(void **arg)
+{
+	struct rt rt;
+	struct recover_options options;
+	struct disk_info info;
+	struct disk *disk;
+	struct disk_ops ops;
+
+	(void)arg;
+	rt_begin(&rt);
+	disk = disk_mem_disk(rt.mem);
+	rt_put(&rt, "txn-types/snapshot.0", "snapshot.0");
+	rt_put(&rt, "txn-types/log.100000001", "log.100000001");
+	assert_int_equal(disk_info(disk, RT_DIR "/snapshot.0", &info), 0);
+	whole_ops = disk->ops;
+	unreadable_bytes = info.bytes;
+	ops = *whole_ops;
+	ops.read = read_or_fail;
+	disk->ops = &ops;
+	options = rt_options(&rt);
+	options.is_member = true;
+	assert_int_equal(rt_run(&rt, &options), FAL_EIO);
+	assert_non_null(strstr(rt.outcome.message, RT_DIR));
+	disk->ops = whole_ops;
+	assert_int_equal(rt_run(&rt, &options), 0);
+	assert_int_equal(rt.outcome.last_zxid, 0x100000026);
+	rt_end(&rt);
+}
+
 static void
 logs_without_a_snapshot_are_refused_unless_trusted(void **arg)
 {
@@ -516,6 +593,10 @@ main(void)
 		cmocka_unit_test(a_missing_log_is_refused_with_the_gap),
 		cmocka_unit_test(
 			a_log_in_the_middle_without_its_header_is_damage),
+		cmocka_unit_test(
+			a_snapshot_that_cannot_be_read_is_passed_over_for_another),
+		cmocka_unit_test(
+			the_only_snapshot_that_cannot_be_read_is_an_error),
 		cmocka_unit_test(
 			logs_without_a_snapshot_are_refused_unless_trusted),
 		cmocka_unit_test(an_empty_directory_is_a_fresh_database),
