@@ -17,8 +17,9 @@
  *   large frames     largeRequestMaxBytes of them under way: one more closes
  *                    its connection
  *
- * Heartbeats pass all of them. The last reqs of the pool are for connects and
- * detaches.
+ * Heartbeats pass all of them, but for those of a client that has left a
+ * thousand answers to earlier ones unread. The last reqs of the pool are for
+ * connects and detaches.
  *
  * Of requests that stood in line too long ZooKeeper knows two kinds: older
  * than their session's timeout (stale: dropped with their connection), and
@@ -28,6 +29,8 @@
 
 /* Beyond these, data has to wait for the sake of the session lane. */
 #define REQ_RESERVE_SHARE 16u
+/* Hours of heartbeats: whoever reads, however slowly, never sends as many. */
+#define UNREAD_PINGS_MAX 1000u
 
 static uint32_t
 under_way(const struct reader *reader)
@@ -70,6 +73,24 @@ admission_has_room(struct reader *reader, struct conn *conn)
 		return false;
 	}
 	return true;
+}
+
+/* Without this who asks for nothing but heartbeats, and reads no answer, would
+ * be given memory up to the limit of its output. */
+bool
+admission_of_ping(struct reader *reader, struct conn *conn)
+{
+	if (FAL_LIKELY(stream_unsent(reader->parts.streams, conn->stream) <
+		       CONN_UNSENT_PAUSE)) {
+		conn->unread_pings = 0;
+		return true;
+	}
+	if (conn->unread_pings < UNREAD_PINGS_MAX) {
+		conn->unread_pings++;
+		return true;
+	}
+	conn_pause(reader, conn);
+	return false;
 }
 
 /* ---- the throttle ----------------------------------------------------------

@@ -76,6 +76,7 @@ struct conn {
 	struct req_ids *ids;
 	struct req *head, *tail; /* answers are sent in this order */
 	uint32_t queued;
+	uint32_t unread_pings; /* answered while too much was unsent */
 	struct list link;      /* newcomers, overrun, detaching, or free */
 	struct list park_link; /* reader.parked while we do not read it, or
 				  reader.shedding */
@@ -404,6 +405,8 @@ enum admission {
 bool admission_may_read(const struct reader *, const struct conn *);
 /* Room for a request that may have to be queued; false: ask again. */
 bool admission_has_room(struct reader *, struct conn *);
+/* The same for a heartbeat. */
+bool admission_of_ping(struct reader *, struct conn *);
 /* Of a request that goes to the writer or waits for it. */
 enum admission admission_of_request(struct reader *, struct conn *, int32_t op);
 /* Once a round: those who stand in line and have room. */

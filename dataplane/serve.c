@@ -758,6 +758,8 @@ serve_frame(struct reader *reader, struct conn *conn, const uint8_t *frame,
 		return answer_ready(reader, conn, &header,
 				    ZK_SESSIONCLOSEDREQUIRESASLAUTH);
 	if (class == OP_CLASS_PING) {
+		if (!admission_of_ping(reader, conn))
+			return false;
 		conn_reply_ping(reader, conn, (int64_t)reader->S);
 		conn_account(reader, conn, OP_PING, -1, (int64_t)reader->S,
 			     op.received_ns);

@@ -50,6 +50,11 @@ fake_events(struct fake_stream *stream, struct stream_event *events)
 		stream->was_aborted = true;
 		stream->reason = STREAM_FINISHED;
 	}
+	if (stream->is_writable) {
+		events[count] = event;
+		events[count++].kind = STREAM_WRITABLE;
+		stream->is_writable = false;
+	}
 	if (stream->was_aborted) {
 		events[count] = event;
 		events[count].reason = stream->reason;
@@ -207,9 +212,9 @@ fake_write(struct stream_core *core, stream_id id, const void *data,
 static uint32_t
 fake_unsent(struct stream_core *core, stream_id id)
 {
-	(void)core;
-	(void)id;
-	return 0;
+	const struct fake_stream *stream = find(core, id);
+
+	return stream == NULL ? 0 : stream->unsent;
 }
 
 static void

@@ -31,6 +31,8 @@ struct fake_stream {
 	bool is_aborted;           /* is_closed, by stream_abort() */
 	bool was_aborted, has_finished; /* by the other side */
 	uint32_t unsent_max;
+	uint32_t unsent;  /* what stream_unsent() tells */
+	bool is_writable; /* WRITABLE at the next poll  */
 };
 
 struct fake_core {

@@ -224,6 +224,34 @@ send_large(struct rig_client *client, uint32_t bytes)
 	rig_request(client, OP_SET_DATA, &body);
 }
 
+/* Nor does anything else make it stop: its socket does. */
+static void
+who_reads_no_heartbeat_is_not_given_more(void **state)
+{
+	struct fake_stream *stream;
+
+	(void)state;
+	start(&(struct reader_options){.throttle_requests_max = 0});
+
+	struct rig_client a = rig_client(&rig);
+
+	stream = &rig.streams->stream[a.stream];
+	stream->unsent = 1u << 20;
+	for (int i = 0; i < 3000; i++)
+		rig_bare_op(&a, OP_PING);
+	rig_run(&rig);
+	assert_false(is_read(&a));
+	assert_in_range(stream->out_bytes, 1, 1000 * 20);
+	assert_false(is_closed(&a));
+	/* It reads after all. */
+	stream->unsent = 0;
+	stream->is_writable = true;
+	rig_run(&rig);
+	assert_true(is_read(&a));
+	for (int i = 0; i < 3000; i++)
+		rig_expect(&a, XID_PING, ZK_OK);
+}
+
 static void
 one_large_frame_too_many_closes_its_connection(void **state)
 {
@@ -401,6 +429,7 @@ main(void)
 		TEST(who_stood_in_line_too_long_is_told_so_in_its_place),
 		TEST(a_stale_request_ends_its_connection),
 		TEST(heartbeats_pass_the_line),
+		TEST(who_reads_no_heartbeat_is_not_given_more),
 		TEST(one_large_frame_too_many_closes_its_connection),
 		TEST(a_flood_of_data_leaves_reqs_for_new_sessions),
 		TEST(an_ensemble_has_its_names),
