@@ -17,6 +17,7 @@
 #include "base/be.h"
 #include "base/bits.h"
 #include "store/snap_source.h"
+#include "znode/quota.h"
 
 #define HEADER_BYTES         16u
 #define SEAL_BYTES           13u
@@ -589,6 +590,8 @@ snapshot_load(struct disk *disk, const char *path, enum file_coding coding,
 			      "unknown ACL";
 	if (err == 0)
 		err = tree_load_end(tree, (int64_t)zxid);
+	if (err == 0)
+		err = quota_recount(tree);
 	loader_end(&loader);
 	return err;
 }

@@ -12,6 +12,7 @@
 
 #include "znode/quota_text.h"
 #include "znode/tree_impl.h"
+#include "znode/walk.h"
 
 #define NAME_BYTES_MAX (sizeof(QUOTA_LIMITS) - 1)
 
@@ -280,6 +281,20 @@ count_subtree(struct quota *quota, struct znode *top, struct quota_track *out)
 	return err;
 }
 
+/* The text that says what is at and below a path, which need not be there. */
+static int
+count_usage(struct quota *quota, struct tree_path path,
+	    char text[QUOTA_TEXT_BYTES_MAX], struct jute_slice *out)
+{
+	struct quota_track usage = {
+		.count = 0, .bytes = 0, .count_hard = -1, .bytes_hard = -1};
+	struct znode *top = tree_find(quota->tree, path);
+	const int err = top == NULL ? 0 : count_subtree(quota, top, &usage);
+
+	*out = quota_track_text(&usage, text);
+	return err;
+}
+
 int
 quota_created(struct quota *quota, struct znode *node, struct jute_slice path)
 {
@@ -291,18 +306,66 @@ quota_created(struct quota *quota, struct znode *node, struct jute_slice path)
 	    memcmp(path.data + bytes - name_bytes, QUOTA_STATS, name_bytes) !=
 		    0)
 		return 0;
-	struct quota_track usage = {
-		.count = 0, .bytes = 0, .count_hard = -1, .bytes_hard = -1};
-	struct znode *top = tree_find(
-		quota->tree,
+	char text[QUOTA_TEXT_BYTES_MAX];
+	struct jute_slice usage;
+	const int err = count_usage(
+		quota,
 		tree_path_of(quota->tree, path.data + QUOTA_DIR_BYTES,
-			     (uint32_t)(bytes - QUOTA_DIR_BYTES - name_bytes)));
+			     (uint32_t)(bytes - QUOTA_DIR_BYTES - name_bytes)),
+		text, &usage);
 
-	if (top != NULL) {
-		const int err = count_subtree(quota, top, &usage);
+	return err != 0 ? err : tree_set_data_quietly(quota->tree, node, usage);
+}
 
-		if (err != 0)
-			return err;
-	}
-	return put_track(quota, node, &usage);
+/* If the item is the limits of a root whose usage is told. */
+static int
+recount_item(struct quota *quota, const struct walk_item *item)
+{
+	const size_t name_bytes = sizeof(QUOTA_LIMITS) - 1;
+	char text[QUOTA_TEXT_BYTES_MAX];
+	struct jute_slice usage;
+	struct tree_stat stat;
+
+	if (item->path_bytes < QUOTA_DIR_BYTES + name_bytes ||
+	    memcmp(item->path + item->path_bytes - name_bytes, QUOTA_LIMITS,
+		   name_bytes) != 0)
+		return 0;
+	const struct jute_slice path =
+		jute_slice_of(item->path + QUOTA_DIR_BYTES,
+			      item->path_bytes - QUOTA_DIR_BYTES - name_bytes);
+	int err = put_mirrored(quota, path);
+
+	if (err != 0)
+		return err;
+	struct znode *stats = find_named(
+		quota, QUOTA_DIR_BYTES + (size_t)path.bytes, QUOTA_STATS);
+
+	if (stats == NULL)
+		return 0;
+	err = count_usage(
+		quota,
+		tree_path_of(quota->tree, path.data, (uint32_t)path.bytes),
+		text, &usage);
+	if (err != 0)
+		return err;
+	tree_spec_stat(quota->tree, stats, &stat);
+	return tree_patch(quota->tree, stats, usage, &stat);
+}
+
+int
+quota_recount(struct tree *tree)
+{
+	struct walk_item item;
+	struct quota *quota;
+	struct walk walk;
+	int got = quota_create(tree, &quota);
+
+	if (got < 0)
+		return got;
+	got = walk_init(&walk, tree, tree->published, quota->dir);
+	while (got == 0 && (got = walk_next(&walk, &item)) > 0)
+		got = recount_item(quota, &item);
+	walk_free(&walk);
+	quota_destroy(quota);
+	return got;
 }

@@ -15,7 +15,7 @@
  * need nothing here. The price is one lookup per component of a written path,
  * paid only while /zookeeper/quota has children.
  *
- * Context    writer core, within a transaction.
+ * Context    writer core, within a transaction, but for quota_recount().
  * Errors     FAL_ENOMEM: roll the transaction back.
  * Source     client-protocol.md section 9.3.
  */
@@ -49,5 +49,16 @@ FAL_MUST_CHECK int quota_add(struct quota *, struct jute_slice path,
  * filled by counting the subtree. */
 FAL_MUST_CHECK int quota_created(struct quota *, struct znode *,
 				 struct jute_slice path);
+
+/*
+ * Counts the usage of all roots anew, behind tree_load_end(). A snapshot that a
+ * ZooKeeper wrote while transactions went on holds usage of another moment than
+ * its nodes, and nothing would ever put that right.
+ *
+ * Context    as tree_patch().
+ *
+ * Returns 0, FAL_ENOMEM.
+ */
+FAL_MUST_CHECK int quota_recount(struct tree *);
 
 #endif

@@ -579,6 +579,62 @@ a_tree_that_differs_from_its_digest_is_refused_unless_forced(void **arg)
 	rt_end(&rt);
 }
 
+/* ---- quotas ----------------------------------------------------------------
+ */
+
+static void
+put_node(struct snapshot_out *out, const char *path, const char *data)
+{
+	const struct tree_stat stat = {.version = 3};
+
+	snapshot_out_node(out, jute_slice_of(path, strlen(path)),
+			  jute_slice_of(data, strlen(data)), SNAPSHOT_ACL_OPEN,
+			  &stat);
+}
+
+/* A ZooKeeper's file may hold usage from before a write and nodes from behind
+ * it; replay then meets what is there already and counts nothing. */
+static void
+usage_of_quotas_is_that_of_the_nodes_in_the_file(void **arg)
+{
+	static const char stats[] = "/zookeeper/quota/a/zookeeper_stats";
+	struct snapshot_info info = {.has_digest = false};
+	struct snapshot_out *out = NULL;
+	struct recover_options options;
+	struct tree_stat stat;
+	struct znode *node;
+	struct rt rt;
+
+	(void)arg;
+	rt_begin(&rt);
+	assert_int_equal(snapshot_out_create(disk_mem_disk(rt.mem), RT_DIR, 2,
+					     FILE_PLAIN, &out),
+			 0);
+	snapshot_out_sessions(out, NULL, 0);
+	snapshot_out_acls(out, 0);
+	put_node(out, "", "");
+	put_node(out, "/a", "xx");
+	put_node(out, "/a/b", "yyy");
+	put_node(out, "/zookeeper", "");
+	put_node(out, "/zookeeper/quota", "");
+	put_node(out, "/zookeeper/quota/a", "");
+	put_node(out, stats, "count=1,bytes=2=;countHardLimit=9");
+	put_node(out, "/zookeeper/quota/a/zookeeper_limits", "count=9");
+	put_node(out, "/zookeeper/quota/gone", "");
+	put_node(out, "/zookeeper/quota/gone/zookeeper_limits", "count=9");
+	assert_int_equal(snapshot_out_finish(out, &info), 0);
+	options = rt_options(&rt);
+	assert_int_equal(rt_run(&rt, &options), 0);
+	node = tree_find(rt.tree,
+			 tree_path_of(rt.tree, stats, sizeof(stats) - 1));
+	assert_non_null(node);
+	assert_true(jute_slice_is(tree_spec_data(rt.tree, node),
+				  "count=2,bytes=5"));
+	tree_spec_stat(rt.tree, node, &stat);
+	assert_int_equal(stat.version, 3);
+	rt_end(&rt);
+}
+
 int
 main(void)
 {
@@ -607,6 +663,8 @@ main(void)
 			cutting_behind_a_zxid_takes_newer_snapshots_and_logs_aside),
 		cmocka_unit_test(
 			a_tree_that_differs_from_its_digest_is_refused_unless_forced),
+		cmocka_unit_test(
+			usage_of_quotas_is_that_of_the_nodes_in_the_file),
 	};
 
 	testing_seed(0x9e3779b97f4a7c15);
