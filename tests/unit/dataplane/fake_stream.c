@@ -212,9 +212,8 @@ fake_write(struct stream_core *core, stream_id id, const void *data,
 static uint32_t
 fake_unsent(struct stream_core *core, stream_id id)
 {
-	const struct fake_stream *stream = find(core, id);
-
-	return stream == NULL ? 0 : stream->unsent;
+	(void)id; /* each request asks, and gates count what it costs */
+	return core_of(core)->unsent;
 }
 
 static void

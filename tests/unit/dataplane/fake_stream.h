@@ -31,12 +31,12 @@ struct fake_stream {
 	bool is_aborted;           /* is_closed, by stream_abort() */
 	bool was_aborted, has_finished; /* by the other side */
 	uint32_t unsent_max;
-	uint32_t unsent;  /* what stream_unsent() tells */
-	bool is_writable; /* WRITABLE at the next poll  */
+	bool is_writable; /* WRITABLE at the next poll */
 };
 
 struct fake_core {
 	struct stream_core head;
+	uint32_t unsent;         /* what stream_unsent() tells, of each */
 	uint32_t listen_tag;     /* of who connects */
 	bool is_unreachable;     /* stream_connect() fails at once */
 	uint32_t connect_count;  /* calls of stream_connect() */

@@ -236,7 +236,7 @@ who_reads_no_heartbeat_is_not_given_more(void **state)
 	struct rig_client a = rig_client(&rig);
 
 	stream = &rig.streams->stream[a.stream];
-	stream->unsent = 1u << 20;
+	rig.streams->unsent = 1u << 20;
 	for (int i = 0; i < 3000; i++)
 		rig_bare_op(&a, OP_PING);
 	rig_run(&rig);
@@ -244,7 +244,7 @@ who_reads_no_heartbeat_is_not_given_more(void **state)
 	assert_in_range(stream->out_bytes, 1, 1000 * 20);
 	assert_false(is_closed(&a));
 	/* It reads after all. */
-	stream->unsent = 0;
+	rig.streams->unsent = 0;
 	stream->is_writable = true;
 	rig_run(&rig);
 	assert_true(is_read(&a));
