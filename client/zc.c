@@ -41,6 +41,7 @@ set_defaults(struct zc *zc, const struct zc_options *options)
 	zc->timeout_ms = zc->options.timeout_ms;
 	zc->session_id = zc->options.session_id;
 	memcpy(zc->password, zc->options.password, sizeof(zc->password));
+	zc->is_resumable = zc->session_id != 0;
 	zc->state = ZC_CONNECTING;
 }
 
@@ -99,12 +100,18 @@ zc_destroy(struct zc *zc)
 void
 zc_free(struct zc *zc)
 {
+	struct zc_loop *loop;
+
 	if (zc == NULL || zc->is_freed)
 		return;
+	loop = zc->loop;
+	zc_loop_enter(loop);
+	/* First, as a callback may free it, too. */
+	zc_loop_remove(loop, zc);
 	zc->options.on_state = NULL;
 	if (zc->state < ZC_EXPIRED)
 		zc_end(zc, ZC_CLOSED, ZC_CLOSING);
-	zc_loop_remove(zc->loop, zc);
+	zc_loop_leave(loop);
 }
 
 void
@@ -155,7 +162,12 @@ zc_lose(struct zc *zc)
 		zc->dial_ms += pause + zc_loop_random(zc->loop) % pause;
 	}
 	zc_frame_fail(zc, false, ZC_CONNECTIONLOSS);
-	if (zc->state < ZC_EXPIRED)
+	if (zc->state >= ZC_EXPIRED)
+		return;
+	/* Who said farewell does not come back for the answer. */
+	if (zc->is_closing)
+		zc_end(zc, ZC_CLOSED, ZC_CLOSING);
+	else
 		zc_set_state(zc, ZC_CONNECTING);
 }
 
@@ -185,11 +197,14 @@ dial(struct zc *zc)
 static void
 say_hello(struct zc *zc)
 {
+	static const uint8_t no_password[PROTO_PASSWORD_BYTES];
 	const struct proto_connect_request request = {
 		.last_zxid_seen = zc->last_zxid,
 		.timeout_ms = zc->options.timeout_ms,
-		.session_id = zc->session_id,
-		.password = jute_slice_of(zc->password, sizeof(zc->password)),
+		.session_id = zc->is_resumable ? zc->session_id : 0,
+		.password = jute_slice_of(
+			zc->is_resumable ? zc->password : no_password,
+			sizeof(zc->password)),
 		.has_read_only = true,
 		.is_read_only = zc->options.may_read_only,
 	};
@@ -248,6 +263,7 @@ take_hello(struct zc *zc, struct jute_reader *frame)
 	}
 	zc->session_id = response.session_id;
 	zc->timeout_ms = response.timeout_ms;
+	zc->is_resumable = zc->is_resumable || !response.is_read_only;
 	memcpy(zc->password, response.password, sizeof(zc->password));
 	begin_serving(zc, response.is_read_only);
 }
@@ -466,6 +482,19 @@ zc_poll(struct zc *zc, uint64_t now)
 /* ---- the rest of zc.h
  * ------------------------------------------------------------ */
 
+static void
+close_at_once(struct zc *zc, zc_done_fn done, void *arg)
+{
+	struct zc_loop *loop = zc->loop;
+	struct zc_reply reply = {.err = ZC_CLOSING};
+
+	zc_loop_enter(loop);
+	zc_end(zc, ZC_CLOSED, ZC_CLOSING);
+	if (done != NULL)
+		done(arg, &reply);
+	zc_loop_leave(loop);
+}
+
 int
 zc_close(struct zc *zc, zc_done_fn done, void *arg)
 {
@@ -475,17 +504,15 @@ zc_close(struct zc *zc, zc_done_fn done, void *arg)
 	if (zc->state >= ZC_EXPIRED)
 		return FAL_ECLOSED;
 	if (zc->link != ZC_LINK_OPEN) {
-		struct zc_reply reply = {.err = ZC_CLOSING};
-
-		zc_end(zc, ZC_CLOSED, ZC_CLOSING);
-		if (done != NULL)
-			done(arg, &reply);
+		close_at_once(zc, done, arg);
 		return FAL_OK;
 	}
 	err = zc_frame_begin(zc, OP_CLOSE_SESSION, 0, &frame);
-	if (err == FAL_OK)
-		zc_frame_end(zc, &frame, OP_CLOSE_SESSION, done, arg, NULL);
-	return err;
+	if (err != FAL_OK)
+		return err;
+	zc_frame_end(zc, &frame, OP_CLOSE_SESSION, done, arg, NULL);
+	zc->is_closing = true;
+	return FAL_OK;
 }
 
 enum zc_state

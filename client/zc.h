@@ -230,7 +230,9 @@ bool zc_loop_step(struct zc_loop *, uint32_t wait_ms);
 
 struct zc_options {
 	int32_t timeout_ms; /* asked for; 0: 10000 */
-	bool may_read_only; /* take a server without a quorum, too */
+	/* Take a server without a quorum, too. A session that began there is
+	 * another one, with another id, when there is a quorum again. */
+	bool may_read_only;
 	/* Tells of each change of the state. May be NULL. */
 	void (*on_state)(void *arg, struct zc *zc, enum zc_state state);
 	void *arg;
@@ -245,8 +247,8 @@ struct zc_options {
  * Begins a session.
  *
  * servers  "host:port,host:port/chroot"; port 2181 when there is none; IPv6 in
- *          brackets. Names are resolved here, which may block, and the order
- *          is drawn by lot.
+ *          brackets; blanks around an element are passed over. Names are
+ *          resolved here, which may block, and the order is drawn by lot.
  * options  NULL: the defaults
  *
  * Returns 0
@@ -258,8 +260,9 @@ struct zc_options {
 int zc_open(struct zc_loop *, const char *servers,
 	    const struct zc_options *options, struct zc **out);
 /* Says farewell to the server, so that ephemerals go at once; the state
- * becomes ZC_CLOSED, then zc_free(). Without a connection: ZC_CLOSED at once,
- * the session ends by its timeout. done may be NULL. */
+ * becomes ZC_CLOSED, then zc_free(). Without a connection, or when it breaks
+ * before the answer: ZC_CLOSED at once, the session ends by its timeout. done
+ * may be NULL. */
 int zc_close(struct zc *, zc_done_fn done, void *arg);
 /* Drops the connection; what waits is answered with ZC_CLOSING first. */
 void zc_free(struct zc *);

@@ -252,7 +252,9 @@ zc_frame_fail(struct zc *zc, bool are_all, int32_t err)
 	/* Those that callbacks add meanwhile are not meant. */
 	const uint32_t until = are_all ? zc->end : zc->sent;
 
-	while (zc->first != until) {
+	/* A callback that ends the session answers all the others itself, also
+	 * those behind `until`. */
+	while ((int32_t)(until - zc->first) > 0) {
 		const struct zc_pending pending = *pending_at(zc, zc->first++);
 		struct zc_reply reply = {.err = err};
 

@@ -106,7 +106,10 @@ struct zc {
 	uint32_t index; /* in the loop; the tag of its streams */
 	struct zc_options options;
 	enum zc_state state;
-	bool is_freed; /* at the end of the step */
+	bool is_freed;   /* at the end of the step */
+	bool is_closing; /* zc_close() was asked for */
+	/* Another server may know it: not what one without a quorum gave. */
+	bool is_resumable;
 
 	struct stream_address server[ZC_SERVERS_MAX];
 	uint32_t server_count, server_next;
@@ -154,7 +157,11 @@ uint32_t zc_loop_random(struct zc_loop *);
 const struct hash_key *zc_loop_key(const struct zc_loop *);
 /* A place for a session; FAL_ELIMIT. */
 int zc_loop_add(struct zc_loop *, struct zc *);
+/* It is freed when nobody is inside any more. */
 void zc_loop_remove(struct zc_loop *, struct zc *);
+/* Between the two callbacks come, and what they free stays. */
+void zc_loop_enter(struct zc_loop *);
+void zc_loop_leave(struct zc_loop *);
 
 /* ---- zc_servers.c ---- */
 int zc_servers_parse(struct zc *, const char *text);

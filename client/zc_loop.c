@@ -2,7 +2,8 @@
 /*
  * zc_loop - one thread's connections. The tag of a stream is the place of its
  * session here, so an event finds it without a search. What is freed in a
- * callback lives until the step ends.
+ * callback lives until the call that made it ends: a step, zc_close() or
+ * zc_free().
  */
 #include "client/zc_int.h"
 
@@ -23,7 +24,7 @@ struct zc_loop {
 	uint64_t spin_ns;
 	uint64_t random_state;
 	struct hash_key key;
-	bool is_stepping;
+	uint32_t inside; /* of zc_loop_enter() */
 	bool has_freed;
 	struct stream_event events[EVENTS_MAX];
 };
@@ -156,12 +157,9 @@ zc_loop_add(struct zc_loop *loop, struct zc *zc)
 void
 zc_loop_remove(struct zc_loop *loop, struct zc *zc)
 {
+	FAL_ASSERT(loop->inside > 0);
 	zc->is_freed = true;
 	loop->has_freed = true;
-	if (loop->is_stepping)
-		return;
-	loop->session[zc->index] = NULL;
-	zc_destroy(zc);
 }
 
 static void
@@ -178,6 +176,20 @@ reap(struct zc_loop *loop)
 		loop->session[i] = NULL;
 		zc_destroy(zc);
 	}
+}
+
+void
+zc_loop_enter(struct zc_loop *loop)
+{
+	loop->inside++;
+}
+
+void
+zc_loop_leave(struct zc_loop *loop)
+{
+	FAL_ASSERT(loop->inside > 0);
+	if (--loop->inside == 0)
+		reap(loop);
 }
 
 static bool
@@ -268,8 +280,8 @@ zc_loop_step(struct zc_loop *loop, uint32_t wait_ms)
 	uint64_t next_ms;
 	bool did_work;
 
-	FAL_ASSERT(!loop->is_stepping);
-	loop->is_stepping = true;
+	FAL_ASSERT(loop->inside == 0);
+	zc_loop_enter(loop);
 	loop->now_ms = time_ns_to_ms(now_ns);
 	/* Requests made since the last step go first. */
 	stream_flush(loop->streams);
@@ -281,7 +293,6 @@ zc_loop_step(struct zc_loop *loop, uint32_t wait_ms)
 		run_timers(loop);
 		stream_flush(loop->streams);
 	}
-	loop->is_stepping = false;
-	reap(loop);
+	zc_loop_leave(loop);
 	return did_work;
 }

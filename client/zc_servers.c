@@ -67,6 +67,22 @@ read_host(const char *text, size_t bytes, struct host *out)
 			 &out->port);
 }
 
+static bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* Takes blanks off both ends. */
+static void
+trim(const char **at, const char **end)
+{
+	while (*at < *end && is_blank(**at))
+		(*at)++;
+	while (*at < *end && is_blank((*end)[-1]))
+		(*end)--;
+}
+
 static void
 add(struct zc *zc, const struct stream_address *address)
 {
@@ -155,18 +171,20 @@ zc_servers_parse(struct zc *zc, const char *text)
 		return err;
 	if (end == NULL)
 		end = text + strlen(text);
+	trim(&at, &end);
+	if (at == end)
+		return FAL_EINVAL;
 	while (at < end) {
 		const char *comma = memchr(at, ',', (size_t)(end - at));
-		const char *next = comma == NULL ? end : comma;
+		const char *stop = comma == NULL ? end : comma;
 		struct host host;
 
-		if (!read_host(at, (size_t)(next - at), &host))
+		trim(&at, &stop);
+		if (!read_host(at, (size_t)(stop - at), &host))
 			return FAL_EINVAL;
 		resolve(zc, &host);
 		at = comma == NULL ? end : comma + 1;
 	}
-	if (end == text)
-		return FAL_EINVAL;
 	shuffle(zc);
 	return zc->server_count == 0 ? FAL_ENOENT : FAL_OK;
 }

@@ -394,6 +394,159 @@ closing_says_farewell_and_answers_the_rest(void **state)
 }
 
 static void
+a_session_that_says_farewell_ends_with_its_connection(void **state)
+{
+	struct rig *rig = *state;
+	struct seen closed = {0}, get = {0};
+
+	rig_greet(rig, TIMEOUT_MS);
+	rig_wait_state(rig, ZC_CONNECTED);
+	assert_int_equal(zc_close(rig->zc, note, &closed), 0);
+	assert_int_equal(zc_get(rig->zc, "/a", NULL, note, &get), 0);
+	rig_request(rig, OP_CLOSE_SESSION, NULL);
+	rig_hang_up(rig);
+	rig_wait_state(rig, ZC_CLOSED);
+	assert_int_equal(closed.count, 1);
+	assert_int_equal(closed.err, ZC_CONNECTIONLOSS);
+	assert_int_equal(get.count, 1);
+}
+
+/* A program's usual ways with a lost connection. */
+struct loser {
+	struct rig *rig;
+	struct seen lost, again;
+};
+
+static void
+try_again(void *arg, struct zc_reply *reply)
+{
+	struct loser *loser = arg;
+
+	note(&loser->lost, reply);
+	assert_int_equal(zc_get(loser->rig->zc, "/again", NULL, note,
+				&loser->again),
+			 0);
+}
+
+static void
+give_up(void *arg, struct zc_reply *reply)
+{
+	struct loser *loser = arg;
+
+	note(&loser->lost, reply);
+	zc_free(loser->rig->zc);
+}
+
+static void
+who_gives_up_ends_the_retries_of_others(void **state)
+{
+	struct rig *rig = *state;
+	struct loser first = {.rig = rig}, second = {.rig = rig};
+
+	rig_greet(rig, TIMEOUT_MS);
+	rig_wait_state(rig, ZC_CONNECTED);
+	assert_int_equal(zc_get(rig->zc, "/1", NULL, try_again, &first), 0);
+	assert_int_equal(zc_get(rig->zc, "/2", NULL, give_up, &second), 0);
+	rig_request(rig, OP_GET_DATA, NULL);
+	rig_request(rig, OP_GET_DATA, NULL);
+	rig_hang_up(rig);
+	wait_for(rig, &second.lost.count, 1);
+	assert_int_equal(first.lost.count, 1);
+	assert_int_equal(first.again.count, 1);
+	assert_int_equal(first.again.err, ZC_CLOSING);
+}
+
+static void
+free_when_closed(void *arg, struct zc *zc, enum zc_state state)
+{
+	uint32_t *count = arg;
+
+	++*count;
+	assert_int_equal(state, ZC_CLOSED);
+	zc_free(zc);
+}
+
+/* Outside of a step there are callbacks, too. */
+static void
+a_session_may_be_freed_while_it_is_closed_or_freed(void **state)
+{
+	struct rig *rig = *state;
+	struct loser loser = {.rig = rig};
+	struct seen after = {0}, closed = {0};
+	uint32_t told = 0;
+	const struct zc_options options = {.on_state = free_when_closed,
+					   .arg = &told};
+
+	assert_int_equal(zc_get(rig->zc, "/1", NULL, give_up, &loser), 0);
+	assert_int_equal(zc_get(rig->zc, "/2", NULL, note, &after), 0);
+	zc_free(rig->zc);
+	assert_int_equal(loser.lost.err, ZC_CLOSING);
+	assert_int_equal(after.count, 1);
+
+	assert_int_equal(zc_open(rig->loop, rig->servers, &options, &rig->zc),
+			 0);
+	assert_int_equal(zc_get(rig->zc, "/1", NULL, give_up, &loser), 0);
+	assert_int_equal(zc_get(rig->zc, "/2", NULL, note, &after), 0);
+	assert_int_equal(zc_close(rig->zc, note, &closed), 0);
+	assert_int_equal(loser.lost.count, 2);
+	assert_int_equal(after.count, 2);
+	assert_int_equal(closed.count, 1);
+
+	assert_int_equal(zc_open(rig->loop, rig->servers, &options, &rig->zc),
+			 0);
+	assert_int_equal(zc_close(rig->zc, note, &closed), 0);
+	assert_int_equal(told, 1);
+	assert_int_equal(closed.count, 2);
+}
+
+/* It is one of that server alone. */
+static void
+a_session_of_a_server_without_a_quorum_is_taken_nowhere_else(void **state)
+{
+	struct rig *rig = *state;
+	const struct zc_options options = {.may_read_only = true};
+	static const uint8_t none[16];
+	struct proto_connect_request request;
+
+	zc_free(rig->zc);
+	assert_int_equal(zc_open(rig->loop, rig->servers, &options, &rig->zc),
+			 0);
+	rig->is_read_only = true;
+	request = rig_greet(rig, TIMEOUT_MS);
+	assert_true(request.is_read_only);
+	assert_true(zc_wait_connected(rig->loop, rig->zc, 5000));
+	assert_int_equal(zc_state(rig->zc), ZC_CONNECTED_READ_ONLY);
+	rig_hang_up(rig);
+
+	rig->is_read_only = false;
+	request = rig_greet(rig, TIMEOUT_MS);
+	assert_int_equal(request.session_id, 0);
+	assert_memory_equal(request.password.data, none, 16);
+	assert_true(zc_wait_connected(rig->loop, rig->zc, 5000));
+	assert_int_equal(zc_state(rig->zc), ZC_CONNECTED);
+	rig_hang_up(rig);
+
+	/* That is one of all servers. */
+	request = rig_greet(rig, TIMEOUT_MS);
+	assert_int_equal(request.session_id, SESSION);
+}
+
+static void
+blanks_around_servers_are_no_part_of_their_names(void **state)
+{
+	struct rig *rig = *state;
+	char servers[200];
+
+	zc_free(rig->zc);
+	/* Nobody is at the first. */
+	snprintf(servers, sizeof(servers), " 127.0.0.1:1 ,\t%s ,",
+		 rig->servers);
+	assert_int_equal(zc_open(rig->loop, servers, NULL, &rig->zc), 0);
+	rig_greet(rig, TIMEOUT_MS);
+	assert_true(zc_wait_connected(rig->loop, rig->zc, 5000));
+}
+
+static void
 free_in_its_own_callback(void *arg, struct zc_reply *reply)
 {
 	struct rig *rig = arg;
@@ -455,7 +608,8 @@ refuses_paths_and_server_texts_that_are_none(void **state)
 	struct rig *rig = *state;
 	const char *const bad[] = {
 		"",     ":2181",   "h:0",    "h:65536", "h:21x",
-		"[::1", "[::1]21", "h:1/a/", "h:",      "127.1.1.1:1,,"};
+		"[::1", "[::1]21", "h:1/a/", "h:",      "127.1.1.1:1,,",
+		" ",    "h:1, ,h"};
 	struct zc *zc = NULL;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -577,6 +731,11 @@ main(void)
 		CASE(an_identity_that_is_refused_ends_the_session),
 		CASE(a_removed_watch_is_silent),
 		CASE(closing_says_farewell_and_answers_the_rest),
+		CASE(a_session_that_says_farewell_ends_with_its_connection),
+		CASE(who_gives_up_ends_the_retries_of_others),
+		CASE(a_session_may_be_freed_while_it_is_closed_or_freed),
+		CASE(a_session_of_a_server_without_a_quorum_is_taken_nowhere_else),
+		CASE(blanks_around_servers_are_no_part_of_their_names),
 		CASE(a_session_may_be_freed_from_its_callback),
 		CASE(a_future_keeps_what_the_reply_pointed_to),
 		CASE(refuses_paths_and_server_texts_that_are_none),

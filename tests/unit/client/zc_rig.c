@@ -169,6 +169,7 @@ rig_greet(struct rig *rig, int32_t timeout_ms)
 		.timeout_ms = timeout_ms,
 		.session_id = timeout_ms == 0 ? 0 : SESSION,
 		.has_read_only = true,
+		.is_read_only = rig->is_read_only,
 	};
 	struct jute_reader body;
 

@@ -29,6 +29,7 @@ struct rig {
 	uint8_t out[FRAME_MAX];
 	struct jute_writer writer;
 	size_t mark;
+	bool is_read_only; /* the server, as it greets */
 	enum zc_state state;
 	uint32_t state_changes;
 };
