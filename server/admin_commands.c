@@ -6,7 +6,6 @@
  */
 #include "server/admin_int.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <pwd.h>
 #include <stdlib.h>
@@ -42,29 +41,10 @@ put_configuration(struct admin_answer *answer)
 	json_int(json, "client_port_listen_backlog", config->client_backlog);
 }
 
-/* Values that nobody may read over the network: passwords and what digests
- * are made of. */
-static bool
-is_secret(const char *key)
-{
-	static const char *const parts[] = {"password", "superdigest", "secret",
-					    "passwd"};
-	char lower[256];
-	size_t i = 0;
-
-	for (; key[i] != 0 && i < sizeof(lower) - 1; i++)
-		lower[i] = (char)tolower((unsigned char)key[i]);
-	lower[i] = 0;
-	for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
-		if (strstr(lower, parts[i]) != NULL)
-			return true;
-	return false;
-}
-
 static const char *
 shown_value(const struct property *property)
 {
-	return is_secret(property->key) ? "*****" : property->value;
+	return config_is_secret_key(property->key) ? "*****" : property->value;
 }
 
 /* The lines as they were understood; comments stay at home. */

@@ -90,13 +90,16 @@ config_keep_path(struct config *config, const char *path)
 	return config_keep(config, "%.*s", (int)out, joined);
 }
 
-/* "file:line: key=value: " into text; the value only if it helps. */
+/* "file:line: key=value: " into text; the value only if it helps and is no
+ * secret. */
 static void
 write_place(const struct config_reading *reading, char *text, size_t bytes,
 	    bool with_value)
 {
 	const struct property *property = reading->property;
 
+	with_value = with_value && property != NULL &&
+		     !config_is_secret_key(property->key);
 	if (property == NULL)
 		snprintf(text, bytes, "%s: ", reading->file);
 	else if (property->line == 0)
@@ -441,8 +444,11 @@ settle_own_server(struct config_reading *reading)
 			own = &config->server[i];
 	if (own == NULL)
 		return FAL_OK;
-	const int err = settle_peer_type(reading, own);
+	int err = settle_peer_type(reading, own);
 
+	if (err == FAL_OK && own->secure_client.port != 0)
+		err = config_refuse(reading, "TLS for the secure client port "
+					     "in this server's line");
 	if (err != FAL_OK || own->client.port == 0)
 		return err;
 	if (config->client_port != 0 && !is_same_client(config, &own->client))

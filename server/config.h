@@ -350,6 +350,10 @@ bool config_is_written(const struct config *config, const char *key);
 /* Whether ZooKeeper reads the key itself, so that it is no system property. */
 bool config_is_direct_key(const char *key);
 
+/* Whether its value is for nobody's eyes, in the log or over the network:
+ * passwords and what digests are made of. Any key, known or not. */
+bool config_is_secret_key(const char *key);
+
 /*
  * Writes the ensemble as /zookeeper/config shows it: server lines by id, group
  * and weight lines, version=<hex> without a newline behind it; empty for a

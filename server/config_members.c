@@ -5,6 +5,7 @@
  *   server.N = address[|address...][;client][;secure]
  *     address = host:quorum:election[:participant|observer]
  *     client, secure = [host:]port; may be empty, without a host: 0.0.0.0
+ *     Separators at an end are passed over, as by Java's split().
  *   group.G = id:id:...
  *   weight.N = number
  *
@@ -49,6 +50,13 @@ cut(const char **rest, char separator, struct piece *piece)
 	piece->bytes = end != NULL ? (size_t)(end - *rest) : strlen(*rest);
 	*rest = end != NULL ? end + 1 : NULL;
 	return true;
+}
+
+static void
+drop_end(struct piece *piece, char separator)
+{
+	while (piece->bytes > 0 && piece->at[piece->bytes - 1] == separator)
+		piece->bytes--;
 }
 
 /* Takes the host, with or without brackets, off the front of *piece, and the
@@ -120,6 +128,7 @@ read_address(struct piece piece, struct config_server *server, bool *type_seen)
 	enum config_peer_type type;
 	bool is_last;
 
+	drop_end(&piece, ':');
 	if (index == CONFIG_ADDRESSES_MAX || !take_host(&piece, quorum->host) ||
 	    !take_port(&piece, &quorum->port, &is_last) || is_last ||
 	    !take_port(&piece, &election->port, &is_last))
@@ -145,11 +154,13 @@ read_address(struct piece piece, struct config_server *server, bool *type_seen)
 static bool
 read_client(struct piece piece, struct config_address *address)
 {
-	struct piece rest = piece;
+	struct piece rest;
 	bool is_last;
 
 	if (piece.bytes == 0)
 		return true;
+	drop_end(&piece, ':');
+	rest = piece;
 	if (!take_host(&rest, address->host)) {
 		rest = piece;
 		strcpy(address->host, "0.0.0.0");
@@ -175,15 +186,57 @@ find_server(struct config *config, int64_t id)
 	return NULL;
 }
 
+/* Both are listened to on one address. */
+static bool
+has_equal_ports(const struct config_server *server)
+{
+	for (uint32_t i = 0; i < server->address_count; i++)
+		if (server->quorum[i].port == server->election[i].port)
+			return true;
+	return false;
+}
+
+/* The value of a server line. */
+static int
+read_server_value(const struct config_reading *reading,
+		  struct config_server *server)
+{
+	struct piece value = {.at = reading->property->value,
+			      .bytes = strlen(reading->property->value)};
+	struct piece part, address;
+	const char *parts, *addresses;
+	bool type_seen = false;
+	char text[6 * CONFIG_HOST_BYTES + 256];
+
+	drop_end(&value, ';');
+	if (value.bytes >= sizeof(text))
+		return config_fail(reading, SERVER_SYNTAX);
+	memcpy(text, value.at, value.bytes);
+	text[value.bytes] = '\0';
+	parts = text;
+	cut(&parts, ';', &part);
+	drop_end(&part, '|');
+	text[part.bytes] = '\0';
+	addresses = text;
+	while (cut(&addresses, '|', &address))
+		if (!read_address(address, server, &type_seen))
+			return config_fail(reading, SERVER_SYNTAX);
+	if ((cut(&parts, ';', &part) && !read_client(part, &server->client)) ||
+	    (cut(&parts, ';', &part) &&
+	     !read_client(part, &server->secure_client)) ||
+	    parts != NULL)
+		return config_fail(reading, SERVER_SYNTAX);
+	if (has_equal_ports(server))
+		return config_fail(reading, "the quorum port and the election "
+					    "port must differ");
+	return FAL_OK;
+}
+
 static int
 read_server(const struct config_reading *reading)
 {
 	struct config *config = reading->config;
 	struct config_server server = {.group = -1, .weight = 1};
-	struct piece part, address;
-	const char *parts = reading->property->value, *addresses;
-	bool type_seen = false;
-	char text[4 * CONFIG_HOST_BYTES + 256];
 
 	if (!key_number(reading->property->key, &server.id))
 		return config_fail(reading, "the key needs a number: server.N");
@@ -195,24 +248,14 @@ read_server(const struct config_reading *reading)
 		return config_fail(reading, "allowed: at most %u servers",
 				   CONFIG_SERVERS_MAX);
 	server.line = reading->property->line;
-	cut(&parts, ';', &part);
-	if (part.bytes >= sizeof(text))
-		return config_fail(reading, SERVER_SYNTAX);
-	memcpy(text, part.at, part.bytes);
-	text[part.bytes] = '\0';
-	addresses = text;
-	while (cut(&addresses, '|', &address))
-		if (!read_address(address, &server, &type_seen))
-			return config_fail(reading, SERVER_SYNTAX);
+	const int err = read_server_value(reading, &server);
+
+	if (err != FAL_OK)
+		return err;
 	if (server.address_count > 1 && !config->multi_address_enabled)
 		return config_fail(reading,
 				   "several addresses of a server need "
 				   "multiAddress.enabled=true");
-	if ((cut(&parts, ';', &part) && !read_client(part, &server.client)) ||
-	    (cut(&parts, ';', &part) &&
-	     !read_client(part, &server.secure_client)) ||
-	    parts != NULL)
-		return config_fail(reading, SERVER_SYNTAX);
 
 	/* Insert by id. */
 	uint32_t at = config->server_count++;

@@ -68,7 +68,8 @@ read_purge_interval(const struct config_reading *reading)
 		{"", 3600000}, {"ms", 1},      {"s", 1000},
 		{"m", 60000},  {"h", 3600000}, {"d", 86400000},
 	};
-	const char *value = reading->property->value;
+	const char *text = reading->property->value;
+	const char *value = text + (*text == '-' || *text == '+');
 	const size_t digits = strspn(value, "0123456789");
 	char number_text[20] = "";
 	int64_t number;
@@ -80,7 +81,8 @@ read_purge_interval(const struct config_reading *reading)
 		    !config_parse_number(number_text, false, &number) ||
 		    number > INT64_MAX / units[i].ms)
 			continue;
-		number *= units[i].ms;
+		/* Below 0 is off, too. */
+		number = *text == '-' ? 0 : number * units[i].ms;
 		/* It is counted in ns, and "never" in hours is more. */
 		reading->config->purge_interval_ms =
 			number < PURGE_INTERVAL_MS_MAX ? number

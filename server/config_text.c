@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * config_text - the configuration as ZooKeeper shows it: /zookeeper/config and
- * the four-letter word conf. Sizes: a server line is below 2.7 KB with four
+ * the four-letter word conf, and what of it is not shown. Sizes: a server line is below 2.7 KB with four
  * addresses of the longest names, but no real ensemble comes near it; text
  * that does not fit is cut at CONFIG_TEXT_BYTES.
  */
 #include "server/config.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -115,6 +116,23 @@ add_ensemble(struct text *text, const struct config *config)
 	    config->election_algorithm, own->election[0].port,
 	    own->quorum[0].port, (int)config->peer_type);
 	add_membership(text, config);
+}
+
+bool
+config_is_secret_key(const char *key)
+{
+	static const char *const parts[] = {"password", "superdigest", "secret",
+					    "passwd"};
+	char lower[256];
+	size_t i = 0;
+
+	for (; key[i] != 0 && i < sizeof(lower) - 1; i++)
+		lower[i] = (char)tolower((unsigned char)key[i]);
+	lower[i] = 0;
+	for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		if (strstr(lower, parts[i]) != NULL)
+			return true;
+	return false;
 }
 
 size_t

@@ -213,6 +213,30 @@ what_is_written_almost_right_is_told(void **state)
 	assert_int_equal(config.warning_count, 0);
 }
 
+/* What nobody knows may be a secret all the same. */
+static void
+secrets_are_not_told(void **state)
+{
+	static const char *const flags[] = {
+		"-Djavax.net.ssl.keyStorePassword=tell-nobody"};
+
+	(void)state;
+	expect_good("DigestAuthenticationProvider.superdigest=super:tell-nobody"
+		    "\nmy.Password=tell-nobody");
+	assert_int_equal(config.warning_count, 2);
+	for (uint32_t i = 0; i < 2; i++) {
+		assert_null(strstr(config.warning[i], "tell-nobody"));
+		assert_non_null(strstr(config.warning[i], ": unknown key"));
+	}
+	config_free(&config);
+	assert_int_equal(
+		config_read_with(file_path, flags, 1, &config, &error), FAL_OK);
+	assert_int_equal(config.warning_count, 3);
+	assert_string_equal(config.warning[0],
+			    "-Djavax.net.ssl.keyStorePassword: unknown key, "
+			    "ignored");
+}
+
 static void
 counts_below_the_least_are_raised(void **state)
 {
@@ -490,7 +514,8 @@ the_purge_interval_is_in_hours_or_has_a_unit(void **state)
 		int64_t ms;
 	} cases[] = {{"0", 0},          {"24", 86400000}, {"90ms", 90},
 		     {"30S", 30000},    {"15m", 900000},  {"2h", 7200000},
-		     {"7d", 604800000}, {"024", 86400000}};
+		     {"7d", 604800000}, {"024", 86400000}, {"-1", 0},
+		     {"-2h", 0},        {"+2h", 7200000}};
 	char line[100];
 
 	(void)state;
@@ -505,7 +530,8 @@ the_purge_interval_is_in_hours_or_has_a_unit(void **state)
 	assert_true(config.purge_interval_ms > 4000000000000ll);
 	assert_true(config.purge_interval_ms <= INT64_MAX / 1000000);
 	expect_error("autopurge.purgeInterval=1w", "ms, s, m, h or d");
-	expect_error("autopurge.purgeInterval=-1", "ms, s, m, h or d");
+	expect_error("autopurge.purgeInterval=-", "ms, s, m, h or d");
+	expect_error("autopurge.purgeInterval=--1", "ms, s, m, h or d");
 	expect_error("autopurge.purgeInterval=", "ms, s, m, h or d");
 	expect_error("autopurge.purgeInterval=9999999999999999d", "ms, s");
 	expect_error("autopurge.purgeInterval=99999999999999999999999",
@@ -622,6 +648,7 @@ main(void)
 		cmocka_unit_test(
 			unknown_keys_and_classes_are_named_in_warnings),
 		cmocka_unit_test(what_is_written_almost_right_is_told),
+		cmocka_unit_test(secrets_are_not_told),
 		cmocka_unit_test(counts_below_the_least_are_raised),
 		cmocka_unit_test(flags_are_system_properties_below_the_file),
 		cmocka_unit_test(a_flag_that_is_wrong_stops_the_start),

@@ -67,14 +67,16 @@ a_server_line_with_a_wrong_part_is_refused(void **state)
 		"zoo1:1:2:participant:x",
 		"[::1:1:2",
 		"[::1]1:2",
-		"zoo1:1:2;",
 		"zoo1:1:2;x",
 		"zoo1:1:2;h:1:2",
 		"zoo1:1:2;1;2;3",
-		"zoo1:1:2|",
+		"zoo1:1:2||zoo2:1:2",
 		"",
+		";;",
+		"|",
 		"zoo1:1:2;0",
-		"zoo1:1:2:",
+		"zoo1:1:2;:",
+		"zoo1:1::2",
 		"zoo1:1:2:observers",
 		"[::1]",
 		"[]:1:2",
@@ -86,12 +88,9 @@ a_server_line_with_a_wrong_part_is_refused(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		snprintf(line, sizeof(line), "server.1=%s", wrong[i]);
-		/* An empty client part is fine, as in `;;secure`. */
-		if (strcmp(wrong[i], "zoo1:1:2;") == 0)
-			assert_int_equal(read_with(line), FAL_OK);
-		else
-			expect_error(line, "allowed: host:quorumPort");
+		expect_error(line, "allowed: host:quorumPort");
 	}
+	expect_error("server.1=a:7:7", "election port must differ");
 	expect_error("server.x=a:1:2", "needs a number");
 	expect_error("server.-1=a:1:2", "needs a number");
 	expect_error("server.1=a:1:2\nserver.01=b:1:2", "has a line already");
@@ -99,6 +98,48 @@ a_server_line_with_a_wrong_part_is_refused(void **state)
 	expect_error("multiAddress.enabled=true\n"
 		     "server.1=a:1:2:observer|b:1:2:participant",
 		     "allowed: host:quorumPort");
+}
+
+/* Java's split() does so. */
+static void
+separators_at_the_end_of_a_server_line_mean_nothing(void **state)
+{
+	static const char *const lines[] = {
+		"a:1:2:",    "a:1:2::;2181:", "a:1:2:participant:;h:2181:",
+		"a:1:2;",    "a:1:2;;;;",     "a:1:2|;2181",
+		"a:1:2:|||", "[fd00::1]:1:2:"};
+	char line[100];
+
+	(void)state;
+	set_myid("1\n");
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		snprintf(line, sizeof(line), "server.1=%s", lines[i]);
+		expect_good(line);
+		assert_int_equal(config.server[0].address_count, 1);
+		assert_int_equal(config.server[0].quorum[0].port, 1);
+		assert_int_equal(config.server[0].election[0].port, 2);
+		assert_int_equal(config.server[0].client.port,
+				 strstr(line, "2181") != NULL ? 2181 : 0);
+		assert_int_equal(config.server[0].secure_client.port, 0);
+	}
+}
+
+/* Of others it may be there: they may be servers of another kind. */
+static void
+a_secure_client_port_of_the_own_line_is_refused(void **state)
+{
+	(void)state;
+	set_myid("1\n");
+	expect_good(LIMITS "server.1=a:1:2;2181\nserver.2=b:1:2;2181;2281\n"
+			   "server.3=c:1:2;2181");
+	assert_int_equal(
+		read_with(LIMITS "server.1=a:1:2;2181;2281\n"
+				 "server.2=b:1:2;2181\nserver.3=c:1:2;2181"),
+		FAL_OK);
+	assert_int_equal(config_require_supported(&config, &error),
+			 FAL_ENOTSUP);
+	assert_non_null(strstr(error.text, "needs TLS for the secure client "
+					   "port in this server's line"));
 }
 
 static void
@@ -471,6 +512,10 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_server_line_has_many_forms),
 		cmocka_unit_test(a_server_line_with_a_wrong_part_is_refused),
+		cmocka_unit_test(
+			separators_at_the_end_of_a_server_line_mean_nothing),
+		cmocka_unit_test(
+			a_secure_client_port_of_the_own_line_is_refused),
 		cmocka_unit_test(one_server_line_is_a_standalone_server),
 		cmocka_unit_test(an_ensemble_needs_its_limits_and_its_own_id),
 		cmocka_unit_test(the_own_line_may_narrow_the_client_address),
