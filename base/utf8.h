@@ -7,6 +7,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The character of a sequence of that many bytes, 1..4. */
+static inline uint32_t
+utf8_code(const uint8_t *at, size_t bytes)
+{
+	uint32_t code = bytes == 1 ? at[0] : at[0] & (0x7fu >> bytes);
+
+	for (size_t i = 1; i < bytes; i++)
+		code = code << 6 | (at[i] & 0x3fu);
+	return code;
+}
+
 /* Bytes of the sequence at `at`, of which `left` (> 0) are there, for a first
  * byte >= 0x80; 0 when it is not one. */
 static inline size_t
@@ -22,13 +33,12 @@ utf8_sequence_bytes(const uint8_t *at, size_t left)
 
 	if (bytes == 0 || bytes > left)
 		return 0;
-	uint32_t code = first & (0x7fu >> bytes);
-
-	for (size_t i = 1; i < bytes; i++) {
+	for (size_t i = 1; i < bytes; i++)
 		if ((at[i] & 0xc0) != 0x80)
 			return 0;
-		code = code << 6 | (at[i] & 0x3fu);
-	}
+
+	const uint32_t code = utf8_code(at, bytes);
+
 	if (code < lowest[bytes] || code > 0x10ffff ||
 	    (code >= 0xd800 && code <= 0xdfff))
 		return 0;

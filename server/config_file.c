@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "store/file_name.h"
 #include "store/small_file.h"
 
@@ -258,7 +259,9 @@ is_moved(const struct line *line, bool has_client)
 	for (uint32_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		if (begins_with(line, keys[i]))
 			return true;
-	return has_client && begins_with(line, "clientPort");
+	/* Unlike Java, which takes the backlog along, and loses it. */
+	return has_client && begins_with(line, "clientPort") &&
+	       !begins_with(line, "clientPortListenBacklog");
 }
 
 /* A backslash that is not itself escaped. */
@@ -270,6 +273,44 @@ goes_on(const struct line *line)
 	while (count < line->bytes && line->at[line->bytes - 1 - count] == '\\')
 		count++;
 	return count % 2 == 1;
+}
+
+static void
+add_unit(struct text *text, uint32_t unit)
+{
+	char escape[8];
+
+	snprintf(escape, sizeof(escape), "\\u%04x", unit & 0xffffu);
+	add_text(text, escape);
+}
+
+/* A path as a value: the file is read as ISO-8859-1, in which a backslash
+ * begins an escape. Bytes that are no text cannot be said and stay. */
+static void
+add_path(struct text *text, const char *path)
+{
+	size_t left = strlen(path);
+
+	while (left > 0) {
+		const uint8_t *at = (const uint8_t *)path;
+		const size_t length =
+			*at < 0x80 ? 1 : utf8_sequence_bytes(at, left);
+		const size_t used = length == 0 ? 1 : length;
+		const uint32_t code = utf8_code(at, used);
+
+		if (length == 1 && (*at < 0x20 || *at == '\\'))
+			add_unit(text, *at);
+		else if (length <= 1)
+			add(text, path, 1);
+		else if (code < 0x10000)
+			add_unit(text, code);
+		else {
+			add_unit(text, 0xd800 + ((code - 0x10000) >> 10));
+			add_unit(text, 0xdc00 + (code & 0x3ff));
+		}
+		path += used;
+		left -= used;
+	}
 }
 
 static void
@@ -298,7 +339,7 @@ rewrite(const char *from, size_t bytes, const char *dynamic_path,
 	if (out->bytes > 0 && out->data[out->bytes - 1] != '\n')
 		add_text(out, "\n");
 	add_text(out, DYNAMIC_KEY "=");
-	add_text(out, dynamic_path);
+	add_path(out, dynamic_path);
 	add_text(out, "\n");
 }
 

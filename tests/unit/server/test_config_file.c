@@ -11,6 +11,7 @@
 #include "store_testing.h"
 
 #include "server/config_file.h"
+#include "server/properties.h"
 #include "store/small_file.h"
 
 #define DIR_PATH "/etc"
@@ -135,16 +136,64 @@ members_move_to_the_dynamic_file(void **arg)
 	disk_mem_destroy(mem);
 }
 
+/* As ZooKeeper reads it, and we do. */
+static void
+read_back(struct disk_mem *mem, const char *dir, const char *expected)
+{
+	char text[TEXT_MAX + 1];
+	struct properties properties;
+	struct properties_error error;
+	const struct property *found;
+
+	assert_int_equal(small_file_read(disk_mem_disk(mem), dir, "zoo.cfg",
+					 text, TEXT_MAX),
+			 0);
+	assert_int_equal(
+		properties_parse(text, strlen(text), &properties, &error), 0);
+	found = properties_find(&properties, "dynamicConfigFile");
+	assert_non_null(found);
+	assert_string_equal(found->value, expected);
+	properties_free(&properties);
+}
+
+static void
+the_dynamic_file_is_found_in_any_folder(void **arg)
+{
+	static const char *const dirs[] = {
+		"/etc/caf\xc3\xa9", "/etc/\xe2\x82\xac \xf0\x9f\x98\x80",
+		"/etc/a\\u0041\\b", "/etc/a\tb=c: #"};
+	struct disk_mem *mem = new_disk(NULL);
+	char path[100], expected[150];
+
+	(void)arg;
+	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
+		snprintf(path, sizeof(path), "%s/zoo.cfg", dirs[i]);
+		snprintf(expected, sizeof(expected), "%s.dynamic.100000004",
+			 path);
+		assert_int_equal(disk_mkdir(disk_mem_disk(mem), dirs[i]), 0);
+		assert_int_equal(disk_mem_put(mem, path, zoo, strlen(zoo)), 0);
+		assert_int_equal(
+			config_file_activate(disk_mem_disk(mem), path, 1,
+					     0x100000004, members,
+					     sizeof(members) - 1),
+			0);
+		read_back(mem, dirs[i], expected);
+	}
+	disk_mem_destroy(mem);
+}
+
 /* ZooKeeper refuses a client port in both places. */
 static void
 a_client_port_of_ours_moves_too(void **arg)
 {
 	struct disk_mem *mem = new_disk("clientPort=1\nclientPortAddress=x\n"
+					"clientPortListenBacklog=50\n"
 					"dataDir=/d\n");
 
 	(void)arg;
 	assert_int_equal(activate(mem, 2, 0x100000004), 0);
 	check_file(mem, "zoo.cfg",
+		   "clientPortListenBacklog=50\n"
 		   "dataDir=/d\n"
 		   "dynamicConfigFile=/etc/zoo.cfg.dynamic.100000004\n");
 	disk_mem_destroy(mem);
@@ -217,6 +266,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_next_is_sorted_and_has_its_version),
 		cmocka_unit_test(members_move_to_the_dynamic_file),
+		cmocka_unit_test(the_dynamic_file_is_found_in_any_folder),
 		cmocka_unit_test(a_client_port_of_ours_moves_too),
 		cmocka_unit_test(only_what_was_activated_is_next_no_more),
 		cmocka_unit_test(a_crash_leaves_a_file_that_can_be_read),
