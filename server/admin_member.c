@@ -66,7 +66,7 @@ admin_put_leader(struct admin_answer *answer)
 	/* ZooKeeper's observers name the server that they are connected to. */
 	sid = status.view.role == FLE_OBSERVING ? status.view.master
 						: status.view.leader;
-	leader = server_of(server->config, sid);
+	leader = server_of(member_view(server), sid);
 	json_bool(answer->json, "is_leader", status.view.role == FLE_LEADING);
 	json_int(answer->json, "leader_id", sid);
 	json_text(answer->json, "leader_ip",
@@ -120,7 +120,7 @@ put_addresses(struct json *json, const char *key,
 void
 admin_put_voting_view(struct admin_answer *answer)
 {
-	const struct config *config = answer->server->config;
+	const struct config *config = member_view(answer->server);
 	struct json *json = answer->json;
 	char text[CONFIG_HOST_BYTES + 16];
 
@@ -150,7 +150,7 @@ put_member_state(struct admin_answer *answer)
 {
 	const struct server *server = answer->server;
 	const struct config_server *own =
-		server_of(server->config, server->config->myid);
+		server_of(member_view(server), server->config->myid);
 	const struct ensemble_status status = status_of(server);
 	const uint64_t zxid = (uint64_t)status.view.last_zxid;
 	struct json *json = answer->json;

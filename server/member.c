@@ -355,6 +355,7 @@ member_create(struct server *server, struct server_error *error)
 	FAL_ASSERT(own != NULL); /* as config.c has checked */
 	server->peer = member;
 	member->server = server;
+	pthread_mutex_init(&member->shown_lock, NULL);
 	if (member_quorum_of(config, &member->active) != FAL_OK)
 		return server_explain(
 			error, FAL_EINVAL,
@@ -599,6 +600,8 @@ member_destroy(struct server *server)
 	ensemble_destroy(member->ensemble);
 	if (member->resolver != NULL)
 		resolver_destroy(member->resolver);
+	pthread_mutex_destroy(&member->shown_lock);
+	free(member->view.server);
 	free(member);
 	server->peer = NULL;
 }

@@ -15,6 +15,8 @@
  * Context    the main thread, but for the hooks of the driver.
  */
 
+#include <pthread.h>
+
 #include "consensus/quorum.h"
 #include "dataplane/ensemble.h"
 #include "server/server.h"
@@ -44,6 +46,15 @@ struct member {
 	struct config_server known[MEMBER_KNOWN_MAX];
 	uint32_t known_count;
 	uint32_t diverged; /* times; the ZAB core's */
+
+	/* The active configuration for those who ask for it. It changes with
+	 * a reconfiguration, so nobody waits for this lock. */
+	pthread_mutex_t shown_lock;
+	char shown[CONFIG_TEXT_BYTES];
+	uint32_t shown_number; /* of the text; 0: what the files said */
+	/* The control thread's, as read from the text of that number. */
+	struct config view;
+	uint32_t view_number;
 };
 
 /* syncEnabled=false of an observer: it writes no log and no snapshots but those
@@ -84,6 +95,10 @@ int32_t member_compose_config(void *member, struct jute_slice active,
 			      int64_t version, char *text);
 void member_on_config(void *member, const struct quorum *active,
 		      const char *text, uint32_t bytes);
+
+/* The configuration with the members that are active now; the control thread's,
+ * until its next call. Of a server alone: what it was started with. */
+const struct config *member_view(const struct server *);
 
 /* What srvr, mntr and the admin server call the role: "leader", "follower",
  * "observer", "read-only", "standalone"; NULL: it does not serve. */

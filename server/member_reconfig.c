@@ -34,7 +34,8 @@ free_view(struct config *view)
 /* Reads server, group and weight lines, and the version; the rest is passed
  * over. False: they make no sense. Free it in both cases. */
 static bool
-read_view(const char *text, size_t bytes, struct config *view)
+read_view(const struct member *member, const char *text, size_t bytes,
+	  struct config *view)
 {
 	struct config_error error;
 	struct properties_error why;
@@ -42,6 +43,8 @@ read_view(const char *text, size_t bytes, struct config *view)
 
 	memset(view, 0, sizeof(*view));
 	view->reconfig_enabled = true;
+	view->multi_address_enabled =
+		member->server->config->multi_address_enabled;
 	view->server = calloc(CONFIG_SERVERS_MAX, sizeof(*view->server));
 	if (view->server == NULL ||
 	    properties_parse(text, bytes, &view->properties, &why) != FAL_OK)
@@ -91,7 +94,8 @@ member_parse_config(void *arg, struct jute_slice text, struct quorum *out)
 	struct member *member = arg;
 	struct config view;
 	const bool is_good =
-		read_view((const char *)text.data, (size_t)text.bytes, &view) &&
+		read_view(member, (const char *)text.data, (size_t)text.bytes,
+			  &view) &&
 		member_quorum_of(&view, out) == FAL_OK;
 
 	/* A server that was away says where others were before. */
@@ -140,12 +144,37 @@ next_piece(struct jute_slice *rest, const char *separators,
 	return true;
 }
 
-/* The id in "server.ID=..."; -1: it is no such line. */
+static bool
+is_blank(uint8_t c)
+{
+	return c <= ' ';
+}
+
+/* The next element of a list, as ZooKeeper splits it: without blanks around it,
+ * and none that is empty. */
+static bool
+next_element(struct jute_slice *rest, struct jute_slice *element)
+{
+	do {
+		if (!next_piece(rest, ",", element))
+			return false;
+		while (element->bytes > 0 && is_blank(element->data[0])) {
+			element->data++;
+			element->bytes--;
+		}
+		while (element->bytes > 0 &&
+		       is_blank(element->data[element->bytes - 1]))
+			element->bytes--;
+	} while (element->bytes == 0);
+	return true;
+}
+
+/* The id in "server.ID=...", or "server.ID = ..."; -1: it is no such line. */
 static int64_t
 id_of_line(struct jute_slice line)
 {
 	int64_t id = 0;
-	int32_t i = 7;
+	int32_t i = 7, digits_end;
 
 	if (line.bytes < 9 || memcmp(line.data, "server.", 7) != 0)
 		return -1;
@@ -153,21 +182,50 @@ id_of_line(struct jute_slice line)
 	       id < INT32_MAX;
 	     i++)
 		id = id * 10 + (line.data[i] - '0');
-	return i > 7 && i < line.bytes && line.data[i] == '=' ? id : -1;
+	digits_end = i;
+	while (i < line.bytes && is_blank(line.data[i]))
+		i++;
+	return digits_end > 7 && i < line.bytes && line.data[i] == '=' ? id
+								      : -1;
+}
+
+/* The next id of a list; *is_id false: the element is none. */
+static bool
+next_id(struct jute_slice *list, int64_t *id, bool *is_id)
+{
+	struct jute_slice element;
+	char text[24];
+
+	if (!next_element(list, &element))
+		return false;
+	snprintf(text, sizeof(text), "%.*s", (int)element.bytes,
+		 (const char *)element.data);
+	*is_id = element.bytes < (int32_t)sizeof(text) &&
+		 config_parse_number(text, false, id);
+	return true;
+}
+
+/* False: an element of the list is no id. */
+static bool
+are_ids(struct jute_slice list)
+{
+	bool is_id = true;
+	int64_t id;
+
+	while (is_id && next_id(&list, &id, &is_id))
+		continue;
+	return is_id;
 }
 
 static bool
 is_listed(struct jute_slice list, int64_t id)
 {
-	struct jute_slice piece;
-	char text[24];
+	bool is_id;
+	int64_t one;
 
-	while (next_piece(&list, ",", &piece)) {
-		snprintf(text, sizeof(text), "%.*s", (int)piece.bytes,
-			 (const char *)piece.data);
-		if (text[0] != 0 && strtoll(text, NULL, 10) == id)
+	while (next_id(&list, &one, &is_id))
+		if (is_id && one == id)
 			return true;
-	}
 	return false;
 }
 
@@ -176,7 +234,7 @@ joins(struct jute_slice joining, int64_t id)
 {
 	struct jute_slice line;
 
-	while (next_piece(&joining, ",", &line))
+	while (next_element(&joining, &line))
 		if (id_of_line(line) == id)
 			return true;
 	return false;
@@ -192,13 +250,15 @@ take_bulk(struct jute_slice members, struct lines *lines)
 		add_line(lines, (const char *)line.data, (size_t)line.bytes);
 }
 
-/* False: a joiner's line is none. */
+/* False: a joiner's line is none, or who leaves is no id. */
 static bool
 take_changes(struct jute_slice active,
 	     const struct proto_reconfig_request *asked, struct lines *lines)
 {
 	struct jute_slice joining = asked->joining, line;
 
+	if (!are_ids(asked->leaving))
+		return false;
 	while (next_piece(&active, "\n", &line)) {
 		const int64_t id = id_of_line(line);
 
@@ -207,7 +267,7 @@ take_changes(struct jute_slice active,
 			add_line(lines, (const char *)line.data,
 				 (size_t)line.bytes);
 	}
-	while (next_piece(&joining, ",", &line)) {
+	while (next_element(&joining, &line)) {
 		if (id_of_line(line) < 0)
 			return false;
 		add_line(lines, (const char *)line.data, (size_t)line.bytes);
@@ -215,11 +275,18 @@ take_changes(struct jute_slice active,
 	return true;
 }
 
+/* All addresses of a machine, of whichever: nearly everybody's client port. */
+static bool
+is_any_host(const char *host)
+{
+	return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
+}
+
 static bool
 is_same_address(const struct config_address *a, const struct config_address *b)
 {
 	return a->port != 0 && a->port == b->port &&
-	       strcmp(a->host, b->host) == 0;
+	       strcmp(a->host, b->host) == 0 && !is_any_host(a->host);
 }
 
 /* Would two servers use one address? */
@@ -294,7 +361,7 @@ compose(const struct member *member, struct jute_slice active,
 			  take_changes(active, asked, &lines);
 	if (!is_good || lines.is_full)
 		return false;
-	is_good = read_view(text, lines.bytes, &view) &&
+	is_good = read_view(member, text, lines.bytes, &view) &&
 		  is_possible(member, &view, asked);
 	view.config_version = (uint64_t)version;
 	if (is_good)
@@ -332,6 +399,10 @@ member_on_config(void *arg, const struct quorum *active, const char *text,
 	FAL_ASSERT(bytes < sizeof(member->text));
 	memcpy(member->text, text, bytes);
 	member->text[bytes] = 0;
+	pthread_mutex_lock(&member->shown_lock);
+	memcpy(member->shown, member->text, bytes + 1);
+	member->shown_number++;
+	pthread_mutex_unlock(&member->shown_lock);
 	LOG_INFO("ensemble: configuration %" PRIx64 " is active, %u servers",
 		 (uint64_t)active->version, active->member_count);
 	if (own != NULL && own->client.port != 0 &&
@@ -339,4 +410,57 @@ member_on_config(void *arg, const struct quorum *active, const char *text,
 		LOG_WARN("the client port is %u in the new configuration, it "
 			 "changes from %d at the next start",
 			 own->client.port, config->client_port);
+}
+
+/* ---- for who asks, on the control thread
+ * ------------------------------------------ */
+
+/* False: it is the one that was read before. */
+static bool
+take_shown(struct member *member, char *text)
+{
+	bool is_new;
+
+	pthread_mutex_lock(&member->shown_lock);
+	is_new = member->shown_number != member->view_number;
+	if (is_new)
+		snprintf(text, CONFIG_TEXT_BYTES, "%s", member->shown);
+	member->view_number = member->shown_number;
+	pthread_mutex_unlock(&member->shown_lock);
+	return is_new;
+}
+
+static void
+renew_view(struct member *member, const char *text)
+{
+	const struct config *config = member->server->config;
+	struct config *view = &member->view;
+	struct config read;
+
+	if (read_view(member, text, strlen(text), &read)) {
+		free(view->server);
+		*view = *config;
+		view->server = read.server;
+		view->server_count = read.server_count;
+		view->group_count = read.group_count;
+		view->config_version = read.config_version;
+		for (uint32_t i = 0; i < view->server_count; i++)
+			if (view->server[i].id == config->myid)
+				view->peer_type = view->server[i].type;
+		read.server = NULL;
+	}
+	free_view(&read);
+}
+
+const struct config *
+member_view(const struct server *server)
+{
+	struct member *member = server->peer;
+	char text[CONFIG_TEXT_BYTES];
+
+	if (member == NULL)
+		return server->config;
+	if (take_shown(member, text))
+		renew_view(member, text);
+	return member->view.server == NULL ? server->config : &member->view;
 }

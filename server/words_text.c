@@ -250,7 +250,7 @@ put_conf(FILE *out, const struct words_ask *ask)
 	const struct server *server = ask->server;
 	char text[CONFIG_TEXT_BYTES];
 
-	config_conf_text(server->config,
+	config_conf_text(member_view(server),
 			 words_dir_bytes(server, server->data_dir.snap_dir),
 			 words_dir_bytes(server, server->data_dir.log_dir),
 			 text);

@@ -346,6 +346,8 @@ def reconfig_with(kinds):
         config = config_everywhere(e)
         assert b'server.4=' in config
         expect(version_of(config), reply.zxid)
+        wait_until('conf shows who is there now', lambda: all(
+            b'server.4=' in m.four_letter('conf') for m in e.running()))
         with e[4].client() as c:
             write_some(c, '/joined', 10)
         # Three of four are the quorum now.
