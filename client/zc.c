@@ -202,9 +202,9 @@ say_hello(struct zc *zc)
 		.last_zxid_seen = zc->last_zxid,
 		.timeout_ms = zc->options.timeout_ms,
 		.session_id = zc->is_resumable ? zc->session_id : 0,
-		.password = jute_slice_of(
-			zc->is_resumable ? zc->password : no_password,
-			sizeof(zc->password)),
+		.password = jute_slice_of(zc->is_resumable ? zc->password
+							   : no_password,
+					  sizeof(zc->password)),
 		.has_read_only = true,
 		.is_read_only = zc->options.may_read_only,
 	};

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * config_text - the configuration as ZooKeeper shows it: /zookeeper/config and
- * the four-letter word conf, and what of it is not shown. Sizes: a server line is below 2.7 KB with four
- * addresses of the longest names, but no real ensemble comes near it; text
- * that does not fit is cut at CONFIG_TEXT_BYTES.
+ * the four-letter word conf, and what of it is not shown. Sizes: a server line
+ * is below 2.7 KB with four addresses of the longest names, but no real
+ * ensemble comes near it; text that does not fit is cut at CONFIG_TEXT_BYTES.
  */
 #include "server/config.h"
 

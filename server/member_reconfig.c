@@ -93,10 +93,9 @@ member_parse_config(void *arg, struct jute_slice text, struct quorum *out)
 {
 	struct member *member = arg;
 	struct config view;
-	const bool is_good =
-		read_view(member, (const char *)text.data, (size_t)text.bytes,
-			  &view) &&
-		member_quorum_of(&view, out) == FAL_OK;
+	const bool is_good = read_view(member, (const char *)text.data,
+				       (size_t)text.bytes, &view) &&
+			     member_quorum_of(&view, out) == FAL_OK;
 
 	/* A server that was away says where others were before. */
 	if (is_good && out->version >= member->active.version)
@@ -186,7 +185,7 @@ id_of_line(struct jute_slice line)
 	while (i < line.bytes && is_blank(line.data[i]))
 		i++;
 	return digits_end > 7 && i < line.bytes && line.data[i] == '=' ? id
-								      : -1;
+								       : -1;
 }
 
 /* The next id of a list; *is_id false: the element is none. */

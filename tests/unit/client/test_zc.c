@@ -423,9 +423,8 @@ try_again(void *arg, struct zc_reply *reply)
 	struct loser *loser = arg;
 
 	note(&loser->lost, reply);
-	assert_int_equal(zc_get(loser->rig->zc, "/again", NULL, note,
-				&loser->again),
-			 0);
+	assert_int_equal(
+		zc_get(loser->rig->zc, "/again", NULL, note, &loser->again), 0);
 }
 
 static void
@@ -607,9 +606,9 @@ refuses_paths_and_server_texts_that_are_none(void **state)
 {
 	struct rig *rig = *state;
 	const char *const bad[] = {
-		"",     ":2181",   "h:0",    "h:65536", "h:21x",
-		"[::1", "[::1]21", "h:1/a/", "h:",      "127.1.1.1:1,,",
-		" ",    "h:1, ,h"};
+		"",      ":2181",         "h:0",     "h:65536",
+		"h:21x", "[::1",          "[::1]21", "h:1/a/",
+		"h:",    "127.1.1.1:1,,", " ",       "h:1, ,h"};
 	struct zc *zc = NULL;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)

@@ -229,8 +229,8 @@ secrets_are_not_told(void **state)
 		assert_non_null(strstr(config.warning[i], ": unknown key"));
 	}
 	config_free(&config);
-	assert_int_equal(
-		config_read_with(file_path, flags, 1, &config, &error), FAL_OK);
+	assert_int_equal(config_read_with(file_path, flags, 1, &config, &error),
+			 FAL_OK);
 	assert_int_equal(config.warning_count, 3);
 	assert_string_equal(config.warning[0],
 			    "-Djavax.net.ssl.keyStorePassword: unknown key, "
@@ -512,8 +512,8 @@ the_purge_interval_is_in_hours_or_has_a_unit(void **state)
 	static const struct {
 		const char *text;
 		int64_t ms;
-	} cases[] = {{"0", 0},          {"24", 86400000}, {"90ms", 90},
-		     {"30S", 30000},    {"15m", 900000},  {"2h", 7200000},
+	} cases[] = {{"0", 0},          {"24", 86400000},  {"90ms", 90},
+		     {"30S", 30000},    {"15m", 900000},   {"2h", 7200000},
 		     {"7d", 604800000}, {"024", 86400000}, {"-1", 0},
 		     {"-2h", 0},        {"+2h", 7200000}};
 	char line[100];

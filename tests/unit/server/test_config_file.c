@@ -172,11 +172,10 @@ the_dynamic_file_is_found_in_any_folder(void **arg)
 			 path);
 		assert_int_equal(disk_mkdir(disk_mem_disk(mem), dirs[i]), 0);
 		assert_int_equal(disk_mem_put(mem, path, zoo, strlen(zoo)), 0);
-		assert_int_equal(
-			config_file_activate(disk_mem_disk(mem), path, 1,
-					     0x100000004, members,
-					     sizeof(members) - 1),
-			0);
+		assert_int_equal(config_file_activate(disk_mem_disk(mem), path,
+						      1, 0x100000004, members,
+						      sizeof(members) - 1),
+				 0);
 		read_back(mem, dirs[i], expected);
 	}
 	disk_mem_destroy(mem);

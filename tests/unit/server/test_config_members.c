@@ -132,10 +132,10 @@ a_secure_client_port_of_the_own_line_is_refused(void **state)
 	set_myid("1\n");
 	expect_good(LIMITS "server.1=a:1:2;2181\nserver.2=b:1:2;2181;2281\n"
 			   "server.3=c:1:2;2181");
-	assert_int_equal(
-		read_with(LIMITS "server.1=a:1:2;2181;2281\n"
-				 "server.2=b:1:2;2181\nserver.3=c:1:2;2181"),
-		FAL_OK);
+	assert_int_equal(read_with(LIMITS
+				   "server.1=a:1:2;2181;2281\n"
+				   "server.2=b:1:2;2181\nserver.3=c:1:2;2181"),
+			 FAL_OK);
 	assert_int_equal(config_require_supported(&config, &error),
 			 FAL_ENOTSUP);
 	assert_non_null(strstr(error.text, "needs TLS for the secure client "

@@ -120,10 +120,9 @@ several_addresses_are_understood_where_they_are_enabled(void **state)
 	assert_int_equal(member_find(&member, 2)->address_count, 2);
 }
 
-static const char two[] =
-	"server.1=10.0.0.1:1:2:participant;0.0.0.0:2181\n"
-	"server.2=10.0.0.2:1:2:participant;0.0.0.0:2181\n"
-	"version=100";
+static const char two[] = "server.1=10.0.0.1:1:2:participant;0.0.0.0:2181\n"
+			  "server.2=10.0.0.2:1:2:participant;0.0.0.0:2181\n"
+			  "version=100";
 
 static struct jute_slice
 slice_of(const char *text)
@@ -200,14 +199,13 @@ static void
 who_leaves_is_named_by_an_id(void **state)
 {
 	static char text[ENSEMBLE_CONFIG_BYTES_MAX];
-	static const char *const wrong[] = {
-		"two", "2x", "server.2", "2;3", "99999999999999999999999999"};
+	static const char *const wrong[] = {"two", "2x", "server.2", "2;3",
+					    "99999999999999999999999999"};
 
 	(void)state;
 	begin();
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-		assert_int_equal(change(NULL, wrong[i], text),
-				 ZK_BADARGUMENTS);
+		assert_int_equal(change(NULL, wrong[i], text), ZK_BADARGUMENTS);
 	assert_int_equal(change(NULL, "2", text), ZK_OK);
 	assert_int_equal(change(NULL, "7", text), ZK_OK);
 }
