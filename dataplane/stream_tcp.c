@@ -350,6 +350,8 @@ op_poll(struct stream_core *base, uint64_t now_ns, struct stream_event *events,
 	core->table.now_ns = now_ns;
 	core->reserved = NULL;
 	housekeep(core);
+	if (FAL_UNLIKELY(tcp_is_short(core->tcp) || core->sweep_left > 0))
+		stream_tcp_sweep(core);
 	tcp_poll(core->tcp, now_ns);
 	count = take_news(core, events, news_max(core, max));
 	count += stream_slots_visit(&core->table, &core->table.ready,

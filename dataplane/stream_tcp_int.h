@@ -25,13 +25,14 @@ struct stream_tcp_conn {
 	struct stream_slot slot; /* first; its reserve may lie in an mbuf */
 	struct tcp_conn *tcp;    /* NULL in DEAD and FREE */
 	struct stream_buf *rx;   /* gathered input, before what TCP holds */
-	uint32_t rx_seen;        /* bytes TCP holds that were counted */
+	uint32_t rx_seen;        /* bytes buffered in TCP that were counted */
 	uint32_t tx_fresh;       /* committed to TCP since flush tx_flush */
 	uint32_t tx_flush;       /* core->flush_count of tx_fresh */
 	uint32_t tx_direct_max;  /* so much may be in TCP */
 	/* TCP has given it up: release the block, do not abort it. It has
 	 * failed or is finished then. */
 	bool is_tcp_dead;
+	uint32_t rx_lifted; /* of rx: to TCP they are unread */
 };
 
 /* With the block of TCP half a KiB per idle connection. */
@@ -61,6 +62,9 @@ struct stream_tcp {
 	struct stream_tcp_conn *answering;
 	struct rte_mbuf *answer;
 	uint32_t flush_count;
+	/* Slots that are to be looked at because mbufs are short or were, and
+	 * the next of them: see stream_tcp_sweep(). */
+	uint32_t sweep_left, sweep_at;
 	/* Counted at the end of a flush, of a poll: see counters. */
 	uint64_t sent_calls, sent_bytes;
 	struct stream_tcp_listener listeners[STREAM_TCP_LISTENERS_MAX];
@@ -113,7 +117,8 @@ stream_tcp_gathered(const struct stream_tcp_conn *conn)
 static inline uint32_t
 stream_tcp_buffered(const struct stream_tcp_conn *conn)
 {
-	return stream_tcp_gathered(conn) + tcp_buffered(conn->tcp);
+	return stream_tcp_gathered(conn) + tcp_buffered(conn->tcp) -
+	       conn->rx_lifted;
 }
 
 static inline uint32_t
@@ -170,6 +175,11 @@ void stream_tcp_news(struct stream_tcp *core, struct stream_tcp_conn *conn,
 /* Counts what has come, and moves the start of a long frame out of TCP so that
  * the window opens for its rest. */
 void stream_tcp_rx_note(struct stream_tcp *core, struct stream_tcp_conn *conn);
+
+/* Looks at some slots while mbufs are short, and once at all of them when they
+ * are not any more: what is unread moves into ordinary memory, and windows that
+ * stayed closed open. */
+void stream_tcp_sweep(struct stream_tcp *core);
 
 /* Drops all input. */
 void stream_tcp_rx_drop(struct stream_tcp *core, struct stream_tcp_conn *conn);

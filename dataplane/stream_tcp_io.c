@@ -8,7 +8,9 @@
  * could never come whole that way: once 16 KiB of an incomplete frame have
  * come, they are moved to the buffer and the window opens. The buffer grows by
  * four at most, so a peer that announces a megabyte and sends nothing costs
- * nothing.
+ * nothing. While mbufs are short all that is unread moves there; what is not
+ * asked for yet is still unread to TCP (`rx_lifted`), lest a window open that
+ * backpressure has closed.
  *
  * Output: see stream_tcp.h. The chain is filled and moved in order, so a
  * connection writes into mbufs again only when its chain is empty.
@@ -21,6 +23,10 @@
 /* Room behind a long frame for the start of the next one. */
 #define RX_SLACK_BYTES 4096u
 
+/* What one poll looks at and copies while mbufs are short. */
+#define SWEEP_SLOTS 256u
+#define SWEEP_BYTES (256u << 10)
+
 /* ---- input ---- */
 
 static void
@@ -32,10 +38,24 @@ rx_put(struct stream_tcp *core, struct stream_tcp_conn *conn)
 	conn->rx = NULL;
 }
 
+/* What was lifted and is not in the buffer any more is read. */
+static void
+rx_settle(struct stream_tcp *core, struct stream_tcp_conn *conn)
+{
+	const uint32_t here = stream_tcp_gathered(conn);
+
+	if (conn->rx_lifted <= here)
+		return;
+	conn->rx_seen -= conn->rx_lifted - here;
+	tcp_settle(core->tcp, conn->tcp, conn->rx_lifted - here);
+	conn->rx_lifted = here;
+}
+
 void
 stream_tcp_rx_drop(struct stream_tcp *core, struct stream_tcp_conn *conn)
 {
 	rx_put(core, conn);
+	rx_settle(core, conn);
 	tcp_consume(core->tcp, conn->tcp, tcp_buffered(conn->tcp));
 	conn->rx_seen = 0;
 }
@@ -82,13 +102,12 @@ rx_grow(struct stream_tcp *core, struct stream_tcp_conn *conn, uint32_t bytes)
 /* Moves the first `bytes` bytes that TCP holds to the gather buffer. Returns 0
  * or FAL_ENOMEM. */
 static int
-rx_gather(struct stream_tcp *core, struct stream_tcp_conn *conn, uint32_t bytes)
+rx_lift(struct stream_tcp *core, struct stream_tcp_conn *conn, uint32_t bytes)
 {
 	struct tcp_slice slices[16];
 
 	if (rx_grow(core, conn, bytes) != 0)
 		return FAL_ENOMEM;
-	conn->rx_seen -= bytes;
 	while (bytes > 0) {
 		const uint32_t count = tcp_peek(conn->tcp, slices, 16);
 		uint32_t moved = 0;
@@ -104,14 +123,27 @@ rx_gather(struct stream_tcp *core, struct stream_tcp_conn *conn, uint32_t bytes)
 			conn->rx->tail += here;
 			moved += here;
 		}
-		tcp_consume(core->tcp, conn->tcp, moved);
+		tcp_lift(core->tcp, conn->tcp, moved);
 		bytes -= moved;
 	}
 	return 0;
 }
 
-void
-stream_tcp_rx_note(struct stream_tcp *core, struct stream_tcp_conn *conn)
+/* Moves the first `bytes` bytes that TCP holds to the gather buffer, and lets
+ * the window open for as many. Returns 0 or FAL_ENOMEM. */
+static int
+rx_gather(struct stream_tcp *core, struct stream_tcp_conn *conn, uint32_t bytes)
+{
+	if (rx_lift(core, conn, bytes) != 0)
+		return FAL_ENOMEM;
+	conn->rx_seen -= bytes;
+	tcp_settle(core->tcp, conn->tcp, bytes);
+	return 0;
+}
+
+/* Counts what has come. */
+static void
+rx_count(struct stream_tcp *core, struct stream_tcp_conn *conn)
 {
 	const uint32_t here = tcp_buffered(conn->tcp);
 
@@ -122,11 +154,69 @@ stream_tcp_rx_note(struct stream_tcp *core, struct stream_tcp_conn *conn)
 			     here - conn->rx_seen);
 		conn->rx_seen = here;
 	}
-	if (conn->slot.is_paused || here < STREAM_TCP_IN_TCP_BYTES ||
+}
+
+/* Takes all that was lifted as read: the frame is longer. */
+static void
+rx_settle_all(struct stream_tcp *core, struct stream_tcp_conn *conn)
+{
+	conn->rx_seen -= conn->rx_lifted;
+	tcp_settle(core->tcp, conn->tcp, conn->rx_lifted);
+	conn->rx_lifted = 0;
+}
+
+void
+stream_tcp_rx_note(struct stream_tcp *core, struct stream_tcp_conn *conn)
+{
+	rx_count(core, conn);
+	if (conn->slot.is_paused || conn->rx_seen < STREAM_TCP_IN_TCP_BYTES ||
 	    stream_tcp_buffered(conn) >= conn->slot.rx_wanted)
 		return;
-	if (rx_gather(core, conn, here) != 0)
+	rx_settle_all(core, conn);
+	if (rx_gather(core, conn, conn->rx_seen) != 0)
 		stream_tcp_fail(core, conn, STREAM_NO_MEMORY);
+}
+
+/* Moves what is unread into ordinary memory; where there is none it stays. */
+static uint32_t
+rx_spill(struct stream_tcp *core, struct stream_tcp_conn *conn)
+{
+	const uint32_t here = tcp_buffered(conn->tcp) - conn->rx_lifted;
+
+	if (here == 0)
+		return 0;
+	rx_count(core, conn);
+	/* Most have little, and a buffer of its size is enough. */
+	if (conn->rx == NULL)
+		conn->rx = stream_buf_get(&core->table.pool, here);
+	if (conn->rx == NULL || rx_lift(core, conn, here) != 0)
+		return 0;
+	conn->rx_lifted += here;
+	return here;
+}
+
+void
+stream_tcp_sweep(struct stream_tcp *core)
+{
+	const bool is_short = tcp_is_short(core->tcp);
+	uint32_t bytes = 0;
+
+	if (is_short)
+		core->sweep_left = core->table.touched;
+	for (uint32_t i = 0;
+	     i < SWEEP_SLOTS && bytes < SWEEP_BYTES && core->sweep_left > 0;
+	     i++) {
+		struct stream_tcp_conn *conn =
+			&core->conns[core->sweep_at++ % core->table.touched];
+
+		core->sweep_left--;
+		if (conn->slot.state != SLOT_OPEN)
+			continue;
+		if (is_short)
+			bytes += rx_spill(core, conn);
+		else
+			tcp_settle(core->tcp, conn->tcp, 0);
+	}
 }
 
 uint32_t
@@ -232,6 +322,7 @@ rx_consume_any(struct stream_tcp *core, struct stream_tcp_conn *conn,
 		conn->rx->head += here;
 		if (stream_buf_bytes(conn->rx) == 0)
 			rx_put(core, conn);
+		rx_settle(core, conn);
 	}
 	if (bytes > here) {
 		stream_tcp_rx_note(core, conn);

@@ -169,6 +169,12 @@ tcp_poll(struct tcp_core *core, uint64_t now_ns)
 	tcp_timer_run(core);
 }
 
+bool
+tcp_is_short(const struct tcp_core *core)
+{
+	return core->pool_level >= TCP_POOL_NO_WINDOW;
+}
+
 static bool
 tcp_can_send(const struct tcp_conn *conn)
 {

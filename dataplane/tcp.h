@@ -247,11 +247,22 @@ FAL_MUST_CHECK int tcp_connect(struct tcp_core *core,
 uint32_t tcp_peek(const struct tcp_conn *conn, struct tcp_slice *slices,
 		  uint32_t max);
 
-/* Bytes of input that are buffered. */
+/* Bytes of input that are buffered, lifted ones too. */
 uint32_t tcp_buffered(const struct tcp_conn *conn);
 
-/* Drops `bytes` of the input, at most what is buffered. */
+/* Drops `bytes` of the input, at most what is buffered and not lifted. */
 void tcp_consume(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes);
+
+/* Frees the mbufs of the first `bytes` of the input that are not lifted yet:
+ * the user has a copy. To the peer they are unread until tcp_settle(). */
+void tcp_lift(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes);
+
+/* Drops `bytes` that were lifted. With 0 it only tells the peer of a window
+ * that could not open before, for want of mbufs. */
+void tcp_settle(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes);
+
+/* Whether so few mbufs are left that windows do not open. */
+bool tcp_is_short(const struct tcp_core *core);
 
 /* Queues a copy. Returns how many bytes were taken: fewer when the pool is
  * empty, 0 when the connection cannot send. */

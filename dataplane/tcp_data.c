@@ -316,15 +316,14 @@ tcp_peek(const struct tcp_conn *conn, struct tcp_slice *slices, uint32_t max)
 	return count;
 }
 
-/* The same when it is not all that is there, or the window opens. */
-static __attribute__((noinline)) void
-tcp_consume_rare(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
+void
+tcp_lift(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
 {
 	FAL_ASSERT(bytes <= conn->rcv_bytes);
-	conn->rcv_bytes -= bytes;
 	while (bytes > 0) {
 		struct rte_mbuf *mbuf = conn->rcv_head;
 
+		FAL_ASSERT(mbuf != NULL);
 		if (bytes < mbuf->data_len) {
 			rte_pktmbuf_adj(mbuf, (uint16_t)bytes);
 			break;
@@ -335,6 +334,13 @@ tcp_consume_rare(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
 			conn->rcv_tail = NULL;
 		tcp_mbuf_free(core, mbuf);
 	}
+}
+
+void
+tcp_settle(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
+{
+	FAL_ASSERT(bytes <= conn->rcv_bytes);
+	conn->rcv_bytes -= bytes;
 	/* RFC 9293 3.8.6.2.2: a window that has grown enough is announced. */
 	if (tcp_window_beside(core, conn, conn->rcv_bytes) !=
 		    conn->rcv_adv - conn->rcv_nxt &&
@@ -342,6 +348,14 @@ tcp_consume_rare(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
 		tcp_set(conn, TCP_ACK_NOW);
 		tcp_conn_out(core, conn);
 	}
+}
+
+/* The same when it is not all that is there, or the window opens. */
+static __attribute__((noinline)) void
+tcp_consume_rare(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
+{
+	tcp_lift(core, conn, bytes);
+	tcp_settle(core, conn, bytes);
 }
 
 void

@@ -638,7 +638,7 @@ tcp_consume_usual(struct tcp_core *core, struct tcp_conn *conn, uint32_t bytes)
 			 tcp_window_beside(core, conn, 0) !=
 				 conn->rcv_adv - conn->rcv_nxt))
 		return false;
-	conn->rcv_bytes = 0;
+	conn->rcv_bytes -= bytes; /* all but what was lifted */
 	conn->rcv_head = NULL;
 	conn->rcv_tail = NULL;
 	tcp_mbuf_free(core, mbuf);

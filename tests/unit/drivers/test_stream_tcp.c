@@ -265,6 +265,114 @@ goes_on_after_the_mbufs_ran_out(void **state)
 	rig_stop(&rig);
 }
 
+/* So many that what they have unread in segments of their own would be all
+ * mbufs; each sends more than a window. */
+#define CROWD       42u
+#define CROWD_PIECE 290u
+#define CROWD_BYTES (340u * CROWD_PIECE)
+
+struct crowd {
+	stream_id id[CROWD];
+	int client[CROWD];
+	uint32_t sent[CROWD], seen[CROWD];
+};
+
+/* A segment of each, as far as its socket takes it. */
+static void
+crowd_send(struct crowd *crowd)
+{
+	uint8_t piece[CROWD_PIECE];
+
+	for (uint32_t i = 0; i < CROWD; i++) {
+		ssize_t bytes;
+
+		if (crowd->sent[i] == CROWD_BYTES)
+			continue;
+		pattern_fill(piece, crowd->sent[i], sizeof(piece));
+		bytes = send(crowd->client[i], piece,
+			     crowd->sent[i] + sizeof(piece) > CROWD_BYTES
+				     ? CROWD_BYTES - crowd->sent[i]
+				     : sizeof(piece),
+			     MSG_DONTWAIT | MSG_NOSIGNAL);
+		crowd->sent[i] += bytes > 0 ? (uint32_t)bytes : 0;
+	}
+}
+
+/* Consumes what came of one of them. */
+static void
+crowd_read(struct rig *rig, struct crowd *crowd, stream_id id)
+{
+	struct stream_slice slices[STREAM_SLICES_MAX];
+	const uint32_t count = stream_peek(rig->core, id, slices);
+	uint32_t i = 0, bytes = 0;
+
+	while (crowd->id[i] != id)
+		i++;
+	for (uint32_t k = 0; k < count; k++) {
+		pattern_check(slices[k].data, crowd->seen[i], slices[k].bytes);
+		crowd->seen[i] += slices[k].bytes;
+		bytes += slices[k].bytes;
+	}
+	stream_consume(rig->core, id, bytes);
+}
+
+static uint64_t
+crowd_seen(const struct crowd *crowd)
+{
+	uint64_t all = 0;
+
+	for (uint32_t i = 0; i < CROWD; i++)
+		all += crowd->seen[i];
+	return all;
+}
+
+/* Who is not read keeps its window full, in ordinary memory when mbufs are
+ * short; the others are served. */
+static void
+serves_others_beside_a_crowd_that_is_not_read(void **state)
+{
+	static struct crowd crowd;
+	struct rig rig;
+	int client;
+
+	(void)state;
+	rig_start(&rig);
+
+	const stream_id id = rig_accept(&rig, &client);
+
+	for (uint32_t i = 0; i < CROWD; i++) {
+		crowd.id[i] = rig_accept(&rig, &crowd.client[i]);
+		stream_pause(rig.core, crowd.id[i]);
+	}
+	for (uint32_t i = 0; i < CROWD_BYTES / CROWD_PIECE; i++) {
+		crowd_send(&crowd);
+		assert_int_equal(rig_poll(&rig), 0);
+		usleep(500);
+	}
+	assert_int_equal(send(client, "request", 7, MSG_NOSIGNAL), 7);
+	assert_true(rig_expect(&rig, STREAM_READABLE) == id);
+	stream_consume(rig.core, id, 7);
+	/* No more than their windows, whatever it lies in. */
+	assert_in_range(rig_counters(&rig).buffer_bytes, 1, CROWD * 2 * 65536);
+
+	for (uint32_t i = 0; i < CROWD; i++)
+		stream_resume(rig.core, crowd.id[i]);
+	while (crowd_seen(&crowd) < CROWD * CROWD_BYTES) {
+		rig_poll(&rig);
+		while (rig.event_next < rig.event_count)
+			crowd_read(&rig, &crowd,
+				   rig.events[rig.event_next++].id);
+		crowd_send(&crowd);
+	}
+	for (uint32_t i = 0; i < CROWD; i++)
+		close(crowd.client[i]);
+	close(client);
+	for (uint32_t i = 0; i <= CROWD; i++)
+		rig_expect(&rig, STREAM_CLOSED);
+	rig_expect_empty(&rig);
+	rig_stop(&rig);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -276,6 +384,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(copies_nothing_that_lies_in_one_segment),
 		cmocka_unit_test(keeps_reserves_of_two_connections_apart),
 		cmocka_unit_test(goes_on_after_the_mbufs_ran_out),
+		cmocka_unit_test(serves_others_beside_a_crowd_that_is_not_read),
 	};
 
 	rig_main(argc, argv);
