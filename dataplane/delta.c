@@ -217,14 +217,17 @@ delta_append(struct delta_ring *ring, const struct delta *given,
 {
 	const uint64_t reply_at = bits_align_up(given->effects_bytes, 8);
 	const uint64_t bytes = reply_at + bits_align_up(given->reply_bytes, 8);
-	const bool is_large = bytes > ring->arena_bytes / 4;
+	bool is_large = bytes > ring->arena_bytes / 4;
 	const uint64_t span = is_large ? 0 : span_of(ring, bytes);
 	uint8_t *blob = NULL;
 
 	FAL_ASSERT(given->zxid > ring->last_zxid);
 	FAL_ASSERT(!(given->flags & DELTA_FLAG_HEAP));
-	if (!make_room(ring, span))
-		return FAL_EAGAIN;
+	if (FAL_UNLIKELY(!make_room(ring, span))) {
+		if (!make_room(ring, 0))
+			return FAL_EAGAIN;
+		is_large = bytes > 0; /* larger than announced */
+	}
 
 	struct delta *record = record_at(ring, ring->head);
 

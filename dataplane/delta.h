@@ -30,7 +30,8 @@
  * Limits     records and arena are fixed at creation; when the slowest cursor
  *            is a whole ring behind, delta_can_append() says no and the ZAB
  *            core stops admitting. Nothing is ever dropped. Blobs over a
- *            quarter of the arena get a heap block of their own, freed at the
+ *            quarter of the arena, and such as were announced too small and
+ *            find no room there, get a heap block of their own, freed at the
  *            first delta_publish() after all cursors passed it.
  * Cost       append: copy + about 10 ns; publish: one look per record and two
  *            stores; next: one cache line per record.
@@ -99,8 +100,8 @@ bool delta_can_append(struct delta_ring *, uint64_t blob_bytes);
  * effects  effects_bytes bytes; NULL when 0
  * reply    reply_bytes bytes; NULL when 0
  *
- * Returns 0, FAL_EAGAIN (no room: see delta_can_append()), FAL_ENOMEM (no
- * heap block for a large blob). Nothing happened on error.
+ * Returns 0, FAL_EAGAIN (no room for a record: see delta_can_append()),
+ * FAL_ENOMEM (no heap block for the blob). Nothing happened on error.
  */
 FAL_MUST_CHECK int delta_append(struct delta_ring *, const struct delta *record,
 				const void *effects, const void *reply);

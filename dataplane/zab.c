@@ -180,7 +180,7 @@ zab_note_appended(struct zab *zab, struct pending *pending, int32_t cxid,
 				     result->effects.data, result->reply.data);
 
 	/* Logged and not told to the readers would be a lost reply: only a
-	 * huge blob can fail here, for want of memory, and then the process
+	 * large blob can fail here, for want of memory, and then the process
 	 * must not go on. */
 	FAL_ASSERT(err == FAL_OK);
 

@@ -114,6 +114,18 @@ zab_ledger_ns(const struct zab *zab)
 	return zab->now_ns == 0 ? 0 : clock_now_ns();
 }
 
+/*
+ * Room in the delta ring that is looked for before a request or an entry of so
+ * many bytes is taken. Its events and its reply are at most six times as much:
+ * in a multi, deletes of short paths. closeSession may be more; what is larger
+ * in the end is put aside by the ring.
+ */
+static inline uint64_t
+zab_delta_room(uint32_t bytes)
+{
+	return 65536 + 6ull * bytes;
+}
+
 /* ---- zab_member.c ---- */
 
 /* Of a member: the transaction is committed, at now_ns (0: not known). */

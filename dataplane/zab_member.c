@@ -17,7 +17,6 @@
 #include "base/time.h"
 #include "dataplane/zab_int.h"
 
-#define APPLY_ROOM_BYTES 65536u
 /* What a packet to the leader needs beside the request's body. */
 #define FORWARD_MARGIN_BYTES 64u
 
@@ -357,7 +356,7 @@ static bool
 member_has_room(struct zab *zab, uint32_t bytes)
 {
 	if (zab->pending_end - zab->pending_first >= ZAB_PENDING_MAX ||
-	    !delta_can_append(zab->parts.deltas, APPLY_ROOM_BYTES))
+	    !delta_can_append(zab->parts.deltas, zab_delta_room(bytes)))
 		return false;
 	if (zab->parts.log.admit(zab->parts.log.log, bytes) == LOG_PORT_READY)
 		return true;

@@ -12,8 +12,6 @@
 
 #include "base/time.h"
 
-/* Room that must be free in the delta ring before a request is taken. */
-#define DELTA_ROOM_BYTES 65536u
 /* What an entry needs beside its body: headers, digest, a listed default. */
 #define ENTRY_MARGIN_BYTES 65536u
 
@@ -71,7 +69,7 @@ zab_room_for(struct zab *zab, int32_t type, uint32_t body_bytes)
 
 	if (zab->is_midway ||
 	    zab->pending_end - zab->pending_first >= ZAB_PENDING_MAX ||
-	    !delta_can_append(zab->parts.deltas, DELTA_ROOM_BYTES) ||
+	    !delta_can_append(zab->parts.deltas, zab_delta_room(body_bytes)) ||
 	    next_zxid(zab, bytes) == 0)
 		return LOG_PORT_WAIT;
 	return zab->parts.log.admit(zab->parts.log.log, bytes);

@@ -284,6 +284,46 @@ containers_are_looked_at_some_a_round(void **state)
 	assert_int_equal(rig.written, written + 1);
 }
 
+/* ---- records ---------------------------------------------------------------
+ */
+
+#define LARGE_OPS 2050u /* 109 bytes of events and reply each */
+#define LARGES    8u
+
+/* Multis whose events and replies are a fifth of the delta ring's arena each,
+ * while the disk has its pause: those for which there is no room wait. */
+static void
+large_records_find_room_while_none_is_committed(void **state)
+{
+	static uint8_t bytes[1 << 16];
+	struct rig_client a = rig_client(&rig);
+	struct jute_writer body = jute_writer_of(bytes, sizeof(bytes));
+	int32_t xid[LARGES];
+
+	(void)state;
+	create(&a, "/d");
+	for (uint32_t i = 0; i < LARGE_OPS; i++) {
+		proto_put_multi_header(
+			&body, &(struct proto_multi_header){.type = OP_SET_DATA,
+							    .err = -1});
+		jute_put_cstr(&body, "/d");
+		jute_put_cstr(&body, "");
+		jute_put_int(&body, -1);
+	}
+	proto_put_multi_header(
+		&body, &(struct proto_multi_header){
+			       .type = OP_ERROR, .is_done = true, .err = -1});
+	rig.is_slow = true;
+	for (uint32_t i = 0; i < LARGES; i++)
+		xid[i] = rig_request(&a, OP_MULTI, &body);
+	rig_run(&rig);
+	assert_in_range(rig.written - rig.durable, 3, LARGES - 1);
+	for (uint32_t i = 0; i < LARGES; i++)
+		rig_sync(&rig);
+	for (uint32_t i = 0; i < LARGES; i++)
+		rig_expect(&a, xid[i], ZK_OK);
+}
+
 int
 main(void)
 {
@@ -295,6 +335,7 @@ main(void)
 		TEST(nothing_gets_behind_a_list_that_waits),
 		TEST(a_client_that_leaves_in_the_middle_of_its_list_costs_nothing),
 		TEST(containers_are_looked_at_some_a_round),
+		TEST(large_records_find_room_while_none_is_committed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
