@@ -379,12 +379,12 @@ begin_file(struct txlog *log, uint32_t bytes)
 	log->has_file = true;
 	log->has_next = false;
 	log->is_roll_wanted = false;
-	/* release: LOG reads the mark after the state; pairs with acquire in
-	 * records_end() */
+	/* release: LOG reads the mark after the state, and finds the state when
+	 * it has seen the head; pairs with acquires in records_end() */
 	atomic_store_explicit(&log->next_state, NEXT_CLAIMED,
 			      memory_order_release);
 	atomic_store_explicit(&log->head, start + LOG_FILE_HEADER_BYTES,
-			      memory_order_relaxed);
+			      memory_order_release);
 }
 
 void
