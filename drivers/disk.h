@@ -86,6 +86,7 @@ struct disk_ops {
 	int (*truncate)(struct disk_file *, uint64_t bytes);
 	int (*allocate)(struct disk_file *, uint64_t from, uint64_t to);
 	int (*sync_dir)(struct disk *, const char *path);
+	int (*sync_volume)(struct disk *, const char *path);
 	int (*rename)(struct disk *, const char *from, const char *to);
 	int (*unlink)(struct disk *, const char *path);
 	int (*mkdir)(struct disk *, const char *path);
@@ -222,6 +223,14 @@ FAL_MUST_CHECK static inline int
 disk_sync_dir(struct disk *disk, const char *path)
 {
 	return disk->ops->sync_dir(disk, path);
+}
+
+/* Makes all that was written on the directory's file system durable, whatever
+ * way it was written. Takes long. */
+FAL_MUST_CHECK static inline int
+disk_sync_volume(struct disk *disk, const char *path)
+{
+	return disk->ops->sync_volume(disk, path);
 }
 
 /* Replaces `to` if it exists. */

@@ -65,19 +65,10 @@ file_of(struct disk_file *file)
 	return (struct mem_file *)(void *)file;
 }
 
-static uint64_t
-next_random(struct disk_mem *mem)
-{
-	mem->random ^= mem->random << 13;
-	mem->random ^= mem->random >> 7;
-	mem->random ^= mem->random << 17;
-	return mem->random;
-}
-
 static bool
 by_chance(struct disk_mem *mem)
 {
-	return (next_random(mem) >> 32 & 1) != 0;
+	return mem_by_chance(&mem->random);
 }
 
 /* ---- names ----------------------------------------------------------------
@@ -400,7 +391,7 @@ mem_sync(struct disk_file *base)
 		return FAL_EIO;
 	err = fault(mem_of(base->disk));
 	if (err == 0)
-		mem_image_copy(&file->inode->platter, &file->inode->seen);
+		mem_inode_sync(file->inode);
 	return err;
 }
 
@@ -457,6 +448,22 @@ mem_sync_dir(struct disk *disk, const char *path)
 			i++;
 	}
 	return err;
+}
+
+static int
+mem_sync_volume(struct disk *disk, const char *path)
+{
+	struct disk_mem *mem = mem_of(disk);
+	const int err = fault(mem);
+
+	(void)path;
+	if (err != 0)
+		return err;
+	for (uint32_t i = 0; i < mem->seen.count; i++)
+		mem_inode_sync(mem->seen.names[i].inode);
+	while (mem->change_count > 0)
+		settle_change(mem, 0, true);
+	return 0;
 }
 
 static int
@@ -595,6 +602,7 @@ static const struct disk_ops mem_ops = {
 	.truncate = mem_truncate,
 	.allocate = mem_allocate,
 	.sync_dir = mem_sync_dir,
+	.sync_volume = mem_sync_volume,
 	.rename = mem_rename,
 	.unlink = mem_unlink,
 	.mkdir = mem_mkdir,
@@ -681,28 +689,6 @@ disk_mem_space(struct disk_mem *mem, uint64_t bytes)
 	mem->space = bytes;
 }
 
-/* Length first, then each sector that differs. */
-static void
-crash_inode(struct disk_mem *mem, struct mem_inode *inode)
-{
-	struct mem_image *seen = &inode->seen;
-	struct mem_image *platter = &inode->platter;
-
-	if (seen->bytes != platter->bytes && by_chance(mem))
-		mem_image_resize(platter, seen->bytes);
-	for (size_t at = 0; at < platter->bytes && at < seen->bytes;
-	     at += SECTOR) {
-		const size_t end_seen = seen->bytes - at;
-		const size_t end_platter = platter->bytes - at;
-		size_t step = SECTOR < end_seen ? SECTOR : end_seen;
-
-		step = step < end_platter ? step : end_platter;
-		if (memcmp(seen->data + at, platter->data + at, step) != 0 &&
-		    by_chance(mem))
-			memcpy(platter->data + at, seen->data + at, step);
-	}
-}
-
 void
 disk_mem_crash(struct disk_mem *mem, enum disk_mem_fate fate)
 {
@@ -734,7 +720,7 @@ disk_mem_crash(struct disk_mem *mem, enum disk_mem_fate fate)
 		if (fate == DISK_MEM_KEEP_ALL)
 			mem_image_copy(&inode->platter, &inode->seen);
 		else if (fate == DISK_MEM_BY_CHANCE)
-			crash_inode(mem, inode);
+			mem_inode_crash(inode, &mem->random);
 		mem_image_copy(&inode->seen, &inode->platter);
 		inode->is_locked = false;
 	}

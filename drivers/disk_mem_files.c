@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define NAMES_MIN 16u
+#define SECTOR    DISK_MEM_SECTOR_BYTES
 
 /* ---- images and inodes ----------------------------------------------------
  */
@@ -70,6 +71,43 @@ mem_inode_unref(struct mem_inode *inode)
 	free(inode->seen.data);
 	free(inode->platter.data);
 	free(inode);
+}
+
+void
+mem_inode_sync(struct mem_inode *inode)
+{
+	mem_image_copy(&inode->platter, &inode->seen);
+}
+
+bool
+mem_by_chance(uint64_t *random)
+{
+	*random ^= *random << 13;
+	*random ^= *random >> 7;
+	*random ^= *random << 17;
+	return (*random >> 32 & 1) != 0;
+}
+
+/* Length first, then each sector that differs. */
+void
+mem_inode_crash(struct mem_inode *inode, uint64_t *random)
+{
+	struct mem_image *seen = &inode->seen;
+	struct mem_image *platter = &inode->platter;
+
+	if (seen->bytes != platter->bytes && mem_by_chance(random))
+		mem_image_resize(platter, seen->bytes);
+	for (size_t at = 0; at < platter->bytes && at < seen->bytes;
+	     at += SECTOR) {
+		const size_t end_seen = seen->bytes - at;
+		const size_t end_platter = platter->bytes - at;
+		size_t step = SECTOR < end_seen ? SECTOR : end_seen;
+
+		step = step < end_platter ? step : end_platter;
+		if (memcmp(seen->data + at, platter->data + at, step) != 0 &&
+		    mem_by_chance(random))
+			memcpy(platter->data + at, seen->data + at, step);
+	}
 }
 
 /* An array twice as large. */

@@ -52,6 +52,10 @@ void mem_image_copy(struct mem_image *to, const struct mem_image *from);
 struct mem_inode *mem_inode_new(bool is_dir);
 void mem_inode_ref(struct mem_inode *);
 void mem_inode_unref(struct mem_inode *);
+void mem_inode_sync(struct mem_inode *);
+/* What power loss leaves on the platter. random: the state of a generator. */
+void mem_inode_crash(struct mem_inode *, uint64_t *random);
+bool mem_by_chance(uint64_t *random);
 
 struct mem_name *mem_table_find(const struct mem_table *, const char *path);
 /* Holds a reference; replaces what has the name. */

@@ -316,18 +316,31 @@ posix_allocate(struct disk_file *base, uint64_t from, uint64_t to)
 }
 
 static int
-posix_sync_dir(struct disk *disk, const char *path)
+sync_through(const char *dir, int (*sync_it)(int fd))
 {
-	const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int err = 0;
 
-	(void)disk;
 	if (fd < 0)
 		return disk_posix_error(errno);
-	if (fsync(fd) != 0)
+	if (sync_it(fd) != 0)
 		err = disk_posix_error(errno);
 	close(fd);
 	return err;
+}
+
+static int
+posix_sync_dir(struct disk *disk, const char *path)
+{
+	(void)disk;
+	return sync_through(path, fsync);
+}
+
+static int
+posix_sync_volume(struct disk *disk, const char *path)
+{
+	(void)disk;
+	return sync_through(path, syncfs);
 }
 
 static int
@@ -467,6 +480,7 @@ const struct disk_ops disk_posix_ops = {
 	.truncate = posix_truncate,
 	.allocate = posix_allocate,
 	.sync_dir = posix_sync_dir,
+	.sync_volume = posix_sync_volume,
 	.rename = posix_rename,
 	.unlink = posix_unlink,
 	.mkdir = posix_mkdir,

@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "base/time.h"
@@ -431,14 +430,13 @@ recovery_run(struct server *server, struct server_error *error)
 	return recover(server, error);
 }
 
-/* After an orderly stop of a server that did not sync: what it wrote is made
- * durable now, so that it counts at the next start. */
+/* Of a server that did not sync: with the note it counts again at the next
+ * start. */
 static void
-sync_unsynced(struct server *server)
+forget_dirty(struct server *server)
 {
 	if (server->config->is_standalone || server->config->fsync_enabled)
 		return;
-	sync();
 	if (vote_dirty_remove(server->disk, server->data_dir.snap_dir) !=
 	    FAL_OK)
 		LOG_WARN("%s/" VOTE_DIRTY_NAME " cannot be removed",
@@ -449,17 +447,24 @@ void
 recovery_mark_clean(struct server *server)
 {
 	const uint64_t zxid = (uint64_t)zab_last_zxid(server->zab);
-	int err;
+	const bool is_written = !txlog_is_volatile(server->txlog);
+	int err = FAL_OK;
 
 	if (txlog_error(server->txlog) != FAL_OK ||
 	    txlog_durable_zxid(server->txlog) != zxid)
 		return;
-	err = recover_note_clean_stop(server->disk, server->data_dir.log_dir,
-				      zxid);
+	/* The note says what is on the disk: nothing of a log that was never
+	 * written. */
+	if (is_written && !server->config->fsync_enabled)
+		err = disk_sync_volume(server->disk, server->data_dir.log_dir);
+	if (err == FAL_OK)
+		forget_dirty(server);
+	if (is_written && err == FAL_OK)
+		err = recover_note_clean_stop(server->disk,
+					      server->data_dir.log_dir, zxid);
 	if (err != FAL_OK)
 		LOG_WARN("no note of the clean stop in %s: %s",
 			 server->data_dir.log_dir, fal_err_str(err));
-	sync_unsynced(server);
 }
 
 void

@@ -505,6 +505,8 @@ def _(options):
         # A log that is kept again begins where the disk ends.
         observer.conf['syncEnabled'] = 'true'
         observer.restart()
+        # It stopped in order, and had nothing to lose.
+        expect('had stopped cleanly' in observer.stderr(), False)
         write('d', 20)
         ensemble.same_data()
         observer.restart()
