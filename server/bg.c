@@ -14,6 +14,7 @@
 #include "drivers/background.h"
 #include "drivers/clock.h"
 #include "server/quota_report.h"
+#include "server/recovery.h"
 #include "server/store_jobs.h"
 #include "store/purge.h"
 #include "store/snapshot_job.h"
@@ -401,6 +402,18 @@ bg_snapshot_ask(struct bg *bg)
 /* ---- the rest
  * ------------------------------------------------------------------- */
 
+/* Purge looks at the ends of snapshots alone. Where that was not enough for a
+ * start, the one that it took may be the only one that can be read, until BG
+ * has written another. */
+static bool
+is_purge_safe(const struct bg *bg)
+{
+	const struct recovery_member *member = bg->server->member;
+
+	return member->found.outcome.snapshots_refused == 0 ||
+	       bg_snapshot_count(bg) > 0;
+}
+
 static void
 run_purge(struct bg *bg, uint64_t now_ns)
 {
@@ -409,7 +422,7 @@ run_purge(struct bg *bg, uint64_t now_ns)
 	struct purge_result *result = &bg->purged;
 
 	if (config->purge_interval_ms == 0 || now_ns < bg->purge_ns ||
-	    result->gone_count > 0)
+	    result->gone_count > 0 || !is_purge_safe(bg))
 		return;
 	bg->purge_ns =
 		now_ns + time_ms_to_ns((uint64_t)config->purge_interval_ms);
