@@ -70,10 +70,9 @@ replace_begin(struct server *server, struct replace **out)
 	struct replace *replace;
 	int err;
 
-	if (server->replace != NULL &&
-	    replace_state(server->replace) != REPLACE_ABANDONED)
+	replace_tidy(server);
+	if (server->replace != NULL)
 		return FAL_EBUSY;
-	replace_drop(server);
 	replace = calloc(1, sizeof(*replace));
 	if (replace == NULL)
 		return FAL_ENOMEM;
@@ -212,6 +211,14 @@ replace_commit(struct server *server)
 			  "disk, the next start finds the old data or the new",
 			  server->data_dir.snap_dir, fal_err_str(err));
 	return err;
+}
+
+void
+replace_tidy(struct server *server)
+{
+	if (server->replace != NULL &&
+	    replace_state(server->replace) == REPLACE_ABANDONED)
+		replace_drop(server);
 }
 
 void

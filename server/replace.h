@@ -43,8 +43,10 @@ struct replace;
 FAL_MUST_CHECK int replace_begin(struct server *, struct replace **out);
 /* The next bytes; any one thread. Errors are kept for replace_check(). */
 void replace_put(struct replace *, const void *data, size_t bytes);
-/* Whoever sent has gone: the next replace_begin() clears up. Any thread. */
+/* Whoever sent has gone. Any thread; replace_tidy() clears up. */
 void replace_abandon(struct replace *);
+/* Drops an upload that was given up: what came of it may be gigabytes. */
+void replace_tidy(struct server *);
 /* All bytes are there. 0: CHECKING; ctl_lcore is rung when it is over. */
 FAL_MUST_CHECK int replace_check(struct replace *);
 enum replace_state replace_state(const struct replace *);

@@ -99,6 +99,7 @@ server_run(struct server *server)
 		member_say(server);
 		say_refusals(server);
 		net_watch(server);
+		replace_tidy(server);
 		if (serve_once(server))
 			continue;
 		lcore_sleep_begin(&server->ctl_lcore);

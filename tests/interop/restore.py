@@ -11,6 +11,7 @@ chooses, spread over the time one restore takes.
 """
 import http.client
 import logging
+import os
 import random
 import socket
 import sys
@@ -190,13 +191,19 @@ def _(options):
             answer = restore(server, bad)
             expect((answer.status, 'cannot be loaded' in
                     answer.json['error']), (500, True), answer.text)
-        # An upload that breaks off does not stand in the way of the next.
+        # An upload that breaks off takes no room, and does not stand in the
+        # way of the next.
+        upload = os.path.join(server.data, 'version-2',
+                              'falconer.tmp.restore')
         with socket.create_connection(('127.0.0.1', server.admin)) as raw:
             raw.sendall(b'POST /commands/restore HTTP/1.1\r\nHost: x\r\n'
                         b'Authorization: digest admin:pw\r\n'
                         b'Content-Length: 1000000\r\n\r\n' + bytes(5000))
             wait_until('one is under way', lambda: restore(
                 server, body).status == 429)
+            expect(os.path.exists(upload), True)
+        wait_until('what came of it is gone',
+                   lambda: not os.path.exists(upload))
         expect(names(server), want)
         wait_until('it is forgotten', lambda: restore(
             server, body).status == 200)
