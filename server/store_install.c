@@ -110,11 +110,17 @@ store_install_begin(struct store_jobs *jobs, int64_t zxid)
 {
 	struct store_install *install = &jobs->install;
 	const struct restore *restore = &jobs->parts.restore;
+	int err;
 
 	FAL_ASSERT(install->out == NULL);
 	install->zxid = zxid;
 	LOG_INFO("the leader sends a snapshot of transaction 0x%" PRIx64,
 		 (uint64_t)zxid);
+	/* Else the disk had to hold all of it three times. */
+	err = retire_make_room(restore->disk, restore->snap_dir,
+			       restore->log_dir);
+	if (err != FAL_OK)
+		return err;
 	return snapshot_out_install(restore->disk, restore->snap_dir,
 				    (uint64_t)zxid, &install->out);
 }

@@ -325,6 +325,14 @@ remove_note(struct disk *disk, const char *dir)
 	return err != 0 ? err : disk_sync_dir(disk, dir);
 }
 
+int
+retire_make_room(struct disk *disk, const char *snap_dir, const char *log_dir)
+{
+	const int err = remove_stale(disk, log_dir);
+
+	return err != 0 ? err : remove_stale(disk, snap_dir);
+}
+
 /* The snapshot is durable under its name: nothing else is needed. */
 static int
 retire_others(struct disk *disk, const char *snap_dir, const char *log_dir,
@@ -334,10 +342,8 @@ retire_others(struct disk *disk, const char *snap_dir, const char *log_dir,
 				.below = UINT64_MAX,
 				.not_zxid = UINT64_MAX,
 				.takes_zero = true};
-	int err = remove_stale(disk, log_dir);
+	int err = retire_make_room(disk, snap_dir, log_dir);
 
-	if (err == 0)
-		err = remove_stale(disk, snap_dir);
 	if (err == 0)
 		err = move_all_aside(disk, log_dir, &wanted);
 	wanted.kind = FILE_SNAPSHOT;

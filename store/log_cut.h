@@ -42,6 +42,9 @@
 FAL_MUST_CHECK int log_cut_after(struct disk *, const char *snap_dir,
 				 const char *log_dir, uint64_t zxid);
 
+/* What went aside the time before goes: room for a leader's snapshot. */
+FAL_MUST_CHECK int retire_make_room(struct disk *, const char *snap_dir,
+				    const char *log_dir);
 /* Before a leader's snapshot gets its final name. */
 FAL_MUST_CHECK int retire_note(struct disk *, const char *snap_dir,
 			       uint64_t zxid);

@@ -164,6 +164,40 @@ a_snapshot_goes_from_one_server_to_another(void **arg)
 	}
 }
 
+/* A disk that holds the data twice is enough: what the last snapshot of a
+ * leader put aside goes before the next one comes. */
+static void
+what_went_aside_before_makes_room(void **arg)
+{
+	static const uint8_t old[256u << 10] = {1};
+	struct store_stream *stream;
+	struct rig from, to;
+	struct disk_info info;
+	int64_t zxid = 0;
+	bool is_end = false;
+
+	(void)arg;
+	rig_begin(&from, FULL_DIR);
+	rig_begin(&to, TRUNC_DIR);
+	assert_int_equal(disk_mem_put(to.rt.mem,
+				      RT_DIR "/" RETIRE_PREFIX "log.1", old,
+				      sizeof(old)),
+			 0);
+	disk_mem_space(to.rt.mem, 4096);
+	stream = from.port.open_snapshot(from.jobs, &zxid);
+	assert_non_null(stream);
+	to.port.install_begin(to.jobs, zxid);
+	pump(&from, stream, &to, UINT64_MAX, &is_end);
+	assert_true(is_end);
+	stream->ops->close(stream);
+	rig_expect_back(&to, STORE_INSTALLED, zxid);
+	assert_int_equal(disk_info(disk_mem_disk(to.rt.mem),
+				   RT_DIR "/" RETIRE_PREFIX "log.1", &info),
+			 FAL_ENOENT);
+	rig_end(&to);
+	rig_end(&from);
+}
+
 static void
 a_snapshot_that_stops_early_is_forgotten(void **arg)
 {
@@ -386,6 +420,7 @@ main(void)
 			a_newer_snapshot_does_not_bring_back_what_was_cut),
 		cmocka_unit_test(what_is_not_in_the_log_cannot_be_cut),
 		cmocka_unit_test(a_snapshot_goes_from_one_server_to_another),
+		cmocka_unit_test(what_went_aside_before_makes_room),
 		cmocka_unit_test(a_snapshot_that_stops_early_is_forgotten),
 		cmocka_unit_test(
 			no_more_snapshots_are_sent_at_once_than_allowed),
