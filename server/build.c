@@ -16,6 +16,7 @@
 #include "server/admin.h"
 #include "server/audit.h"
 #include "server/bg.h"
+#include "server/descriptors.h"
 #include "server/listen.h"
 #include "server/member.h"
 #include "server/net.h"
@@ -205,6 +206,19 @@ make_core(struct server *server, struct server_core *core,
 	return net_make_streams(server, core, error);
 }
 
+/* Of all clients together; 0: each core has its own limit and that is all. The
+ * kernel's sockets take descriptors, our own TCP has none. */
+static uint32_t
+connections_max(const struct server *server, uint32_t capacity)
+{
+	const uint32_t wanted = (uint32_t)server->config->connections_max;
+	const uint64_t room =
+		server->net != NULL ? UINT64_MAX : descriptors_for_clients();
+
+	return room < (wanted > 0 ? wanted : capacity) ? (uint32_t)room
+						       : wanted;
+}
+
 static int
 make_cores(struct server *server, struct server_error *error)
 {
@@ -217,10 +231,11 @@ make_cores(struct server *server, struct server_error *error)
 			return err;
 	}
 
+	const uint32_t capacity =
+		server->reader_count * config->core_connections_max;
 	const int per_host = config->client_connections_max;
 	const int err = stream_limits_create(
-		server->reader_count * config->core_connections_max,
-		(uint32_t)config->connections_max,
+		capacity, connections_max(server, capacity),
 		per_host > 0 ? (uint32_t)per_host : 0, &server->limits);
 
 	if (err != FAL_OK)

@@ -5,6 +5,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+/* Not for clients, but no more than a quarter. */
+#define KEPT_PLACES 128u
 /* 512 KiB of the kernel's memory. */
 #define TABLE_PLACES 65536u
 
@@ -41,4 +43,17 @@ descriptors_prepare(void)
 	grow_table(files.rlim_cur < TABLE_PLACES ? files.rlim_cur
 						 : TABLE_PLACES);
 	return files.rlim_cur;
+}
+
+uint64_t
+descriptors_for_clients(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0 ||
+	    files.rlim_cur == RLIM_INFINITY)
+		return UINT64_MAX;
+	return files.rlim_cur - (files.rlim_cur / 4 < KEPT_PLACES
+					 ? files.rlim_cur / 4
+					 : KEPT_PLACES);
 }

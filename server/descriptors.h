@@ -23,4 +23,9 @@
 /* Returns how many descriptors this process may have. */
 uint64_t descriptors_prepare(void);
 
+/* How many of them connections of clients may take: the next log file, a
+ * snapshot, an epoch and the other servers must find some, whatever clients do.
+ * UINT64_MAX: there is no limit. */
+uint64_t descriptors_for_clients(void);
+
 #endif

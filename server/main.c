@@ -220,6 +220,7 @@ static void
 warn(const struct config *config, int option_count, char *const *option)
 {
 	const uint64_t descriptors = descriptors_prepare();
+	const uint64_t room = descriptors_for_clients();
 	const uint64_t wanted = config->connections_max > 0
 					? (uint64_t)config->connections_max
 					: config->core_connections_max;
@@ -229,15 +230,16 @@ warn(const struct config *config, int option_count, char *const *option)
 			LOG_WARN("%s: there is no JVM, ignored", option[i]);
 	for (uint32_t i = 0; i < config->warning_count; i++)
 		LOG_WARN("%s", config->warning[i]);
-	if (descriptors < wanted)
-		LOG_WARN("%s=%llu, but this process may have %llu open files: "
-			 "raise the hard limit (ulimit -Hn, or LimitNOFILE of "
-			 "the unit)",
+	if (room < wanted)
+		LOG_WARN("%s=%llu, but this process may have %llu open files, "
+			 "and %llu of them for clients: raise the hard limit "
+			 "(ulimit -Hn, or LimitNOFILE of the unit)",
 			 config->connections_max > 0
 				 ? "maxCnxns"
 				 : "falconer.connections.max",
 			 (unsigned long long)wanted,
-			 (unsigned long long)descriptors);
+			 (unsigned long long)descriptors,
+			 (unsigned long long)room);
 }
 
 int

@@ -17,7 +17,7 @@ import sys
 import urllib.request
 
 import harness
-from harness import ROOT, Skip, Suite, expect
+from harness import ROOT, Skip, Suite, expect, ok, wait_until
 
 SUITE = Suite('starts')
 
@@ -55,6 +55,17 @@ class Flagged(harness.Server):
     def command(self):
         command = super().command()
         return command[:-1] + self.flags + command[-1:]
+
+
+class Limited(harness.Server):
+    """With limits that prlimit sets."""
+
+    def __init__(self, limits, conf=None):
+        super().__init__('falconer', conf=conf)
+        self.limits = limits
+
+    def command(self):
+        return ['prlimit'] + self.limits + super().command()
 
 
 class Ordinary(harness.Server):
@@ -161,6 +172,31 @@ def _(options):
             'admin.serverPort': admin})
         refused(server, STATUS_FAILED, key + '=nobody.invalid: ')
         server.close()
+
+
+@SUITE.case('few descriptors: clients leave some for the files')
+def _(options):
+    falconer_only(options)
+    with Limited(['--nofile=100:100'],
+                 conf={'snapCount': 20, 'maxClientCnxns': 0}) as server:
+        expect('75 of them for clients' in server.stderr(), True)
+        crowd = []
+        with server.client() as client:
+            for _ in range(120):
+                crowd.append(socket.create_connection(
+                    ('127.0.0.1', server.port)))
+            # Logs and snapshots follow each other all the same.
+            for i in range(100):
+                ok(client.create('/n%d' % i))
+
+            def snapshots():
+                return [name for name in os.listdir(
+                    os.path.join(server.data, 'version-2'))
+                    if name.startswith('snapshot.')]
+            wait_until('snapshots are written', lambda: len(snapshots()) > 1)
+        expect('failed' in server.stderr(), False, server.stderr()[-500:])
+        for each in crowd:
+            each.close()
 
 
 @SUITE.case('an ordinary user: what is in the way is named')
