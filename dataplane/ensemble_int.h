@@ -66,8 +66,6 @@ struct learner {
 
 #define RELAY_OWNERS_MAX  65536u
 #define RELAY_TOUCHES_MAX (1u << 20)
-/* A leader has a limit for the size of packets. */
-#define RELAY_TOUCHES_PER_PING 32768u
 
 /* Who asked the leader for something: one of our learners, as long as its
  * connection is the same, or ZAB_SELF_SLOT. */
@@ -350,8 +348,11 @@ bool ensemble_relays(const struct ensemble *);
 void ensemble_relay_reset(struct ensemble *);
 /* PING and REVALIDATE of an observer. */
 void ensemble_relay_touches(struct ensemble *, const struct quorum_packet *);
-/* Takes up to RELAY_TOUCHES_PER_PING of them for a PING to the leader. */
-void ensemble_relay_put_touches(struct ensemble *, struct jute_writer *);
+/* Tells those that wait, for PINGs to the leader, and forgets them. */
+void ensemble_relay_each_touched(struct ensemble *,
+				 void (*fn)(void *arg, int64_t session_id,
+					    int32_t timeout_ms),
+				 void *arg);
 void ensemble_relay_revalidate(struct ensemble *, uint32_t slot,
 			       const struct quorum_touch *asked);
 /* A request of an observer; false: it has to wait. */

@@ -135,20 +135,15 @@ ensemble_relay_touches(struct ensemble *ensemble,
 }
 
 void
-ensemble_relay_put_touches(struct ensemble *ensemble,
-			   struct jute_writer *writer)
+ensemble_relay_each_touched(struct ensemble *ensemble,
+			    void (*fn)(void *arg, int64_t session_id,
+				       int32_t timeout_ms),
+			    void *arg)
 {
-	const uint32_t count = ensemble->touch_count < RELAY_TOUCHES_PER_PING
-				       ? ensemble->touch_count
-				       : RELAY_TOUCHES_PER_PING;
-	const uint32_t left = ensemble->touch_count - count;
-
-	for (uint32_t i = 0; i < count; i++)
-		quorum_packet_put_touch(writer, &ensemble->touch[i]);
-	if (left > 0)
-		memmove(ensemble->touch, ensemble->touch + count,
-			left * sizeof(*ensemble->touch));
-	ensemble->touch_count = left;
+	for (uint32_t i = 0; i < ensemble->touch_count; i++)
+		fn(arg, ensemble->touch[i].session_id,
+		   ensemble->touch[i].timeout_ms);
+	ensemble->touch_count = 0;
 }
 
 void

@@ -22,6 +22,9 @@
 #define BEACON_BYTES  8u
 #define PORTION_BYTES 32768u
 #define PACKET_MARGIN 64u
+/* Touched sessions in one packet, 48 KiB: a leader takes what is larger than
+ * its jute.maxbuffer and as much again for garbage, and hangs up. */
+#define PING_TOUCHES_MAX 4096u
 /* Bytes on their way to the leader before clients' writes are held back. */
 #define FORWARD_BYTES_MAX (32ull << 20)
 #define LEADER_BIT        (1ull << ZAB_LEADER_SLOT)
@@ -220,36 +223,65 @@ send_activate(struct ensemble *ensemble, const struct zab_action *action)
 /* ---- touched sessions
  * --------------------------------------------------------------- */
 
+/* A PING to the leader that is being written. */
+struct ping {
+	struct ensemble *ensemble;
+	struct jute_writer writer;
+	size_t mark;
+	uint32_t count;
+	int64_t rest_zxid; /* of the PINGs behind the first */
+};
+
+static void
+ping_begin(struct ping *ping, int64_t zxid)
+{
+	ping->writer = writer_of(ping->ensemble,
+				 PACKET_MARGIN + (size_t)PING_TOUCHES_MAX *
+							 QUORUM_TOUCH_BYTES);
+	ping->mark = quorum_packet_begin(&ping->writer, QUORUM_PING, zxid);
+	ping->count = 0;
+}
+
+static void
+ping_end(struct ping *ping)
+{
+	quorum_packet_end(&ping->writer, ping->mark, NULL);
+	send_written(ping->ensemble, LEADER_BIT, &ping->writer);
+}
+
+/* What does not fit follows at once. */
 static void
 put_touch(void *arg, int64_t session_id, int32_t timeout_ms)
 {
-	struct jute_writer *writer = arg;
+	struct ping *ping = arg;
 
-	quorum_packet_put_touch(writer,
+	if (ping->count == PING_TOUCHES_MAX) {
+		ping_end(ping);
+		ping_begin(ping, ping->rest_zxid);
+	}
+	ping->count++;
+	quorum_packet_put_touch(&ping->writer,
 				&(struct quorum_touch){session_id, timeout_ms});
 }
 
 static void
 send_ping(struct ensemble *ensemble, const struct zab_action *action)
 {
-	const size_t room =
-		PACKET_MARGIN +
-		(size_t)QUORUM_TOUCH_BYTES *
-			(zab_member_connections_max(ensemble->parts.zab) +
-			 RELAY_TOUCHES_PER_PING);
-	struct jute_writer writer;
-	size_t mark;
+	/* An echo is one echo; that this server is busy counts until the next
+	 * packet (consensus/zab_beacon.c). */
+	struct ping ping = {.ensemble = ensemble,
+			    .rest_zxid = action->zxid < ZAB_NO_ZXID
+						 ? action->zxid
+						 : ZAB_NO_ZXID};
 
 	if (action->slots != LEADER_BIT) {
 		send_bare(ensemble, action);
 		return;
 	}
-	writer = writer_of(ensemble, room);
-	mark = quorum_packet_begin(&writer, QUORUM_PING, action->zxid);
-	zab_member_each_touched(ensemble->parts.zab, put_touch, &writer);
-	ensemble_relay_put_touches(ensemble, &writer);
-	quorum_packet_end(&writer, mark, NULL);
-	send_written(ensemble, action->slots, &writer);
+	ping_begin(&ping, action->zxid);
+	zab_member_each_touched(ensemble->parts.zab, put_touch, &ping);
+	ensemble_relay_each_touched(ensemble, put_touch, &ping);
+	ping_end(&ping);
 }
 
 void

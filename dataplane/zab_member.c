@@ -713,13 +713,3 @@ zab_member_note_durable(struct zab *zab, int64_t zxid)
 {
 	zab_note_durable(zab, zxid);
 }
-
-uint32_t
-zab_member_connections_max(const struct zab *zab)
-{
-	uint32_t count = 0;
-
-	for (uint32_t c = 0; c < zab->parts.channel_count; c++)
-		count += zab->parts.channel[c]->conn_limit;
-	return count;
-}

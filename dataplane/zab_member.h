@@ -99,9 +99,6 @@ void zab_member_each_touched(struct zab *,
 					int32_t timeout_ms),
 			     void *arg);
 
-/* So many may be told at once. */
-uint32_t zab_member_connections_max(const struct zab *);
-
 /* ---- lending tree, sessions, prep and log to BG (dataplane/store_port.h) */
 
 /* Readers shall leave the tree; mode is ZAB_CLOSED. */
