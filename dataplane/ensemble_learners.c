@@ -321,12 +321,22 @@ run_first(struct ensemble *ensemble, uint32_t slot)
 	return true;
 }
 
+/* A leader that is established may have to patch its tree first, while its
+ * learners serve already: what they ask waits. */
+static bool
+may_run(const struct ensemble *ensemble)
+{
+	return has_learners(ensemble) &&
+	       (ensemble->role != FLE_LEADING ||
+		zab_member_mode(ensemble->parts.zab) == ZAB_LEADS);
+}
+
 bool
 ensemble_run_learners(struct ensemble *ensemble)
 {
 	bool did_work = false;
 
-	if (!has_learners(ensemble))
+	if (!may_run(ensemble))
 		return false;
 	for (uint32_t i = 0; i < ZAB_CONNS_MAX; i++) {
 		const uint32_t slot = (ensemble->turn + i) % ZAB_CONNS_MAX;
