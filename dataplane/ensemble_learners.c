@@ -73,30 +73,41 @@ static struct learner_request *
 request_new(const struct ensemble *ensemble, const struct quorum_packet *packet,
 	    const struct quorum_request *asked)
 {
-	struct learner_request *request =
-		malloc(sizeof(*request) + (size_t)asked->body.bytes);
-
-	if (request == NULL)
-		return NULL;
-	*request = (struct learner_request){
-		.session_id = asked->session_id,
-		.cxid = asked->cxid,
-		.op = asked->op,
-		.body_bytes = (uint32_t)asked->body.bytes,
-	};
-	if (asked->body.bytes > 0)
-		memcpy(request->body, asked->body.data,
-		       (size_t)asked->body.bytes);
-	const int err = read_ids(ensemble, &packet->authinfo, &request->ids);
+	struct learner_request *request;
+	struct auth_ids *ids;
+	uint32_t body_bytes = (uint32_t)asked->body.bytes;
+	const int err = read_ids(ensemble, &packet->authinfo, &ids);
 
 	/* More identities than we know: without a body it becomes an error
 	 * transaction, here or at our leader. */
 	if (err == FAL_ELIMIT)
-		request->body_bytes = 0;
-	if (err == FAL_OK || err == FAL_ELIMIT)
-		return request;
-	free(request);
-	return NULL;
+		body_bytes = 0;
+	else if (err != FAL_OK)
+		return NULL;
+	request = malloc(sizeof(*request) + body_bytes);
+	if (request == NULL) {
+		if (ids != NULL)
+			auth_ids_free(ids);
+		return NULL;
+	}
+	*request = (struct learner_request){
+		.session_id = asked->session_id,
+		.cxid = asked->cxid,
+		.op = asked->op,
+		.body_bytes = body_bytes,
+		.ids = ids,
+	};
+	if (body_bytes > 0)
+		memcpy(request->body, asked->body.data, body_bytes);
+	return request;
+}
+
+/* What it takes of queue_bytes_max. */
+static uint64_t
+weight_of(const struct learner_request *request)
+{
+	return sizeof(*request) + request->body_bytes +
+	       (request->ids != NULL ? request->ids->bytes : 0);
 }
 
 static void
@@ -118,7 +129,7 @@ queue_request(struct ensemble *ensemble, uint32_t slot,
 	else
 		learner->last->next = request;
 	learner->last = request;
-	learner->queued_bytes += sizeof(*request) + request->body_bytes;
+	learner->queued_bytes += weight_of(request);
 	if (learner->queued_bytes > ensemble->options.queue_bytes_max)
 		ensemble_break(ensemble, slot, PEER_SLOW);
 }
@@ -280,7 +291,7 @@ drop_first(struct learner *learner)
 	struct learner_request *request = learner->first;
 
 	learner->first = request->next;
-	learner->queued_bytes -= sizeof(*request) + request->body_bytes;
+	learner->queued_bytes -= weight_of(request);
 	request_free(request);
 }
 

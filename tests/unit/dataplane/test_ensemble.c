@@ -8,6 +8,8 @@
  */
 #include "ensemble_rig.h"
 
+#include <malloc.h>
+
 #define SESSION 0x0100000000000001ll
 
 static int
@@ -45,6 +47,78 @@ a_request_that_comes_before_the_leader_serves_waits(void **state)
 	assert_int_equal(packet.zxid, EPOCH_1 + 1);
 }
 
+static void
+requests_that_wait_count_with_their_identities(void **state)
+{
+	const struct rig_wishes wishes = {
+		.sid = 3, .outstanding_max = 1, .queue_bytes_max = 1u << 20};
+	uint32_t index;
+
+	(void)state;
+	begin(&wishes);
+	index = lead();
+	run();
+	/* Not acknowledged, so nothing else is proposed. */
+	says_create_session(index, SESSION, 5000);
+	run();
+	for (int32_t i = 0; i < 8; i++)
+		says_delete(index, SESSION, i, 60000);
+	run();
+	assert_false(it.net->stream[index].is_closed);
+	for (int32_t i = 8; i < 24; i++)
+		says_delete(index, SESSION, i, 60000);
+	run();
+	assert_true(it.net->stream[index].is_closed);
+}
+
+/* What is refused for its identities counts for little, and is little. */
+static void
+a_request_with_too_many_identities_weighs_nothing(void **state)
+{
+	const struct rig_wishes wishes = {
+		.sid = 3, .outstanding_max = 1, .queue_bytes_max = 1u << 20};
+	static uint8_t space[1u << 20], body[60000];
+	uint32_t index;
+
+	(void)state;
+	begin(&wishes);
+	index = lead();
+	run();
+	says_create_session(index, SESSION, 5000);
+	run();
+	for (int32_t i = 0; i < 64; i++) {
+		struct jute_writer writer =
+			jute_writer_of(space, sizeof(space));
+		const struct quorum_request request = {
+			.session_id = SESSION,
+			.cxid = i,
+			.op = OP_DELETE,
+			.body = jute_slice_of(body, sizeof(body)),
+		};
+		const size_t mark =
+			quorum_packet_begin(&writer, QUORUM_REQUEST, -1);
+
+		quorum_packet_put_request(&writer, &request);
+		quorum_packet_end(&writer, mark, NULL);
+		writer.at -= sizeof(int32_t);
+		jute_put_int(&writer, 33);
+		for (int32_t n = 0; n < 33; n++) {
+			jute_put_cstr(&writer, "ip");
+			jute_put_int(&writer, 4);
+			jute_put_int(&writer, n);
+		}
+		fake_send(it.net, index, space,
+			  (uint32_t)jute_written(&writer));
+		run_zab();
+	}
+	for (struct learner_request *at = it.ensemble->learner[0].first;
+	     at != NULL; at = at->next) {
+		assert_int_equal(at->body_bytes, 0);
+		assert_true(malloc_usable_size(at) < sizeof(body));
+	}
+	assert_false(it.net->stream[index].is_closed);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, nothing, end)
 
 int
@@ -52,6 +126,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(a_request_that_comes_before_the_leader_serves_waits),
+		CASE(requests_that_wait_count_with_their_identities),
+		CASE(a_request_with_too_many_identities_weighs_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
