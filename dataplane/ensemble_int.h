@@ -56,9 +56,9 @@ struct learner {
 	bool is_observer;
 	struct learner_request *first, *last;
 	uint64_t queued_bytes;
-	/* A local session that becomes everybody's: its writes wait until it
-	 * is. 0: none. */
-	int64_t creating;
+	/* A local session that becomes everybody's: its writes wait until that
+	 * transaction is published. 0: none. */
+	int64_t creating, created_zxid;
 	/* Syncs that are not answered; a write of the same learner must not be
 	 * committed before them. */
 	uint32_t syncs;

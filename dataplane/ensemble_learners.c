@@ -272,14 +272,15 @@ is_held_by_sync(const struct learner *learner)
 	return learner->syncs > 0 && learner->first->op != OP_SYNC;
 }
 
-/* Must it wait until its session is known to all? */
+/* Must it wait until its session is known to all? Whatever became of it by
+ * then, those behind are not held up. */
 static bool
 is_held_by_session(const struct ensemble *ensemble, struct learner *learner)
 {
 	if (FAL_LIKELY(learner->creating == 0) ||
 	    learner->first->session_id != learner->creating)
 		return false;
-	if (!zab_member_has_session(ensemble->parts.zab, learner->creating))
+	if (zab_member_published(ensemble->parts.zab) < learner->created_zxid)
 		return true;
 	learner->creating = 0;
 	return false;
@@ -324,8 +325,11 @@ run_first(struct ensemble *ensemble, uint32_t slot)
 	if (learner->first != request)
 		return false;
 	if (request->op == OP_CREATE_SESSION &&
-	    ensemble->options.is_local_sessions)
+	    ensemble->options.is_local_sessions) {
 		learner->creating = request->session_id;
+		learner->created_zxid =
+			zab_member_appended(ensemble->parts.zab);
+	}
 	drop_first(learner);
 	if (is_sync)
 		sync_of_learner(ensemble, slot);

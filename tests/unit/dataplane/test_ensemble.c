@@ -119,6 +119,41 @@ a_request_with_too_many_identities_weighs_nothing(void **state)
 	assert_false(it.net->stream[index].is_closed);
 }
 
+/* The session is gone before its first write comes; those behind it are other
+ * clients'. */
+static void
+a_session_that_did_not_last_holds_nobody_up(void **state)
+{
+	const struct rig_wishes wishes = {.sid = 3, .has_local_sessions = true};
+	struct quorum_packet packet;
+	uint32_t index;
+	int64_t zxid = EPOCH_1;
+
+	(void)state;
+	begin(&wishes);
+	index = lead();
+	run();
+	says_create_session(index, SESSION, 2000);
+	run();
+	says(index, QUORUM_ACK, ++zxid);
+	run();
+	assert_true(zab_member_has_session(rig.zab, SESSION));
+	for (int ms = 0; ms < 6000; ms += 500) {
+		says(index, QUORUM_PING, -1);
+		pass(500);
+	}
+	says(index, QUORUM_ACK, ++zxid);
+	run();
+	assert_false(zab_member_has_session(rig.zab, SESSION));
+	says_delete(index, SESSION, 7, 0);
+	says_create_session(index, SESSION + 1, 5000);
+	run();
+	while (received(index, &packet))
+		if (packet.type == QUORUM_PROPOSAL)
+			zxid = packet.zxid;
+	assert_int_equal(zxid, EPOCH_1 + 4);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, nothing, end)
 
 int
@@ -128,6 +163,7 @@ main(void)
 		CASE(a_request_that_comes_before_the_leader_serves_waits),
 		CASE(requests_that_wait_count_with_their_identities),
 		CASE(a_request_with_too_many_identities_weighs_nothing),
+		CASE(a_session_that_did_not_last_holds_nobody_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
