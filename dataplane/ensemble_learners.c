@@ -137,6 +137,13 @@ queue_request(struct ensemble *ensemble, uint32_t slot,
 /* ---- sessions
  * -------------------------------------------------------------------- */
 
+/* Of the sessions that this learner speaks for. */
+static struct session_owner
+owner_of(const struct ensemble *ensemble, uint32_t slot)
+{
+	return zab_learner_owner(slot, ensemble->learner[slot].serial);
+}
+
 static void
 take_touches(struct ensemble *ensemble, uint32_t slot,
 	     const struct quorum_packet *packet)
@@ -156,7 +163,7 @@ take_touches(struct ensemble *ensemble, uint32_t slot,
 			quorum_packet_touch_at(packet->data, (uint32_t)i);
 
 		zab_member_touch(ensemble->parts.zab, touch.session_id,
-				 touch.timeout_ms);
+				 touch.timeout_ms, owner_of(ensemble, slot));
 	}
 }
 
@@ -164,7 +171,6 @@ static void
 revalidate(struct ensemble *ensemble, uint32_t slot,
 	   const struct quorum_packet *packet)
 {
-	const struct learner *learner = &ensemble->learner[slot];
 	struct quorum_touch asked;
 
 	if (quorum_packet_get_revalidate(packet->data, &asked) != 0) {
@@ -180,7 +186,7 @@ revalidate(struct ensemble *ensemble, uint32_t slot,
 		ensemble, slot, asked.session_id,
 		zab_member_take_over(ensemble->parts.zab, asked.session_id,
 				     asked.timeout_ms,
-				     zab_learner_owner(slot, learner->serial)));
+				     owner_of(ensemble, slot)));
 }
 
 /* Does somebody get answers from here? */
@@ -245,8 +251,7 @@ propose(struct ensemble *ensemble, uint32_t slot,
 		.body = request->body,
 		.body_bytes = request->body_bytes,
 		.ids = request->ids,
-		.owner =
-			zab_learner_owner(slot, ensemble->learner[slot].serial),
+		.owner = owner_of(ensemble, slot),
 		.timeout_ms = timeout_of(request),
 		.is_local_session =
 			is_local_session(ensemble, request->session_id),

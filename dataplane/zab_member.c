@@ -599,13 +599,22 @@ zab_member_has_session(const struct zab *zab, int64_t session_id)
 }
 
 void
-zab_member_touch(struct zab *zab, int64_t session_id, int32_t timeout_ms)
+zab_member_touch(struct zab *zab, int64_t session_id, int32_t timeout_ms,
+		 struct session_owner learner)
 {
 	struct session *session = session_find(zab->parts.sessions, session_id);
 
-	if (session != NULL)
-		session_touch(zab->parts.sessions, session, timeout_ms,
-			      zab->now_ms);
+	if (session == NULL)
+		return;
+
+	const struct session_owner owner = session->owner;
+	const bool is_its = owner.core == SESSION_OWNER_NONE ||
+			    (owner.core == learner.core &&
+			     owner.conn_gen == learner.conn_gen);
+
+	/* Nothing is agreed on with a server that the client has left. */
+	session_touch(zab->parts.sessions, session, is_its ? timeout_ms : 0,
+		      zab->now_ms);
 }
 
 bool

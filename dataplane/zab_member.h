@@ -85,8 +85,10 @@ FAL_MUST_CHECK int zab_member_propose(struct zab *,
 				      const struct zab_learner_request *);
 bool zab_member_has_session(const struct zab *, int64_t session_id);
 /* A learner heard of that session; the timeout is what it agreed on with the
- * client, maybe another one than the session began with. */
-void zab_member_touch(struct zab *, int64_t session_id, int32_t timeout_ms);
+ * client, maybe another one than the session began with. It counts if the
+ * session is that learner's, or nobody's. */
+void zab_member_touch(struct zab *, int64_t session_id, int32_t timeout_ms,
+		      struct session_owner learner);
 /* A client comes back at a learner: false if there is no such session. */
 bool zab_member_take_over(struct zab *, int64_t session_id, int32_t timeout_ms,
 			  struct session_owner);

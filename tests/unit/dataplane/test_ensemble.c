@@ -154,6 +154,49 @@ a_session_that_did_not_last_holds_nobody_up(void **state)
 	assert_int_equal(zxid, EPOCH_1 + 4);
 }
 
+static int32_t
+timeout_of(int64_t session_id)
+{
+	return session_find(rig.sessions, session_id)->timeout_ms;
+}
+
+/* Servers need not have the same limits, nor a client the same wish each time:
+ * what counts is what the server of its connection has told it. */
+static void
+a_learner_says_what_was_agreed_with_its_clients(void **state)
+{
+	const struct rig_wishes wishes = {.sid = 3};
+	struct quorum_packet packet;
+	uint32_t one, two;
+
+	(void)state;
+	begin(&wishes);
+	one = lead();
+	two = learner_comes(2);
+	run();
+	says_create_session(one, SESSION, 4000);
+	run();
+	says(one, QUORUM_ACK, EPOCH_1 + 1);
+	run();
+	assert_int_equal(timeout_of(SESSION), 4000);
+	says_touch(two, QUORUM_REVALIDATE, SESSION, 20000);
+	run();
+	expect(two, QUORUM_REVALIDATE, &packet);
+	assert_int_equal(timeout_of(SESSION), 20000);
+	/* What its last server still says is no news. */
+	says_touch(one, QUORUM_PING, SESSION, 4000);
+	run();
+	assert_int_equal(timeout_of(SESSION), 20000);
+	/* A leader that was not there then hears it with the next PING. */
+	session_restart_all(rig.sessions, rig.now_ms);
+	says_touch(two, QUORUM_PING, SESSION, 30000);
+	run();
+	assert_int_equal(timeout_of(SESSION), 30000);
+	says_touch(two, QUORUM_PING, SESSION, 0);
+	run();
+	assert_int_equal(timeout_of(SESSION), 30000);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, nothing, end)
 
 int
@@ -164,6 +207,7 @@ main(void)
 		CASE(requests_that_wait_count_with_their_identities),
 		CASE(a_request_with_too_many_identities_weighs_nothing),
 		CASE(a_session_that_did_not_last_holds_nobody_up),
+		CASE(a_learner_says_what_was_agreed_with_its_clients),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

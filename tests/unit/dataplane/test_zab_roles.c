@@ -240,10 +240,10 @@ a_session_lives_by_the_timeout_of_its_last_connection(void **state)
 	/* The same of a new leader, who knows what the log says. */
 	zab_member_begin_reign(rig.zab, EPOCH_MARK);
 	session_add(rig.sessions, 4711, 5000, rig.now_ms);
-	zab_member_touch(rig.zab, 4711, 30000);
+	zab_member_touch(rig.zab, 4711, 30000, two);
 	let_pass(20000);
 	assert_false(session->is_closing);
-	zab_member_touch(rig.zab, 4711, 5000);
+	zab_member_touch(rig.zab, 4711, 5000, two);
 	let_pass(7000);
 	assert_true(session->is_closing);
 }
