@@ -11,6 +11,8 @@ close_slots(struct ensemble *ensemble, const struct zab_action *action)
 				     .sid = ZAB_NO_SID,
 				     .action = *action};
 
+	/* What was sent before still goes out. */
+	ensemble_late_overtaken(ensemble, action->slots);
 	for (uint32_t slot = 0; slot <= ZAB_LEADER_SLOT; slot++) {
 		if (!(action->slots & 1ull << slot))
 			continue;
@@ -21,7 +23,6 @@ close_slots(struct ensemble *ensemble, const struct zab_action *action)
 			ensemble->is_leader_paused = false;
 		peer_close(ensemble->peers, slot);
 	}
-	ensemble_late_forget(ensemble, action->slots);
 	ensemble->closed_slots |= action->slots;
 	ensemble->broken_slots &= ~action->slots;
 	ensemble->is_status_old = true;

@@ -6,8 +6,8 @@
  * share a core, COMMITs first, each a send that wakes another process, and with
  * the next round the reply that a client waits for. So COMMITs of a few
  * transactions wait for the reader's turn, and leave with ZAB's next one, or
- * before anything else to the same learner. In a burst nobody waits for one
- * reply, and theirs leave at once.
+ * before anything else to the same learner, its end included. In a burst nobody
+ * waits for one reply, and theirs leave at once.
  */
 #include "dataplane/ensemble_int.h"
 

@@ -197,6 +197,49 @@ a_learner_says_what_was_agreed_with_its_clients(void **state)
 	assert_int_equal(timeout_of(SESSION), 30000);
 }
 
+/* ---- the end of a reign ----------------------------------------------------
+ */
+
+/* Three servers; a write that a learner asked for is proposed, and the leader
+ * was asked to hand over. Returns its connection. */
+static uint32_t
+hand_over(bool shares_core, uint32_t *other)
+{
+	const struct rig_wishes wishes = {.sid = 3, .shares_core = shares_core};
+	struct quorum_packet packet;
+	uint32_t index;
+
+	begin(&wishes);
+	index = lead();
+	*other = learner_comes(2);
+	run();
+	says_create_session(index, SESSION, 4000);
+	run();
+	expect(index, QUORUM_PROPOSAL, &packet);
+	ensemble_yield(it.ensemble);
+	run();
+	assert_int_equal(zab_member_mode(rig.zab), ZAB_LEADS);
+	return index;
+}
+
+/* A COMMIT may wait for the reader's turn; not for the next reign. */
+static void
+the_last_commit_goes_out_before_the_connection_ends(void **state)
+{
+	struct quorum_packet packet;
+	uint32_t other;
+	const uint32_t index = hand_over(true, &other);
+
+	(void)state;
+	says(index, QUORUM_ACK, EPOCH_1 + 1);
+	run();
+	assert_int_equal(zab_member_mode(rig.zab), ZAB_CLOSED);
+	assert_true(it.net->stream[index].is_closed);
+	expect(index, QUORUM_COMMIT, &packet);
+	assert_int_equal(packet.zxid, EPOCH_1 + 1);
+	expect(other, QUORUM_COMMIT, &packet);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, nothing, end)
 
 int
@@ -208,6 +251,7 @@ main(void)
 		CASE(a_request_with_too_many_identities_weighs_nothing),
 		CASE(a_session_that_did_not_last_holds_nobody_up),
 		CASE(a_learner_says_what_was_agreed_with_its_clients),
+		CASE(the_last_commit_goes_out_before_the_connection_ends),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
