@@ -2,14 +2,17 @@
 /*
  * attend - a reader follows the word of dataplane/serving.h.
  *
- * Each change closes all connections of clients, but those of newcomers. To
- * park it first walks what is published to its end, since the delta ring is
- * about to start over, and lets its long jobs end; with all clients gone they
- * end at their next step. Then it leaves the tree, and says so behind that.
+ * Each change closes all connections of clients, but those of newcomers; what
+ * is published by then is answered before. To park it first walks what is
+ * published to its end, since the delta ring is about to start over, and lets
+ * its long jobs end; with all clients gone they end at their next step. Then it
+ * leaves the tree, and says so behind that.
  */
 #include "dataplane/reader_int.h"
 
 #define ATTEND_BURST 256u
+/* Bursts of records that are answered before all connections are closed. */
+#define ATTEND_ANSWERS 16u
 
 /* False: more is left to be walked in the next round. */
 static bool
@@ -69,6 +72,18 @@ come_back(struct reader *reader)
 	reader->is_parked = false;
 }
 
+/* What is published is answered, and nobody left in doubt about it, though the
+ * role that published it is over. */
+static void
+answer_rest(struct reader *reader)
+{
+	if (reader->is_parked || attend_state(reader) == SERVING_CLOSED)
+		return;
+	for (uint32_t i = 0; i < ATTEND_ANSWERS; i++)
+		if (!answer_poll(reader))
+			return;
+}
+
 bool
 attend_follow(struct reader *reader)
 {
@@ -79,6 +94,7 @@ attend_follow(struct reader *reader)
 
 	if (FAL_LIKELY(word == reader->serving_word))
 		return !reader->is_parked;
+	answer_rest(reader);
 	conn_close_clients(reader);
 	if ((word & SERVING_PARKED) && reader->is_parked) {
 		acknowledge(reader, word);

@@ -248,6 +248,33 @@ a_session_lives_by_the_timeout_of_its_last_connection(void **state)
 	assert_true(session->is_closing);
 }
 
+/* Also if its reader has had no turn since: a leader that hands over leaves
+ * nobody in doubt. */
+static void
+what_is_committed_is_answered_though_the_role_ends(void **state)
+{
+	struct rig_client client;
+	int32_t first, second;
+
+	(void)state;
+	zab_member_begin_reign(rig.zab, EPOCH_MARK);
+	zab_member_set_mode(rig.zab, ZAB_LEADS, SERVING_ALL);
+	client = connecting();
+	zab_member_commit(rig.zab, quorum.next_zxid - 1);
+	rig_run(&rig);
+	assert_true(granted(&client) != 0);
+	first = rig_create(&client, "/a", "", 0);
+	second = rig_create(&client, "/b", "", 0);
+	rig_run(&rig);
+	rig_expect_silence(&client);
+	zab_member_commit(rig.zab, quorum.next_zxid - 1);
+	zab_member_set_mode(rig.zab, ZAB_CLOSED, SERVING_CLOSED);
+	rig_run(&rig);
+	rig_expect(&client, first, ZK_OK);
+	rig_expect(&client, second, ZK_OK);
+	assert_true(is_closed(&client));
+}
+
 /* Else it would ping in vain, and its session expire: only who owns a session
  * keeps it alive. */
 static void
@@ -342,6 +369,7 @@ main(void)
 		CASE(the_end_of_a_role_ends_a_long_transaction),
 		CASE(a_session_has_one_owner),
 		CASE(a_session_lives_by_the_timeout_of_its_last_connection),
+		CASE(what_is_committed_is_answered_though_the_role_ends),
 		CASE(a_session_that_moves_leaves_no_connection_behind),
 		CASE(what_is_lent_comes_back_as_it_is_then),
 		CASE(reads_only_are_served_without_a_leader),
