@@ -328,6 +328,9 @@ on_up(void *arg, uint32_t slot)
 
 	/* The slot may be used again before its end was told. */
 	ensemble_step_broken(ensemble);
+	/* What was stepped may have ended the role and closed its slots. */
+	if (!peer_is_up(ensemble->peers, slot))
+		return;
 	if (slot < ZAB_CONNS_MAX) {
 		event.is_master = peer_is_master(ensemble->peers, slot);
 		ensemble_learner_up(ensemble, slot);

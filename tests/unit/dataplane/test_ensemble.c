@@ -240,6 +240,29 @@ the_last_commit_goes_out_before_the_connection_ends(void **state)
 	expect(other, QUORUM_COMMIT, &packet);
 }
 
+/* The place of a connection that broke was taken anew when the reign ended: the
+ * newcomer is gone with it, and its place is free. */
+static void
+who_comes_as_the_reign_ends_leaves_a_free_place(void **state)
+{
+	uint32_t other, late[2];
+	const uint32_t index = hand_over(false, &other);
+
+	(void)state;
+	ensemble_break(it.ensemble, 1, PEER_SLOW);
+	says(index, QUORUM_ACK, EPOCH_1 + 1);
+	says_info(fake_connect(it.net), 2, 0);
+	run_zab();
+	assert_int_equal(zab_member_mode(rig.zab), ZAB_CLOSED);
+	for (int i = 0; i < 2; i++) {
+		late[i] = fake_connect(it.net);
+		says_info(late[i], i + 1, 0);
+	}
+	run_zab();
+	assert_false(it.net->stream[late[0]].is_closed);
+	assert_false(it.net->stream[late[1]].is_closed);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, nothing, end)
 
 int
@@ -252,6 +275,7 @@ main(void)
 		CASE(a_session_that_did_not_last_holds_nobody_up),
 		CASE(a_learner_says_what_was_agreed_with_its_clients),
 		CASE(the_last_commit_goes_out_before_the_connection_ends),
+		CASE(who_comes_as_the_reign_ends_leaves_a_free_place),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
