@@ -47,9 +47,12 @@ zab_reconfig_begin(struct zab_core *core, const struct quorum *config,
 {
 	FAL_ASSERT(config->version == zxid);
 	FAL_ASSERT(config->voters != 0);
-	/* What NEWLEADER brought is decided if its leader proposes another. */
+	/* A leader proposes another one when the last is decided: what
+	 * NEWLEADER brought, or what came with its history. */
 	if (core->role != FLE_LEADING && core->pair.has_next &&
-	    core->pair.next.version == core->follow.config_version) {
+	    (core->pair.next.version == core->follow.config_version ||
+	     (core->pair.next.version < zxid &&
+	      core->pair.next.version <= core->history.last_zxid))) {
 		config_activate(core, ZAB_NO_SID, out);
 		core->follow.config_version = -1;
 	}

@@ -167,13 +167,16 @@ ensemble_config_activate(struct ensemble *ensemble, int64_t version)
 	FAL_ASSERT(found != NULL);
 	if (found != active)
 		keep_text(active, version, found->text, found->bytes);
-	ensemble->text[TEXT_NEXT].version = -1;
+	/* The next one may be proposed already. */
+	if (ensemble->text[TEXT_NEXT].version <= version)
+		ensemble->text[TEXT_NEXT].version = -1;
 	store->activate_config(store->store, version, active->text,
 			       active->bytes);
-	/* A reconfig's transaction has written the config node; the static
+	/* A reconfig's transaction writes the config node; the static
 	 * configuration gets its version without one. */
 	ensemble->must_patch |=
 		ensemble->hooks.on_restored != NULL &&
+		zab_counter(version) == 0 &&
 		zab_member_mode(ensemble->parts.zab) == ZAB_CLOSED;
 	follow_members(ensemble, &ensemble->members, now);
 	ensemble->members = *now;

@@ -263,6 +263,67 @@ who_comes_as_the_reign_ends_leaves_a_free_place(void **state)
 	assert_false(it.net->stream[late[1]].is_closed);
 }
 
+/* ---- configurations of a learner -------------------------------------------
+ */
+
+#define OLDER (EPOCH_1 + 1)
+#define NEWER ((2ll << 32) + 1)
+
+/* It has missed a configuration, and comes while the next one is proposed. */
+static uint32_t
+come_between_two_configurations(void)
+{
+	const struct rig_wishes wishes = {.sid = 1, .has_reconfig = true};
+	uint32_t index;
+
+	begin(&wishes);
+	index = find_leader(2);
+	says(index, QUORUM_DIFF, OLDER);
+	says_reconfig(index, OLDER);
+	says(index, QUORUM_COMMIT, OLDER);
+	says_reconfig(index, NEWER);
+	run();
+	return index;
+}
+
+static void
+a_configuration_that_is_proposed_outlives_the_one_before(void **state)
+{
+	const uint32_t index = come_between_two_configurations();
+	struct quorum_packet packet;
+	uint8_t sid[8];
+
+	(void)state;
+	says_with(index, QUORUM_NEWLEADER, 2ll << 32, "version=100000001", 17);
+	run();
+	expect(index, QUORUM_ACK, &packet);
+	says(index, QUORUM_UPTODATE, -1);
+	run();
+	assert_int_equal(it.activated, OLDER);
+	assert_int_equal(zab_member_mode(rig.zab), ZAB_LEARNS);
+	be_store64(sid, 2);
+	says_with(index, QUORUM_COMMITANDACTIVATE, NEWER, sid, sizeof(sid));
+	run();
+	assert_int_equal(it.activated, NEWER);
+	assert_string_equal(it.activated_text, "version=200000001");
+	/* Their transactions have written the config node. */
+	assert_int_equal(it.restored, 0);
+}
+
+/* What its log holds needs a quorum, whatever becomes of the next one. */
+static void
+a_configuration_of_the_history_is_not_forgotten(void **state)
+{
+	const uint32_t index = come_between_two_configurations();
+
+	(void)state;
+	fake_vanish(it.net, index);
+	run();
+	assert_int_equal(it.ensemble->role, FLE_LOOKING);
+	assert_int_equal(zab_config(it.ensemble->core)->version, OLDER);
+	assert_null(zab_next_config(it.ensemble->core));
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, nothing, end)
 
 int
@@ -276,6 +337,8 @@ main(void)
 		CASE(a_learner_says_what_was_agreed_with_its_clients),
 		CASE(the_last_commit_goes_out_before_the_connection_ends),
 		CASE(who_comes_as_the_reign_ends_leaves_a_free_place),
+		CASE(a_configuration_that_is_proposed_outlives_the_one_before),
+		CASE(a_configuration_of_the_history_is_not_forgotten),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
