@@ -99,6 +99,10 @@ apply(struct ensemble *ensemble, int64_t zxid, const uint8_t *entry,
 {
 	if (FAL_UNLIKELY(ensemble->has_diverged))
 		return false;
+	/* The tree is patched first, and that when all of it is published: who
+	 * is up to date does not wait for a pause in the writes. */
+	if (FAL_UNLIKELY(ensemble->must_patch) && ensemble->is_serving)
+		return false;
 	switch (zab_member_apply(ensemble->parts.zab, entry, bytes,
 				 zxid > ensemble->exact_from)) {
 	case FAL_OK:

@@ -324,6 +324,60 @@ a_configuration_of_the_history_is_not_forgotten(void **state)
 	assert_null(zab_next_config(it.ensemble->core));
 }
 
+/* An error: a transaction of which nothing comes. */
+static void
+says_error(uint32_t index, int64_t zxid)
+{
+	uint8_t bytes[64];
+	struct jute_writer entry = jute_writer_of(bytes, sizeof(bytes));
+
+	txn_put_header(&entry, &(struct txn_header){.session_id = 77,
+						    .cxid = 1,
+						    .zxid = zxid,
+						    .time_ms = 1000,
+						    .type = OP_ERROR});
+	jute_put_int(&entry, ZK_NONODE);
+	says_with(index, QUORUM_PROPOSAL, zxid, bytes, jute_written(&entry));
+}
+
+/* To write it into the tree all of that must be published, and under load
+ * something is always on its way. */
+static void
+the_first_configuration_does_not_wait_for_a_pause(void **state)
+{
+	const struct rig_wishes wishes = {.sid = 1, .has_reconfig = true};
+	struct quorum_packet packet;
+	int64_t zxid = EPOCH_1;
+	uint32_t index;
+
+	(void)state;
+	begin(&wishes);
+	index = find_leader(1);
+	says(index, QUORUM_DIFF, 0);
+	says_with(index, QUORUM_NEWLEADER, EPOCH_1, "version=100000000", 17);
+	run_zab();
+	expect(index, QUORUM_ACK, &packet);
+	says(index, QUORUM_UPTODATE, -1);
+	says_error(index, ++zxid);
+	run_zab();
+	assert_int_equal(zab_member_mode(rig.zab), ZAB_CLOSED);
+	for (int i = 0; i < 5; i++) {
+		says_error(index, zxid + 1);
+		says(index, QUORUM_COMMIT, zxid++);
+		run();
+	}
+	assert_int_equal(it.restored, 1);
+	assert_int_equal(zab_member_mode(rig.zab), ZAB_LEARNS);
+	assert_int_equal(zab_member_appended(rig.zab), zxid);
+	assert_int_equal(zab_member_published(rig.zab), zxid - 1);
+	for (int64_t acked = EPOCH_1 + 1; acked <= zxid; acked++) {
+		expect(index, QUORUM_ACK, &packet);
+		if (packet.zxid == EPOCH_1)
+			expect(index, QUORUM_ACK, &packet);
+		assert_int_equal(packet.zxid, acked);
+	}
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, nothing, end)
 
 int
@@ -339,6 +393,7 @@ main(void)
 		CASE(who_comes_as_the_reign_ends_leaves_a_free_place),
 		CASE(a_configuration_that_is_proposed_outlives_the_one_before),
 		CASE(a_configuration_of_the_history_is_not_forgotten),
+		CASE(the_first_configuration_does_not_wait_for_a_pause),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
