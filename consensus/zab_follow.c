@@ -239,7 +239,11 @@ on_sync_begin(struct zab_core *core, const struct zab_event *event,
 {
 	struct zab_follow *follow = &core->follow;
 
-	if (event->packet != QUORUM_SNAP && must_get_snapshot(core)) {
+	/* Nothing is older than its leader: such a snapshot would be on the
+	 * disk before NEWLEADER shows what is wrong, and no start would take
+	 * it. */
+	if ((event->packet != QUORUM_SNAP && must_get_snapshot(core)) ||
+	    zab_epoch(event->zxid) > core->follow.epoch) {
 		zab_look(core, ZAB_WHY_PEER_PROTOCOL, out);
 		return;
 	}

@@ -311,6 +311,23 @@ what_is_committed_is_not_taken_back(void **state)
 	tear_down(&b);
 }
 
+/* It would be on the disk before NEWLEADER is wrong: with a log of a higher
+ * epoch than any that was accepted, which no start takes. */
+static void
+nothing_is_newer_than_its_leader(void **state)
+{
+	const int32_t types[] = {QUORUM_DIFF, QUORUM_SNAP};
+	struct bench b;
+
+	(void)state;
+	for (uint32_t i = 0; i < 2; i++) {
+		set_up(&b);
+		packet(&b, types[i], zab_zxid(3, 1));
+		assert_null(find(&b, ZAB_DO_INSTALL_SNAPSHOT, 0));
+		expect_refusal(&b, ZAB_WHY_PEER_PROTOCOL);
+	}
+}
+
 static void
 the_history_is_flushed_before_the_epoch_is_written(void **state)
 {
@@ -681,6 +698,7 @@ main(void)
 			a_proposal_that_is_known_is_acknowledged_again),
 		cmocka_unit_test(less_than_diff_announced_is_refused),
 		cmocka_unit_test(what_is_committed_is_not_taken_back),
+		cmocka_unit_test(nothing_is_newer_than_its_leader),
 		cmocka_unit_test(
 			the_history_is_flushed_before_the_epoch_is_written),
 		cmocka_unit_test(pings_are_answered_only_by_a_member),
