@@ -106,7 +106,8 @@ take_match(struct zab *zab, const struct txn_header *header)
 	if (req == NULL || req->xid != header->cxid ||
 	    (req->kind == REQ_CONNECT && header->type != OP_CREATE_SESSION &&
 	     header->type != OP_ERROR) ||
-	    (req->kind != REQ_CONNECT && header->type == OP_CREATE_SESSION))
+	    (req->kind != REQ_CONNECT && header->type == OP_CREATE_SESSION) ||
+	    (req->op != OP_CLOSE_SESSION && header->type == OP_CLOSE_SESSION))
 		return NULL;
 	list_del(&req->match_link);
 	return req;

@@ -25,6 +25,27 @@ an_expired_session_loses_its_connection(void **state)
 	assert_true(is_closed(&client));
 }
 
+/* A closeSession of the leader's own has the xid 0, which clients may use, too:
+ * it is no answer to what one asked meanwhile. */
+static void
+an_expiry_answers_no_request_of_xid_0(void **state)
+{
+	struct rig_client client;
+
+	(void)state;
+	learn();
+	client = connected();
+	client.next_xid = 0;
+	rig_set_data(&client, "/", "1");
+	rig_run(&rig);
+	leader_does(client.session_id, OP_CLOSE_SESSION, NULL, 0);
+	assert_int_equal(
+		zab_member_apply(rig.zab, leader.entry, leader.bytes, true), 0);
+	commit();
+	rig_expect_silence(&client);
+	assert_true(is_closed(&client));
+}
+
 /* However silent: the leader alone knows what others have heard of it. */
 static void
 a_learner_expires_nobody(void **state)
@@ -362,6 +383,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(an_expired_session_loses_its_connection),
+		CASE(an_expiry_answers_no_request_of_xid_0),
 		CASE(a_learner_expires_nobody),
 		CASE(only_who_was_heard_is_told_to_the_leader),
 		CASE(the_configuration_of_the_data_is_told_with_its_zxid),
