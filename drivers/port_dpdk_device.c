@@ -405,6 +405,7 @@ make_pool(const struct port_dpdk *device, uint32_t core)
 		.private_bytes = device->options.mbuf_private_bytes,
 		.room_bytes = (uint16_t)room,
 		.is_packed = device->kind == PORT_DPDK_XDP,
+		.core_count = device->options.core_count,
 	};
 
 	return port_pool_make(&options);

@@ -6,6 +6,19 @@
 #include <rte_mbuf.h>
 #include <rte_mbuf_pool_ops.h>
 
+/* A cache holds half as many more before it gives them back. */
+static uint32_t
+cache_of(const struct port_pool_options *options)
+{
+	const uint32_t others =
+		options->core_count > 1 ? options->core_count - 1 : 0;
+	const uint32_t share =
+		others == 0 ? UINT32_MAX : options->count / 24 / others;
+
+	return share < RTE_MEMPOOL_CACHE_MAX_SIZE ? share
+						  : RTE_MEMPOOL_CACHE_MAX_SIZE;
+}
+
 struct rte_mempool *
 port_pool_make(const struct port_pool_options *options)
 {
@@ -18,8 +31,8 @@ port_pool_make(const struct port_pool_options *options)
 	};
 	const bool has_gaps = rte_eal_has_hugepages() && !options->is_packed;
 	struct rte_mempool *pool = rte_mempool_create_empty(
-		options->name, options->count, object_bytes,
-		RTE_MEMPOOL_CACHE_MAX_SIZE, sizeof(own), SOCKET_ID_ANY,
+		options->name, options->count, object_bytes, cache_of(options),
+		sizeof(own), SOCKET_ID_ANY,
 		has_gaps ? 0 : RTE_MEMPOOL_F_NO_IOVA_CONTIG);
 
 	if (pool == NULL)

@@ -12,6 +12,11 @@
  * gap. The af_xdp driver of DPDK gives the kernel an area of count x size bytes
  * as if there were none, and the kernel refuses, or drops, what lies behind its
  * end. Its pool therefore is packed everywhere: the kernel copies there.
+ *
+ * Each core has a cache of a pool's mbufs, where those that it frees stay.
+ * Where one core receives for others its mbufs are freed by them: what lies in
+ * their caches it can neither use nor tell from what it can. So together they
+ * are a sixteenth of the pool at the most, half of what TCP calls short.
  */
 
 #include <stdbool.h>
@@ -25,6 +30,7 @@ struct port_pool_options {
 	uint16_t private_bytes; /* of each mbuf, for its user */
 	uint16_t room_bytes;    /* for a frame, headroom included */
 	bool is_packed;         /* back to back in one area: af_xdp */
+	uint32_t core_count;    /* that take and free them; 0 is 1 */
 };
 
 /* Makes a pool. Any thread after port_env_start(). The caller owns it and ends

@@ -2,7 +2,8 @@
 /*
  * Goal    no mbuf of a packed pool lies outside of the area that the af_xdp
  *         driver shows to the kernel: count x object size from the first page;
- *         and without huge pages no pool takes more than that.
+ *         and without huge pages no pool takes more than that. And cores that
+ *         free what another one received leave it mbufs.
  * Method  pools are made without huge pages, where each page that an object
  *         may not cross leaves a gap; the span of DPDK's own pool shows that
  *         the gaps are real here.
@@ -18,7 +19,9 @@
 #include "drivers/port_pool.h"
 #include "tests/packet/packet_eal.h"
 
-#define COUNT 1023u
+#define COUNT        1023u
+#define SHARED_COUNT 8191u
+#define SHARED_CORES 16u
 
 static uint64_t
 covered_by_driver(const struct rte_mempool *pool)
@@ -97,6 +100,42 @@ test_mbufs_are_those_of_a_pktmbuf_pool(void **state)
 	rte_mempool_free(pool);
 }
 
+/* All mbufs of a core are freed by others, one after the other, as those of a
+ * core that receives for them. */
+static void
+test_other_cores_keep_few_mbufs(void **state)
+{
+	const struct port_pool_options options = {
+		.name = "shared",
+		.count = SHARED_COUNT,
+		.private_bytes = 64,
+		.room_bytes = 256,
+		.core_count = SHARED_CORES,
+	};
+	struct rte_mempool *pool = port_pool_make(&options);
+	static void *mbufs[SHARED_COUNT];
+	struct rte_mempool_cache *own;
+	uint32_t left = 0;
+
+	(void)state;
+	assert_non_null(pool);
+	own = rte_mempool_default_cache(pool, 0);
+	for (uint32_t i = 0; i < SHARED_COUNT; i++)
+		assert_int_equal(
+			rte_mempool_generic_get(pool, &mbufs[i], 1, own), 0);
+	for (uint32_t i = 0; i < SHARED_COUNT; i++)
+		rte_mempool_generic_put(
+			pool, &mbufs[i], 1,
+			rte_mempool_default_cache(pool,
+						  1 + i % (SHARED_CORES - 1)));
+	assert_int_equal(rte_mempool_avail_count(pool), SHARED_COUNT);
+	while (left < SHARED_COUNT &&
+	       rte_mempool_generic_get(pool, &mbufs[left], 1, own) == 0)
+		left++;
+	assert_true(left >= SHARED_COUNT - SHARED_COUNT / 16);
+	rte_mempool_free(pool);
+}
+
 int
 main(void)
 {
@@ -105,6 +144,7 @@ main(void)
 		cmocka_unit_test(test_no_pool_has_gaps_in_ordinary_pages),
 		cmocka_unit_test(test_pool_of_dpdk_has_gaps),
 		cmocka_unit_test(test_mbufs_are_those_of_a_pktmbuf_pool),
+		cmocka_unit_test(test_other_cores_keep_few_mbufs),
 	};
 
 	packet_eal_pool(63);
