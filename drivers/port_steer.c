@@ -31,6 +31,7 @@ enum {
 /* What a frame says; `is_tcp` false: nothing that tells its core. */
 struct flow {
 	bool is_tcp;
+	bool is_quoted; /* in an ICMP error */
 	bool is_for_all;
 	uint16_t local_port, remote_port;
 	uint32_t remote; /* folded to a word */
@@ -94,6 +95,7 @@ flow_tcp(const uint8_t *tcp, uint32_t bytes, bool is_quoted, struct flow *flow)
 	if (bytes < 4)
 		return;
 	flow->is_tcp = true;
+	flow->is_quoted = is_quoted;
 	/* A quoted segment is one of ours. */
 	flow->remote_port = be_load16(tcp + (is_quoted ? 2 : 0));
 	flow->local_port = be_load16(tcp + (is_quoted ? 0 : 2));
@@ -226,6 +228,10 @@ port_steer_home(const struct port_steer *steer, const uint8_t *frame,
 	if (!flow.is_tcp || flow.local_port == 0)
 		return 0;
 	cores = cores_of(steer, flow.local_port);
+	/* The device has chosen a core for the router that sends the error, and
+	 * which one it chose for the connection only that core knows. */
+	if (flow.is_quoted && is_chosen && (cores & (cores - 1)) != 0)
+		return PORT_STEER_ALL;
 	if (cores != 0)
 		return is_chosen && (cores & 1u << self) != 0
 			       ? self

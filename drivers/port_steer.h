@@ -15,7 +15,8 @@
  *                                                 the device the one it chose
  *   to a local port of our own connects           the core whose range it is in
  *   ARP replies and neighbour advertisements      all cores: each has a table
- *   ICMP errors                                   as the segment they quote
+ *   ICMP errors                                   as the segment they quote;
+ *                                                 all, where RSS has chosen
  *   everything else                               core 0, which answers pings,
  *                                                 ARP and strangers
  *
@@ -65,7 +66,8 @@ uint16_t port_steer_range(const struct port_steer *steer, uint32_t core,
  * frame       bytes from the Ethernet header on, borrowed
  * self        the core that received it
  * is_chosen   the device's RSS brought it here: of several cores that listen on
- *             a port, self is as good as any, and stays it
+ *             a port, self is as good as any, and stays it; an error about
+ *             such a connection may be any one's
  *
  * Returns a core, or PORT_STEER_ALL: a copy for each.
  */

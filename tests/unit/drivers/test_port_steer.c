@@ -228,11 +228,26 @@ shows_answers_about_neighbours_to_all(void **state)
 	assert_int_equal(home(&advertisement), 0);
 }
 
+/* What a router says about a segment of ours from a local port. */
+static struct frame
+error4(uint16_t local_port)
+{
+	struct frame error = ethernet(0x0800, false);
+
+	add_ipv4(&error, 1, 0x0a0000fe, 0x0a000005, 0);
+	error.at[error.bytes] = 3;
+	error.bytes += 8;
+	add_ipv4(&error, 6, 0x0a000005, 0x0a000101, 0);
+	add_ports(&error, local_port, 40001);
+	return error;
+}
+
 static void
 leaves_a_connection_where_the_device_put_it(void **state)
 {
 	const struct frame client = segment4(0x0a000101, 40001, 2181);
 	const struct frame peer = segment4(0x0a000101, 40001, 2888);
+	const struct frame error = error4(2181), peer_error = error4(2888);
 
 	(void)state;
 	for (uint32_t self = 0; self < CORES; self++) {
@@ -242,6 +257,13 @@ leaves_a_connection_where_the_device_put_it(void **state)
 		assert_int_equal(chosen, self < ZAB ? self : home(&client));
 		assert_int_equal(port_steer_home(&steer, peer.at, peer.bytes,
 						 self, true),
+				 ZAB);
+		/* Where it put that one, only its core knows. */
+		assert_int_equal(port_steer_home(&steer, error.at, error.bytes,
+						 self, true),
+				 PORT_STEER_ALL);
+		assert_int_equal(port_steer_home(&steer, peer_error.at,
+						 peer_error.bytes, self, true),
 				 ZAB);
 	}
 }
