@@ -432,6 +432,24 @@ settle_peer_type(struct config_reading *reading,
 			   own->id);
 }
 
+/* What is active is the leader's text, for all. */
+static int
+check_own_address(struct config_reading *reading,
+		  const struct config_server *own)
+{
+	for (uint32_t i = 0; i < own->address_count; i++)
+		if (reading->config->reconfig_enabled &&
+		    is_any_address(own->quorum[i].host))
+			return config_warn(
+				reading,
+				"with reconfigEnabled the line server.%" PRId64
+				" tells others where this server is, and "
+				"nobody can connect to %s: write its name or "
+				"address, and quorumListenOnAllIPs=true",
+				own->id, own->quorum[i].host);
+	return FAL_OK;
+}
+
 /* The own server line may name the client port and settles the peer type. */
 static int
 settle_own_server(struct config_reading *reading)
@@ -446,6 +464,8 @@ settle_own_server(struct config_reading *reading)
 		return FAL_OK;
 	int err = settle_peer_type(reading, own);
 
+	if (err == FAL_OK)
+		err = check_own_address(reading, own);
 	if (err == FAL_OK && own->secure_client.port != 0)
 		err = config_refuse(reading, "TLS for the secure client port "
 					     "in this server's line");

@@ -142,6 +142,28 @@ a_secure_client_port_of_the_own_line_is_refused(void **state)
 					   "port in this server's line"));
 }
 
+/* Common in containers, and fine as long as nobody else is told. */
+static void
+an_own_address_that_is_no_place_is_told(void **state)
+{
+	static const char lines[] =
+		LIMITS "server.1=0.0.0.0:1:2\nserver.2=b:1:2\nserver.3=c:1:2\n";
+	char text[200];
+
+	(void)state;
+	set_myid("1\n");
+	expect_good(lines);
+	assert_int_equal(config.warning_count, 0);
+	snprintf(text, sizeof(text), "%sreconfigEnabled=true", lines);
+	expect_good(text);
+	assert_int_equal(config.warning_count, 1);
+	assert_non_null(strstr(config.warning[0], "nobody can connect to "
+						  "0.0.0.0"));
+	set_myid("2\n");
+	expect_good(text);
+	assert_int_equal(config.warning_count, 0);
+}
+
 static void
 one_server_line_is_a_standalone_server(void **state)
 {
@@ -516,6 +538,7 @@ main(void)
 			separators_at_the_end_of_a_server_line_mean_nothing),
 		cmocka_unit_test(
 			a_secure_client_port_of_the_own_line_is_refused),
+		cmocka_unit_test(an_own_address_that_is_no_place_is_told),
 		cmocka_unit_test(one_server_line_is_a_standalone_server),
 		cmocka_unit_test(an_ensemble_needs_its_limits_and_its_own_id),
 		cmocka_unit_test(the_own_line_may_narrow_the_client_address),
