@@ -52,19 +52,32 @@ append_file_follow_name(struct append_file *file)
 	return FAL_OK;
 }
 
-int
-append_file_write(struct append_file *file, const char *text, size_t bytes)
+/* Returns how many bytes went. */
+static size_t
+write_all(int fd, const char *text, size_t bytes)
 {
 	size_t done = 0;
 
 	while (done < bytes) {
-		const ssize_t n = write(file->fd, text + done, bytes - done);
+		const ssize_t n = write(fd, text + done, bytes - done);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return FAL_EIO;
+			break;
 		done += (size_t)n;
 	}
-	return FAL_OK;
+	return done;
+}
+
+int
+append_file_write(struct append_file *file, const char *text, size_t bytes)
+{
+	size_t done;
+
+	if (file->ends_within_line && write_all(file->fd, "\n", 1) != 1)
+		return FAL_EIO;
+	done = write_all(file->fd, text, bytes);
+	file->ends_within_line = done > 0 && text[done - 1] != '\n';
+	return done == bytes ? FAL_OK : FAL_EIO;
 }

@@ -20,13 +20,15 @@ struct append_file {
 	int fd;
 	dev_t device;
 	ino_t inode;
+	bool ends_within_line; /* a write failed on its way */
 };
 
 FAL_MUST_CHECK int append_file_open(struct append_file *, const char *path);
 void append_file_close(struct append_file *);
 /* If the name is no longer this file's, makes a new file of that name. */
 FAL_MUST_CHECK int append_file_follow_name(struct append_file *);
-/* All of it or FAL_EIO; then a part may be there. */
+/* Whole lines: all of them or FAL_EIO. Then a part may be there, which the next
+ * write ends. */
 FAL_MUST_CHECK int append_file_write(struct append_file *, const char *text,
 				     size_t bytes);
 

@@ -17,7 +17,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "server/memory.h"
 
 #define BLANKS " \t\r\n"
 
@@ -501,13 +502,12 @@ settle_timeouts(struct config_reading *reading)
 	return FAL_OK;
 }
 
-/* Three quarters of the machine: the rest is for connections, the log window
+/* Three quarters of what there is: the rest is for connections, the log window
  * and the kernel's page cache. */
 static uint64_t
 tree_bytes_default(void)
 {
-	const uint64_t pages = (uint64_t)sysconf(_SC_PHYS_PAGES);
-	const uint64_t bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE) / 4 * 3;
+	const uint64_t bytes = memory_bytes("") / 4 * 3;
 
 	return bytes < CONFIG_TREE_BYTES ? bytes : CONFIG_TREE_BYTES;
 }
