@@ -68,6 +68,41 @@ put_initial_configuration(struct admin_answer *answer)
 	free(text.text);
 }
 
+static const char *
+without_prefix(const char *key)
+{
+	static const char prefix[] = "zookeeper.";
+	const size_t bytes = sizeof(prefix) - 1;
+
+	return strncmp(key, prefix, bytes) == 0 ? key + bytes : key;
+}
+
+/* Whether a line of the file, or a later flag, says it anew. */
+static bool
+is_overridden(const struct config *config, uint32_t flag)
+{
+	const char *key = without_prefix(config->flag[flag].key);
+
+	for (uint32_t i = flag + 1; i < config->flag_count; i++)
+		if (strcmp(without_prefix(config->flag[i].key), key) == 0)
+			return true;
+	for (uint32_t i = 0; i < config->properties.count; i++)
+		if (strcmp(without_prefix(config->properties.property[i].key),
+			   key) == 0)
+			return true;
+	return false;
+}
+
+/* -D of the command line. */
+static void
+put_flags(struct json *json, const struct config *config)
+{
+	for (uint32_t i = 0; i < config->flag_count; i++)
+		if (!is_overridden(config, i))
+			json_text(json, config->flag[i].key,
+				  shown_value(&config->flag[i]));
+}
+
 static void
 put_system_properties(struct admin_answer *answer)
 {
@@ -82,16 +117,14 @@ put_system_properties(struct admin_answer *answer)
 	json_text(answer->json, "user.name",
 		  user == NULL ? "?" : user->pw_name);
 	free(dir);
+	put_flags(answer->json, answer->server->config);
 	for (uint32_t i = 0; i < properties->count; i++) {
 		const struct property *property = &properties->property[i];
 
 		if (config_is_direct_key(property->key))
 			continue;
-		snprintf(key, sizeof(key), "%s%s",
-			 strncmp(property->key, "zookeeper.", 10) == 0
-				 ? ""
-				 : "zookeeper.",
-			 property->key);
+		snprintf(key, sizeof(key), "zookeeper.%s",
+			 without_prefix(property->key));
 		json_text(answer->json, key, shown_value(property));
 	}
 }

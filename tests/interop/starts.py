@@ -8,6 +8,7 @@ was in the way and what helps, and ends with a status of its own.
 Method: servers are started as shells, systemd and ordinary users do it, each
 from a zoo.cfg of its own; judged by exit status, log line and answers.
 """
+import json
 import os
 import shutil
 import signal
@@ -130,13 +131,23 @@ def _(options):
 def _(options):
     falconer_only(options)
     flags = ['-Dzookeeper.maxCnxns=7', '-Xmx1g', '-Dzookeeper.skipACL=yes',
-             '-DtickTime=1']
-    with Flagged(flags, conf={'maxCnxns': 9}) as server:
+             '-DtickTime=1', '-Dmy.password=tell-nobody',
+             '-Djute.maxbuffer=0x200000']
+    admin = harness.free_port()
+    with Flagged(flags, conf={'maxCnxns': 9, 'admin.enableServer': 'true',
+                              'admin.serverPort': admin}) as server:
+        shown = json.loads(get(admin, '/commands/system_properties'))
+        expect({key: shown.get(key) for key in (
+            'zookeeper.maxCnxns', 'zookeeper.skipACL', 'my.password',
+            'jute.maxbuffer')}, {
+                'zookeeper.maxCnxns': '9', 'zookeeper.skipACL': 'yes',
+                'my.password': '*****', 'jute.maxbuffer': '0x200000'})
         conf = harness.four_letter(server.address, 'mntr').decode()
         expect('zk_num_alive_connections' in conf, True)
         err = server.stderr()
         expect('-Xmx1g: there is no JVM' in err, True, err)
         expect('-DtickTime=1: no system property' in err, True, err)
+        expect('tell-nobody' in err, False, err)
         held = []
         try:
             for _ in range(12):
