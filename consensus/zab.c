@@ -153,12 +153,13 @@ is_settled(const struct zab_core *core)
 	       core->durable_zxid == core->history.last_zxid;
 }
 
-/* An observer that kept no log votes from now on, and may name only what a
- * crash leaves. */
+/* An observer that kept no log votes from now on, or is counted by a leader of
+ * which it does not know yet that it may; it names only what a crash leaves. */
 static void
 keep_log(struct zab_core *core, struct zab_actions *out)
 {
 	core->is_volatile = false;
+	core->must_keep_log = false;
 	core->current_epoch = core->kept_epoch;
 	core->busy = ZAB_RELOADING;
 	zab_out(out, ZAB_DO_KEEP_LOG);
@@ -171,7 +172,8 @@ settle(struct zab_core *core, struct zab_actions *out)
 	if (core->role != FLE_LOOKING || core->fle.is_running ||
 	    !is_settled(core))
 		return;
-	if (core->is_volatile && !zab_is_observer(core)) {
+	if (core->is_volatile &&
+	    (core->must_keep_log || !zab_is_observer(core))) {
 		keep_log(core, out);
 		return;
 	}

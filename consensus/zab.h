@@ -316,9 +316,9 @@ enum zab_reason {
  * INSTALL_SNAPSHOT  zxid: what follows on the leader's connection is a
  *                   snapshot; answered by SNAP_INSTALLED. When the connection
  *                   breaks meanwhile: CONN_DOWN
- * KEEP_LOG          only with is_log_volatile: this server votes now. RELOAD
- *                   follows, and what is appended after it is on stable storage
- *                   when LOG_DURABLE says so
+ * KEEP_LOG          only with is_log_volatile: this server votes now, or is
+ *                   counted. RELOAD follows, and what is appended after it is
+ *                   on stable storage when LOG_DURABLE says so
  * RELOAD            stop loading, drop memory, recover from the disk; answered
  *                   by RELOADED
  * PERSIST_ACCEPTED, PERSIST_CURRENT  epoch: answered by EPOCH_DURABLE

@@ -181,6 +181,7 @@ struct zab_core {
 	uint8_t busy;  /* enum zab_busy: the disk changes under us */
 	/* The log is in memory only; it holds what the disk does not. */
 	bool is_volatile, has_volatile;
+	bool must_keep_log; /* a leader counts it as a voter */
 	/* A TRUNC of the leader of this epoch could not be done; 0: none. */
 	int64_t snapshot_epoch;
 	uint64_t now_ms;

@@ -324,6 +324,14 @@ on_newleader(struct zab_core *core, const struct zab_event *event,
 		zab_look(core, ZAB_WHY_PEER_PROTOCOL, out);
 		return;
 	}
+	/* A voter for this leader, though it did not know: the acknowledgement
+	 * counts, so what it is for must be on the disk. */
+	if (core->is_volatile && event->config != NULL &&
+	    quorum_is_voter(event->config, core->options.sid)) {
+		core->must_keep_log = true;
+		zab_look(core, ZAB_WHY_LOG_NOT_KEPT, out);
+		return;
+	}
 	zab_reconfig_note_newleader(core, event->config, out);
 	follow->step = ZAB_FOLLOW_FLUSH;
 	zab_follow_flush(core, out);

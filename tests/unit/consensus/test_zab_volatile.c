@@ -73,8 +73,9 @@ elect(struct bench *b, int64_t epoch, int64_t round)
 					   .epoch = epoch});
 }
 
+/* The history has come, NEWLEADER has not. */
 static void
-set_up(struct bench *b)
+get_history(struct bench *b)
 {
 	const struct zab_core_options options = {.sid = OWN,
 						 .tick_ms = 2000,
@@ -114,6 +115,12 @@ set_up(struct bench *b)
 	packet(b, QUORUM_COMMIT, zab_zxid(1, 5), NULL);
 	give(b, (struct zab_event){.type = ZAB_EV_LOG_DURABLE,
 				   .zxid = zab_zxid(1, 5)});
+}
+
+static void
+set_up(struct bench *b)
+{
+	get_history(b);
 	packet(b, QUORUM_NEWLEADER, zab_zxid(2, 0), NULL);
 }
 
@@ -233,6 +240,44 @@ who_becomes_a_voter_goes_back_to_its_disk(void **state)
 	free(b.core);
 }
 
+/* The leader found a reconfiguration in its log that makes this server a voter,
+ * and counts its acknowledgement for it. */
+static void
+who_is_counted_as_a_voter_keeps_its_log_first(void **state)
+{
+	struct bench b;
+	struct quorum voters;
+
+	(void)state;
+	get_history(&b);
+	voters = b.members;
+	voters.member[OWN - 1].is_voter = 1;
+	voters.version = zab_zxid(1, 5);
+	assert_int_equal(quorum_check(&voters), 0);
+	packet(&b, QUORUM_NEWLEADER, zab_zxid(2, 0), &voters);
+	assert_null(find(&b, ZAB_DO_SEND)); /* no acknowledgement */
+	assert_non_null(find(&b, ZAB_DO_CLOSE));
+	assert_non_null(find(&b, ZAB_DO_KEEP_LOG));
+	assert_int_equal(b.out.action[b.out.count - 1].type, ZAB_DO_RELOAD);
+	reloaded(&b);
+	/* An observer still, that keeps what it acknowledges. */
+	elect(&b, 2, 8);
+	packet(&b, QUORUM_DIFF, zab_zxid(1, 5), NULL);
+	packet(&b, QUORUM_PROPOSAL, zab_zxid(1, 5), NULL);
+	packet(&b, QUORUM_COMMIT, zab_zxid(1, 5), NULL);
+	give(&b, (struct zab_event){.type = ZAB_EV_LOG_DURABLE,
+				    .zxid = zab_zxid(1, 5)});
+	packet(&b, QUORUM_NEWLEADER, zab_zxid(2, 0), &voters);
+	give(&b, (struct zab_event){.type = ZAB_EV_CONFIG_DURABLE,
+				    .zxid = zab_zxid(1, 5)});
+	assert_int_equal(find(&b, ZAB_DO_PERSIST_CURRENT)->epoch, 2);
+	give(&b, (struct zab_event){.type = ZAB_EV_EPOCH_DURABLE,
+				    .epoch = 2,
+				    .is_current = true});
+	assert_int_equal(find(&b, ZAB_DO_SEND)->packet, QUORUM_ACK);
+	free(b.core);
+}
+
 int
 main(void)
 {
@@ -242,6 +287,7 @@ main(void)
 		cmocka_unit_test(
 			what_is_only_in_memory_is_not_cut_but_read_again),
 		cmocka_unit_test(who_becomes_a_voter_goes_back_to_its_disk),
+		cmocka_unit_test(who_is_counted_as_a_voter_keeps_its_log_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
