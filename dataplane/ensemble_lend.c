@@ -23,6 +23,8 @@ ensemble_want_lend(struct ensemble *ensemble, enum lend_kind kind, int64_t zxid)
 
 	FAL_ASSERT(ensemble->lend == LEND_NOTHING || kind == LEND_RELOAD);
 	ensemble_note(ensemble, &note);
+	/* Nobody reads either, if a read-only server did. */
+	zab_member_set_mode(ensemble->parts.zab, ZAB_CLOSED, SERVING_CLOSED);
 	ensemble->lend = kind;
 	ensemble->lend_zxid = zxid;
 	ensemble->is_install_done = false;

@@ -41,6 +41,7 @@ static struct {
 	uint32_t head, tail;
 	struct quorum config;
 	uint32_t restored; /* calls of on_restored */
+	uint32_t reloads;  /* that were asked for, and are not answered */
 	int64_t activated; /* the last version that became active */
 	char activated_text[256];
 	uint8_t packet[FAKE_BUFFER_MAX]; /* of received() */
@@ -91,6 +92,13 @@ disk_genesis(void *store, const struct genesis_state *state)
 	(void)store;
 	(void)state;
 	disk_says(&(struct store_event){.kind = STORE_GENESIS});
+}
+
+static inline void
+disk_reload(void *store)
+{
+	(void)store;
+	it.reloads++;
 }
 
 static inline bool
@@ -246,6 +254,7 @@ make_ensemble(const struct rig_wishes *wishes)
 			  .persist_config = disk_config,
 			  .activate_config = disk_activate,
 			  .persist_genesis = disk_genesis,
+			  .reload = disk_reload,
 			  .next = disk_next,
 			  .has_event = disk_has_event},
 		.acl = &rig.acl,

@@ -263,6 +263,25 @@ who_comes_as_the_reign_ends_leaves_a_free_place(void **state)
 	assert_false(it.net->stream[late[1]].is_closed);
 }
 
+/* ---- nobody leads ----------------------------------------------------------
+ */
+
+/* When it is about to vote, say, and its disk had kept it from that. */
+static void
+a_read_only_server_may_have_to_read_its_disk_again(void **state)
+{
+	const struct rig_wishes wishes = {.sid = 1};
+
+	(void)state;
+	begin(&wishes);
+	zab_member_set_mode(rig.zab, ZAB_READS, SERVING_READS);
+	ensemble_want_lend(it.ensemble, LEND_RELOAD, 0);
+	assert_int_equal(zab_member_mode(rig.zab), ZAB_CLOSED);
+	run();
+	assert_int_equal(it.reloads, 1);
+	assert_true(zab_member_is_lent(rig.zab));
+}
+
 /* ---- configurations of a learner -------------------------------------------
  */
 
@@ -391,6 +410,7 @@ main(void)
 		CASE(a_learner_says_what_was_agreed_with_its_clients),
 		CASE(the_last_commit_goes_out_before_the_connection_ends),
 		CASE(who_comes_as_the_reign_ends_leaves_a_free_place),
+		CASE(a_read_only_server_may_have_to_read_its_disk_again),
 		CASE(a_configuration_that_is_proposed_outlives_the_one_before),
 		CASE(a_configuration_of_the_history_is_not_forgotten),
 		CASE(the_first_configuration_does_not_wait_for_a_pause),
