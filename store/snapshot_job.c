@@ -9,7 +9,9 @@
  *
  * A checksum per list is remembered by id. As long as the pin stands the ids
  * cannot change meaning; after it slid each node's list is compared, as its
- * number may have been freed and given to another list.
+ * number may have been freed and given to another list. A list that is not in
+ * the file came with a later transaction. If that made the node replay makes it
+ * again, with all that is below it, which is younger: it need not be there.
  */
 
 #include "store/snapshot_job.h"
@@ -220,6 +222,14 @@ is_acl_written(const struct snapshot_job *job, uint32_t id)
 		       job->checksums[id];
 }
 
+/* Made between the file's state and the present one. */
+static bool
+is_replayed(const struct snapshot_job *job, const struct walk_item *item)
+{
+	return item->stat.czxid > (int64_t)job->options.zxid &&
+	       item->stat.czxid <= (int64_t)job->S;
+}
+
 static int
 encode_node(struct snapshot_job *job, const struct walk_item *item)
 {
@@ -232,7 +242,10 @@ encode_node(struct snapshot_job *job, const struct walk_item *item)
 
 	if (!is_acl_written(job, item->stat.acl)) {
 		FAL_ASSERT(job->slides > 0);
-		return FAL_EAGAIN;
+		if (!is_replayed(job, item))
+			return FAL_EAGAIN;
+		walk_skip(&job->walk);
+		return 0;
 	}
 	to = bytes_claim(&job->slice, 8 + item->path_bytes + data_bytes +
 					      SNAPSHOT_NODE_TAIL_BYTES);

@@ -13,8 +13,11 @@
  * If that holds back more garbage than garbage_bytes_max, the pin slides to the
  * present. From there the file is a mixture, as Java's always are: correct
  * after replay of everything above S. A node may then show an ACL that is not
- * in the file's list, which was written before; the file is given up
- * (FAL_EAGAIN) and the caller begins again.
+ * in the file's list, which was written before. If it was made since S it is
+ * left out with what is below it, as replay makes it; else a tree to which
+ * clients always bring new ACLs would never be written. If it is older and has
+ * another ACL since, the file is given up (FAL_EAGAIN) and the caller begins
+ * again.
  *
  * The same walk makes the bytes for a learner: with a pipe
  * (snapshot_out_pipe()) in the place of a file. What slid cannot begin again

@@ -183,6 +183,13 @@ walk_next(struct walk *walk, struct walk_item *out)
 	return 1;
 }
 
+void
+walk_skip(struct walk *walk)
+{
+	FAL_ASSERT(walk->level_count > 0);
+	level_pop(walk);
+}
+
 int
 walk_count(struct walk *walk, uint32_t max, uint64_t *count)
 {

@@ -63,6 +63,9 @@ void walk_free(struct walk *);
  * FAL_ENOMEM. */
 FAL_MUST_CHECK int walk_next(struct walk *, struct walk_item *out);
 
+/* Leaves out what is below the item given last. */
+void walk_skip(struct walk *);
+
 /* Goes on at S2 >= S. To be called while S is still pinned; then the reader may
  * quiesce at S2. Returns 0, FAL_ENOMEM (the walk stays at S). */
 FAL_MUST_CHECK int walk_repin(struct walk *, uint64_t S2);

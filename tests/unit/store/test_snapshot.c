@@ -544,6 +544,7 @@ struct life {
 	uint64_t zxid;
 	uint32_t made;
 	bool is_pinned;
+	bool has_new_acls; /* each node has a list of its own */
 };
 
 static void
@@ -580,6 +581,18 @@ next_cversion(struct life *life, const char *path)
 	return stat.cversion + 1;
 }
 
+static void
+put_acl(const struct life *life, struct jute_writer *writer)
+{
+	char user[32];
+
+	snprintf(user, sizeof(user), "u%u", life->made);
+	jute_put_int(writer, 1);
+	jute_put_int(writer, (int32_t)testing_below(30) + 1);
+	jute_put_cstr(writer, life->has_new_acls ? "digest" : "world");
+	jute_put_cstr(writer, life->has_new_acls ? user : "anyone");
+}
+
 /* One random change, entered by hand as prep does. */
 static void
 live(struct life *life, uint8_t *entry, uint32_t *bytes)
@@ -589,8 +602,6 @@ live(struct life *life, uint8_t *entry, uint32_t *bytes)
 				    .zxid = (int64_t)++life->zxid,
 				    .time_ms = 1700000000000};
 	char path[64];
-	uint8_t acl[64];
-	struct jute_writer acl_writer = jute_writer_of(acl, sizeof(acl));
 	const uint64_t what = testing_below(10);
 	const uint64_t parent =
 		life->made == 0 ? 0 : testing_below(life->made + 1);
@@ -606,11 +617,7 @@ live(struct life *life, uint8_t *entry, uint32_t *bytes)
 		life->made++;
 		jute_put_cstr(&writer, path);
 		jute_put_cstr(&writer, "data of a node");
-		jute_put_int(&acl_writer, (int32_t)testing_below(30) + 1);
-		jute_put_cstr(&acl_writer, "world");
-		jute_put_cstr(&acl_writer, "anyone");
-		jute_put_int(&writer, 1);
-		jute_put_raw(&writer, acl, jute_written(&acl_writer));
+		put_acl(life, &writer);
 		jute_put_bool(&writer, false);
 		jute_put_int(&writer, next_cversion(life, path));
 	} else if (what < 8) {
@@ -697,8 +704,8 @@ check_replayed(struct life *life, const struct history *history, uint64_t S,
 }
 
 /* Changes go on between slices. */
-static void
-run_job(uint64_t garbage_bytes_max, uint32_t *slides)
+static int
+run_job(uint64_t garbage_bytes_max, bool has_new_acls, uint32_t *slides)
 {
 	static struct history history[2 * NODES_MAX];
 	struct life life;
@@ -733,6 +740,7 @@ run_job(uint64_t garbage_bytes_max, uint32_t *slides)
 	};
 	assert_int_equal(snapshot_job_create(&options, &job), 0);
 	assert_true(life.is_pinned);
+	life.has_new_acls = has_new_acls;
 	do {
 		for (uint32_t i = 0; i < 200 && life.zxid + 1 < 2 * NODES_MAX;
 		     i++) {
@@ -750,6 +758,7 @@ run_job(uint64_t garbage_bytes_max, uint32_t *slides)
 		assert_int_equal(got, FAL_EAGAIN);
 	snapshot_job_free(job);
 	life_end(&life);
+	return got;
 }
 
 static void
@@ -760,7 +769,7 @@ a_snapshot_of_a_living_tree_shows_the_pinned_state(void **arg)
 
 	(void)arg;
 	for (uint32_t round = 0; round < rounds; round++) {
-		run_job(UINT64_MAX, &slides);
+		assert_int_equal(run_job(UINT64_MAX, false, &slides), 0);
 		assert_int_equal(slides, 0);
 	}
 }
@@ -775,7 +784,25 @@ after_a_slide_replay_repairs_the_snapshot(void **arg)
 	for (uint32_t round = 0; round < rounds; round++) {
 		uint32_t slides = 0;
 
-		run_job(1, &slides);
+		(void)run_job(1, false, &slides);
+		all += slides;
+	}
+	assert_true(all > 0);
+}
+
+/* Each new client of an ensemble may bring one: a snapshot that began anew for
+ * it would never end. */
+static void
+new_lists_do_not_hold_a_snapshot_up(void **arg)
+{
+	const uint32_t rounds = testing_rounds("FAL_ROUNDS", 3);
+	uint32_t all = 0;
+
+	(void)arg;
+	for (uint32_t round = 0; round < rounds; round++) {
+		uint32_t slides = 0;
+
+		assert_int_equal(run_job(1, true, &slides), 0);
 		all += slides;
 	}
 	assert_true(all > 0);
@@ -800,6 +827,7 @@ main(void)
 		cmocka_unit_test(
 			a_snapshot_of_a_living_tree_shows_the_pinned_state),
 		cmocka_unit_test(after_a_slide_replay_repairs_the_snapshot),
+		cmocka_unit_test(new_lists_do_not_hold_a_snapshot_up),
 	};
 
 	testing_seed(0xd1b54a32d192ed03);
