@@ -74,7 +74,8 @@ make_tree(struct server *server, struct server_error *error)
 		return server_explain(
 			error, err,
 			"no address space or memory for the tree: %s; "
-			"check ulimit -v and falconer.tree.maxBytes",
+			"lower falconer.tree.maxBytes, or raise ulimit -v "
+			"(vm.overcommit_memory=2 limits it, too)",
 			fal_err_str(err));
 	return FAL_OK;
 }

@@ -20,6 +20,27 @@ retire_acl(void *arg, uint32_t id)
 	limbo_put(arg, GARBAGE_ACL, id);
 }
 
+/* 64 GiB cost nothing as long as they are only reserved. Where the system
+ * counts that (ulimit -v, vm.overcommit_memory=2) half as much will do, and so
+ * on, down to what the tree may hold. */
+static int
+region_reserve(struct tree *tree, const struct tree_options *options)
+{
+	uint64_t bytes = options->region_bytes != 0 ? options->region_bytes
+						    : REGION_BYTES_DEFAULT;
+	const uint64_t least =
+		options->bytes_max != 0 && options->region_bytes == 0
+			? options->bytes_max
+			: bytes;
+	int err;
+
+	do {
+		err = region_init(&tree->region, bytes);
+		bytes /= 2;
+	} while (err == FAL_ENOMEM && bytes >= least);
+	return err;
+}
+
 static int
 tree_init(struct tree *tree, const struct tree_options *options)
 {
@@ -29,7 +50,7 @@ tree_init(struct tree *tree, const struct tree_options *options)
 	hash_key_random(&tree->head.key);
 	reclaim_init(tree);
 
-	int err = region_init(&tree->region, options->region_bytes);
+	int err = region_reserve(tree, options);
 
 	if (err < 0)
 		return err;

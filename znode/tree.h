@@ -41,7 +41,8 @@ struct tree;
 struct znode;
 
 struct tree_options {
-	uint64_t region_bytes; /* virtual reservation; 0: 64 GiB */
+	uint64_t region_bytes; /* virtual reservation; 0: 64 GiB, or what can be
+				  had of it that is no less than bytes_max */
 	uint64_t bytes_max;    /* what tree_bytes_left() counts from; 0: all of
 				  the region */
 	bool has_extended_types; /* a 0xff top byte of the owner means TTL */

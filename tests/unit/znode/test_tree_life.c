@@ -7,6 +7,10 @@
  */
 #include "tree_rig.h"
 
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
 /* ---- reclamation --------------------------------------------------------- */
 
 static void
@@ -498,6 +502,47 @@ a_patch_changes_the_published_state(void **state)
 	assert_true(tree_published_digest(f->tree) == digest);
 }
 
+/* ---- address space ---------------------------------------------------------
+ */
+
+static uint64_t
+mapped_bytes(void)
+{
+	FILE *in = fopen("/proc/self/statm", "re");
+	unsigned long pages = 0;
+
+	assert_non_null(in);
+	assert_int_equal(fscanf(in, "%lu", &pages), 1);
+	fclose(in);
+	return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* ulimit -v, or a system that counts what is reserved. */
+static void
+a_tree_takes_the_address_space_there_is(void **state)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	skip(); /* their shadow memory has no room in a limit */
+#endif
+	const uint64_t gib = 1ull << 30;
+	struct tree_options options = {.bytes_max = gib};
+	struct rlimit before, limit;
+	struct tree *tree;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
+	limit = before;
+	limit.rlim_cur = mapped_bytes() + 3 * gib;
+	assert_int_equal(setrlimit(RLIMIT_AS, &limit), 0);
+	assert_int_equal(tree_create(&options, &tree), 0);
+	tree_destroy(tree);
+	options.bytes_max = 4 * gib;
+	assert_int_equal(tree_create(&options, &tree), FAL_ENOMEM);
+	options.bytes_max = 0;
+	assert_int_equal(tree_create(&options, &tree), FAL_ENOMEM);
+	assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
+}
+
 int
 main(void)
 {
@@ -509,6 +554,7 @@ main(void)
 		TEST(a_slid_walk_leaves_directories_that_are_gone),
 		TEST(a_hold_keeps_a_state_for_a_reader_to_come),
 		TEST(at_most_32_readers_register),
+		TEST(a_tree_takes_the_address_space_there_is),
 		TEST(a_large_directory_grows_and_gives_its_memory_back),
 		TEST(owners_of_ephemerals_come_in_unsigned_order),
 		TEST(containers_and_ttl_nodes_are_reaped_when_due),
