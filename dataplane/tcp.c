@@ -162,6 +162,9 @@ tcp_poll(struct tcp_core *core, uint64_t now_ns)
 					 PORT_BURST_MAX);
 
 		FAL_PROBE1(rx_burst, count);
+		if (FAL_UNLIKELY(count > 0 &&
+				 frames[0]->pool != core->config.pool))
+			core->pool_of_other = frames[0]->pool;
 		tcp_input_burst(core, frames, count);
 		if (count < PORT_BURST_MAX)
 			break;

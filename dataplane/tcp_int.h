@@ -297,6 +297,8 @@ struct tcp_core {
 	uint32_t ts_offset;
 	uint32_t rto_min_us;             /* no timeout is shorter */
 	struct rte_mempool_cache *cache; /* of the pool; see tcp_hot.h */
+	/* Of another core, which receives for us; NULL: none has been seen. */
+	struct rte_mempool *pool_of_other;
 	bool is_fast; /* tests want to see both ways of a segment */
 	struct tcp_usual usual;
 	uint64_t cookies_until_ns; /* cookies may come back until then */

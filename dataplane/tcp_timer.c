@@ -177,6 +177,30 @@ tcp_timer_fire(struct tcp_core *core, struct tcp_conn *conn)
 		tcp_timer_arm(core, conn);
 }
 
+static uint32_t
+tcp_timer_level(uint32_t left, uint32_t size)
+{
+	return left <= size / 16 ? TCP_POOL_NO_WRITE
+	       : left < size / 8 ? TCP_POOL_NO_WINDOW
+	       : left < size / 4 ? TCP_POOL_NO_OPEN
+				 : TCP_POOL_GOOD;
+}
+
+/* What we keep unread are mbufs of the one who receives for us; output is our
+ * own. */
+static void
+tcp_timer_look_at_other(struct tcp_core *core)
+{
+	const struct rte_mempool *other = core->pool_of_other;
+	uint32_t level =
+		tcp_timer_level(rte_mempool_avail_count(other), other->size);
+
+	if (level > TCP_POOL_NO_WINDOW)
+		level = TCP_POOL_NO_WINDOW;
+	if (level > core->pool_level)
+		core->pool_level = level;
+}
+
 /* Once a tick, and when output has taken what it may between two looks: the
  * count walks the caches of all lcores. */
 void
@@ -186,11 +210,10 @@ tcp_timer_look_at_pool(struct tcp_core *core)
 	uint32_t size = core->config.pool->size;
 	uint32_t kept = size / 16;
 
-	core->pool_level = left <= kept      ? TCP_POOL_NO_WRITE
-			   : left < size / 8 ? TCP_POOL_NO_WINDOW
-			   : left < size / 4 ? TCP_POOL_NO_OPEN
-					     : TCP_POOL_GOOD;
+	core->pool_level = tcp_timer_level(left, size);
 	core->output_left = left > kept ? left - kept : 0;
+	if (FAL_UNLIKELY(core->pool_of_other != NULL))
+		tcp_timer_look_at_other(core);
 }
 
 /* Fires what is due at core->now_ns. A core that slept longer than the wheel

@@ -138,6 +138,58 @@ tiny_segments_do_not_move_the_edge(struct rte_mempool *pool)
 	FAL_ASSERT(rte_mempool_in_use_count(pool) == 0);
 }
 
+static struct rte_mempool *other_pool;
+
+/* A frame that somebody else has received; it is too short for anything. */
+static uint16_t
+other_rx(struct port *port, uint64_t now_ns, struct rte_mbuf **frames,
+	 uint16_t count)
+{
+	static bool is_over;
+
+	(void)port;
+	(void)now_ns;
+	if (is_over || count == 0)
+		return 0;
+	is_over = true;
+	frames[0] = rte_pktmbuf_alloc(other_pool);
+	FAL_ASSERT(frames[0] != NULL);
+	return 1;
+}
+
+/* What is unread may be another core's, which cannot make us read it. */
+static void
+the_pool_of_who_receives_for_us_counts(struct rte_mempool *pool)
+{
+	static struct rig rig;
+	static struct rte_mbuf *taken[POOL_MBUFS];
+	const uint32_t count = POOL_MBUFS - POOL_MBUFS / 10;
+	struct rig_options options = {0};
+	struct port_ops ops;
+
+	other_pool = rte_pktmbuf_pool_create(
+		"other", POOL_MBUFS, 0, TCP_POOL_PRIVATE_BYTES,
+		RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	FAL_ASSERT(other_pool != NULL);
+	rig_start(&rig, pool, &options);
+	ops = *rig.port.ops;
+	ops.rx = other_rx;
+	rig.port.ops = &ops;
+	rig_pass(&rig, 3);
+	FAL_ASSERT(!tcp_is_short(rig.core));
+	FAL_ASSERT(rte_pktmbuf_alloc_bulk(other_pool, taken, count) == 0);
+	rig_pass(&rig, 3);
+	FAL_ASSERT(tcp_is_short(rig.core));
+	FAL_ASSERT(rig.core->output_left > POOL_MBUFS / 2);
+	rte_pktmbuf_free_bulk(taken, count);
+	rig_pass(&rig, 3);
+	FAL_ASSERT(!tcp_is_short(rig.core));
+	rig_stop(&rig);
+	FAL_ASSERT(rte_mempool_in_use_count(pool) == 0);
+	FAL_ASSERT(rte_mempool_in_use_count(other_pool) == 0);
+	rte_mempool_free(other_pool);
+}
+
 int
 main(void)
 {
@@ -145,5 +197,6 @@ main(void)
 
 	output_leaves_mbufs_for_acks(pool);
 	tiny_segments_do_not_move_the_edge(pool);
+	the_pool_of_who_receives_for_us_counts(pool);
 	return 0;
 }
