@@ -186,9 +186,13 @@ rx_spill(struct stream_tcp *core, struct stream_tcp_conn *conn)
 	if (here == 0)
 		return 0;
 	rx_count(core, conn);
-	/* Most have little, and a buffer of its size is enough. */
+	/* Most have little, and a buffer of its size is enough. Who goes on bit
+	 * by bit gets half as much more each time, or all were copied again
+	 * with each bit. */
 	if (conn->rx == NULL)
 		conn->rx = stream_buf_get(&core->table.pool, here);
+	else if (stream_buf_room(conn->rx) < here)
+		(void)rx_grow(core, conn, here + stream_tcp_gathered(conn) / 2);
 	if (conn->rx == NULL || rx_lift(core, conn, here) != 0)
 		return 0;
 	conn->rx_lifted += here;
