@@ -35,8 +35,9 @@
  * Ownership  paths, data and ACLs are borrowed for the call. What a reply
  *            points to is valid during the callback.
  * Limits     sessions for each loop, backlog, a frame: see the options.
- * Errors     0 or a negative enum fal_err of the call itself (then no callback
- *            comes); results of the server: enum zc_err in the reply.
+ * Errors     0 or a negative enum fal_err (base/fal.h, which is installed, too)
+ *            of the call itself, then no callback comes; results of the
+ *            server: enum zc_err in the reply.
  * Cost       no allocation for a request without a watch once buffers have
  *            grown; one send for all requests of a step and connection.
  * Source     client-protocol.md sections 2 to 9.

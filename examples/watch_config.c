@@ -9,6 +9,7 @@
  */
 #include <stdio.h>
 
+#include "base/fal.h"
 #include "client/zc.h"
 
 struct app {
@@ -62,18 +63,23 @@ main(int argc, char **argv)
 	struct app app = {.watch = {.fn = on_change, .arg = &app}};
 	const struct zc_options options = {.on_state = on_state, .arg = &app};
 	struct zc_loop *loop = NULL;
+	int err;
 
 	if (argc != 3) {
 		fprintf(stderr, "usage: %s SERVERS PATH\n", argv[0]);
 		return 2;
 	}
 	app.path = argv[2];
-	if (zc_loop_create(NULL, &loop) != 0 ||
-	    zc_open(loop, argv[1], &options, &app.zc) != 0 ||
-	    zc_add_watch(app.zc, app.path, ZC_WATCH_PERSISTENT, &app.watch,
-			 NULL, NULL) != 0) {
-		fprintf(stderr, "%s %s: not a server list or a path\n", argv[1],
-			argv[2]);
+	err = zc_loop_create(NULL, &loop);
+	if (err == FAL_OK)
+		err = zc_open(loop, argv[1], &options, &app.zc);
+	if (err == FAL_OK)
+		err = zc_add_watch(app.zc, app.path, ZC_WATCH_PERSISTENT,
+				   &app.watch, NULL, NULL);
+	if (err != FAL_OK) {
+		fprintf(stderr, "%s %s: %s\n", argv[1], argv[2],
+			err == FAL_EINVAL ? "not a server list or a path"
+					  : fal_err_str(err));
 		return 1;
 	}
 	while (!app.is_over)
