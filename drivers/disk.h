@@ -46,6 +46,11 @@ enum disk_open_flags {
 				  should not fill the page cache */
 };
 
+/* Beside DISK_CREATE: another mode than 0644, of disk_info.mode; 0: none. As
+ * ever the process's umask takes away from it. */
+#define DISK_MODE_SHIFT    16
+#define DISK_MODE_OF(mode) ((uint32_t)(mode) << DISK_MODE_SHIFT)
+
 struct disk_part {
 	const void *data;
 	size_t bytes;
@@ -57,6 +62,7 @@ struct disk_info {
 	uint64_t bytes;     /* length */
 	uint64_t allocated; /* bytes of storage behind it */
 	uint32_t owner;     /* user id */
+	uint32_t mode;      /* who may: 0..0777 */
 	bool is_dir;
 };
 

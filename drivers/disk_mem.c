@@ -232,6 +232,7 @@ mem_info(struct disk *disk, const char *path, struct disk_info *out)
 	out->bytes = name->inode->seen.bytes;
 	out->allocated = out->bytes;
 	out->owner = DISK_MEM_USER;
+	out->mode = 0644;
 	out->is_dir = name->inode->is_dir;
 	return 0;
 }

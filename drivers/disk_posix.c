@@ -76,6 +76,14 @@ open_flags_of(uint32_t flags)
 	return result;
 }
 
+static mode_t
+mode_of(uint32_t flags)
+{
+	const uint32_t mode = flags >> DISK_MODE_SHIFT;
+
+	return mode != 0 ? mode : FILE_MODE;
+}
+
 static int
 posix_open(struct disk *disk, const char *path, uint32_t flags,
 	   struct disk_file **out)
@@ -91,10 +99,10 @@ posix_open(struct disk *disk, const char *path, uint32_t flags,
 	if (file == NULL)
 		return FAL_ENOMEM;
 	if (wants_direct)
-		fd = open(path, plain | O_DIRECT | sync, FILE_MODE);
+		fd = open(path, plain | O_DIRECT | sync, mode_of(flags));
 	file->is_direct = fd >= 0;
 	if (fd < 0 && (!wants_direct || errno == EINVAL)) {
-		fd = open(path, plain, FILE_MODE);
+		fd = open(path, plain, mode_of(flags));
 		file->needs_fdsync = is_durable;
 	}
 	if (fd < 0) {
@@ -132,6 +140,7 @@ posix_info(struct disk *disk, const char *path, struct disk_info *out)
 	out->bytes = (uint64_t)stat_buf.st_size;
 	out->allocated = (uint64_t)stat_buf.st_blocks * STAT_BLOCK;
 	out->owner = stat_buf.st_uid;
+	out->mode = stat_buf.st_mode & 0777;
 	out->is_dir = S_ISDIR(stat_buf.st_mode);
 	return 0;
 }

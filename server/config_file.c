@@ -383,11 +383,13 @@ rewrite_static(struct disk *disk, const struct place *place,
 	if (err == FAL_OK && !had_dynamic)
 		err = name_of(place, CONFIG_BACKUP_SUFFIX, backup);
 	if (err == FAL_OK && !had_dynamic)
-		err = small_file_replace(disk, place->dir, backup, before,
-					 strlen(before));
+		err = small_file_replace_like(disk, place->dir, backup,
+					      place->base, before,
+					      strlen(before));
 	if (err == FAL_OK)
-		err = small_file_replace(disk, place->dir, place->base,
-					 text.data, text.bytes);
+		err = small_file_replace_like(disk, place->dir, place->base,
+					      place->base, text.data,
+					      text.bytes);
 	free(text.data);
 	free(before);
 	return err;

@@ -14,7 +14,8 @@
  * Names and contents are ZooKeeper's, so that a server of either kind starts
  * with what the other has left. zoo.cfg keeps its order and its comments.
  * Every file is replaced as a whole and synced; zoo.cfg changes after the file
- * that it names is there.
+ * that it names is there. It and its backup may hold secrets: who could not
+ * read zoo.cfg before can read neither.
  *
  * Context    FILES, or the start; blocks.
  * Errors     the disk's; FAL_ENOMEM; FAL_ELIMIT (a path or a file too long).

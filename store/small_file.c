@@ -9,9 +9,10 @@
 
 #define NAME_BYTES 256
 
-int
-small_file_replace(struct disk *disk, const char *dir, const char *name,
-		   const char *text, size_t bytes)
+/* flags: more than what it takes to write a new file. */
+static int
+replace(struct disk *disk, const char *dir, const char *name, uint32_t flags,
+	const char *text, size_t bytes)
 {
 	char path[FILE_PATH_MAX];
 	char aside_path[FILE_PATH_MAX];
@@ -26,7 +27,8 @@ small_file_replace(struct disk *disk, const char *dir, const char *name,
 		err = file_path(aside_path, dir, aside);
 	if (err == 0)
 		err = disk_open(disk, aside_path,
-				DISK_WRITE | DISK_CREATE | DISK_TRUNC, &file);
+				DISK_WRITE | DISK_CREATE | DISK_TRUNC | flags,
+				&file);
 	if (err != 0)
 		return err;
 	err = disk_write(file, text, bytes, 0);
@@ -36,6 +38,29 @@ small_file_replace(struct disk *disk, const char *dir, const char *name,
 	if (err == 0)
 		err = disk_rename(disk, aside_path, path);
 	return err != 0 ? err : disk_sync_dir(disk, dir);
+}
+
+int
+small_file_replace(struct disk *disk, const char *dir, const char *name,
+		   const char *text, size_t bytes)
+{
+	return replace(disk, dir, name, 0, text, bytes);
+}
+
+int
+small_file_replace_like(struct disk *disk, const char *dir, const char *name,
+			const char *like, const char *text, size_t bytes)
+{
+	char path[FILE_PATH_MAX];
+	struct disk_info info;
+	int err = file_path(path, dir, like);
+
+	if (err == 0)
+		err = disk_info(disk, path, &info);
+	if (err == 0)
+		err = replace(disk, dir, name, DISK_MODE_OF(info.mode), text,
+			      bytes);
+	return err;
 }
 
 int

@@ -17,6 +17,11 @@ FAL_MUST_CHECK int small_file_replace(struct disk *, const char *dir,
 				      const char *name, const char *text,
 				      size_t bytes);
 
+/* The same, for no more eyes than the file `like`, which is there. */
+FAL_MUST_CHECK int small_file_replace_like(struct disk *, const char *dir,
+					   const char *name, const char *like,
+					   const char *text, size_t bytes);
+
 /* Reads the beginning of a file, at most `cap` bytes, and puts a NUL behind
  * it; text has cap + 1 bytes. */
 FAL_MUST_CHECK int small_file_read(struct disk *, const char *dir,

@@ -10,6 +10,10 @@
 
 #include "store_testing.h"
 
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "server/config_file.h"
 #include "server/properties.h"
 #include "store/small_file.h"
@@ -181,6 +185,46 @@ the_dynamic_file_is_found_in_any_folder(void **arg)
 	disk_mem_destroy(mem);
 }
 
+static void
+expect_mode(const char *dir, const char *name, mode_t mode)
+{
+	char path[200];
+	struct stat info;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	assert_int_equal(stat(path, &info), 0);
+	assert_int_equal(info.st_mode & 0777, mode);
+	unlink(path);
+}
+
+/* A superDigest is in it. */
+static void
+what_others_may_not_read_stays_so(void **arg)
+{
+	char dir[] = P_tmpdir "/falconer-mode-XXXXXX";
+	const mode_t umask_before = umask(022);
+	char path[200];
+	FILE *file;
+
+	(void)arg;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/zoo.cfg", dir);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	fputs(zoo, file);
+	fclose(file);
+	assert_int_equal(chmod(path, 0600), 0);
+	assert_int_equal(config_file_activate(disk_posix(), path, 1,
+					      0x100000004, members,
+					      sizeof(members) - 1),
+			 0);
+	expect_mode(dir, "zoo.cfg", 0600);
+	expect_mode(dir, "zoo.cfg.bak", 0600);
+	expect_mode(dir, "zoo.cfg.dynamic.100000004", 0644);
+	assert_int_equal(rmdir(dir), 0);
+	umask(umask_before);
+}
+
 /* ZooKeeper refuses a client port in both places. */
 static void
 a_client_port_of_ours_moves_too(void **arg)
@@ -266,6 +310,7 @@ main(void)
 		cmocka_unit_test(what_is_next_is_sorted_and_has_its_version),
 		cmocka_unit_test(members_move_to_the_dynamic_file),
 		cmocka_unit_test(the_dynamic_file_is_found_in_any_folder),
+		cmocka_unit_test(what_others_may_not_read_stays_so),
 		cmocka_unit_test(a_client_port_of_ours_moves_too),
 		cmocka_unit_test(only_what_was_activated_is_next_no_more),
 		cmocka_unit_test(a_crash_leaves_a_file_that_can_be_read),
