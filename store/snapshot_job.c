@@ -222,11 +222,13 @@ is_acl_written(const struct snapshot_job *job, uint32_t id)
 		       job->checksums[id];
 }
 
-/* Made between the file's state and the present one. */
+/* Made between the file's state and the present one. What was loaded was there
+ * before; its czxid may be another ensemble's. */
 static bool
 is_replayed(const struct snapshot_job *job, const struct walk_item *item)
 {
-	return item->stat.czxid > (int64_t)job->options.zxid &&
+	return !walk_is_loaded(item) &&
+	       item->stat.czxid > (int64_t)job->options.zxid &&
 	       item->stat.czxid <= (int64_t)job->S;
 }
 

@@ -183,6 +183,13 @@ walk_next(struct walk *walk, struct walk_item *out)
 	return 1;
 }
 
+bool
+walk_is_loaded(const struct walk_item *item)
+{
+	return (atomic_load_explicit(&item->node->flags, memory_order_relaxed) &
+		ZNODE_LOADED) != 0;
+}
+
 void
 walk_skip(struct walk *walk)
 {

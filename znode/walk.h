@@ -63,6 +63,10 @@ void walk_free(struct walk *);
  * FAL_ENOMEM. */
 FAL_MUST_CHECK int walk_next(struct walk *, struct walk_item *out);
 
+/* Whether a snapshot brought the node, whatever its czxid says; else the
+ * transaction of its czxid has made it. */
+bool walk_is_loaded(const struct walk_item *item);
+
 /* Leaves out what is below the item given last. */
 void walk_skip(struct walk *);
 

@@ -184,4 +184,18 @@ rt_nodes(const struct rt *rt)
 	return counts.nodes;
 }
 
+static inline int
+rt_load_file(struct rt *rt, const char *name, struct snapshot_info *info,
+	     struct snapshot_fault *fault)
+{
+	const struct file_name parsed = file_name_parse(name);
+	char path[RT_PATH_BYTES];
+
+	snprintf(path, sizeof(path), RT_DIR "/%s", name);
+	rt_forget_sessions(rt);
+	return snapshot_load(disk_mem_disk(rt->mem), path, parsed.coding,
+			     parsed.zxid, rt->tree, rt_session, rt, info,
+			     fault);
+}
+
 #endif

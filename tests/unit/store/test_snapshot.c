@@ -2,9 +2,7 @@
 /*
  * Goal: every captured snapshot is read, whatever its coding; what is written
  * is what would be read, byte for byte where a captured file shows how; a file
- * that is torn or flipped anywhere is refused and loads nothing by mistake;
- * snapshots of a living tree show the pinned state, and after a slide are
- * repaired by replay.
+ * that is torn or flipped anywhere is refused and loads nothing by mistake.
  *
  * Method: captured files; a rewritten captured file must equal the original;
  * every truncation and a flip in every byte of a small file; random trees
@@ -14,10 +12,8 @@
 #include "recover_testing.h"
 
 #include "store/snap_form.h"
-#include "store/snapshot_job.h"
 
 #define CODING_DIGEST 0x244c60d22aull
-#define NODES_MAX     4000u
 #define OUT_DIR       RT_DIR
 
 static int
@@ -29,20 +25,6 @@ scan_file(struct rt *rt, const char *name, const struct snapshot_visitor *to,
 	snprintf(path, sizeof(path), RT_DIR "/%s", name);
 	return snapshot_scan(disk_mem_disk(rt->mem), path,
 			     file_name_parse(name).coding, to, info, fault);
-}
-
-static int
-load_file(struct rt *rt, const char *name, struct snapshot_info *info,
-	  struct snapshot_fault *fault)
-{
-	const struct file_name parsed = file_name_parse(name);
-	char path[RT_PATH_BYTES];
-
-	snprintf(path, sizeof(path), RT_DIR "/%s", name);
-	rt_forget_sessions(rt);
-	return snapshot_load(disk_mem_disk(rt->mem), path, parsed.coding,
-			     parsed.zxid, rt->tree, rt_session, rt, info,
-			     fault);
 }
 
 static void
@@ -63,7 +45,7 @@ one_state_in_three_codings_is_the_same(void **arg)
 		snprintf(golden, sizeof(golden), "snapshot-encodings/%s",
 			 names[i]);
 		rt_put(&rt, golden, names[i]);
-		assert_int_equal(load_file(&rt, names[i], &info, &fault), 0);
+		assert_int_equal(rt_load_file(&rt, names[i], &info, &fault), 0);
 		assert_int_equal(tree_published_digest(rt.tree), CODING_DIGEST);
 		assert_int_equal(rt_nodes(&rt), 78);
 		assert_int_equal(info.nodes, 78);
@@ -86,13 +68,13 @@ the_empty_database_has_its_known_digest(void **arg)
 	(void)arg;
 	rt_begin(&rt);
 	rt_put(&rt, "txn-types/snapshot.0", "snapshot.0");
-	assert_int_equal(load_file(&rt, "snapshot.0", &info, &fault), 0);
+	assert_int_equal(rt_load_file(&rt, "snapshot.0", &info, &fault), 0);
 	assert_int_equal(tree_published_digest(rt.tree), 0x51c6d660);
 	assert_int_equal(info.bytes, 595);
 	assert_int_equal(info.acls, 1);
 	/* One seal only. */
 	rt_put(&rt, "no-digest/snapshot.0", "snapshot.0");
-	assert_int_equal(load_file(&rt, "snapshot.0", &info, &fault), 0);
+	assert_int_equal(rt_load_file(&rt, "snapshot.0", &info, &fault), 0);
 	assert_false(info.has_digest || info.has_last_zxid);
 	rt_end(&rt);
 }
@@ -231,8 +213,8 @@ what_is_written_compressed_is_read_again(void **arg)
 		assert_int_equal(snapshot_test(disk_mem_disk(rt.mem), path,
 					       (enum file_coding)coding),
 				 0);
-		assert_int_equal(load_file(&rt, names[coding], &info, &fault),
-				 0);
+		assert_int_equal(
+			rt_load_file(&rt, names[coding], &info, &fault), 0);
 		assert_int_equal(tree_published_digest(rt.tree), CODING_DIGEST);
 		assert_true(info.has_last_zxid);
 		rt_end(&rt);
@@ -273,7 +255,7 @@ sessions_of_any_timeout_are_read_again(void **arg)
 	assert_int_equal(copier.session_count, 4);
 	for (uint32_t i = 0; i < 4; i++)
 		assert_int_equal(copier.sessions[i].timeout_ms, timeouts[i]);
-	assert_int_equal(load_file(&rt, "snapshot.2", &info, &fault), 0);
+	assert_int_equal(rt_load_file(&rt, "snapshot.2", &info, &fault), 0);
 	rt_end(&rt);
 }
 
@@ -317,7 +299,7 @@ a_list_of_many_entries_is_read_again(void **arg)
 	snapshot_out_node(out, jute_slice_of("", 0), jute_slice_of("", 0), 5,
 			  &stat);
 	assert_int_equal(snapshot_out_finish(out, &info), 0);
-	assert_int_equal(load_file(&rt, "snapshot.2", &info, &fault), 0);
+	assert_int_equal(rt_load_file(&rt, "snapshot.2", &info, &fault), 0);
 	assert_int_equal(info.acls, 1);
 	/* The same as it comes from a leader, which sends it without the
 	 * seals: up to the node at least it is none that is refused. */
@@ -361,7 +343,7 @@ every_truncation_is_refused(void **arg)
 	assert_int_equal(bytes, 595);
 	for (size_t at = 0; at <= bytes; at++) {
 		put_bytes(&rt, "snapshot.1", data, at);
-		assert_int_equal(load_file(&rt, "snapshot.1", &info, &fault),
+		assert_int_equal(rt_load_file(&rt, "snapshot.1", &info, &fault),
 				 is_section_end(at) ? 0 : FAL_ECORRUPT);
 	}
 	free(data);
@@ -383,7 +365,7 @@ every_flipped_byte_is_refused(void **arg)
 	for (size_t at = 0; at < bytes; at++) {
 		data[at] ^= (uint8_t)(1u << at % 8);
 		put_bytes(&rt, "snapshot.1", data, bytes);
-		assert_int_equal(load_file(&rt, "snapshot.1", &info, &fault),
+		assert_int_equal(rt_load_file(&rt, "snapshot.1", &info, &fault),
 				 FAL_ECORRUPT);
 		data[at] ^= (uint8_t)(1u << at % 8);
 	}
@@ -414,7 +396,7 @@ damaged_compressed_files_are_refused(void **arg)
 			int err;
 
 			put_bytes(&rt, names[i], data, at);
-			err = load_file(&rt, names[i], &info, &fault);
+			err = rt_load_file(&rt, names[i], &info, &fault);
 			/* gzip's trailer adds nothing to the seals. */
 			if (err == 0)
 				assert_true(i == 0 && at + 8 > bytes);
@@ -422,7 +404,7 @@ damaged_compressed_files_are_refused(void **arg)
 				assert_int_equal(err, FAL_ECORRUPT);
 			data[at] ^= 0x10;
 			put_bytes(&rt, names[i], data, bytes);
-			err = load_file(&rt, names[i], &info, &fault);
+			err = rt_load_file(&rt, names[i], &info, &fault);
 			/* Header fields that nobody looks at. */
 			if (err == 0)
 				assert_int_equal(tree_published_digest(rt.tree),
@@ -458,7 +440,7 @@ lengths_that_lie_allocate_nothing(void **arg)
 			be_store32(file + 20, 1);
 		be_store32(file + 16 + before[i], 0x7ffffff0);
 		put_bytes(&rt, "snapshot.1", file, sizeof(file));
-		assert_int_equal(load_file(&rt, "snapshot.1", &info, &fault),
+		assert_int_equal(rt_load_file(&rt, "snapshot.1", &info, &fault),
 				 FAL_ECORRUPT);
 	}
 	rt_end(&rt);
@@ -534,280 +516,6 @@ a_failed_write_leaves_no_snapshot(void **arg)
 	assert_int_equal(failed, 5);
 }
 
-/* ---- the living tree
- * ------------------------------------------------------------ */
-
-struct life {
-	struct rt rt;
-	struct tree_reader *reader;
-	_Atomic uint64_t published;
-	uint64_t zxid;
-	uint32_t made;
-	bool is_pinned;
-	bool has_new_acls; /* each node has a list of its own */
-};
-
-static void
-note_pinned(void *arg)
-{
-	struct life *life = arg;
-
-	life->is_pinned = true;
-	tree_release(life->rt.tree);
-}
-
-static bool
-state_now(void *arg, uint64_t *zxid, uint64_t *digest)
-{
-	struct life *life = arg;
-
-	*zxid = life->zxid;
-	*digest = tree_published_digest(life->rt.tree);
-	return true;
-}
-
-/* What a create under that path's parent sets: replay relies on it. */
-static int32_t
-next_cversion(struct life *life, const char *path)
-{
-	const uint32_t bytes = (uint32_t)(strrchr(path, '/') - path);
-	const struct znode *parent = tree_find(
-		life->rt.tree, tree_path_of(life->rt.tree, path, bytes));
-	struct tree_stat stat;
-
-	if (parent == NULL)
-		return 1;
-	tree_spec_stat(life->rt.tree, parent, &stat);
-	return stat.cversion + 1;
-}
-
-static void
-put_acl(const struct life *life, struct jute_writer *writer)
-{
-	char user[32];
-
-	snprintf(user, sizeof(user), "u%u", life->made);
-	jute_put_int(writer, 1);
-	jute_put_int(writer, (int32_t)testing_below(30) + 1);
-	jute_put_cstr(writer, life->has_new_acls ? "digest" : "world");
-	jute_put_cstr(writer, life->has_new_acls ? user : "anyone");
-}
-
-/* One random change, entered by hand as prep does. */
-static void
-live(struct life *life, uint8_t *entry, uint32_t *bytes)
-{
-	struct jute_writer writer = jute_writer_of(entry, 4096);
-	struct txn_header header = {.session_id = 7,
-				    .zxid = (int64_t)++life->zxid,
-				    .time_ms = 1700000000000};
-	char path[64];
-	const uint64_t what = testing_below(10);
-	const uint64_t parent =
-		life->made == 0 ? 0 : testing_below(life->made + 1);
-
-	if (what < 5 || life->made < 3) {
-		header.type = OP_CREATE;
-		txn_put_header(&writer, &header);
-		if (parent == 0 || parent % 3 != 0)
-			snprintf(path, sizeof(path), "/n%u", life->made);
-		else
-			snprintf(path, sizeof(path), "/n%u/c%u",
-				 (uint32_t)parent - 1, life->made);
-		life->made++;
-		jute_put_cstr(&writer, path);
-		jute_put_cstr(&writer, "data of a node");
-		put_acl(life, &writer);
-		jute_put_bool(&writer, false);
-		jute_put_int(&writer, next_cversion(life, path));
-	} else if (what < 8) {
-		header.type = OP_SET_DATA;
-		txn_put_header(&writer, &header);
-		snprintf(path, sizeof(path), "/n%u",
-			 (uint32_t)testing_below(life->made));
-		jute_put_cstr(&writer, path);
-		jute_put_cstr(&writer, "other data");
-		jute_put_int(&writer, (int32_t)testing_below(100));
-	} else {
-		header.type = OP_DELETE;
-		txn_put_header(&writer, &header);
-		snprintf(path, sizeof(path), "/n%u",
-			 (uint32_t)testing_below(life->made));
-		jute_put_cstr(&writer, path);
-	}
-	*bytes = (uint32_t)jute_written(&writer);
-	assert_int_equal(rt_apply(&life->rt, entry, *bytes, &header), 0);
-	atomic_store(&life->published, life->zxid);
-	tree_reclaim(life->rt.tree, 64);
-}
-
-struct history {
-	uint8_t entry[200];
-	uint32_t bytes;
-};
-
-static void
-life_begin(struct life *life)
-{
-	memset(life, 0, sizeof(*life));
-	rt_begin(&life->rt);
-	life->reader = tree_reader_register(life->rt.tree);
-	assert_non_null(life->reader);
-}
-
-static void
-life_end(struct life *life)
-{
-	tree_reader_unregister(life->reader);
-	rt_end(&life->rt);
-}
-
-/* Loads the snapshot `S` elsewhere, replays what came later and compares. */
-static void
-check_replayed(struct life *life, const struct history *history, uint64_t S,
-	       uint64_t digest_at_S, bool has_slid)
-{
-	struct rt other;
-	struct snapshot_info info;
-	struct snapshot_fault fault;
-	struct disk_mem *own;
-	char name[64];
-
-	rt_begin(&other);
-	own = other.mem;
-	other.mem = life->rt.mem;
-	snprintf(name, sizeof(name), "snapshot.%llx", (unsigned long long)S);
-	assert_int_equal(load_file(&other, name, &info, &fault), 0);
-	assert_true(info.has_digest);
-	if (!has_slid) {
-		assert_int_equal(info.digest_zxid, S);
-		assert_int_equal(info.digest, digest_at_S);
-		assert_int_equal(tree_published_digest(other.tree),
-				 digest_at_S);
-	}
-	for (uint64_t zxid = S + 1; zxid <= life->zxid; zxid++) {
-		const struct history *at = &history[zxid];
-		const struct txn_header header = {.zxid = (int64_t)zxid,
-						  .type = OP_ERROR};
-
-		assert_int_equal(
-			rt_apply(&other, at->entry, at->bytes, &header), 0);
-		if (zxid == info.digest_zxid)
-			assert_int_equal(tree_published_digest(other.tree),
-					 info.digest);
-	}
-	assert_int_equal(tree_published_digest(other.tree),
-			 tree_published_digest(life->rt.tree));
-	assert_int_equal(rt_nodes(&other), rt_nodes(&life->rt));
-	other.mem = own;
-	rt_end(&other);
-}
-
-/* Changes go on between slices. */
-static int
-run_job(uint64_t garbage_bytes_max, bool has_new_acls, uint32_t *slides)
-{
-	static struct history history[2 * NODES_MAX];
-	struct life life;
-	struct snapshot_job_options options;
-	struct snapshot_job *job = NULL;
-	uint64_t S, digest;
-	int got;
-
-	life_begin(&life);
-	while (life.zxid < NODES_MAX) {
-		struct history *at = &history[life.zxid + 1];
-
-		live(&life, at->entry, &at->bytes);
-	}
-	S = life.zxid;
-	digest = tree_published_digest(life.rt.tree);
-	tree_hold(life.rt.tree, S);
-	options = (struct snapshot_job_options){
-		.disk = disk_mem_disk(life.rt.mem),
-		.dir = RT_DIR,
-		.writes_last_zxid = true,
-		.tree = life.rt.tree,
-		.reader = life.reader,
-		.published = &life.published,
-		.garbage_bytes_max = garbage_bytes_max,
-		.zxid = S,
-		.has_digest = true,
-		.digest = digest,
-		.pinned = note_pinned,
-		.state_now = state_now,
-		.arg = &life,
-	};
-	assert_int_equal(snapshot_job_create(&options, &job), 0);
-	assert_true(life.is_pinned);
-	life.has_new_acls = has_new_acls;
-	do {
-		for (uint32_t i = 0; i < 200 && life.zxid + 1 < 2 * NODES_MAX;
-		     i++) {
-			struct history *at = &history[life.zxid + 1];
-
-			live(&life, at->entry, &at->bytes);
-		}
-		got = snapshot_job_step(job);
-		tree_reclaim_grace(life.rt.tree);
-	} while (got > 0);
-	*slides = snapshot_job_slides(job);
-	if (got == 0)
-		check_replayed(&life, history, S, digest, *slides > 0);
-	else
-		assert_int_equal(got, FAL_EAGAIN);
-	snapshot_job_free(job);
-	life_end(&life);
-	return got;
-}
-
-static void
-a_snapshot_of_a_living_tree_shows_the_pinned_state(void **arg)
-{
-	const uint32_t rounds = testing_rounds("FAL_ROUNDS", 3);
-	uint32_t slides = 0;
-
-	(void)arg;
-	for (uint32_t round = 0; round < rounds; round++) {
-		assert_int_equal(run_job(UINT64_MAX, false, &slides), 0);
-		assert_int_equal(slides, 0);
-	}
-}
-
-static void
-after_a_slide_replay_repairs_the_snapshot(void **arg)
-{
-	const uint32_t rounds = testing_rounds("FAL_ROUNDS", 3);
-	uint32_t all = 0;
-
-	(void)arg;
-	for (uint32_t round = 0; round < rounds; round++) {
-		uint32_t slides = 0;
-
-		(void)run_job(1, false, &slides);
-		all += slides;
-	}
-	assert_true(all > 0);
-}
-
-/* Each new client of an ensemble may bring one: a snapshot that began anew for
- * it would never end. */
-static void
-new_lists_do_not_hold_a_snapshot_up(void **arg)
-{
-	const uint32_t rounds = testing_rounds("FAL_ROUNDS", 3);
-	uint32_t all = 0;
-
-	(void)arg;
-	for (uint32_t round = 0; round < rounds; round++) {
-		uint32_t slides = 0;
-
-		assert_int_equal(run_job(1, true, &slides), 0);
-		all += slides;
-	}
-	assert_true(all > 0);
-}
-
 int
 main(void)
 {
@@ -824,10 +532,6 @@ main(void)
 		cmocka_unit_test(lengths_that_lie_allocate_nothing),
 		cmocka_unit_test(the_cheap_test_knows_complete_files),
 		cmocka_unit_test(a_failed_write_leaves_no_snapshot),
-		cmocka_unit_test(
-			a_snapshot_of_a_living_tree_shows_the_pinned_state),
-		cmocka_unit_test(after_a_slide_replay_repairs_the_snapshot),
-		cmocka_unit_test(new_lists_do_not_hold_a_snapshot_up),
 	};
 
 	testing_seed(0xd1b54a32d192ed03);
