@@ -525,7 +525,7 @@ on_history(struct zab_core *core, const struct zab_event *event,
 	}
 	core->busy = ZAB_IDLE;
 	core->busy_zxid = 0;
-	zab_beacon_heard(core, &core->follow.beacon); /* nothing was read */
+	zab_follow_heard(core); /* nothing was read */
 	FAL_ASSERT(core->committed_zxid <= core->history.last_zxid);
 	zab_reconfig_drop_lost(core, out);
 	settle(core, out);

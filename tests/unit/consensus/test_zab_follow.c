@@ -311,6 +311,26 @@ what_is_committed_is_not_taken_back(void **state)
 	tear_down(&b);
 }
 
+/* The driver looks after it meanwhile; what the leader said behind it is still
+ * to be read when it is there. */
+static void
+a_snapshot_may_take_longer_than_the_limit(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	set_up(&b);
+	packet(&b, QUORUM_SNAP, zab_zxid(1, 9));
+	b.now_ms += 60000;
+	give(&b, (struct zab_event){.type = ZAB_EV_SNAP_INSTALLED,
+				    .zxid = zab_zxid(1, 9)});
+	give(&b, (struct zab_event){.type = ZAB_EV_TICK});
+	assert_null(find(&b, ZAB_DO_CLOSE, 0));
+	packet(&b, QUORUM_NEWLEADER, zab_zxid(2, 0));
+	assert_int_equal(find(&b, ZAB_DO_PERSIST_CURRENT, 0)->epoch, 2);
+	tear_down(&b);
+}
+
 /* It would be on the disk before NEWLEADER is wrong: with a log of a higher
  * epoch than any that was accepted, which no start takes. */
 static void
@@ -698,6 +718,7 @@ main(void)
 			a_proposal_that_is_known_is_acknowledged_again),
 		cmocka_unit_test(less_than_diff_announced_is_refused),
 		cmocka_unit_test(what_is_committed_is_not_taken_back),
+		cmocka_unit_test(a_snapshot_may_take_longer_than_the_limit),
 		cmocka_unit_test(nothing_is_newer_than_its_leader),
 		cmocka_unit_test(
 			the_history_is_flushed_before_the_epoch_is_written),
