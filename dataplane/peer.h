@@ -17,7 +17,9 @@
  * (bytes) and streams (struct store_stream: a history or a snapshot, made by BG
  * while it is sent). Packets behind a stream wait in memory, up to
  * queue_bytes_max; a connection that exceeds it is closed, the peer comes back
- * and is synchronized again.
+ * and is synchronized again. If a stream is being played then, what waits is
+ * dropped, and the connection is closed in order behind the stream: with that
+ * the peer needs less the next time, without it it would begin anew.
  *
  * In: whole packets are handed to a hook, one after the other; the hook may
  * pause the slot, or turn it to raw bytes for a snapshot. More of the same

@@ -36,6 +36,7 @@ struct peer_slot {
 	bool is_raw;
 	bool is_paused;   /* by peer_pause() */
 	bool is_raw_full; /* on_raw left something; tried again in a moment */
+	bool is_cut;      /* falls when its stream has been played */
 	uint32_t seen_bytes; /* that were buffered at the last peer_heard() */
 	stream_id id;
 	struct stream_address address;

@@ -5,7 +5,8 @@
  * Without a stream the program is empty and packets go straight to the
  * driver's output. A stream at its head is played into that output as far as
  * AHEAD_BYTES, so that a learner that reads slowly does not pull a whole
- * snapshot into memory; packets that come meanwhile wait in parts behind it.
+ * snapshot into memory; packets that come meanwhile wait in parts behind it. If
+ * they get too many they are cut off, and the stream is the last of it.
  */
 #include "dataplane/peer_int.h"
 
@@ -72,13 +73,49 @@ peer_queued_bytes(const struct peer_net *net, uint32_t slot)
 }
 
 static void
+program_pop(struct peer_slot *it)
+{
+	struct peer_part *part = it->head;
+
+	it->head = part->next;
+	if (it->head == NULL)
+		it->tail = NULL;
+	if (part->stream != NULL)
+		part->stream->ops->close(part->stream);
+	it->part_bytes -= part->bytes - part->at;
+	free(part);
+}
+
+/* What waits behind the stream goes, nothing comes any more. */
+static void
+program_cut(struct peer_slot *it)
+{
+	struct peer_part *stream = it->head;
+
+	it->head = stream->next;
+	while (it->head != NULL)
+		program_pop(it);
+	stream->next = NULL;
+	it->head = stream;
+	it->tail = stream;
+	it->is_cut = true;
+}
+
+static void
+tell_slow(const struct peer_net *net, const struct peer_slot *it)
+{
+	stats_add(net->options.stats, STAT_PEER_SLOW, 1);
+	peer_address_log(LOG_QUORUM_SLOW, &it->address);
+}
+
+static void
 send_one(struct peer_net *net, uint32_t slot, const void *packets,
 	 uint32_t bytes)
 {
 	struct peer_slot *it = &net->slot[slot];
 	int err = FAL_ELIMIT;
 
-	if (it->state != PEER_UP)
+	if (it->state != PEER_UP || it->is_cut)
 		return;
 	if (peer_queued_bytes(net, slot) + bytes <=
 	    net->options.queue_bytes_max) {
@@ -89,12 +126,14 @@ send_one(struct peer_net *net, uint32_t slot, const void *packets,
 			err = program_add_bytes(it, packets, bytes)
 				      ? FAL_OK
 				      : FAL_ENOMEM;
+	} else if (it->head != NULL && it->head->stream != NULL) {
+		program_cut(it);
+		return;
 	}
 	/* Dead: CLOSED is on its way. */
 	if (err == FAL_OK || err == FAL_ECLOSED)
 		return;
-	stats_add(net->options.stats, STAT_PEER_SLOW, 1);
-	peer_address_log(LOG_QUORUM_SLOW, &it->address);
+	tell_slow(net, it);
 	peer_fall(net, slot, PEER_SLOW);
 }
 
@@ -114,10 +153,14 @@ peer_send_stream(struct peer_net *net, uint32_t slot,
 	struct peer_part *part;
 
 	FAL_ASSERT(slot < PEER_SLOTS);
-	part = net->slot[slot].state == PEER_UP ? part_new(0) : NULL;
+
+	const bool is_open =
+		net->slot[slot].state == PEER_UP && !net->slot[slot].is_cut;
+
+	part = is_open ? part_new(0) : NULL;
 	if (part == NULL) {
 		stream->ops->close(stream);
-		if (net->slot[slot].state == PEER_UP)
+		if (is_open)
 			peer_fall(net, slot, PEER_SLOW);
 		return;
 	}
@@ -127,20 +170,6 @@ peer_send_stream(struct peer_net *net, uint32_t slot,
 }
 
 /* ---- playing ------------------------------------------------------------ */
-
-static void
-program_pop(struct peer_slot *it)
-{
-	struct peer_part *part = it->head;
-
-	it->head = part->next;
-	if (it->head == NULL)
-		it->tail = NULL;
-	if (part->stream != NULL)
-		part->stream->ops->close(part->stream);
-	it->part_bytes -= part->bytes - part->at;
-	free(part);
-}
 
 void
 peer_program_drop(struct peer_net *net, uint32_t slot)
@@ -230,5 +259,9 @@ peer_program_play(struct peer_net *net, uint32_t slot)
 		played += bytes;
 	}
 	net->playing &= ~peer_bit(slot);
+	if (it->is_cut) {
+		tell_slow(net, it);
+		peer_down_now(net, slot, PEER_SLOW);
+	}
 	return UINT64_MAX;
 }
