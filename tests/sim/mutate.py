@@ -171,7 +171,9 @@ MUTATIONS = [
          '\t     !zab_history_has(history, version)))\n\t\tlose_next(core, out);',
          'if (version > history->last_zxid)\n\t\tforget_next(core);')]),
     ('newleader_activates_what_is_proposed', 'consensus/zab_reconfig.c',
-     'core->pair.next.version == core->follow.config_version) {',
+     '(core->pair.next.version == core->follow.config_version ||\n'
+     '\t     (core->pair.next.version < zxid &&\n'
+     '\t      core->pair.next.version <= core->history.last_zxid))) {',
      'false) {'),
     ('election_counts_only_the_old_quorum', 'consensus/quorum.c',
      '(!pair->has_next || quorum_has(&pair->next, votes.next))', 'true'),
