@@ -92,6 +92,11 @@ ensemble_step_diverged(struct ensemble *ensemble)
 	return true;
 }
 
+/* What a round applies of it. More than comes in a round, so that the queue
+ * gets shorter; of 64 MB at once a second and more would come. */
+#define APPLY_BURST       1024u
+#define APPLY_BURST_BYTES 131072u
+
 /* False: no room now. */
 static bool
 apply(struct ensemble *ensemble, int64_t zxid, const uint8_t *entry,
@@ -173,12 +178,16 @@ bool
 ensemble_apply_held(struct ensemble *ensemble)
 {
 	bool did_work = false;
+	uint32_t bytes = 0;
 
-	while (ensemble_is_behind(ensemble)) {
+	for (uint32_t i = 0; i < APPLY_BURST && bytes < APPLY_BURST_BYTES &&
+			     ensemble_is_behind(ensemble);
+	     i++) {
 		const struct held_entry *held = ensemble->held_first;
 
 		if (!apply(ensemble, held->zxid, held->data, held->bytes))
 			return did_work;
+		bytes += held->bytes;
 		take_first(ensemble);
 		did_work = true;
 	}

@@ -366,6 +366,11 @@ ensemble_run_learners(struct ensemble *ensemble)
 			    !run_first(ensemble, slot))
 				break;
 			did_work = true;
+			/* Large ones: the next learner's are first then. */
+			if (zab_member_is_round_full(ensemble->parts.zab)) {
+				ensemble->turn = (slot + 1) % ZAB_CONNS_MAX;
+				return true;
+			}
 		}
 	}
 	ensemble->turn = (ensemble->turn + 1) % ZAB_CONNS_MAX;

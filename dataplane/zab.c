@@ -412,7 +412,8 @@ take_lane(struct zab *zab, uint32_t c, uint32_t lane)
 	bool did_work = false;
 	uint64_t now_ns = 0; /* one time for all: they waited together */
 
-	for (uint32_t i = 0; i < burst && !zab->is_midway; i++) {
+	for (uint32_t i = 0;
+	     i < burst && !zab->is_midway && !zab_is_round_full(zab); i++) {
 		struct req *req = zab->held[c][lane];
 
 		if (req == NULL) {
@@ -440,11 +441,16 @@ take_lane(struct zab *zab, uint32_t c, uint32_t lane)
 static bool
 take_requests(struct zab *zab)
 {
+	const uint32_t count = zab->parts.channel_count;
 	bool did_work = false;
 
+	zab->large_bytes = 0; /* learners had theirs */
 	for (uint32_t lane = 0; lane < ZAB_LANES; lane++)
-		for (uint32_t c = 0; c < zab->parts.channel_count; c++)
-			did_work |= take_lane(zab, c, lane);
+		for (uint32_t i = 0; i < count; i++)
+			did_work |=
+				take_lane(zab, (zab->turn + i) % count, lane);
+	if (FAL_UNLIKELY(zab_is_round_full(zab)))
+		zab->turn = (zab->turn + 1) % count;
 	return did_work;
 }
 
@@ -608,6 +614,7 @@ zab_poll(struct zab *zab, uint64_t now_ms, int64_t wall_ms)
 	zab->now_ms = now_ms;
 	zab->wall_ms = wall_ms;
 	zab->append_left = 0;
+	zab->large_bytes = 0;
 	if (zab->mode == ZAB_ALONE)
 		did_work |= commit_durable(zab);
 	else

@@ -77,7 +77,8 @@ struct zab {
 
 	/* Nobody expires before; 0: no delay is known of. */
 	uint64_t expire_hold_ms, local_hold_ms;
-	int64_t orphan_after; /* owners of ephemerals looked at so far */
+	uint32_t expire_events; /* of sessions that ended in this round */
+	int64_t orphan_after;   /* owners of ephemerals looked at so far */
 	bool has_no_orphans;
 	uint64_t reap_check_ms, reap_next_ms;
 	uint64_t reap_cursor;
@@ -103,6 +104,9 @@ struct zab {
 	int64_t wall_ms;
 	bool must_ring[ZAB_READERS_MAX]; /* R3 got something this round */
 	bool has_committed;              /* the log got something this round */
+	uint64_t large_bytes; /* of large requests that became transactions, of
+				 this round's learners or clients so far */
+	uint32_t turn;        /* the reader whose requests are first */
 	struct req *held[ZAB_READERS_MAX]
 			[ZAB_LANES]; /* taken, waits for the log */
 };
@@ -124,6 +128,18 @@ static inline uint64_t
 zab_delta_room(uint32_t bytes)
 {
 	return 65536 + 6ull * bytes;
+}
+
+/* A multi of a kilobyte is fifty deletes, some 0.1 ms: 64 requests may be
+ * little or a second. Those of this size or more count, and when they are so
+ * many bytes the round takes no more. */
+#define ZAB_LARGE_BYTES       2048u
+#define ZAB_ROUND_LARGE_BYTES 65536u
+
+static inline bool
+zab_is_round_full(const struct zab *zab)
+{
+	return zab->large_bytes >= ZAB_ROUND_LARGE_BYTES;
 }
 
 /* ---- zab_member.c ---- */
@@ -186,8 +202,6 @@ FAL_MUST_CHECK int zab_propose_error(struct zab *, const struct prep_request *,
 				     int32_t code);
 /* A round's share of what takes several; true if there was any. */
 bool zab_go_on(struct zab *);
-/* To its end, at once. */
-void zab_go_to_end(struct zab *);
 /* The role is over: takes back what was done, closes who asked. */
 void zab_break_off(struct zab *);
 

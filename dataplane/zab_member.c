@@ -594,6 +594,12 @@ zab_member_propose(struct zab *zab, const struct zab_learner_request *asked)
 }
 
 bool
+zab_member_is_round_full(const struct zab *zab)
+{
+	return zab_is_round_full(zab);
+}
+
+bool
 zab_member_has_session(const struct zab *zab, int64_t session_id)
 {
 	return session_find(zab->parts.sessions, session_id) != NULL;

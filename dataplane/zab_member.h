@@ -83,6 +83,8 @@ struct session_owner zab_learner_owner(uint32_t slot, uint32_t serial);
  * now. */
 FAL_MUST_CHECK int zab_member_propose(struct zab *,
 				      const struct zab_learner_request *);
+/* Has this round made transactions of as many large ones as a round may? */
+bool zab_member_is_round_full(const struct zab *);
 bool zab_member_has_session(const struct zab *, int64_t session_id);
 /* A learner heard of that session; the timeout is what it agreed on with the
  * client, maybe another one than the session began with. It counts if the

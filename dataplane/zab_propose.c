@@ -114,6 +114,14 @@ reserve(struct zab *zab, const struct prep_request *request, struct req *req)
 	zab->made_entry = jute_writer_of(zab->made_at, room);
 }
 
+static void
+note_large(struct zab *zab, uint32_t body_bytes)
+{
+	zab->large_bytes += body_bytes;
+	if (body_bytes >= ZAB_BUSY_BYTES && zab->mode == ZAB_LEADS)
+		zab->quorum.busy(zab->quorum.arg, body_bytes);
+}
+
 int
 zab_propose_for(struct zab *zab, const struct prep_request *request,
 		struct req *req)
@@ -122,9 +130,8 @@ zab_propose_for(struct zab *zab, const struct prep_request *request,
 	struct prep_request *made = &zab->made;
 
 	FAL_ASSERT(zxid > zab->appended);
-	if (FAL_UNLIKELY(request->body_bytes >= ZAB_BUSY_BYTES) &&
-	    zab->mode == ZAB_LEADS)
-		zab->quorum.busy(zab->quorum.arg, request->body_bytes);
+	if (FAL_UNLIKELY(request->body_bytes >= ZAB_LARGE_BYTES))
+		note_large(zab, request->body_bytes);
 	reserve(zab, request, req);
 	if (FAL_UNLIKELY(made->type == OP_RECONFIG) && zab->mode == ZAB_LEADS)
 		made->config_err = zab->quorum.reconfigure(
@@ -205,13 +212,6 @@ zab_go_on(struct zab *zab)
 	else
 		give_up(zab);
 	return true;
-}
-
-void
-zab_go_to_end(struct zab *zab)
-{
-	while (zab_go_on(zab))
-		;
 }
 
 void

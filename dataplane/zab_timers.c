@@ -12,6 +12,8 @@
 /* Sessions, containers and TTL nodes looked at per round. */
 #define EXPIRE_BURST 256u
 #define REAP_BURST   256u
+/* Events of those that end in a round, two a node: no more of them end then. */
+#define EXPIRE_EVENTS 512u
 
 void
 zab_keep_session(struct zab *zab, struct session *session)
@@ -32,15 +34,15 @@ session_expired(void *arg, struct session *session)
 		.owner = session->owner,
 	};
 
-	/* One before it, of this round, has many nodes. */
-	if (FAL_UNLIKELY(zab->is_midway))
-		zab_go_to_end(zab);
+	FAL_ASSERT(!zab->is_midway);
 	if (zab_room_for(zab, OP_CLOSE_SESSION, 0) != LOG_PORT_READY ||
 	    zab_propose(zab, &request) != FAL_OK) {
 		zab_keep_session(zab, session);
 		zab->has_committed = true; /* wakes the log */
 		return;
 	}
+	if (!zab->is_midway)
+		zab->expire_events += zab->result.effect_count;
 	stats_add(zab->parts.stats, STAT_SESSIONS_EXPIRED, 1);
 	log_post(LOG_SESSION_EXPIRED, (uint64_t)session->id,
 		 (uint64_t)session->timeout_ms);
@@ -58,19 +60,30 @@ zab_may_expire(const struct zab *zab, uint64_t due_ms, uint64_t *hold_ms)
 	return zab->now_ms >= *hold_ms;
 }
 
+/* One by one, until they are many or have had many nodes: what is left of a
+ * tick's, of a machine that went away with all its sessions, say, ends in the
+ * next rounds. */
 bool
 zab_expire_sessions(struct zab *zab)
 {
-	if (!zab_may_expire(zab, session_next_due(zab->parts.sessions),
+	uint32_t visited = 0;
+
+	if (FAL_UNLIKELY(zab->is_midway) ||
+	    !zab_may_expire(zab, session_next_due(zab->parts.sessions),
 			    &zab->expire_hold_ms))
 		return false;
 
-	const uint32_t visited = session_expire_due(
-		zab->parts.sessions, zab->now_ms, EXPIRE_BURST,
-		zab_session_heard, session_expired, zab);
-
-	if (visited < EXPIRE_BURST)
-		zab->expire_hold_ms = 0; /* nobody is due any more */
+	zab->expire_events = 0;
+	while (visited < EXPIRE_BURST && !zab->is_midway &&
+	       zab->expire_events < EXPIRE_EVENTS) {
+		if (session_expire_due(zab->parts.sessions, zab->now_ms, 1,
+				       zab_session_heard, session_expired,
+				       zab) == 0) {
+			zab->expire_hold_ms = 0; /* nobody is due any more */
+			break;
+		}
+		visited++;
+	}
 	return visited > 0;
 }
 

@@ -324,6 +324,48 @@ large_records_find_room_while_none_is_committed(void **state)
 		rig_expect(&a, xid[i], ZK_OK);
 }
 
+/* See ZAB_ROUND_LARGE_BYTES. */
+#define WRITE_BYTES  20000u
+#define WRITES       20u
+#define WRITES_MAX   4u
+#define SMALL_WRITES 30u
+
+/* A burst of small writes is some 0.1 ms, one of multis may be a second. */
+static void
+large_writes_are_taken_some_a_round(void **state)
+{
+	static uint8_t data[WRITE_BYTES], bytes[WRITE_BYTES + 100];
+	struct rig_client a = rig_client(&rig);
+	struct rig_client b = rig_client(&rig);
+	struct jute_writer body = jute_writer_of(bytes, sizeof(bytes));
+	uint32_t rounds = 0;
+
+	(void)state;
+	create(&a, "/d");
+	jute_put_cstr(&body, "/d");
+	jute_put_slice(&body, jute_slice_of(data, sizeof(data)));
+	jute_put_int(&body, -1);
+	for (uint32_t i = 0; i < WRITES; i++)
+		rig_request(&a, OP_SET_DATA, &body);
+	for (uint32_t i = 0; i < WRITES; i++)
+		one_reader_round();
+	for (int64_t before = rig.written, end = before + WRITES;
+	     rig.written < end; before = rig.written) {
+		zab_poll(rig.zab, rig.now_ms, (int64_t)rig.now_ms);
+		assert_in_range(rig.written - before, 1, WRITES_MAX);
+		rounds++;
+	}
+	assert_int_equal(rounds, WRITES / WRITES_MAX);
+
+	const int64_t before = rig.written;
+
+	for (uint32_t i = 0; i < SMALL_WRITES; i++)
+		rig_set_data(&b, "/d", "");
+	one_reader_round();
+	zab_poll(rig.zab, rig.now_ms, (int64_t)rig.now_ms);
+	assert_int_equal(rig.written - before, SMALL_WRITES);
+}
+
 int
 main(void)
 {
@@ -336,6 +378,7 @@ main(void)
 		TEST(a_client_that_leaves_in_the_middle_of_its_list_costs_nothing),
 		TEST(containers_are_looked_at_some_a_round),
 		TEST(large_records_find_room_while_none_is_committed),
+		TEST(large_writes_are_taken_some_a_round),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

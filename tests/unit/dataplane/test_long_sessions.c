@@ -262,6 +262,45 @@ sessions_of_many_nodes_expire_too(void **state)
 	create(&c, "/next");
 }
 
+/* Those of a machine that went away are due in the same tick: a few hundred
+ * nodes of them go a round, whether few sessions have them or many. */
+static void
+sessions_that_end_together_do_so_some_a_round(void **state)
+{
+	const uint32_t sessions = 20, nodes = 150, many = 2;
+	struct rig_client a;
+	uint32_t rounds = 0;
+	char path[32];
+
+	(void)state;
+	for (uint32_t i = 0; i < sessions + many; i++) {
+		const uint32_t count = i < sessions ? nodes : EPHEMERALS / 2;
+
+		a = rig_client(&rig);
+		for (uint32_t k = 0; k < count; k++) {
+			snprintf(path, sizeof(path), "/e%02u%04u", i, k);
+			const int32_t xid = rig_create(&a, path, "", 1);
+
+			rig_run(&rig);
+			rig_expect(&a, xid, ZK_OK);
+		}
+	}
+	const int64_t zxid = rig.written;
+
+	rig.now_ms += 3 * RIG_TIMEOUT_MS;
+	rig_run(&rig); /* so late that nobody expires for a tick */
+	rig.now_ms += RIG_TICK_MS;
+	for (uint64_t before = ephemerals(); before > 0; rounds++) {
+		one_writer_round();
+		assert_true(rounds < 100);
+		assert_in_range(before - ephemerals(), 0,
+				2 * NAMES_MAX + nodes);
+		before = ephemerals();
+	}
+	rig_run(&rig);
+	assert_int_equal(rig.written, zxid + sessions + many);
+}
+
 /* An entry that is too large for the log: the session stays. */
 static void
 a_session_of_too_many_nodes_is_not_closed(void **state)
@@ -499,6 +538,7 @@ main(void)
 		TEST(a_client_that_leaves_before_its_ephemerals_costs_nothing),
 		TEST(a_session_of_many_nodes_closes_some_a_round),
 		TEST(sessions_of_many_nodes_expire_too),
+		TEST(sessions_that_end_together_do_so_some_a_round),
 		TEST(a_session_of_too_many_nodes_is_not_closed),
 		TEST(a_long_multi_read_is_made_in_slices),
 		TEST(a_long_multi_read_that_breaks_off_is_refused_whole),

@@ -49,6 +49,33 @@ a_learner_gets_a_slot_with_its_first_packet(void **state)
 	assert_null(peer_address(rig.net, 0));
 }
 
+/* Of small ones as many as a burst has, of large ones by their bytes: what is
+ * in them may take long. */
+static void
+large_packets_are_read_some_a_turn(void **state)
+{
+	static uint8_t data[20000], space[sizeof(data) + 100];
+	const struct quorum_packet packet = {
+		.type = QUORUM_REQUEST,
+		.data = jute_slice_of(data, sizeof(data)),
+		.authinfo = {.count = -1}};
+	struct jute_writer writer = jute_writer_of(space, sizeof(space));
+	const uint32_t index = learner_comes();
+
+	(void)state;
+	quorum_packet_put(&writer, &packet);
+	for (uint32_t i = 0; i < 20; i++)
+		fake_send(rig.core, index, space,
+			  (uint32_t)jute_written(&writer));
+	for (uint32_t before = rig.packets, end = before + 20;
+	     rig.packets < end; before = rig.packets) {
+		assert_int_equal(turn(), 1);
+		assert_in_range(rig.packets - before, 1, 4);
+	}
+	run();
+	assert_int_equal(rig.downs, 0);
+}
+
 static void
 who_is_no_learner_never_reaches_the_core(void **state)
 {
@@ -316,6 +343,7 @@ main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, start, stop)
 	const struct CMUnitTest tests[] = {
 		CASE(a_learner_gets_a_slot_with_its_first_packet),
+		CASE(large_packets_are_read_some_a_turn),
 		CASE(who_is_no_learner_never_reaches_the_core),
 		CASE(a_scanner_that_says_nothing_or_too_little_is_hung_up_in_time),
 		CASE(a_learner_too_many_is_refused),

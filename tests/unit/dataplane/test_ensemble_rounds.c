@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Goal    a member's core is never away from its peers for long: of what comes
+ *         in heaps it does a bounded share a round.
+ * Method  as test_ensemble.c, and a look at each round.
+ */
+#include "ensemble_rig.h"
+
+#define SESSION 0x0100000000000001ll
+
+static int
+nothing(void **state)
+{
+	(void)state;
+	return 0;
+}
+
+static void
+one_round(void)
+{
+	zab_poll(rig.zab, rig.now_ms, (int64_t)rig.now_ms);
+}
+
+/* See ZAB_ROUND_LARGE_BYTES. */
+#define LARGE_BYTES 20000u
+#define LARGES      40u
+#define LARGES_MAX  4u
+
+static void
+large_requests_of_learners_are_taken_some_a_round(void **state)
+{
+	static uint8_t bytes[LARGE_BYTES];
+	const struct rig_wishes wishes = {.sid = 3};
+	struct jute_writer body = jute_writer_of(bytes, sizeof(bytes));
+	uint32_t index, rounds = 0;
+
+	(void)state;
+	begin(&wishes);
+	index = lead();
+	run();
+	assert_int_equal(zab_member_mode(rig.zab), ZAB_LEADS);
+	says_create_session(index, SESSION, 5000);
+	run();
+	jute_put_cstr(&body, "/none");
+	jute_put_int(&body, LARGE_BYTES - 20);
+	body.at = bytes + LARGE_BYTES - 4;
+	jute_put_int(&body, -1);
+	/* They wait for the disk, all of them. */
+	rig.has_no_space = true;
+	for (uint32_t i = 0; i < LARGES; i++)
+		says_request(index, SESSION, (int32_t)i, OP_SET_DATA, &body, 0);
+	run();
+	rig.has_no_space = false;
+	for (int64_t before = rig.written, last = before + LARGES;
+	     rig.written < last; before = rig.written) {
+		one_round();
+		assert_in_range(rig.written - before, 1, LARGES_MAX);
+		rounds++;
+	}
+	assert_int_equal(rounds, LARGES / LARGES_MAX);
+}
+
+/* A large transaction of which nothing comes. */
+static void
+says_large(uint32_t index, int64_t zxid)
+{
+	static uint8_t bytes[LARGE_BYTES + 200], data[LARGE_BYTES];
+	struct jute_writer entry = jute_writer_of(bytes, sizeof(bytes));
+
+	txn_put_header(&entry, &(struct txn_header){.session_id = 77,
+						    .cxid = 1,
+						    .zxid = zxid,
+						    .time_ms = 1000,
+						    .type = OP_SET_DATA});
+	txn_put_set_data(&entry, jute_slice_of("/none", 5),
+			 jute_slice_of(data, sizeof(data)), 1);
+	says_with(index, QUORUM_PROPOSAL, zxid, bytes, jute_written(&entry));
+}
+
+/* See APPLY_BURST_BYTES. */
+#define APPLIED_MAX 7u
+
+/* A follower whose disk had a pause has much to catch up with. */
+static void
+entries_that_waited_are_applied_some_a_round(void **state)
+{
+	const struct rig_wishes wishes = {.sid = 1};
+	uint32_t index, rounds = 0;
+
+	(void)state;
+	begin(&wishes);
+	index = follow();
+	rig.has_no_space = true;
+	for (int64_t i = 1; i <= LARGES; i++)
+		says_large(index, EPOCH_1 + i);
+	run();
+	assert_int_equal(zab_member_appended(rig.zab), EPOCH_1);
+	rig.has_no_space = false;
+	for (int64_t before = EPOCH_1; before < EPOCH_1 + LARGES; rounds++) {
+		one_round();
+		assert_in_range(rig.written - before, 1, APPLIED_MAX);
+		before = rig.written;
+	}
+	assert_int_equal(rounds, (LARGES + APPLIED_MAX - 1) / APPLIED_MAX);
+	assert_int_equal(zab_member_appended(rig.zab), EPOCH_1 + LARGES);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, nothing, end)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(large_requests_of_learners_are_taken_some_a_round),
+		TEST(entries_that_waited_are_applied_some_a_round),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
