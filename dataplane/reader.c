@@ -77,10 +77,11 @@ reader_create(const struct reader_options *options,
 }
 
 void
-reader_destroy(struct reader *reader)
+reader_leave(struct reader *reader)
 {
-	if (reader == NULL)
+	if (reader == NULL || reader->has_left)
 		return;
+	reader->has_left = true;
 	for (uint32_t i = 0; reader->conns != NULL && i < reader->conn_count;
 	     i++)
 		if (reader->conns[i].stream != STREAM_NONE)
@@ -91,6 +92,14 @@ reader_destroy(struct reader *reader)
 	jobs_free_all(reader);
 	if (reader->tree_reader != NULL)
 		tree_reader_unregister(reader->tree_reader);
+}
+
+void
+reader_destroy(struct reader *reader)
+{
+	if (reader == NULL)
+		return;
+	reader_leave(reader);
 	events_free(reader);
 	conn_table_free(reader);
 	req_pool_destroy(&reader->pool);

@@ -161,7 +161,10 @@ FAL_MUST_CHECK int reader_create(const struct reader_options *,
 				 const struct reader_parts *,
 				 const struct reader_hooks *,
 				 struct reader **out);
-/* Closes all connections. */
+/* The same thread, at its end: closes all connections, reads nothing any more.
+ * What the ZAB core has of it stays. */
+void reader_leave(struct reader *);
+/* When the ZAB core, too, has ended: requests may still be with it. */
 void reader_destroy(struct reader *);
 
 /* One round; true if anything was done. */

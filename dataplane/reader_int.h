@@ -195,7 +195,7 @@ struct reader {
 	struct sink *listing_sink;
 	struct req_pool pool;
 	void *unicast_head; /* taken from R3, waits for its fence */
-	bool is_draining;
+	bool is_draining, has_left;
 	uint32_t serving_word; /* as last acted upon */
 	bool is_parked;        /* offline: the tree may not be touched */
 	struct account account;

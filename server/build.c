@@ -434,6 +434,7 @@ server_build(struct server *server, const struct config *config,
 static void
 free_core(struct server_core *core)
 {
+	reader_destroy(core->loop.reader);
 	if (core->streams != NULL)
 		stream_destroy(core->streams);
 	if (core->channel.heard != NULL)

@@ -191,8 +191,9 @@ core_main(void *arg)
 			      memory_order_release);
 	if (err == FAL_OK)
 		loop_run(&core->loop);
-	reader_destroy(core->loop.reader);
-	core->loop.reader = NULL;
+	/* Its memory goes with the server's: the ZAB core may have requests
+	 * that were not answered in time. */
+	reader_leave(core->loop.reader);
 	net_detach(server);
 	log_detach();
 	return NULL;

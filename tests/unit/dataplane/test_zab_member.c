@@ -328,6 +328,28 @@ a_tree_that_differs_acknowledges_nothing(void **state)
 	assert_int_equal(zab_member_appended(rig.zab), written);
 }
 
+/* A stop waits for what is under way, but not for ever: readers end, and the
+ * writer still has what they gave it. */
+static void
+what_a_reader_gave_away_outlives_it(void **state)
+{
+	struct rig_client client;
+
+	(void)state;
+	learn();
+	client = connected();
+	rig_create(&client, "/committed", "", 0);
+	rig_create(&client, "/sent-back", "", 0);
+	rig_run(&rig);
+	assert_int_equal(quorum.count, quorum.taken + 2);
+	reader_leave(rig.reader);
+	leader_answers();
+	zab_member_commit(rig.zab, leader.zxid);
+	assert_int_equal(zab_member_published(rig.zab), leader.zxid);
+	zab_member_set_mode(rig.zab, ZAB_CLOSED, SERVING_CLOSED);
+	assert_int_equal(ring_count(&rig.channel.unicast), 1);
+}
+
 /* A snapshot may hold more than its zxid says. */
 static void
 what_a_snapshot_holds_already_is_no_difference(void **state)
@@ -358,6 +380,7 @@ main(void)
 		CASE(nothing_overtakes_a_sync),
 		CASE(without_room_a_write_waits),
 		CASE(the_end_of_a_role_closes_all),
+		CASE(what_a_reader_gave_away_outlives_it),
 		CASE(a_tree_that_differs_acknowledges_nothing),
 		CASE(what_a_snapshot_holds_already_is_no_difference),
 	};
