@@ -40,7 +40,7 @@ set_word(struct reader *reader, uint32_t word)
 		await_begin(reader);
 }
 
-/* Says that it has left; again when it is asked again before it came back. */
+/* Says that it has left. */
 static void
 acknowledge(struct reader *reader, uint32_t word)
 {
@@ -60,15 +60,32 @@ park(struct reader *reader, uint32_t word)
 	acknowledge(reader, word);
 }
 
+/* What was published while it was parked concerns nobody here. */
+static void
+pass_over(struct reader *reader)
+{
+	delta_cursor_skip(reader->cursor, reader->S);
+	delta_cursor_advance(reader->cursor);
+}
+
+/* Asked again before it came back. Something may have been published between,
+ * and the delta ring starts over only when all have passed that. */
+static void
+stay_parked(struct reader *reader, uint32_t word)
+{
+	reader->S =
+		atomic_load_explicit(reader->published, memory_order_acquire);
+	pass_over(reader);
+	acknowledge(reader, word);
+}
+
 static void
 come_back(struct reader *reader)
 {
 	/* All that was published here before was walked; the state that is
 	 * there now may be an older one. */
 	reader->S = tree_reader_online(reader->tree_reader, reader->published);
-	/* What was published meanwhile concerns nobody here. */
-	delta_cursor_skip(reader->cursor, reader->S);
-	delta_cursor_advance(reader->cursor);
+	pass_over(reader);
 	reader->is_parked = false;
 }
 
@@ -97,7 +114,7 @@ attend_follow(struct reader *reader)
 	answer_rest(reader);
 	conn_close_clients(reader);
 	if ((word & SERVING_PARKED) && reader->is_parked) {
-		acknowledge(reader, word);
+		stay_parked(reader, word);
 		return false;
 	}
 	if (word & SERVING_PARKED) {

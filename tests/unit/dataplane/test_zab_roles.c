@@ -360,6 +360,40 @@ what_is_lent_comes_back_as_it_is_then(void **state)
 	assert_int_equal(quorum.count, quorum.taken + 1);
 }
 
+/* BG gives back what it had, up to here. */
+static void
+comes_back(int64_t zxid)
+{
+	rig.written = zxid;
+	rig.durable = zxid;
+	zab_member_restore(rig.zab, zxid, zxid);
+}
+
+/* What comes with a leader's history is published before anybody is served; if
+ * that leader is lost at once, a reader that had no turn since then hears only
+ * of the next time that it is to leave. */
+static void
+a_reader_that_stays_away_holds_no_record_back(void **state)
+{
+	(void)state;
+	learn();
+	zab_member_set_mode(rig.zab, ZAB_CLOSED, SERVING_CLOSED);
+	zab_member_park(rig.zab);
+	rig_run(&rig);
+	assert_true(zab_member_lend(rig.zab));
+	comes_back(EPOCH_MARK + 1);
+	leader_creates("/history");
+	assert_int_equal(
+		zab_member_apply(rig.zab, leader.entry, leader.bytes, true), 0);
+	zab_member_expose(rig.zab, leader.zxid);
+	zab_member_park(rig.zab);
+	rig_run(&rig);
+	assert_true(zab_member_lend(rig.zab));
+	comes_back(leader.zxid);
+	rig_run(&rig);
+	assert_int_equal(zab_member_published(rig.zab), leader.zxid);
+}
+
 static void
 reads_only_are_served_without_a_leader(void **state)
 {
@@ -394,6 +428,7 @@ main(void)
 		CASE(what_is_committed_is_answered_though_the_role_ends),
 		CASE(a_session_that_moves_leaves_no_connection_behind),
 		CASE(what_is_lent_comes_back_as_it_is_then),
+		CASE(a_reader_that_stays_away_holds_no_record_back),
 		CASE(reads_only_are_served_without_a_leader),
 	};
 
