@@ -642,6 +642,14 @@ zab_poll(struct zab *zab, uint64_t now_ms, int64_t wall_ms)
 	return did_work;
 }
 
+/* Behind one that waits for room nothing is taken: see zab_next_timer_ms(). */
+static bool
+may_take(const struct zab *zab, uint32_t c, uint32_t lane,
+	 const struct ring *ring)
+{
+	return zab->held[c][lane] == NULL && ring_count(ring) > 0;
+}
+
 bool
 zab_has_work(const struct zab *zab)
 {
@@ -652,8 +660,8 @@ zab_has_work(const struct zab *zab)
 	for (uint32_t c = 0; c < zab->parts.channel_count; c++) {
 		const struct channel *channel = zab->parts.channel[c];
 
-		if (ring_count(&channel->session_lane) > 0 ||
-		    ring_count(&channel->data_lane) > 0)
+		if (may_take(zab, c, 0, &channel->session_lane) ||
+		    may_take(zab, c, 1, &channel->data_lane))
 			return true;
 	}
 	if (zab->mode != ZAB_ALONE)

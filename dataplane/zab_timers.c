@@ -12,8 +12,13 @@
 /* Sessions, containers and TTL nodes looked at per round. */
 #define EXPIRE_BURST 256u
 #define REAP_BURST   256u
+<<<<<<< HEAD
 /* Events of those that end in a round, two a node: no more of them end then. */
 #define EXPIRE_EVENTS 512u
+=======
+/* A request for which there was no room is tried again then. */
+#define HELD_RETRY_MS 1u
+>>>>>>> 0b9a6f9 (dataplane: a writer without room looks again soon)
 
 void
 zab_keep_session(struct zab *zab, struct session *session)
@@ -181,8 +186,9 @@ later(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
-uint64_t
-zab_next_timer_ms(const struct zab *zab)
+/* Of what the role does by itself. */
+static uint64_t
+next_duty_ms(const struct zab *zab)
 {
 	const uint64_t locals = zab->locals == NULL
 					? UINT64_MAX
@@ -211,4 +217,25 @@ zab_next_timer_ms(const struct zab *zab)
 	if (zab->options.reap_interval_ms != 0 && reap < next)
 		next = reap;
 	return next;
+}
+
+static bool
+is_holding(const struct zab *zab)
+{
+	for (uint32_t c = 0; c < zab->parts.channel_count; c++)
+		for (uint32_t lane = 0; lane < ZAB_LANES; lane++)
+			if (zab->held[c][lane] != NULL)
+				return true;
+	return false;
+}
+
+/* Of what a held request waits for not all rings a bell: readers that walk
+ * records make room in the delta ring, and are not to look for who wants it. */
+uint64_t
+zab_next_timer_ms(const struct zab *zab)
+{
+	const uint64_t next = next_duty_ms(zab);
+	const uint64_t again = zab->now_ms + HELD_RETRY_MS;
+
+	return again < next && is_holding(zab) ? again : next;
 }
