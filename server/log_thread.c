@@ -46,7 +46,7 @@ write_gathered(struct server *server)
 	return true;
 }
 
-/* BG has the log to itself, until it says otherwise or all stops. */
+/* BG, which may be about to have the log to itself, need not wait for it. */
 static void
 stand_still(struct server *server)
 {
@@ -54,25 +54,24 @@ stand_still(struct server *server)
 	atomic_store_explicit(&server->log_is_parked, true,
 			      memory_order_release);
 	lcore_wake(bg_lcore(server->bg));
-	/* acquire: what BG did; pairs with release in log_thread_resume() */
-	while (atomic_load_explicit(&server->log_must_park,
-				    memory_order_acquire) &&
-	       !atomic_load_explicit(&server->log_must_stop,
-				     memory_order_acquire))
-		lcore_wait(&server->log_lcore, SLEEP_NS);
-	atomic_store_explicit(&server->log_is_parked, false,
-			      memory_order_release);
 }
 
-/* It touches the log no more: BG, which may be about to park it, need not wait
- * for who is gone. */
-static void
-stand_still_for_good(struct server *server)
+/* Until BG says otherwise. False: all stops, and the log is BG's. */
+static bool
+stand_by(struct server *server)
 {
-	/* release: pairs with acquire in log_thread_park() */
-	atomic_store_explicit(&server->log_is_parked, true,
+	stand_still(server);
+	/* acquire: what BG did; pairs with release in log_thread_resume() */
+	while (atomic_load_explicit(&server->log_must_park,
+				    memory_order_acquire)) {
+		if (atomic_load_explicit(&server->log_must_stop,
+					 memory_order_acquire))
+			return false;
+		lcore_wait(&server->log_lcore, SLEEP_NS);
+	}
+	atomic_store_explicit(&server->log_is_parked, false,
 			      memory_order_release);
-	lcore_wake(bg_lcore(server->bg));
+	return true;
 }
 
 static void *
@@ -91,13 +90,13 @@ log_main(void *arg)
 			continue;
 		if (atomic_load_explicit(&server->log_must_stop,
 					 memory_order_acquire)) {
-			stand_still_for_good(server);
+			stand_still(server);
 			return NULL;
 		}
 		if (atomic_load_explicit(&server->log_must_park,
 					 memory_order_relaxed) &&
-		    !txlog_is_writing(server->txlog))
-			stand_still(server);
+		    !txlog_is_writing(server->txlog) && !stand_by(server))
+			return NULL;
 		if (txlog_is_writing(server->txlog) || step != IDLE_BLOCK) {
 			idle_relax(IDLE_YIELD);
 			continue;
@@ -140,7 +139,7 @@ log_thread_park(struct server *server)
 void
 log_thread_resume(struct server *server)
 {
-	/* release: pairs with acquire in stand_still() */
+	/* release: pairs with acquire in stand_by() */
 	atomic_store_explicit(&server->log_must_park, false,
 			      memory_order_release);
 	lcore_wake(&server->log_lcore);

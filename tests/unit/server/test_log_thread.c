@@ -190,6 +190,24 @@ a_loan_may_outlive_the_log_thread(void **arg)
 	end();
 }
 
+/* BG has it to itself as long as the loan lasts, also when all stops meanwhile:
+ * whoever looks into it then looks into what BG is changing. */
+static void
+a_log_that_is_lent_is_not_touched_at_the_end(void **arg)
+{
+	(void)arg;
+	begin(false);
+	assert_int_equal(log_thread_start(&rig.server), 0);
+	alarm(HANG_SECONDS);
+	log_thread_park(&rig.server);
+	append();
+	log_thread_stop(&rig.server);
+	assert_int_equal(txlog_durable_zxid(rig.server.txlog), rig.last - 1);
+	drain();
+	alarm(0);
+	end();
+}
+
 int
 main(void)
 {
@@ -199,6 +217,7 @@ main(void)
 		cmocka_unit_test(
 			a_loan_does_not_wait_for_a_log_thread_that_has_ended),
 		cmocka_unit_test(a_loan_may_outlive_the_log_thread),
+		cmocka_unit_test(a_log_that_is_lent_is_not_touched_at_the_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
