@@ -12,13 +12,10 @@
 /* Sessions, containers and TTL nodes looked at per round. */
 #define EXPIRE_BURST 256u
 #define REAP_BURST   256u
-<<<<<<< HEAD
 /* Events of those that end in a round, two a node: no more of them end then. */
 #define EXPIRE_EVENTS 512u
-=======
 /* A request for which there was no room is tried again then. */
 #define HELD_RETRY_MS 1u
->>>>>>> 0b9a6f9 (dataplane: a writer without room looks again soon)
 
 void
 zab_keep_session(struct zab *zab, struct session *session)

@@ -331,7 +331,6 @@ large_records_find_room_while_none_is_committed(void **state)
 		rig_expect(&a, xid[i], ZK_OK);
 }
 
-<<<<<<< HEAD
 /* See ZAB_ROUND_LARGE_BYTES. */
 #define WRITE_BYTES  20000u
 #define WRITES       20u
@@ -372,7 +371,8 @@ large_writes_are_taken_some_a_round(void **state)
 	one_reader_round();
 	zab_poll(rig.zab, rig.now_ms, (int64_t)rig.now_ms);
 	assert_int_equal(rig.written - before, SMALL_WRITES);
-=======
+}
+
 /* A writer whose readers make room after it has looked: it sleeps, since there
  * is nothing that it could do, and not for long, since nobody wakes it. */
 static void
@@ -400,7 +400,6 @@ a_writer_without_room_looks_again_soon(void **state)
 	rig.now_ms++;
 	zab_poll(rig.zab, rig.now_ms, (int64_t)rig.now_ms);
 	assert_true(rig.written > written);
->>>>>>> 0b9a6f9 (dataplane: a writer without room looks again soon)
 }
 
 int
@@ -415,11 +414,8 @@ main(void)
 		TEST(a_client_that_leaves_in_the_middle_of_its_list_costs_nothing),
 		TEST(containers_are_looked_at_some_a_round),
 		TEST(large_records_find_room_while_none_is_committed),
-<<<<<<< HEAD
 		TEST(large_writes_are_taken_some_a_round),
-=======
 		TEST(a_writer_without_room_looks_again_soon),
->>>>>>> 0b9a6f9 (dataplane: a writer without room looks again soon)
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
