@@ -202,7 +202,8 @@ FAL_MUST_CHECK int zab_propose_error(struct zab *, const struct prep_request *,
 				     int32_t code);
 /* A round's share of what takes several; true if there was any. */
 bool zab_go_on(struct zab *);
-/* The role is over: takes back what was done, closes who asked. */
+/* The role is over, or will be soon: takes back what was done, closes who
+ * asked. */
 void zab_break_off(struct zab *);
 
 /* ---- zab_timers.c ---- */

@@ -203,6 +203,11 @@ zab_go_on(struct zab *zab)
 
 	if (!zab->is_midway)
 		return false;
+	/* A leader that is about to hand over proposes nothing any more. */
+	if (FAL_UNLIKELY(next_zxid(zab, 0) == 0)) {
+		zab_break_off(zab);
+		return true;
+	}
 	err = prep_go_on(zab->parts.prep);
 	if (err == FAL_EAGAIN)
 		return true;

@@ -263,6 +263,88 @@ who_comes_as_the_reign_ends_leaves_a_free_place(void **state)
 	assert_false(it.net->stream[late[1]].is_closed);
 }
 
+#define EPHEMERALS 1000u
+
+/* A learner's client makes so many in one transaction. */
+static void
+says_ephemerals(uint32_t index, int64_t session_id, int32_t cxid)
+{
+	static uint8_t bytes[EPHEMERALS * 64];
+	struct jute_writer body = jute_writer_of(bytes, sizeof(bytes));
+	char path[32];
+
+	for (uint32_t i = 0; i < EPHEMERALS; i++) {
+		snprintf(path, sizeof(path), "/e%06u", i);
+		proto_put_multi_header(
+			&body, &(struct proto_multi_header){.type = OP_CREATE,
+							    .err = -1});
+		jute_put_cstr(&body, path);
+		jute_put_cstr(&body, "");
+		jute_put_int(&body, 1);
+		jute_put_int(&body, PERM_ALL);
+		jute_put_cstr(&body, "world");
+		jute_put_cstr(&body, "anyone");
+		jute_put_int(&body, 1); /* ephemeral */
+	}
+	proto_put_multi_header(
+		&body, &(struct proto_multi_header){
+			       .type = OP_ERROR, .is_done = true, .err = -1});
+	assert_false(body.is_full);
+	says_request(index, session_id, cxid, OP_MULTI, &body, 0);
+}
+
+static uint64_t
+ephemerals(void)
+{
+	struct tree_counts counts;
+
+	tree_counts(rig.tree, &counts);
+	return counts.ephemerals;
+}
+
+/* A voter that has promised itself to a later epoch makes the leader hand over
+ * as soon as what is proposed is committed; meanwhile nothing more is, and not
+ * what is half done either. */
+static void
+what_is_half_done_as_a_reign_ends_is_taken_back(void **state)
+{
+	const struct rig_wishes wishes = {.sid = 3};
+	uint8_t info[20] = {0};
+	const struct jute_writer empty = jute_writer_of(info, 0);
+	uint32_t index;
+
+	(void)state;
+	begin(&wishes);
+	index = lead();
+	run();
+	says_create_session(index, SESSION, 60000);
+	run();
+	says(index, QUORUM_ACK, EPOCH_1 + 1);
+	run();
+	says_ephemerals(index, SESSION, 1);
+	run();
+	says(index, QUORUM_ACK, EPOCH_1 + 2);
+	run();
+	assert_int_equal(ephemerals(), EPHEMERALS);
+	says_delete(index, SESSION, 2, 0); /* is not acknowledged yet */
+	says_request(index, SESSION, 3, OP_CLOSE_SESSION, &empty, 0);
+	for (int i = 0; i < 2; i++)
+		zab_poll(rig.zab, rig.now_ms, (int64_t)rig.now_ms);
+	assert_in_range(ephemerals(), 1, EPHEMERALS - 1);
+	be_store64(info, 2);
+	be_store32(info + 8, QUORUM_PROTOCOL_VERSION);
+	says_with(fake_connect(it.net), QUORUM_FOLLOWERINFO, 5ll << 32, info,
+		  sizeof(info));
+	run();
+	assert_int_equal(zab_member_mode(rig.zab), ZAB_LEADS);
+	assert_int_equal(ephemerals(), EPHEMERALS);
+	says(index, QUORUM_ACK, EPOCH_1 + 3);
+	run();
+	assert_int_equal(zab_member_mode(rig.zab), ZAB_CLOSED);
+	assert_int_equal(zab_member_published(rig.zab), EPOCH_1 + 3);
+	assert_true(zab_member_has_session(rig.zab, SESSION));
+}
+
 /* ---- nobody leads ----------------------------------------------------------
  */
 
@@ -410,6 +492,7 @@ main(void)
 		CASE(a_learner_says_what_was_agreed_with_its_clients),
 		CASE(the_last_commit_goes_out_before_the_connection_ends),
 		CASE(who_comes_as_the_reign_ends_leaves_a_free_place),
+		CASE(what_is_half_done_as_a_reign_ends_is_taken_back),
 		CASE(a_read_only_server_may_have_to_read_its_disk_again),
 		CASE(a_configuration_that_is_proposed_outlives_the_one_before),
 		CASE(a_configuration_of_the_history_is_not_forgotten),
