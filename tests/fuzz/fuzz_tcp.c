@@ -38,6 +38,7 @@ struct user {
 	struct tcp_conn *conn;
 	uint32_t first; /* the peer's number of the first byte */
 	uint32_t read, written;
+	uint32_t lifted; /* of what was read: unread to the peer */
 	bool is_failed;
 };
 
@@ -244,8 +245,9 @@ settle(struct fuzz *fuzz)
 	check_sent(fuzz);
 }
 
+/* Reads, and lets the peer know at once or not yet. */
 static void
-user_read(struct fuzz *fuzz, struct user *user, uint32_t bytes)
+user_read(struct fuzz *fuzz, struct user *user, uint32_t bytes, bool lifts)
 {
 	struct tcp_slice slices[32];
 	uint32_t count = tcp_peek(user->conn, slices, 32), at = 0;
@@ -257,10 +259,24 @@ user_read(struct fuzz *fuzz, struct user *user, uint32_t bytes)
 				(uint8_t)(user->first + user->read + at + j));
 		at += slices[i].bytes;
 	}
-	FAL_ASSERT(count == 32 || at == tcp_buffered(user->conn));
+	FAL_ASSERT(count == 32 ||
+		   at + user->lifted == tcp_buffered(user->conn));
 	bytes = bytes > at ? at : bytes;
-	tcp_consume(fuzz->rig.core, user->conn, bytes);
 	user->read += bytes;
+	if (lifts) {
+		tcp_lift(fuzz->rig.core, user->conn, bytes);
+		user->lifted += bytes;
+	} else {
+		tcp_consume(fuzz->rig.core, user->conn, bytes);
+	}
+}
+
+static void
+user_settle(struct fuzz *fuzz, struct user *user, uint32_t bytes)
+{
+	bytes = bytes > user->lifted ? user->lifted : bytes;
+	user->lifted -= bytes;
+	tcp_settle(fuzz->rig.core, user->conn, bytes);
 }
 
 static void
@@ -288,8 +304,14 @@ step_user(struct fuzz *fuzz)
 		user = &fuzz->users[(first + i) % FUZZ_CONNS];
 	if (user->conn == NULL)
 		return;
-	if (what < 2) {
-		user_read(fuzz, user, how);
+	if (what > 5 || (what > 1 && user->is_failed))
+		user_settle(fuzz, user, UINT32_MAX);
+	if (what == 0) {
+		user_read(fuzz, user, how, false);
+	} else if (what == 1 && how % 2 == 0) {
+		user_read(fuzz, user, how / 2, true);
+	} else if (what == 1) {
+		user_settle(fuzz, user, how / 2);
 	} else if (user->is_failed) {
 		tcp_release(core, user->conn);
 		user->conn = NULL;
