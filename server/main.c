@@ -53,10 +53,18 @@ on_signal(int signal_number)
 	server_stop_async(&server);
 }
 
+/* Of a server that is being freed there is nothing to stop any more. */
 static void
-set_signals(void)
+on_late_signal(int signal_number)
 {
-	struct sigaction action = {.sa_handler = on_signal};
+	(void)signal_number;
+	atomic_store_explicit(&was_signalled, true, memory_order_relaxed);
+}
+
+static void
+set_signals(void (*handler)(int))
+{
+	struct sigaction action = {.sa_handler = handler};
 	struct sigaction before;
 
 	sigaction(SIGINT, &action, NULL);
@@ -152,7 +160,7 @@ serve(const struct config *config)
 	int err = server_build(&server, config, &error);
 
 	if (err == FAL_OK) {
-		set_signals();
+		set_signals(on_signal);
 		err = server_start(&server, &error);
 	}
 	if (err == FAL_OK) {
@@ -172,6 +180,7 @@ serve(const struct config *config)
 	server_stop(&server);
 	if (err == FAL_OK)
 		audit_note_server(server.audit, "serverStop", "invoked");
+	set_signals(on_late_signal);
 	server_free(&server);
 	return err == FAL_OK ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -259,6 +259,24 @@ def _(options):
         signal.signal(signal.SIGHUP, before)
 
 
+@SUITE.case('who is told to stop twice stops in order')
+def _(options):
+    falconer_only(options)
+    server = harness.Server('falconer')
+    library = os.path.join(server.home, 'late_signal.so')
+    subprocess.run(['cc', '-shared', '-fPIC', '-o', library, os.path.join(
+        ROOT, 'tests', 'interop', 'late_signal.c')], check=True)
+    os.environ['LD_PRELOAD'] = library
+    try:
+        server.spawn()
+    finally:
+        del os.environ['LD_PRELOAD']
+    wait_until('it serves', server.serving)
+    server.process.send_signal(signal.SIGTERM)
+    expect(server.wait_exit(), 0, server.stderr()[-500:])
+    server.close()
+
+
 @SUITE.case('systemd hears when the server serves, and when it stops')
 def _(options):
     falconer_only(options)
