@@ -106,7 +106,8 @@ apply(struct ensemble *ensemble, int64_t zxid, const uint8_t *entry,
 		return false;
 	/* The tree is patched first, and that when all of it is published: who
 	 * is up to date does not wait for a pause in the writes. */
-	if (FAL_UNLIKELY(ensemble->must_patch) && ensemble->is_serving)
+	if (FAL_UNLIKELY(ensemble->must_patch) && ensemble->is_serving &&
+	    !zab_member_is_applying(ensemble->parts.zab))
 		return false;
 	switch (zab_member_apply(ensemble->parts.zab, entry, bytes,
 				 zxid > ensemble->exact_from)) {

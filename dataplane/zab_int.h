@@ -67,6 +67,7 @@ struct zab {
 	uint64_t made_ns;     /* closeSession: since when */
 	struct req *made_req; /* whose it is; NULL: nobody's here */
 	bool is_midway;
+	bool is_applying; /* midway, in an entry of the leader */
 	int64_t next_session_id;
 
 	uint64_t txns_since_snapshot, bytes_since_snapshot;

@@ -404,31 +404,47 @@ note_entry(struct zab *zab, const struct txn_entry *entry)
 			  req == NULL ? DELTA_INTERNAL : 0);
 }
 
+/* The entry's first part, or its next one. */
+static int
+apply_part(struct zab *zab, const void *data, uint32_t bytes,
+	   bool *digest_matches)
+{
+	uint32_t room = 0;
+
+	if (FAL_UNLIKELY(zab->is_applying))
+		return prep_apply_on(zab->parts.prep, digest_matches);
+	if (!member_has_room(zab, bytes))
+		return FAL_EAGAIN;
+	zab->made_at = zab->parts.log.reserve(zab->parts.log.log, &room);
+	FAL_ASSERT(room >= bytes);
+	memcpy(zab->made_at, data, bytes);
+
+	const int err = prep_apply_some(zab->parts.prep, zab->made_at, bytes,
+					&zab->result, digest_matches);
+
+	zab->is_applying = err == FAL_EAGAIN;
+	return err;
+}
+
 int
 zab_member_apply(struct zab *zab, const void *data, uint32_t bytes,
 		 bool checks_digest)
 {
 	struct txn_entry entry;
 	bool digest_matches = true;
-	uint32_t room = 0;
 
-	FAL_ASSERT(!zab->is_lent);
-	if (!member_has_room(zab, bytes))
-		return FAL_EAGAIN;
+	FAL_ASSERT(!zab->is_lent && zab->is_midway == zab->is_applying);
 
-	uint8_t *at = zab->parts.log.reserve(zab->parts.log.log, &room);
+	const int err = apply_part(zab, data, bytes, &digest_matches);
 
-	FAL_ASSERT(room >= bytes);
-	memcpy(at, data, bytes);
-
-	const int decoded = txn_get_entry(at, bytes, &entry);
-
-	FAL_ASSERT(decoded == 0); /* as the caller has made sure */
-	const int err = prep_apply(zab->parts.prep, at, bytes, &zab->result,
-				   &digest_matches);
-
+	zab->is_applying &= err == FAL_EAGAIN;
+	zab->is_midway = zab->is_applying;
 	if (err != FAL_OK)
 		return err;
+
+	const int decoded = txn_get_entry(zab->made_at, bytes, &entry);
+
+	FAL_ASSERT(decoded == 0); /* as the caller has made sure */
 	if (checks_digest && !digest_matches) {
 		tree_undo_after(zab->parts.tree, zab->appended);
 		return FAL_ECORRUPT;
@@ -591,6 +607,12 @@ zab_member_propose(struct zab *zab, const struct zab_learner_request *asked)
 	default:
 		return propose_somehow(zab, &request);
 	}
+}
+
+bool
+zab_member_is_applying(const struct zab *zab)
+{
+	return zab->is_applying;
 }
 
 bool

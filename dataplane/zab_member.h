@@ -45,13 +45,16 @@ void zab_member_mark(struct zab *, int64_t mark);
  *                must be so after this one, too
  *
  * Returns 0
- *         FAL_EAGAIN    no room in log or delta ring: later again
+ *         FAL_EAGAIN    no room in log or delta ring, or a part of a large one
+ *                       is applied: later again, with the same entry
  *         FAL_ENOMEM    the tree is full: this server cannot go on
  *         FAL_ECORRUPT  its digest says that our tree differs from the
  *                       leader's; nothing is logged
  */
 FAL_MUST_CHECK int zab_member_apply(struct zab *, const void *entry,
 				    uint32_t bytes, bool checks_digest);
+/* Is a part of one applied, and the rest waits? */
+bool zab_member_is_applying(const struct zab *);
 
 /* Everything up to zxid is committed; published as far as it is appended, the
  * rest when it comes. */

@@ -3,10 +3,11 @@
  * zab_propose - a request becomes a transaction: is there room, znode/prep.h,
  * then the log and, invisible yet, the readers.
  *
- * A closeSession with many ephemerals takes several rounds. From its first step
- * to its last no other request is taken, since each comes behind it in the
- * order of zxids; but what is durable is published, peers are heard and
- * answered, and a reader on the same core has its rounds.
+ * A closeSession with many ephemerals, or statistics of a quota above many
+ * nodes, take several rounds. From its first step to its last no other request
+ * is taken, since each comes behind it in the order of zxids; but what is
+ * durable is published, peers are heard and answered, and a reader on the same
+ * core has its rounds.
  */
 #include "dataplane/zab_int.h"
 
@@ -203,6 +204,8 @@ zab_go_on(struct zab *zab)
 
 	if (!zab->is_midway)
 		return false;
+	if (zab->is_applying)
+		return true; /* the quorum's poll goes on with it */
 	/* A leader that is about to hand over proposes nothing any more. */
 	if (FAL_UNLIKELY(next_zxid(zab, 0) == 0)) {
 		zab_break_off(zab);
@@ -226,6 +229,8 @@ zab_break_off(struct zab *zab)
 		session_find(zab->parts.sessions, zab->made.session_id);
 
 	FAL_ASSERT(zab->is_midway);
+	if (zab->is_applying)
+		return; /* it is history, whoever leads: applied to its end */
 	zab->is_midway = false;
 	prep_abandon(zab->parts.prep);
 	if (zab->made_req != NULL)

@@ -12,6 +12,8 @@
 #include "znode/tree_impl.h"
 
 #define TXN_BYTES_MIN 1024u
+/* Nodes of a closeSession that are deleted before others have their turn. */
+#define CLOSE_PART 256u
 
 /* One entry world:anyone ALL, without the vector's count. */
 static const uint8_t open_acl[] = {0,   0,   0,   31,  0,   0,   0,  5,
@@ -63,6 +65,7 @@ apply_begin(struct apply *apply, struct txn_result *result, int64_t zxid,
 	apply->session_id = session_id;
 	apply->result = result;
 	apply->is_multi = false;
+	apply->may_pause = false;
 	apply->fail = 0;
 	if (result == NULL)
 		return;
@@ -322,14 +325,42 @@ apply_create(struct apply *apply, struct znode *parent,
 	return made;
 }
 
+static void
+count_on(struct apply *apply)
+{
+	const int err = quota_count_on(apply->quota);
+
+	if (err == FAL_EAGAIN)
+		return;
+
+	/* What named it may be gone by now. */
+	const struct jute_slice text = apply_node_path(apply, apply->counted);
+
+	apply->counted = NULL;
+	note_failure(apply, err);
+	if (apply->fail == 0)
+		note_failure(apply, quota_add(apply->quota, text, 1,
+					      apply->counted_bytes));
+}
+
 void
 apply_count_created(struct apply *apply, struct znode *made,
 		    const struct apply_path *path, struct jute_slice data)
 {
 	const struct jute_slice text =
 		jute_slice_of(path->self.text, path->self.bytes);
+	const int err = quota_created(apply->quota, made, text);
 
-	note_failure(apply, quota_created(apply->quota, made, text));
+	if (FAL_UNLIKELY(err == FAL_EAGAIN)) {
+		apply->counted = made;
+		apply->counted_bytes = data_bytes(data);
+		/* What follows in a multi wants to know the number. */
+		while (apply->counted != NULL &&
+		       (!apply->may_pause || apply->is_multi))
+			count_on(apply);
+		return;
+	}
+	note_failure(apply, err);
 	note_failure(apply, quota_add(apply->quota, text, 1, data_bytes(data)));
 }
 
@@ -590,27 +621,59 @@ apply_update_record(struct apply *apply, const struct txn_record *record)
 
 /* First the paths that the leader saw, then what is left of the session. */
 static void
-apply_close_record(struct apply *apply, const struct txn_record *record)
+close_part(struct apply *apply)
 {
-	struct jute_reader paths =
-		jute_reader_of(record->paths.data, record->paths.bytes);
+	for (uint32_t i = 0; i < CLOSE_PART && apply->fail == 0; i++) {
+		if (apply->close_left > 0) {
+			apply->close_left--;
+			(void)delete_path(apply,
+					  jute_get_slice(&apply->close_paths));
+			continue;
+		}
 
-	for (int32_t i = 0; record->has_paths && i < record->paths.count; i++) {
-		(void)delete_path(apply, jute_get_slice(&paths));
-		if (apply->fail != 0)
+		const struct znode *node =
+			tree_ephemeral(apply->tree, apply->session_id, 0);
+
+		if (node == NULL) {
+			apply->is_closing = false;
 			return;
-	}
-	struct znode *node;
+		}
 
-	while ((node = tree_ephemeral(apply->tree, apply->session_id, 0)) !=
-	       NULL) {
 		const struct jute_slice text = apply_node_path(apply, node);
 
 		if (apply->fail == 0)
 			(void)delete_path(apply, text);
-		if (apply->fail != 0)
-			return;
 	}
+}
+
+static void
+apply_close_record(struct apply *apply, const struct txn_record *record)
+{
+	apply->close_paths =
+		jute_reader_of(record->paths.data, record->paths.bytes);
+	apply->close_left = record->has_paths ? record->paths.count : 0;
+	apply->is_closing = true;
+	do
+		close_part(apply);
+	while (apply->is_closing && apply->fail == 0 && !apply->may_pause);
+}
+
+void
+apply_go_on(struct apply *apply)
+{
+	if (apply->counted != NULL)
+		count_on(apply);
+	else
+		close_part(apply);
+}
+
+void
+apply_forget(struct apply *apply)
+{
+	if (apply->counted != NULL)
+		quota_count_drop(apply->quota);
+	apply->counted = NULL;
+	apply->is_closing = false;
 }
 
 int32_t

@@ -36,7 +36,14 @@ struct apply {
 	int64_t zxid, session_id;
 	struct txn_result *result; /* NULL: no effects, no reply */
 	bool is_multi;             /* replies with MultiHeader in front */
-	int fail;                  /* 0 or a FAL_E... */
+	/* Large steps may be left unfinished: see apply_has_more(). */
+	bool may_pause;
+	bool is_closing; /* closeSession of a record: of its paths are left */
+	int32_t close_left;
+	struct jute_reader close_paths;
+	struct znode *counted; /* the stats node whose subtree is counted */
+	uint32_t counted_bytes;
+	int fail; /* 0 or a FAL_E... */
 };
 
 /* A path with what the steps want to know of it. */
@@ -77,6 +84,19 @@ void apply_set_data(struct apply *, struct znode *, struct tree_path,
 /* The interned number of a list as it stands in a record, with a reference
  * for the caller. 0: see fail. */
 uint32_t apply_intern_acl(struct apply *, const struct jute_vector *);
+
+/* Is a step of the transaction unfinished? Then nothing but apply_go_on() or
+ * apply_forget() may follow. */
+static inline bool
+apply_has_more(const struct apply *apply)
+{
+	return apply->is_closing || apply->counted != NULL;
+}
+
+/* The next part of it. */
+void apply_go_on(struct apply *);
+/* The transaction is taken back. */
+void apply_forget(struct apply *);
 
 /* Applies one record, not a multi. Returns the result's code; see fail too. */
 int32_t apply_record(struct apply *, const struct txn_record *);

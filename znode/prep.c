@@ -9,8 +9,9 @@
  * it takes the zxid all the same, since other replicas count. Error
  * transactions carry no digest (disk-format.md section 2).
  *
- * A closeSession deletes any number of nodes. It stays one transaction, open in
- * the tree from the first step to the last; nothing else is applied meanwhile.
+ * A closeSession deletes any number of nodes, and a quota's statistics count
+ * any number. Each stays one transaction, open in the tree from the first step
+ * to the last; nothing else is applied meanwhile.
  *
  * A multi that does not decode is an error transaction too, because upstream
  * numbers it before it decodes; other bodies that do not decode take no zxid.
@@ -93,6 +94,7 @@ txn_result_free(struct txn_result *result)
 static void
 abandon(struct apply *apply)
 {
+	apply_forget(apply);
 	tree_txn_rollback(apply->tree);
 	(void)tree_txn_end(apply->tree);
 	tree_undo_after(apply->tree, apply->zxid - 1);
@@ -361,10 +363,11 @@ run_of(struct prep *prep, const struct prep_request *request, int64_t zxid,
 					    .time_ms = time_ms}};
 }
 
-/* What is left of a closeSession waits for prep_go_on(). */
+/* What is left waits for prep_go_on(). */
 static int
 pause_or_finish(struct prep_run *run)
 {
+	run->has_more |= apply_has_more(&run->prep->apply);
 	if (!run->has_more || run->prep->apply.fail != 0)
 		return finish(run);
 	run->prep->open = *run;
@@ -378,7 +381,11 @@ prep_go_on(struct prep *prep)
 
 	FAL_ASSERT(prep->open.has_more);
 	prep->open.has_more = false;
-	close_some(&run);
+	run.has_more = false;
+	if (apply_has_more(&prep->apply))
+		apply_go_on(&prep->apply);
+	else
+		close_some(&run);
 	return pause_or_finish(&run);
 }
 
@@ -432,6 +439,7 @@ prep_request(struct prep *prep, const struct prep_request *request,
 		asker.session_err = ZK_SESSIONEXPIRED;
 	}
 	apply_begin(&prep->apply, result, zxid, request->session_id);
+	prep->apply.may_pause = true;
 	prep->wrapped.bytes = 0;
 	tree_txn_begin(prep->apply.tree, zxid, time_ms);
 	put_header(&run, request->type);
@@ -520,34 +528,72 @@ apply_entry(struct apply *apply, const struct txn_entry *entry)
 		apply->result->reply.bytes = 0;
 }
 
-int
-prep_apply(struct prep *prep, const void *data, uint32_t bytes,
-	   struct txn_result *result, bool *digest_matches)
+/* What was applied of an entry is all of it, or the rest waits. */
+static int
+pause_or_end(struct prep *prep, const struct txn_entry *entry, uint32_t bytes,
+	     bool *digest_matches)
 {
 	struct apply *apply = &prep->apply;
-	struct txn_entry entry;
 
-	if (txn_get_entry(data, bytes, &entry) != 0)
-		return FAL_EPROTO;
-	apply_begin(apply, result, entry.header.zxid, entry.header.session_id);
-	tree_txn_begin(apply->tree, entry.header.zxid, entry.header.time_ms);
-	apply_entry(apply, &entry);
 	if (apply->fail != 0) {
 		abandon(apply);
 		return apply->fail;
 	}
+	if (FAL_UNLIKELY(apply_has_more(apply))) {
+		if (entry != &prep->applied)
+			prep->applied = *entry;
+		prep->applied_bytes = bytes;
+		return FAL_EAGAIN;
+	}
 	const uint64_t digest = tree_txn_end(apply->tree);
 
-	if (prep->options.is_digest_on && entry.has_digest &&
-	    entry.digest_version == TXN_DIGEST_VERSION &&
-	    entry.digest != digest)
+	if (prep->options.is_digest_on && entry->has_digest &&
+	    entry->digest_version == TXN_DIGEST_VERSION &&
+	    entry->digest != digest)
 		*digest_matches = false;
-	if (result != NULL) {
-		result->type = entry.header.type;
-		result->digest = digest;
-		result->entry_bytes = bytes;
+	if (apply->result != NULL) {
+		apply->result->type = entry->header.type;
+		apply->result->digest = digest;
+		apply->result->entry_bytes = bytes;
 	}
 	return 0;
+}
+
+int
+prep_apply_some(struct prep *prep, const void *data, uint32_t bytes,
+		struct txn_result *result, bool *digest_matches)
+{
+	struct apply *apply = &prep->apply;
+	struct txn_entry entry;
+
+	FAL_ASSERT(!apply_has_more(apply));
+	if (txn_get_entry(data, bytes, &entry) != 0)
+		return FAL_EPROTO;
+	apply_begin(apply, result, entry.header.zxid, entry.header.session_id);
+	apply->may_pause = true;
+	tree_txn_begin(apply->tree, entry.header.zxid, entry.header.time_ms);
+	apply_entry(apply, &entry);
+	return pause_or_end(prep, &entry, bytes, digest_matches);
+}
+
+int
+prep_apply_on(struct prep *prep, bool *digest_matches)
+{
+	FAL_ASSERT(apply_has_more(&prep->apply));
+	apply_go_on(&prep->apply);
+	return pause_or_end(prep, &prep->applied, prep->applied_bytes,
+			    digest_matches);
+}
+
+int
+prep_apply(struct prep *prep, const void *data, uint32_t bytes,
+	   struct txn_result *result, bool *digest_matches)
+{
+	int err = prep_apply_some(prep, data, bytes, result, digest_matches);
+
+	while (err == FAL_EAGAIN)
+		err = prep_apply_on(prep, digest_matches);
+	return err;
 }
 
 void

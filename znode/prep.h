@@ -107,11 +107,13 @@ const struct namespace_counts *prep_quota_refused(const struct prep *);
  *         FAL_ENOSPC  the entry does not fit; nothing happened
  *         FAL_ENOMEM  the tree is full; nothing happened
  *         FAL_ENOENT  no such session: drop the request silently
- *         FAL_EAGAIN  a closeSession with many ephemerals: a first part of them
- *                     is deleted, in an open transaction. Nothing but
+ *         FAL_EAGAIN  a closeSession with many ephemerals, or a quota's stats
+ *                     node above many nodes: a first part of them is deleted,
+ *                     or counted, in an open transaction. Nothing but
  *                     prep_go_on() or prep_abandon() may follow; request, entry
- *                     and result stay where they are. What was applied before
- *                     may be published meanwhile.
+ *                     and result stay where they are, but not the request's
+ *                     body and identities. What was applied before may be
+ *                     published meanwhile.
  */
 FAL_MUST_CHECK int prep_request(struct prep *, const struct prep_request *,
 				int64_t zxid, int64_t time_ms,
@@ -144,6 +146,14 @@ FAL_MUST_CHECK int prep_refuse(struct prep *, const struct prep_request *,
  */
 FAL_MUST_CHECK int prep_apply(struct prep *, const void *entry, uint32_t bytes,
 			      struct txn_result *result, bool *digest_matches);
+
+/* The same in parts. FAL_EAGAIN: a first one is applied, nothing but
+ * prep_apply_on() may follow; entry and result stay where they are. */
+FAL_MUST_CHECK int prep_apply_some(struct prep *, const void *entry,
+				   uint32_t bytes, struct txn_result *result,
+				   bool *digest_matches);
+/* The next part: as prep_apply_some(). */
+FAL_MUST_CHECK int prep_apply_on(struct prep *, bool *digest_matches);
 
 /* Carries the session part of a published transaction out: createSession adds,
  * closeSession removes. Called in zxid order with the published entries. */

@@ -28,7 +28,7 @@ struct prep_run {
 	/* closeSession: where the number of paths goes, or NULL. */
 	uint8_t *count_at;
 	uint32_t count;
-	bool has_more; /* ephemerals; goes on in prep_go_on() */
+	bool has_more; /* goes on in prep_go_on() */
 };
 
 struct prep {
@@ -40,6 +40,9 @@ struct prep {
 	struct txn_bytes name;    /* the path of a sequential create */
 	struct txn_bytes wrapped; /* of struct prep_wrapped */
 	struct prep_run open;     /* if has_more: between two steps */
+	/* An entry of which a part was applied: see apply_has_more(). */
+	struct txn_entry applied;
+	uint32_t applied_bytes;
 };
 
 /* One operation, decoded. type is that of the transaction's record; what a

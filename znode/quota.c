@@ -15,6 +15,8 @@
 #include "znode/walk.h"
 
 #define NAME_BYTES_MAX (sizeof(QUOTA_LIMITS) - 1)
+/* Steps of a walk, one or two a node: some 0.3 ms. */
+#define COUNT_PART 1024u
 
 struct quota {
 	struct tree *tree;
@@ -22,8 +24,12 @@ struct quota {
 	uint8_t *text; /* QUOTA_DIR, path, room for a name */
 	size_t cap;
 	bool is_checking; /* looks at what was before the open transaction */
-	uint64_t *cursor; /* stack of a walk */
-	size_t depth_max;
+	/* A walk; `at` NULL: it is at its end. */
+	struct znode *at;
+	struct quota_track usage; /* so far */
+	uint64_t *cursor;         /* stack */
+	size_t depth, depth_max;
+	struct znode *counted; /* the stats node that it is for */
 	struct namespace_counts refused;
 };
 
@@ -235,64 +241,62 @@ quota_add(struct quota *quota, struct jute_slice path, int64_t nodes,
 
 /* Enters a node of a walk: counts it, and makes room for its cursor. */
 static int
-enter(struct quota *quota, const struct znode *node, size_t depth,
-      struct quota_track *out)
+enter(struct quota *quota, struct znode *node)
 {
 	const struct jute_slice data = tree_spec_data(quota->tree, node);
+	const size_t depth = quota->depth;
 
-	out->count++;
-	out->bytes += data.bytes > 0 ? data.bytes : 0;
 	if (depth == quota->depth_max) {
 		const size_t more = depth == 0 ? 64 : 2 * depth;
 		uint64_t *cursor =
 			realloc(quota->cursor, more * sizeof(cursor[0]));
 
-		if (cursor == NULL)
+		if (cursor == NULL) {
+			quota->at = NULL;
 			return FAL_ENOMEM;
+		}
 		quota->cursor = cursor;
 		quota->depth_max = more;
 	}
 	quota->cursor[depth] = 0;
+	quota->at = node;
+	quota->usage.count++;
+	quota->usage.bytes += data.bytes > 0 ? data.bytes : 0;
 	return 0;
 }
 
-/* Counts `top` and all below, depth first. */
+/* Begins to count `top`, which need not be there, and all below. */
 static int
-count_subtree(struct quota *quota, struct znode *top, struct quota_track *out)
+count_begin(struct quota *quota, struct znode *top)
 {
-	struct znode *node = top;
-	size_t depth = 0;
-	int err = enter(quota, top, 0, out);
-
-	while (err == 0) {
-		struct znode *child = tree_spec_child(quota->tree, node,
-						      &quota->cursor[depth]);
-
-		if (child != NULL) {
-			node = child;
-			err = enter(quota, node, ++depth, out);
-		} else if (depth == 0) {
-			return 0;
-		} else {
-			node = tree_parent(quota->tree, node);
-			depth--;
-		}
-	}
-	return err;
+	quota->usage = (struct quota_track){
+		.count = 0, .bytes = 0, .count_hard = -1, .bytes_hard = -1};
+	quota->at = NULL;
+	quota->depth = 0;
+	return top == NULL ? 0 : enter(quota, top);
 }
 
-/* The text that says what is at and below a path, which need not be there. */
+/* Depth first. */
 static int
-count_usage(struct quota *quota, struct tree_path path,
-	    char text[QUOTA_TEXT_BYTES_MAX], struct jute_slice *out)
+count_some(struct quota *quota, uint32_t steps)
 {
-	struct quota_track usage = {
-		.count = 0, .bytes = 0, .count_hard = -1, .bytes_hard = -1};
-	struct znode *top = tree_find(quota->tree, path);
-	const int err = top == NULL ? 0 : count_subtree(quota, top, &usage);
+	int err = 0;
 
-	*out = quota_track_text(&usage, text);
-	return err;
+	for (; quota->at != NULL && steps > 0 && err == 0; steps--) {
+		struct znode *child = tree_spec_child(
+			quota->tree, quota->at, &quota->cursor[quota->depth]);
+
+		if (child != NULL) {
+			quota->depth++;
+			err = enter(quota, child);
+		} else if (quota->depth == 0) {
+			quota->at = NULL;
+		} else {
+			quota->at = tree_parent(quota->tree, quota->at);
+			quota->depth--;
+		}
+	}
+	return quota->at != NULL ? FAL_EAGAIN : err;
 }
 
 int
@@ -306,15 +310,30 @@ quota_created(struct quota *quota, struct znode *node, struct jute_slice path)
 	    memcmp(path.data + bytes - name_bytes, QUOTA_STATS, name_bytes) !=
 		    0)
 		return 0;
-	char text[QUOTA_TEXT_BYTES_MAX];
-	struct jute_slice usage;
-	const int err = count_usage(
-		quota,
-		tree_path_of(quota->tree, path.data + QUOTA_DIR_BYTES,
-			     (uint32_t)(bytes - QUOTA_DIR_BYTES - name_bytes)),
-		text, &usage);
 
-	return err != 0 ? err : tree_set_data_quietly(quota->tree, node, usage);
+	const struct tree_path top =
+		tree_path_of(quota->tree, path.data + QUOTA_DIR_BYTES,
+			     (uint32_t)(bytes - QUOTA_DIR_BYTES - name_bytes));
+	const int err = count_begin(quota, tree_find(quota->tree, top));
+
+	quota->counted = node;
+	return err != 0 ? err : quota_count_on(quota);
+}
+
+int
+quota_count_on(struct quota *quota)
+{
+	const int err = count_some(quota, COUNT_PART);
+
+	tree_keep_places(quota->tree, err == FAL_EAGAIN);
+	return err != 0 ? err : put_track(quota, quota->counted, &quota->usage);
+}
+
+void
+quota_count_drop(struct quota *quota)
+{
+	quota->at = NULL;
+	tree_keep_places(quota->tree, false);
 }
 
 /* If the item is the limits of a root whose usage is told. */
@@ -323,7 +342,6 @@ recount_item(struct quota *quota, const struct walk_item *item)
 {
 	const size_t name_bytes = sizeof(QUOTA_LIMITS) - 1;
 	char text[QUOTA_TEXT_BYTES_MAX];
-	struct jute_slice usage;
 	struct tree_stat stat;
 
 	if (item->path_bytes < QUOTA_DIR_BYTES + name_bytes ||
@@ -342,14 +360,18 @@ recount_item(struct quota *quota, const struct walk_item *item)
 
 	if (stats == NULL)
 		return 0;
-	err = count_usage(
-		quota,
-		tree_path_of(quota->tree, path.data, (uint32_t)path.bytes),
-		text, &usage);
+	err = count_begin(quota, tree_find(quota->tree,
+					   tree_path_of(quota->tree, path.data,
+							(uint32_t)path.bytes)));
+	if (err == 0)
+		do
+			err = count_some(quota, UINT32_MAX);
+		while (err == FAL_EAGAIN);
 	if (err != 0)
 		return err;
 	tree_spec_stat(quota->tree, stats, &stat);
-	return tree_patch(quota->tree, stats, usage, &stat);
+	return tree_patch(quota->tree, stats,
+			  quota_track_text(&quota->usage, text), &stat);
 }
 
 int

@@ -45,10 +45,20 @@ const struct namespace_counts *quota_refused(const struct quota *);
 FAL_MUST_CHECK int quota_add(struct quota *, struct jute_slice path,
 			     int64_t nodes, int64_t bytes);
 
-/* To be called for each created node before quota_add(): a new stats node is
- * filled by counting the subtree. */
+/*
+ * To be called for each created node before quota_add(): a new stats node is
+ * filled by counting the subtree.
+ *
+ * Returns 0, FAL_ENOMEM, FAL_EAGAIN: only a part of it was counted, nothing may
+ * be changed before quota_count_on() has returned something else or
+ * quota_count_drop() was called.
+ */
 FAL_MUST_CHECK int quota_created(struct quota *, struct znode *,
 				 struct jute_slice path);
+/* The next part; returns as quota_created(). */
+FAL_MUST_CHECK int quota_count_on(struct quota *);
+/* The transaction is taken back. */
+void quota_count_drop(struct quota *);
 
 /*
  * Counts the usage of all roots anew, behind tree_load_end(). A snapshot that a

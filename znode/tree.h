@@ -240,6 +240,9 @@ struct znode *tree_reap_next(struct tree *, uint64_t *cursor, uint32_t *budget,
  * passed a grace period. Called once a loop, and never between tree_publish()
  * and the move of P. */
 void tree_reclaim(struct tree *, uint32_t max);
+/* W. While set nothing is unlinked, so that a cursor of tree_spec_child() is
+ * good for longer than a call of tree_reclaim(). */
+void tree_keep_places(struct tree *, bool keeps);
 /* W. Keeps everything visible at S or later from being reclaimed, on behalf of
  * a reader that is yet to come online at S (a snapshot). One hold at a time. */
 void tree_hold(struct tree *, uint64_t S);

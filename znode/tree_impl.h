@@ -121,6 +121,7 @@ struct tree {
 	struct index_table *limbo_tables;
 	struct tree_batch batch;
 	uint64_t hold; /* TREE_S_NONE: none */
+	bool keeps_places;
 
 	uint8_t *scratch; /* path text */
 	uint32_t scratch_cap;

@@ -371,11 +371,19 @@ tree_reclaim(struct tree *tree, uint32_t max)
 	const uint64_t budget =
 		max + (tree->garbage_pushed - tree->garbage_reclaimed);
 
-	garbage_run(tree, budget);
-	tree->garbage_reclaimed = tree->garbage_pushed;
+	if (FAL_LIKELY(!tree->keeps_places)) {
+		garbage_run(tree, budget);
+		tree->garbage_reclaimed = tree->garbage_pushed;
+	}
 	/* A budget of its own: a long queue must not keep what is already
 	 * free from being used. */
 	batch_run(tree, budget);
+}
+
+void
+tree_keep_places(struct tree *tree, bool keeps)
+{
+	tree->keeps_places = keeps;
 }
 
 void

@@ -105,6 +105,80 @@ entries_that_waited_are_applied_some_a_round(void **state)
 	assert_int_equal(zab_member_appended(rig.zab), EPOCH_1 + LARGES);
 }
 
+static void
+says_record(uint32_t index, int64_t zxid, const struct txn_record *record)
+{
+	static uint8_t bytes[65536];
+	struct jute_writer entry = jute_writer_of(bytes, sizeof(bytes));
+
+	txn_put_header(&entry, &(struct txn_header){.session_id = SESSION,
+						    .cxid = (int32_t)zxid,
+						    .zxid = zxid,
+						    .time_ms = 1000,
+						    .type = record->type});
+	txn_put_record(&entry, record);
+	says_with(index, QUORUM_PROPOSAL, zxid, bytes, jute_written(&entry));
+}
+
+static uint32_t
+ephemerals(void)
+{
+	struct tree_counts counts;
+
+	tree_counts(rig.tree, &counts);
+	return (uint32_t)counts.ephemerals;
+}
+
+#define NODES     700u
+#define NODES_MAX 256u
+
+/* What a follower applies of one transaction, too; what comes behind it waits,
+ * and all of it is acknowledged in its order. */
+static void
+a_session_of_many_nodes_closes_some_a_round(void **state)
+{
+	const struct rig_wishes wishes = {.sid = 1};
+	struct txn_record record = {.type = OP_CREATE_SESSION,
+				    .timeout_ms = 5000};
+	int64_t zxid = EPOCH_1 + 1;
+	uint32_t index, rounds = 0;
+	char path[32];
+
+	(void)state;
+	begin(&wishes);
+	index = follow();
+	says_record(index, zxid, &record);
+	for (uint32_t i = 0; i < NODES; i++) {
+		snprintf(path, sizeof(path), "/e%06u", i);
+		record = (struct txn_record){.type = OP_CREATE,
+					     .path = jute_slice_of(path, 8),
+					     .acl = {.count = -1},
+					     .is_ephemeral = true,
+					     .parent_cversion = (int32_t)i + 1};
+		says_record(index, ++zxid, &record);
+	}
+	for (int64_t committed = EPOCH_1 + 1; committed <= zxid; committed++)
+		says(index, QUORUM_COMMIT, committed);
+	run();
+	assert_int_equal(zab_member_published(rig.zab), zxid);
+	assert_int_equal(ephemerals(), NODES);
+	says_record(index, zxid + 1,
+		    &(struct txn_record){.type = OP_CLOSE_SESSION});
+	says(index, QUORUM_COMMIT, zxid + 1);
+	says_large(index, zxid + 2);
+	for (uint32_t had = NODES; rig.written < zxid + 2; rounds++) {
+		assert_true(rounds < 10);
+		one_round();
+		assert_true(had - ephemerals() <= 2 * NODES_MAX);
+		had = ephemerals();
+		assert_true(rig.written < zxid + 1 || had == 0);
+	}
+	assert_int_equal(rounds, 2);
+	run();
+	assert_int_equal(zab_member_published(rig.zab), zxid + 1);
+	assert_int_equal(zab_member_appended(rig.zab), zxid + 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, nothing, end)
 
 int
@@ -113,6 +187,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(large_requests_of_learners_are_taken_some_a_round),
 		TEST(entries_that_waited_are_applied_some_a_round),
+		TEST(a_session_of_many_nodes_closes_some_a_round),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

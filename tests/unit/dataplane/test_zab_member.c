@@ -364,6 +364,115 @@ what_a_snapshot_holds_already_is_no_difference(void **state)
 	assert_int_equal(rig.written, leader.zxid);
 }
 
+/* ---- large entries ---- */
+
+#define NODES     1000u
+#define NODES_MAX 256u /* a part: see CLOSE_PART */
+
+/* The session of another server's client gets its nodes. */
+static void
+leader_creates_ephemerals(void)
+{
+	uint8_t bytes[256];
+	char path[32];
+
+	for (uint32_t i = 0; i < NODES; i++) {
+		struct jute_writer body = jute_writer_of(bytes, sizeof(bytes));
+
+		snprintf(path, sizeof(path), "/e%06u", i);
+		jute_put_cstr(&body, path);
+		jute_put_cstr(&body, "");
+		jute_put_int(&body, 1);
+		jute_put_int(&body, PERM_ALL);
+		jute_put_cstr(&body, "world");
+		jute_put_cstr(&body, "anyone");
+		jute_put_int(&body, CREATE_EPHEMERAL);
+		leader_does(77, OP_CREATE, bytes,
+			    (uint32_t)jute_written(&body));
+		assert_int_equal(zab_member_apply(rig.zab, leader.entry,
+						  leader.bytes, true),
+				 0);
+		commit();
+	}
+}
+
+static uint32_t
+ephemerals(void)
+{
+	struct tree_counts counts;
+
+	tree_counts(rig.tree, &counts);
+	return (uint32_t)counts.ephemerals;
+}
+
+/* One transaction, applied in parts: reads are answered in between, writes
+ * wait, and it is committed before it is all there. */
+static void
+a_session_of_many_nodes_closes_in_parts(void **state)
+{
+	struct rig_client client;
+	uint32_t parts = 0;
+	int err = FAL_EAGAIN;
+	int32_t write = 0;
+
+	(void)state;
+	learn();
+	client = connected();
+	leader_creates_ephemerals();
+	leader_does(77, OP_CLOSE_SESSION, NULL, 0);
+	const int64_t before = zab_member_appended(rig.zab);
+
+	for (uint32_t had = ephemerals(); err == FAL_EAGAIN; parts++) {
+		err = zab_member_apply(rig.zab, leader.entry, leader.bytes,
+				       true);
+		assert_true(had - ephemerals() <= NODES_MAX);
+		had = ephemerals();
+		if (err != FAL_EAGAIN)
+			break;
+		assert_true(zab_member_is_applying(rig.zab));
+		assert_true(zab_has_work(rig.zab));
+		if (write == 0)
+			write = rig_create(&client, "/w", "", 0);
+		commit(); /* as far as there is anything */
+		assert_int_equal(zab_member_appended(rig.zab), before);
+		assert_int_equal(quorum.count, quorum.taken);
+	}
+	assert_int_equal(err, 0);
+	assert_true(parts >= NODES / NODES_MAX);
+	assert_false(zab_member_is_applying(rig.zab));
+	assert_int_equal(zab_member_published(rig.zab), leader.zxid);
+	rig_run(&rig);
+	assert_null(session_find(rig.sessions, 77));
+	leader_answers();
+	commit();
+	rig_expect(&client, write, ZK_OK);
+}
+
+/* It is in the history that was agreed on, whoever leads next. */
+static void
+the_end_of_a_role_does_not_end_what_is_applied(void **state)
+{
+	(void)state;
+	learn();
+	leader_creates_ephemerals();
+	leader_does(77, OP_CLOSE_SESSION, NULL, 0);
+	assert_int_equal(
+		zab_member_apply(rig.zab, leader.entry, leader.bytes, true),
+		FAL_EAGAIN);
+	zab_member_set_mode(rig.zab, ZAB_CLOSED, SERVING_CLOSED);
+	rig_run(&rig);
+	assert_true(zab_member_is_applying(rig.zab));
+	assert_false(zab_is_idle(rig.zab));
+	while (zab_member_is_applying(rig.zab))
+		if (zab_member_apply(rig.zab, leader.entry, leader.bytes,
+				     true) == 0)
+			break;
+	assert_int_equal(ephemerals(), 0);
+	assert_int_equal(zab_member_appended(rig.zab), leader.zxid);
+	commit();
+	assert_int_equal(zab_member_published(rig.zab), leader.zxid);
+}
+
 int
 main(void)
 {
@@ -383,6 +492,8 @@ main(void)
 		CASE(what_a_reader_gave_away_outlives_it),
 		CASE(a_tree_that_differs_acknowledges_nothing),
 		CASE(what_a_snapshot_holds_already_is_no_difference),
+		CASE(a_session_of_many_nodes_closes_in_parts),
+		CASE(the_end_of_a_role_does_not_end_what_is_applied),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -171,9 +171,12 @@ leader_makes(const struct note *note)
 	};
 	const int64_t zxid = ++leader.zxid;
 
-	assert_int_equal(prep_request(leader.prep, &request, zxid, 1000, &entry,
-				      &leader.result),
-			 0);
+	int err = prep_request(leader.prep, &request, zxid, 1000, &entry,
+			       &leader.result);
+
+	while (err == FAL_EAGAIN)
+		err = prep_go_on(leader.prep);
+	assert_int_equal(err, 0);
 	prep_publish_session(leader.prep, leader.result.type, note->session_id,
 			     note->timeout_ms, 1000);
 	tree_publish(leader.tree, zxid);

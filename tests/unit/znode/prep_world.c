@@ -106,10 +106,11 @@ world_try(struct world *world, int32_t type, const void *body, size_t bytes)
 					     .timeout_ms = 10000,
 					     .is_local_session =
 						     world->is_local_session};
-	const int err =
-		prep_request(world->prep, &request, world->zxid + 1,
-			     world->time_ms + 1, &entry, &world->result);
+	int err = prep_request(world->prep, &request, world->zxid + 1,
+			       world->time_ms + 1, &entry, &world->result);
 
+	while (err == FAL_EAGAIN)
+		err = prep_go_on(world->prep);
 	if (err != 0)
 		return err;
 	world->zxid++;

@@ -339,6 +339,148 @@ sums_are_by_top_node(void **state)
 	world_close(&world);
 }
 
+/* ---- in parts ---------------------------------------------------------------
+ */
+
+#define CHILDREN 6000u
+#define LEFT     1500u
+
+/* /a with children that are there, and others that were deleted and wait to be
+ * unlinked: so far they have places among them, and without them those who stay
+ * have other ones. */
+static void
+open_large(struct world *world)
+{
+	char path[32];
+
+	world_open(world, NULL);
+	assert_int_equal(world_create(world, OP_CREATE, "/a", 0), ZK_OK);
+	for (uint32_t i = 0; i < CHILDREN; i++) {
+		snprintf(path, sizeof(path), "/a/c%04u", i);
+		assert_int_equal(world_create(world, OP_CREATE, path, 0),
+				 ZK_OK);
+	}
+	assert_int_equal(
+		world_create(world, OP_CREATE, "/zookeeper/quota/a", 0), ZK_OK);
+	world->is_held_back = true;
+	for (uint32_t i = 0; i < CHILDREN; i++) {
+		if (i % (CHILDREN / LEFT) == 0)
+			continue;
+		snprintf(path, sizeof(path), "/a/c%04u", i);
+		assert_int_equal(world_delete(world, path, -1), ZK_OK);
+	}
+	tree_publish(world->tree, world->zxid);
+}
+
+/* Begins to make the stats node: what prep_request() returned. */
+static int
+begin_stats(struct world *world, const struct prep_request *given,
+	    struct jute_writer *entry)
+{
+	struct prep_request request = *given;
+	struct jute_writer *body = world_body(world);
+
+	jute_put_cstr(body, "/zookeeper/quota/a/" STATS);
+	jute_put_cstr(body, "x");
+	jute_put_int(body, 1);
+	proto_put_acl(body, &world_open_acl);
+	jute_put_int(body, 0);
+	request.body = world->body;
+	request.body_bytes = (uint32_t)jute_written(body);
+	const int err = prep_request(world->prep, &request, world->zxid + 1,
+				     world->time_ms + 1, entry, &world->result);
+
+	/* Who asked may be gone. */
+	memset(world->body, 0xee, request.body_bytes);
+	return err;
+}
+
+static struct prep_request
+request_for(const struct world *world)
+{
+	return (struct prep_request){.session_id = world->session_id,
+				     .type = OP_CREATE,
+				     .ids = world->ids,
+				     .owner = world->owner};
+}
+
+/* Each child is entered and left: not all of that in one go, by the leader or
+ * by who follows, and what is unlinked in between counts nothing twice. */
+static void
+a_large_subtree_is_counted_in_parts(void **state)
+{
+	struct world leader, follower;
+	uint32_t parts = 0, follower_parts = 0;
+	bool matches = true;
+
+	(void)state;
+	open_large(&leader);
+	open_large(&follower);
+
+	const struct prep_request request = request_for(&leader);
+	struct jute_writer entry =
+		jute_writer_of(leader.entry, leader.entry_cap);
+	int err = begin_stats(&leader, &request, &entry);
+
+	for (; err == FAL_EAGAIN; parts++) {
+		tree_reclaim(leader.tree, UINT32_MAX);
+		err = prep_go_on(leader.prep);
+	}
+	assert_int_equal(err, 0);
+	assert_int_equal(parts, 2 * LEFT / 1024);
+	leader.zxid++;
+	world_publish(&leader);
+	assert_text(&leader, "/zookeeper/quota/a/" STATS,
+		    "count=1501,bytes=1501");
+
+	err = prep_apply_some(follower.prep, leader.entry,
+			      leader.result.entry_bytes, &follower.result,
+			      &matches);
+	for (; err == FAL_EAGAIN; follower_parts++) {
+		tree_reclaim(follower.tree, UINT32_MAX);
+		err = prep_apply_on(follower.prep, &matches);
+	}
+	assert_int_equal(err, 0);
+	assert_true(matches);
+	assert_int_equal(follower_parts, parts);
+	follower.zxid++;
+	world_publish(&follower);
+	assert_text(&follower, "/zookeeper/quota/a/" STATS,
+		    "count=1501,bytes=1501");
+	world_close(&follower);
+	world_close(&leader);
+}
+
+static void
+a_count_that_is_given_up_leaves_nothing(void **state)
+{
+	struct world world;
+
+	(void)state;
+	open_large(&world);
+
+	const struct prep_request request = request_for(&world);
+	const uint64_t digest = tree_published_digest(world.tree);
+	struct jute_writer entry = jute_writer_of(world.entry, world.entry_cap);
+
+	assert_int_equal(begin_stats(&world, &request, &entry), FAL_EAGAIN);
+	assert_int_equal(prep_go_on(world.prep), FAL_EAGAIN);
+	prep_abandon(world.prep);
+	assert_false(world_has(&world, "/zookeeper/quota/a/" STATS));
+	world.is_held_back = false;
+	assert_int_equal(world_create(&world, OP_CREATE, "/b", 0), ZK_OK);
+	assert_int_equal(world_delete(&world, "/b", -1), ZK_OK);
+	assert_true(tree_published_digest(world.tree) != digest); /* pzxid */
+	/* In a multi nothing waits. */
+	world_body(&world);
+	world_add_create(&world, OP_CREATE, "/zookeeper/quota/a/" STATS, 0);
+	world_add_set(&world, "/a", "long", -1);
+	assert_int_equal(world_run_multi(&world), ZK_OK);
+	assert_text(&world, "/zookeeper/quota/a/" STATS,
+		    "count=1501,bytes=1501");
+	world_close(&world);
+}
+
 int
 main(void)
 {
@@ -352,6 +494,8 @@ main(void)
 		cmocka_unit_test(stats_of_the_root_and_of_missing_paths),
 		cmocka_unit_test(recounting_walks_wide_and_deep_trees),
 		cmocka_unit_test(sums_are_by_top_node),
+		cmocka_unit_test(a_large_subtree_is_counted_in_parts),
+		cmocka_unit_test(a_count_that_is_given_up_leaves_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
