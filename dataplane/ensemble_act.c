@@ -4,6 +4,11 @@
  */
 #include "dataplane/ensemble_int.h"
 
+/* As a reign begins all sessions are looked at, and the owners of ephemerals
+ * are sorted: some cache misses each. By ensemble_busy() that is 1 us a
+ * session. */
+#define REIGN_BYTES_PER_SESSION 4u
+
 static void
 close_slots(struct ensemble *ensemble, const struct zab_action *action)
 {
@@ -105,12 +110,28 @@ note_times(struct ensemble *ensemble, const struct zab_action *state)
 }
 
 static void
+tell_reign(struct ensemble *ensemble)
+{
+	const uint64_t bytes = (uint64_t)REIGN_BYTES_PER_SESSION *
+			       zab_member_session_count(ensemble->parts.zab);
+
+	if (bytes >= ZAB_BUSY_BYTES)
+		ensemble_busy(ensemble, bytes > UINT32_MAX ? UINT32_MAX
+							   : (uint32_t)bytes);
+}
+
+static void
 serve(struct ensemble *ensemble)
 {
 	const int64_t mark = zab_zxid(ensemble->epoch, 0);
 	const bool is_leader = ensemble->role == FLE_LEADING;
 
 	ensemble->must_serve = false;
+	if (is_leader)
+		tell_reign(ensemble);
+	/* What was stepped with that may have ended it. */
+	if (!ensemble->is_serving)
+		return;
 	if (is_leader) {
 		entry_ring_clear(ensemble->recent);
 		ensemble->committed = mark;

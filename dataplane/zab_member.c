@@ -621,6 +621,12 @@ zab_member_is_round_full(const struct zab *zab)
 	return zab_is_round_full(zab);
 }
 
+uint32_t
+zab_member_session_count(const struct zab *zab)
+{
+	return session_count(zab->parts.sessions);
+}
+
 bool
 zab_member_has_session(const struct zab *zab, int64_t session_id)
 {

@@ -88,6 +88,7 @@ FAL_MUST_CHECK int zab_member_propose(struct zab *,
 				      const struct zab_learner_request *);
 /* Has this round made transactions of as many large ones as a round may? */
 bool zab_member_is_round_full(const struct zab *);
+uint32_t zab_member_session_count(const struct zab *);
 bool zab_member_has_session(const struct zab *, int64_t session_id);
 /* A learner heard of that session; the timeout is what it agreed on with the
  * client, maybe another one than the session began with. It counts if the

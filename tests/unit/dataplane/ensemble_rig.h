@@ -174,6 +174,7 @@ struct rig_wishes {
 	bool has_reconfig;
 	bool shares_core;         /* with a reader: see ensemble_late.c */
 	bool has_local_sessions;  /* of others */
+	uint32_t beacon_ms;       /* 0: none */
 	uint32_t outstanding_max; /* 0: plenty */
 	uint64_t queue_bytes_max; /* 0: plenty */
 };
@@ -211,6 +212,8 @@ core_options(const struct rig_wishes *wishes)
 		.yield_pause_ms = 2000,
 		.is_reconfig_enabled = wishes->has_reconfig,
 		.is_sync_confirmed = true,
+		.beacon_ms = wishes->beacon_ms,
+		.beacon_lost_ms = 3 * wishes->beacon_ms,
 	};
 }
 

@@ -179,6 +179,53 @@ a_session_of_many_nodes_closes_some_a_round(void **state)
 	assert_int_equal(zab_member_appended(rig.zab), zxid + 2);
 }
 
+/* A learner that knows beacons. */
+static void
+says_beacons(uint32_t index, int64_t sid, uint32_t beacon_ms)
+{
+	uint8_t bytes[28];
+
+	be_store64(bytes, (uint64_t)sid);
+	be_store32(bytes + 8, QUORUM_PROTOCOL_VERSION);
+	be_store64(bytes + 12, 0);
+	be_store32(bytes + 20, 0x46414c43); /* see ensemble_beacon_of() */
+	be_store32(bytes + 24, beacon_ms);
+	says_with(index, QUORUM_FOLLOWERINFO, 0, bytes, sizeof(bytes));
+}
+
+#define SESSIONS 40000u
+
+/* That all of them begin anew is one go: it says how long before. */
+static void
+a_leader_of_many_sessions_says_that_it_is_busy(void **state)
+{
+	const struct rig_wishes wishes = {.sid = 3, .beacon_ms = 20};
+	struct quorum_packet packet;
+	int64_t busy_ms = 0;
+	uint32_t index;
+
+	(void)state;
+	begin(&wishes);
+	for (int64_t i = 1; i <= SESSIONS; i++)
+		assert_non_null(session_add(rig.sessions, i, 5000, rig.now_ms));
+	vote(1, FLE_LOOKING, 3);
+	vote(2, FLE_LOOKING, 3);
+	index = fake_connect(it.net);
+	says_beacons(index, 1, 20);
+	run_zab();
+	expect(index, QUORUM_LEADERINFO, &packet);
+	says_int(index, QUORUM_ACKEPOCH, 0, 0);
+	run_zab();
+	expect(index, QUORUM_NEWLEADER, &packet);
+	says(index, QUORUM_ACK, EPOCH_1);
+	run_zab();
+	assert_int_equal(zab_member_mode(rig.zab), ZAB_LEADS);
+	while (received(index, &packet))
+		if (packet.type == QUORUM_PING && packet.zxid < -1)
+			busy_ms = -1 - packet.zxid;
+	assert_int_equal(busy_ms, 4 * SESSIONS / 4096);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, nothing, end)
 
 int
@@ -188,6 +235,7 @@ main(void)
 		TEST(large_requests_of_learners_are_taken_some_a_round),
 		TEST(entries_that_waited_are_applied_some_a_round),
 		TEST(a_session_of_many_nodes_closes_some_a_round),
+		TEST(a_leader_of_many_sessions_says_that_it_is_busy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
