@@ -55,7 +55,8 @@ await_step(struct reader *reader)
 	if (FAL_LIKELY(list_empty(&reader->awaiting)) ||
 	    reader->now_ms < reader->await_until_ms)
 		return false;
-	while (!list_empty(&reader->awaiting)) {
+	for (uint32_t i = 0;
+	     i < CONN_CLOSE_BURST && !list_empty(&reader->awaiting); i++) {
 		struct conn *conn = list_entry(reader->awaiting.next,
 					       struct conn, wait_link);
 

@@ -309,16 +309,24 @@ conn_abort(struct reader *reader, struct conn *conn)
 	conn_become_ghost(reader, conn);
 }
 
-void
+bool
 conn_close_clients(struct reader *reader)
 {
-	for (uint32_t i = 0; i < reader->conn_count; i++) {
-		struct conn *conn = &reader->conns[i];
+	uint32_t closed = 0;
 
-		if (conn->stream != STREAM_NONE && conn->state != CONN_WORD &&
-		    conn->state != CONN_NEWCOMER)
+	while (reader->hang_up_at < reader->conn_count) {
+		struct conn *conn = &reader->conns[reader->hang_up_at];
+
+		if (conn_is_client(conn)) {
+			if (closed == CONN_CLOSE_BURST)
+				return false;
 			conn_close(reader, conn);
+			closed++;
+		}
+		reader->hang_up_at++;
 	}
+	reader->hang_up_at = 0;
+	return true;
 }
 
 void

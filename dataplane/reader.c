@@ -143,7 +143,8 @@ expire_newcomers(struct reader *reader)
 {
 	bool did_work = false;
 
-	while (!list_empty(&reader->newcomers)) {
+	for (uint32_t i = 0;
+	     i < CONN_CLOSE_BURST && !list_empty(&reader->newcomers); i++) {
 		struct conn *conn =
 			list_entry(reader->newcomers.next, struct conn, link);
 
@@ -188,8 +189,21 @@ take_readable(struct reader *reader, const struct stream_event *event)
 		conn_run_batch(reader);
 }
 
+/* Its turn to be hung up on is now. */
 static bool
-take_input(struct reader *reader)
+hang_up(struct reader *reader, stream_id id)
+{
+	struct conn *conn = conn_of_stream(reader, id);
+
+	if (conn == NULL || !conn_is_client(conn))
+		return false;
+	conn_close(reader, conn);
+	return true;
+}
+
+/* Made twice, so that who serves does not ask. */
+static inline __attribute__((always_inline)) bool
+take_events(struct reader *reader, bool is_hanging_up)
 {
 	const uint64_t began_ns = stage_begin(reader->parts.stats);
 	const uint32_t count =
@@ -211,7 +225,8 @@ take_input(struct reader *reader)
 			conn_opened(reader, event);
 			break;
 		case STREAM_READABLE:
-			take_readable(reader, event);
+			if (!is_hanging_up || !hang_up(reader, event->id))
+				take_readable(reader, event);
 			break;
 		case STREAM_WRITABLE:
 			conn_writable(reader, event->id);
@@ -227,6 +242,12 @@ take_input(struct reader *reader)
 	return count > 0;
 }
 
+static bool
+take_input(struct reader *reader)
+{
+	return take_events(reader, false);
+}
+
 /* The oldest state that something on this core still reads. */
 static uint64_t
 oldest_state(const struct reader *reader)
@@ -237,11 +258,17 @@ oldest_state(const struct reader *reader)
 	return jobs < events ? jobs : events;
 }
 
-/* The tree is somebody else's: connections come and go, words are taken. */
+/* The tree is somebody else's, or clients are being hung up on: connections
+ * come and go, words are taken. */
 static bool
 poll_parked(struct reader *reader)
 {
-	bool did_work = take_input(reader);
+	bool did_work = reader->is_hanging_up;
+
+	if (did_work)
+		(void)take_events(reader, true);
+	else
+		did_work = take_input(reader);
 
 	did_work |= conn_shed_watches(reader);
 	did_work |= await_step(reader);

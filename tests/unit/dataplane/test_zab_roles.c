@@ -412,6 +412,87 @@ reads_only_are_served_without_a_leader(void **state)
 	assert_true(is_closed(&client));
 }
 
+#define CLIENTS    150u
+#define CLOSED_MAX 64u /* a round: CONN_CLOSE_BURST */
+
+static uint32_t
+closed_of(const struct rig_client *clients)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < CLIENTS; i++)
+		count += is_closed(&clients[i]);
+	return count;
+}
+
+static void
+one_reader_round(void)
+{
+	reader_poll(rig.reader, rig.now_ms * NS_PER_MS, (int64_t)rig.now_ms);
+}
+
+/* The core may be the one that votes. Whose turn has not come is not served
+ * either, and who comes meanwhile waits. */
+static void
+clients_of_a_role_that_ended_are_closed_some_a_round(void **state)
+{
+	static struct rig_client clients[CLIENTS];
+	struct rig_client late;
+	uint32_t rounds = 0;
+
+	(void)state;
+	zab_member_begin_reign(rig.zab, EPOCH_MARK);
+	zab_member_set_mode(rig.zab, ZAB_LEADS, SERVING_ALL);
+	for (uint32_t i = 0; i < CLIENTS; i++) {
+		clients[i] = connecting();
+		zab_member_commit(rig.zab, quorum.next_zxid - 1);
+		rig_run(&rig);
+		assert_true(granted(&clients[i]) != 0);
+	}
+	zab_member_set_mode(rig.zab, ZAB_CLOSED, SERVING_CLOSED);
+	one_reader_round();
+	assert_int_equal(closed_of(clients), CLOSED_MAX);
+	assert_true(reader_has_work(rig.reader));
+	assert_false(is_closed(&clients[CLIENTS - 1]));
+	rig_get_data(&clients[CLIENTS - 1], "/", false);
+	for (uint32_t before = CLOSED_MAX; before < CLIENTS; rounds++) {
+		one_reader_round();
+		assert_in_range(closed_of(clients) - before, 1, CLOSED_MAX + 1);
+		before = closed_of(clients);
+	}
+	assert_int_equal(rounds, 2);
+	rig_expect_silence(&clients[CLIENTS - 1]);
+	rig_run(&rig);
+	late = connecting();
+	assert_false(is_closed(&late));
+	zab_member_set_mode(rig.zab, ZAB_LEADS, SERVING_ALL);
+	rig_run(&rig);
+	zab_member_commit(rig.zab, quorum.next_zxid - 1);
+	rig_run(&rig);
+	assert_true(granted(&late) != 0);
+}
+
+static void
+who_never_says_who_he_is_is_closed_some_a_round(void **state)
+{
+	struct rig_client clients[CLIENTS];
+	uint32_t before = 0;
+
+	(void)state;
+	learn();
+	for (uint32_t i = 0; i < CLIENTS; i++)
+		clients[i] = (struct rig_client){
+			.rig = &rig, .stream = fake_connect(rig.streams)};
+	rig_run(&rig);
+	rig.now_ms += 2 * RIG_TIMEOUT_MS;
+	for (uint32_t i = 0; i < CLIENTS / CLOSED_MAX + 1; i++) {
+		one_reader_round();
+		assert_in_range(closed_of(clients) - before, 1, CLOSED_MAX);
+		before = closed_of(clients);
+	}
+	assert_int_equal(before, CLIENTS);
+}
+
 int
 main(void)
 {
@@ -430,6 +511,8 @@ main(void)
 		CASE(what_is_lent_comes_back_as_it_is_then),
 		CASE(a_reader_that_stays_away_holds_no_record_back),
 		CASE(reads_only_are_served_without_a_leader),
+		CASE(clients_of_a_role_that_ended_are_closed_some_a_round),
+		CASE(who_never_says_who_he_is_is_closed_some_a_round),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
