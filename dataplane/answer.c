@@ -11,6 +11,11 @@
  *
  * S walks record by record: events of record z, then its reply, then reads
  * that waited for that reply, all at S = z.
+ *
+ * A record may have any number of events: a closeSession of 50,000 ephemerals
+ * has 100,000, and each may be for some dozens of connections. They are told in
+ * rounds. In between no client of this core is served, since some have heard of
+ * z and others have not; but streams of others, peers, are.
  */
 #include "dataplane/reader_int.h"
 
@@ -278,13 +283,11 @@ tell_update(struct reader *reader, const struct delta *record)
 	reader->hooks.on_update(reader->hooks.update_arg, &update);
 }
 
+/* Its events are told. */
 static void
-handle_record(struct reader *reader, const struct delta *record)
+finish_record(struct reader *reader, const struct delta *record)
 {
-	if (reader->hooks.on_update != NULL)
-		tell_update(reader, record);
-	if (record->effect_count > 0)
-		events_of_record(reader, record);
+	reader->S = record->zxid;
 	if (record->origin_core != reader->parts.channel->core)
 		return;
 
@@ -300,17 +303,63 @@ handle_record(struct reader *reader, const struct delta *record)
 	reply_to(reader, conn, record);
 }
 
+/* False: there is more of it, for the next round. */
+static bool
+handle_record(struct reader *reader, const struct delta *record)
+{
+	if (reader->hooks.on_update != NULL)
+		tell_update(reader, record);
+	if (record->effect_count > 0 &&
+	    FAL_UNLIKELY(!events_of_record(reader, record))) {
+		reader->telling = record;
+		return false;
+	}
+	finish_record(reader, record);
+	return true;
+}
+
+/* The same of the one that an earlier round began with. */
+static bool
+handle_rest(struct reader *reader)
+{
+	const struct delta *record = reader->telling;
+
+	if (record == NULL)
+		return true;
+	if (!events_of_record(reader, record))
+		return false;
+	reader->telling = NULL;
+	finish_record(reader, record);
+	return true;
+}
+
+/* A record that begins has half a round's share, or it would be cut for those
+ * before it, and clients served the less often. */
+static bool
+has_told_enough(const struct reader *reader)
+{
+	return reader->tell_left < TELL_EFFECTS / 2 ||
+	       reader->delivered + TELL_EVENTS / 2 > reader->tell_until;
+}
+
 bool
 answer_poll(struct reader *reader)
 {
 	const uint64_t limit =
 		atomic_load_explicit(reader->published, memory_order_acquire);
-	bool did_work = drain_unicasts(reader);
+	bool did_work = false;
 
+	/* Whom the rest of a record is told belongs before all else. */
+	if (FAL_LIKELY(reader->telling == NULL))
+		did_work = drain_unicasts(reader);
 	if (limit == reader->S)
 		return did_work;
+	reader->tell_left = TELL_EFFECTS;
+	reader->tell_until = reader->delivered + TELL_EVENTS;
+	if (FAL_UNLIKELY(!handle_rest(reader)))
+		return true;
 	for (uint32_t i = 0; i < RECORD_BURST; i++) {
-		if (!events_have_room(reader))
+		if (!events_have_room(reader) || has_told_enough(reader))
 			break;
 		const struct delta *record = delta_next(reader->cursor, limit);
 		if (record == NULL) {
@@ -321,8 +370,8 @@ answer_poll(struct reader *reader)
 		 * were queued before it was published. */
 		if (FAL_UNLIKELY(has_unicast(reader)))
 			drain_unicasts(reader);
-		reader->S = record->zxid;
-		handle_record(reader, record);
+		if (FAL_UNLIKELY(!handle_record(reader, record)))
+			return true; /* nor is the cursor's place given up */
 	}
 	drain_unicasts(reader);
 	delta_cursor_advance(reader->cursor);

@@ -131,20 +131,30 @@ events_tell_gauges(struct reader *reader)
 	stats_set(stats, STAT_WATCH_TABLE_BYTES, counts.used_bytes);
 }
 
-void
+bool
 events_of_record(struct reader *reader, const struct delta *record)
 {
-	const uint8_t *at = delta_effects(record);
+	const uint8_t *at =
+		reader->told == 0 ? delta_effects(record) : reader->told_at;
 
-	for (uint32_t i = 0; i < record->effect_count; i++) {
+	for (uint32_t i = reader->told; i < record->effect_count; i++) {
 		const struct effect *effect = (const void *)at;
-
 		const uint64_t before = reader->delivered;
 
+		if (FAL_UNLIKELY(reader->tell_left == 0 ||
+				 before >= reader->tell_until ||
+				 !events_have_room(reader))) {
+			reader->told = i;
+			reader->told_at = at;
+			return false;
+		}
+		reader->tell_left--;
 		watch_fire(reader->watches, record->zxid, effect);
 		note_fan_out(reader, effect->type, reader->delivered - before);
 		at += effect_bytes(effect->path_bytes);
 	}
+	reader->told = 0;
+	return true;
 }
 
 void

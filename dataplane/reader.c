@@ -201,9 +201,23 @@ hang_up(struct reader *reader, stream_id id)
 	return true;
 }
 
-/* Made twice, so that who serves does not ask. */
+/* What clients say. */
+enum take { TAKE_REQUESTS, TAKE_NOTHING, TAKE_AND_HANG_UP };
+
+static inline __attribute__((always_inline)) void
+take_said(struct reader *reader, const struct stream_event *event,
+	  enum take take)
+{
+	/* It stays where it is, and is reported again. */
+	if (take == TAKE_NOTHING)
+		return;
+	if (take == TAKE_REQUESTS || !hang_up(reader, event->id))
+		take_readable(reader, event);
+}
+
+/* Made for each way, so that who serves does not ask. */
 static inline __attribute__((always_inline)) bool
-take_events(struct reader *reader, bool is_hanging_up)
+take_events(struct reader *reader, enum take take)
 {
 	const uint64_t began_ns = stage_begin(reader->parts.stats);
 	const uint32_t count =
@@ -225,8 +239,7 @@ take_events(struct reader *reader, bool is_hanging_up)
 			conn_opened(reader, event);
 			break;
 		case STREAM_READABLE:
-			if (!is_hanging_up || !hang_up(reader, event->id))
-				take_readable(reader, event);
+			take_said(reader, event, take);
 			break;
 		case STREAM_WRITABLE:
 			conn_writable(reader, event->id);
@@ -245,7 +258,7 @@ take_events(struct reader *reader, bool is_hanging_up)
 static bool
 take_input(struct reader *reader)
 {
-	return take_events(reader, false);
+	return take_events(reader, TAKE_REQUESTS);
 }
 
 /* The oldest state that something on this core still reads. */
@@ -266,7 +279,7 @@ poll_parked(struct reader *reader)
 	bool did_work = reader->is_hanging_up;
 
 	if (did_work)
-		(void)take_events(reader, true);
+		(void)take_events(reader, TAKE_AND_HANG_UP);
 	else
 		did_work = take_input(reader);
 
@@ -282,6 +295,24 @@ poll_parked(struct reader *reader)
 	return did_work;
 }
 
+/* The events of a record take more than a round. */
+static __attribute__((noinline)) void
+poll_telling(struct reader *reader)
+{
+	(void)take_events(reader, TAKE_NOTHING);
+	events_step(reader, FAN_OUT_BURST);
+	conn_abort_overrun(reader);
+	conn_shed_watches(reader);
+	conn_touch_parked(reader);
+	conn_send_detaches(reader);
+	stream_flush(reader->parts.streams);
+	if (reader->must_ring_zab) {
+		reader->must_ring_zab = false;
+		lcore_doorbell(reader->parts.channel->zab_lcore);
+	}
+	tree_reader_quiesce(reader->tree_reader, oldest_state(reader));
+}
+
 bool
 reader_poll(struct reader *reader, uint64_t now_ns, int64_t wall_ms)
 {
@@ -295,6 +326,10 @@ reader_poll(struct reader *reader, uint64_t now_ns, int64_t wall_ms)
 	if (FAL_UNLIKELY(!attend_follow(reader)))
 		return poll_parked(reader);
 	did_work |= answer_poll(reader);
+	if (FAL_UNLIKELY(reader->telling != NULL)) {
+		poll_telling(reader);
+		return true;
+	}
 	did_work |= take_input(reader);
 	did_work |= events_step(reader, FAN_OUT_BURST);
 	did_work |= jobs_step(reader);

@@ -204,7 +204,13 @@ struct reader {
 	struct slow slow;
 	struct sampler sampler;
 	uint64_t delivered; /* watch events written so far */
-	bool must_ring_zab; /* R1 got something this round */
+	/* A record whose events are not all told yet, or NULL: see answer.c. */
+	const struct delta *telling;
+	const uint8_t *told_at;
+	uint32_t told;       /* of its effects */
+	uint32_t tell_left;  /* effects of this round */
+	uint64_t tell_until; /* `delivered` that ends it */
+	bool must_ring_zab;  /* R1 got something this round */
 	bool is_in_burst;
 	uint64_t burst_ns; /* when its first request was handed on; 0: none */
 
@@ -477,7 +483,12 @@ void events_tell_gauges(struct reader *);
 uint64_t events_oldest(const struct reader *);
 /* False: too many fan-outs are under way to walk further records. */
 bool events_have_room(const struct reader *);
-void events_of_record(struct reader *, const struct delta *);
+/* What a round tells. */
+#define TELL_EFFECTS 1024u
+#define TELL_EVENTS  1024u
+
+/* From reader.told on. False: the round has told enough. */
+bool events_of_record(struct reader *, const struct delta *);
 /* Registers what a successful (or exists) read asked for. */
 void events_register(struct reader *, struct conn *, int32_t op,
 		     struct tree_path path);

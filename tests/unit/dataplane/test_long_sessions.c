@@ -301,6 +301,70 @@ sessions_that_end_together_do_so_some_a_round(void **state)
 	assert_int_equal(rig.written, zxid + sessions + many);
 }
 
+/* See TELL_EFFECTS: two an ephemeral, one of which is for a recursive watch. */
+#define TOLD_MAX 1024u
+
+/* The transaction is one, what it tells may be anything. Who has heard a part
+ * of it reads neither the state before nor comes before the others, so nobody
+ * is served in between. */
+static void
+events_of_a_closed_session_are_told_some_a_round(void **state)
+{
+	uint8_t bytes[32];
+	struct jute_writer body = jute_writer_of(bytes, sizeof(bytes));
+	struct rig_client a = rig_client(&rig);
+	struct rig_client b = rig_client(&rig);
+	struct rig_client c = rig_client(&rig);
+	uint32_t rounds = 0;
+
+	(void)state;
+	make_ephemerals(&a, EPHEMERALS);
+	jute_put_cstr(&body, "/");
+	jute_put_int(&body, 1);
+	const int32_t watch = rig_request(&b, OP_ADD_WATCH, &body);
+
+	rig_run(&rig);
+	rig_expect(&b, watch, ZK_OK);
+	const int32_t closing = rig_bare_op(&a, OP_CLOSE_SESSION);
+
+	one_reader_round();
+	while (ephemerals() > 0)
+		one_writer_round();
+	for (int i = 0; i < 3; i++)
+		one_writer_round();
+
+	const int64_t zxid = rig.written;
+	uint64_t before = stats_sum(&rig.stats, STAT_WATCH_EVENTS);
+	const uint64_t end = before + EPHEMERALS;
+	int32_t heard = 0, other = 0;
+
+	while (before < end) {
+		one_reader_round();
+		const uint64_t now = stats_sum(&rig.stats, STAT_WATCH_EVENTS);
+
+		assert_in_range(now - before, 1, TOLD_MAX);
+		before = now;
+		if (rounds++ == 0) {
+			heard = rig_get_data(&b, "/e002999", false);
+			other = rig_get_data(&c, "/e002999", false);
+		}
+		if (before < end)
+			rig_expect_silence(&c);
+		assert_true(rounds < 50);
+	}
+	assert_in_range(rounds, 2 * EPHEMERALS / TOLD_MAX, 50);
+	rig_run(&rig);
+	rig_expect(&a, closing, ZK_OK);
+	for (uint32_t i = 0; i < EPHEMERALS; i++) {
+		const struct rig_reply event = rig_reply(&b);
+
+		assert_int_equal(event.header.xid, XID_NOTIFICATION);
+		assert_int_equal(event.header.zxid, zxid);
+	}
+	rig_expect(&b, heard, ZK_NONODE);
+	assert_int_equal(rig_expect(&c, other, ZK_NONODE), zxid);
+}
+
 /* An entry that is too large for the log: the session stays. */
 static void
 a_session_of_too_many_nodes_is_not_closed(void **state)
@@ -539,6 +603,7 @@ main(void)
 		TEST(a_session_of_many_nodes_closes_some_a_round),
 		TEST(sessions_of_many_nodes_expire_too),
 		TEST(sessions_that_end_together_do_so_some_a_round),
+		TEST(events_of_a_closed_session_are_told_some_a_round),
 		TEST(a_session_of_too_many_nodes_is_not_closed),
 		TEST(a_long_multi_read_is_made_in_slices),
 		TEST(a_long_multi_read_that_breaks_off_is_refused_whole),
