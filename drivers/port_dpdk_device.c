@@ -519,7 +519,9 @@ port_dpdk_stop(struct port_dpdk *device)
 		port_capture_stop(capture);
 	free(atomic_exchange_explicit(&device->order, NULL,
 				      memory_order_acq_rel));
-	if (!device->is_gone)
+	if (!device->is_gone) {
+		port_dpdk_send_rest(device);
 		port_dpdk_close(device);
+	}
 	free_cores(device);
 }

@@ -117,6 +117,8 @@ port_dpdk_pass_gate(struct port_dpdk_core *core)
 
 extern const struct port_ops port_dpdk_ops;
 
+/* What cores without a queue have sent at last; when no core polls any more. */
+void port_dpdk_send_rest(struct port_dpdk *device);
 /* Frees what a core holds in rings and stash. */
 void port_dpdk_drop(struct port_dpdk_core *core);
 

@@ -257,6 +257,15 @@ send_for_others(struct port_dpdk_core *core)
 			send_for_one(core, device->cores[i].out);
 }
 
+void
+port_dpdk_send_rest(struct port_dpdk *device)
+{
+	if (!atomic_load_explicit(&device->is_open, memory_order_relaxed))
+		return;
+	for (uint32_t i = 0; i < device->queue_count; i++)
+		send_for_others(&device->cores[i]);
+}
+
 /* ---- the port ---- */
 
 static uint16_t

@@ -34,11 +34,11 @@
 static const uint8_t peer_mac[6] = {2, 0, 0, 0, 0, 9};
 
 static struct port_dpdk *
-start(const char *device)
+start(const char *device, uint32_t core_count)
 {
 	const struct port_dpdk_options options = {
 		.device = device,
-		.core_count = 1,
+		.core_count = core_count,
 		.mtu = 1500,
 		.mbufs = 1023,
 		.mbuf_private_bytes = TCP_POOL_PRIVATE_BYTES,
@@ -181,7 +181,7 @@ test_frames_of_a_file_are_answered_into_another(void **state)
 	make_input(in, own_mac);
 	snprintf(device, sizeof(device), "net_pcap0,rx_pcap=%s,tx_pcap=%s", in,
 		 out);
-	port = start(device);
+	port = start(device, 1);
 	config.port = port_dpdk_port(port, 0);
 	config.pool = port_dpdk_pool(port, 0);
 	assert_memory_equal(config.port->mac, own_mac, 6);
@@ -195,6 +195,43 @@ test_frames_of_a_file_are_answered_into_another(void **state)
 	tcp_core_destroy(core);
 	port_dpdk_stop(port);
 	check_output(out, own_mac);
+	assert_int_equal(unlink(in) | unlink(out) | rmdir(folder), 0);
+}
+
+/* The last that a core says is that its connections end, and nobody sends it
+ * for a core without a queue when all have ended. */
+static void
+test_what_a_core_without_a_queue_said_last_is_sent(void **state)
+{
+	char folder[] = "/tmp/port-pmd-XXXXXX";
+	char in[64], out[64], device[200];
+	const uint8_t no_mac[6] = {0};
+	uint8_t sent[60], frame[2048];
+	uint32_t head[6];
+	struct port_dpdk *port;
+	struct rte_mbuf *mbuf;
+	FILE *file;
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	snprintf(in, sizeof(in), "%s/in", folder);
+	snprintf(out, sizeof(out), "%s/out", folder);
+	make_input(in, no_mac);
+	snprintf(device, sizeof(device), "net_pcap1,rx_pcap=%s,tx_pcap=%s", in,
+		 out);
+	port = start(device, 2);
+	mbuf = rte_pktmbuf_alloc(port_dpdk_pool(port, 1));
+	assert_non_null(mbuf);
+	memset(sent, 7, sizeof(sent));
+	memcpy(rte_pktmbuf_append(mbuf, sizeof(sent)), sent, sizeof(sent));
+	assert_int_equal(port_tx(port_dpdk_port(port, 1), 0, &mbuf, 1), 1);
+	port_dpdk_stop(port);
+	file = fopen(out, "r");
+	assert_non_null(file);
+	assert_int_equal(fread(head, sizeof(head), 1, file), 1);
+	assert_int_equal(take_frame(file, frame, sizeof(frame)), sizeof(sent));
+	assert_memory_equal(frame, sent, sizeof(sent));
+	fclose(file);
 	assert_int_equal(unlink(in) | unlink(out) | rmdir(folder), 0);
 }
 
@@ -275,11 +312,11 @@ test_frames_pass_shared_memory_both_ways(void **state)
 	snprintf(device, sizeof(device),
 		 "net_memif0,role=server,id=0,socket-abstract=no,socket=%s",
 		 socket);
-	server = start(device);
+	server = start(device, 1);
 	snprintf(device, sizeof(device),
 		 "net_memif1,role=client,id=0,socket-abstract=no,socket=%s",
 		 socket);
-	client = start(device);
+	client = start(device, 1);
 	send_all(client, server);
 	send_all(server, client);
 	port_dpdk_stop(client);
@@ -296,6 +333,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
 			test_frames_of_a_file_are_answered_into_another),
+		cmocka_unit_test(
+			test_what_a_core_without_a_queue_said_last_is_sent),
 		cmocka_unit_test(test_frames_pass_shared_memory_both_ways),
 	};
 
