@@ -7,7 +7,9 @@
  * the next record. The ZAB core queues a unicast before it publishes a later
  * record, so a reader that sees the record sees the unicast too; replies of
  * one connection therefore come in the order of its requests, which is
- * asserted at the head of its queue.
+ * asserted at the head of its queue. One answer is a leader's word: that of a
+ * sync, which may come before that of a write in front of it, if not from a
+ * leader that is sound. Nothing can be told in its order then.
  *
  * S walks record by record: events of record z, then its reply, then reads
  * that waited for that reply, all at S = z.
@@ -157,7 +159,8 @@ handle_unicast(struct reader *reader, struct req *req)
 		conn_of(reader, req->owner.conn, req->owner.conn_gen);
 
 	FAL_ASSERT(conn != NULL);
-	if (req->verdict == REQ_CLOSE)
+	if (req->verdict == REQ_CLOSE ||
+	    (conn->head != req && req->kind == REQ_SYNC))
 		conn_close(reader, conn);
 	/* Nobody waits for the answers of a ghost, nor for their order. */
 	if (conn->stream == STREAM_NONE) {
@@ -226,7 +229,8 @@ reply_to(struct reader *reader, struct conn *conn, const struct delta *record)
 	FAL_ASSERT(req != NULL && req->state == REQ_IS_SENT);
 	FAL_ASSERT(req->xid == record->cxid);
 	if (conn->stream != STREAM_NONE) {
-		if (record->flags & DELTA_MUST_CLOSE) {
+		if ((record->flags & DELTA_MUST_CLOSE) ||
+		    (req->kind == REQ_CONNECT && record->err != ZK_OK)) {
 			conn_close(reader, conn);
 		} else if (req->kind == REQ_CONNECT) {
 			connect_granted(reader, conn, record->session_id);

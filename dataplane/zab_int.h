@@ -29,7 +29,7 @@
 
 /* R1a and R1b of a channel. */
 #define ZAB_LANES 2u
-/* Any path that came in a frame, and its length word. */
+/* Any path that came in a transaction, and its length word. */
 #define ZAB_PATH_TEXT_BYTES (8u << 20)
 
 struct pending {

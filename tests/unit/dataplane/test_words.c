@@ -10,7 +10,10 @@
 #include "one_rig.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "dataplane/zab_int.h"
 
 static void
 a_long_text_is_sent_in_portions_and_a_client_may_vanish(void **state)
@@ -248,6 +251,46 @@ sessions_are_listed_with_their_committed_ephemerals(void **state)
 	expect_sessions(3, 1, 6);
 }
 
+/* Of a snapshot: no transaction holds a path of so many bytes. */
+static void
+make_long_node(char name, int64_t zxid, int64_t owner)
+{
+	const uint32_t bytes = ZAB_PATH_TEXT_BYTES + 1;
+	char *text = malloc(bytes);
+	struct znode *node;
+
+	assert_non_null(text);
+	memset(text, name, bytes);
+	text[0] = '/';
+	tree_txn_begin(rig.tree, zxid, 1);
+	assert_int_equal(tree_insert(rig.tree, tree_root(rig.tree),
+				     tree_path_of(rig.tree, text, bytes),
+				     jute_slice_of("", 0), ACL_ID_OPEN, owner,
+				     &node),
+			 0);
+	(void)tree_txn_end(rig.tree);
+	tree_publish(rig.tree, zxid);
+	free(text);
+}
+
+static void
+paths_beyond_all_measure_are_passed_over(void **state)
+{
+	struct rig_client a = rig_client(&rig);
+
+	(void)state;
+	rig_create(&a, "/e", "", 1);
+	rig_run(&rig);
+	make_long_node('e', rig.written + 1, a.session_id);
+	expect_sessions(100, 1, 1);
+	make_long_node('t', rig.written + 2, PROTO_TTL_MASK | 1);
+	rig.reap_interval_ms = 1000;
+	rig_restart_zab(&rig);
+	zab_poll(rig.zab, rig.now_ms, (int64_t)rig.now_ms);
+	rig.now_ms += 1000;
+	zab_poll(rig.zab, rig.now_ms, (int64_t)rig.now_ms);
+}
+
 static void
 digests_of_every_128th_zxid_are_remembered(void **state)
 {
@@ -307,6 +350,7 @@ main(void)
 		TEST(a_connection_expires_from_its_last_request_on),
 		TEST(watches_are_listed_with_session_and_path),
 		TEST(sessions_are_listed_with_their_committed_ephemerals),
+		TEST(paths_beyond_all_measure_are_passed_over),
 		TEST(digests_of_every_128th_zxid_are_remembered),
 		TEST(the_digest_log_keeps_the_newest_entries),
 	};

@@ -253,6 +253,53 @@ nothing_overtakes_a_sync(void **state)
 	rig_expect(&client, write, ZK_OK);
 }
 
+/* Of a leader that breaks its word: only who was told so is told nothing. */
+static void
+a_sync_that_overtakes_a_write_ends_its_connection(void **state)
+{
+	struct rig_client client, other;
+
+	(void)state;
+	learn();
+	client = connected();
+	other = connected();
+	rig_create(&client, "/s", "", 0);
+	rig_path_op(&client, OP_SYNC, "/");
+	rig_run(&rig);
+	assert_int_equal(quorum.syncs, 1);
+	zab_member_synced(rig.zab, 1, leader.zxid);
+	rig_run(&rig);
+	assert_true(is_closed(&client));
+	leader_answers();
+	commit();
+	assert_false(is_closed(&other));
+	assert_int_equal(zab_member_published(rig.zab), leader.zxid);
+}
+
+/* The leader had no room for it. */
+static void
+a_session_that_could_not_be_made_is_not_granted(void **state)
+{
+	uint8_t bytes[64];
+	struct jute_writer entry = jute_writer_of(bytes, sizeof(bytes));
+	struct rig_client client;
+
+	(void)state;
+	learn();
+	client = connecting();
+	txn_put_header(&entry, &(struct txn_header){
+				       .session_id = quorum.note[0].session_id,
+				       .zxid = ++leader.zxid,
+				       .type = OP_ERROR});
+	jute_put_int(&entry, ZK_THROTTLEDOP);
+	assert_int_equal(zab_member_apply(rig.zab, bytes,
+					  (uint32_t)jute_written(&entry), true),
+			 0);
+	commit();
+	assert_int_equal(granted(&client), 0);
+	assert_true(is_closed(&client));
+}
+
 static void
 without_room_a_write_waits(void **state)
 {
@@ -487,6 +534,8 @@ main(void)
 		CASE(an_error_comes_back_in_its_place),
 		CASE(transactions_of_others_answer_nobody),
 		CASE(nothing_overtakes_a_sync),
+		CASE(a_sync_that_overtakes_a_write_ends_its_connection),
+		CASE(a_session_that_could_not_be_made_is_not_granted),
 		CASE(without_room_a_write_waits),
 		CASE(the_end_of_a_role_closes_all),
 		CASE(what_a_reader_gave_away_outlives_it),
