@@ -483,8 +483,9 @@ void events_tell_gauges(struct reader *);
 uint64_t events_oldest(const struct reader *);
 /* False: too many fan-outs are under way to walk further records. */
 bool events_have_room(const struct reader *);
-/* What a round tells. */
-#define TELL_EFFECTS 1024u
+/* What a round tells: effects that may concern nobody, at 20 to 100 ns each,
+ * and events, at 300. */
+#define TELL_EFFECTS 4096u
 #define TELL_EVENTS  1024u
 
 /* From reader.told on. False: the round has told enough. */
