@@ -14,6 +14,7 @@
 #define STORE_TEXT_BYTES 1024u
 #define STORE_EVENTS     16u /* power of two */
 #define STORE_ORDERS     64u /* power of two */
+#define STORE_LATE_MAX   16u
 
 /* ---- events: one ring per thread that makes them --------------------------
  */
@@ -58,6 +59,7 @@ struct store_orders {
 	_Atomic uint32_t tail; /* the thread's */
 };
 
+/* There must be room: of those that BG gets there are few at a time. */
 void store_orders_push(struct store_orders *, const struct store_order *);
 /* The oldest; NULL: none. It stays until store_orders_done(). */
 const struct store_order *store_orders_front(const struct store_orders *);
@@ -186,6 +188,9 @@ struct store_jobs {
 	uint32_t reloads; /* asked and not answered */
 	int64_t floor_told;
 	bool has_failed;
+	/* For FILES, without a place yet; oldest first. */
+	struct store_order late[STORE_LATE_MAX];
+	uint32_t late_count;
 
 	/* ZAB -> BG, ZAB -> FILES. */
 	struct store_orders bg_orders, files_orders;

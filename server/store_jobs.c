@@ -63,16 +63,22 @@ pop_event(struct store_events *events, struct store_event *out)
 	return true;
 }
 
+static bool
+has_order_room(const struct store_orders *orders)
+{
+	return atomic_load_explicit(&orders->head, memory_order_relaxed) -
+		       atomic_load_explicit(&orders->tail,
+					    memory_order_acquire) <
+	       STORE_ORDERS;
+}
+
 void
 store_orders_push(struct store_orders *orders, const struct store_order *order)
 {
 	const uint32_t head =
 		atomic_load_explicit(&orders->head, memory_order_relaxed);
 
-	/* The core has few of them under way at a time. */
-	FAL_ASSERT(head - atomic_load_explicit(&orders->tail,
-					       memory_order_acquire) <
-		   STORE_ORDERS);
+	FAL_ASSERT(has_order_room(orders));
 	orders->order[head % STORE_ORDERS] = *order;
 	/* release: pairs with acquire in store_orders_front() */
 	atomic_store_explicit(&orders->head, head + 1, memory_order_release);
@@ -403,10 +409,59 @@ store_jobs_has_work(struct store_jobs *jobs)
  * ------------------------------------------------------------------- */
 
 static void
+late_remove(struct store_jobs *jobs, uint32_t at)
+{
+	jobs->late_count--;
+	memmove(&jobs->late[at], &jobs->late[at + 1],
+		(jobs->late_count - at) * sizeof(jobs->late[0]));
+}
+
+/* Does the younger one say all that counts? Who asked for a configuration waits
+ * for the last one only; that one is dropped is told to nobody. */
+static bool
+is_overtaken(const struct store_order *old, const struct store_order *young)
+{
+	if (old->kind != young->kind)
+		return false;
+	return old->kind == STORE_DO_ACTIVATE ||
+	       (old->kind == STORE_DO_NEXT_CONFIG &&
+		(old->zxid == 0) == (young->zxid == 0));
+}
+
+/* Others may name configurations faster than our disk writes them. */
+static void
+order_late(struct store_jobs *jobs, const struct store_order *order)
+{
+	for (uint32_t i = 0; i < jobs->late_count; i++) {
+		if (!is_overtaken(&jobs->late[i], order))
+			continue;
+		free(jobs->late[i].text);
+		late_remove(jobs, i);
+		break;
+	}
+	/* Of the other kinds the core has few under way at a time. */
+	FAL_ASSERT(jobs->late_count < STORE_LATE_MAX);
+	jobs->late[jobs->late_count++] = *order;
+}
+
+static void
 order_files(struct store_jobs *jobs, const struct store_order *order)
 {
-	store_orders_push(&jobs->files_orders, order);
+	if (jobs->late_count == 0 && has_order_room(&jobs->files_orders))
+		store_orders_push(&jobs->files_orders, order);
+	else
+		order_late(jobs, order);
 	lcore_doorbell(&jobs->files_lcore);
+}
+
+static void
+push_late(struct store_jobs *jobs)
+{
+	while (jobs->late_count > 0 && has_order_room(&jobs->files_orders)) {
+		store_orders_push(&jobs->files_orders, &jobs->late[0]);
+		late_remove(jobs, 0);
+		lcore_doorbell(&jobs->files_lcore);
+	}
 }
 
 static void
@@ -576,6 +631,7 @@ port_next(void *store, struct store_event *out)
 {
 	struct store_jobs *jobs = store;
 
+	push_late(jobs);
 	while (pop_event(&jobs->bg_events, out))
 		if (take_bg_event(jobs, out))
 			return true;
@@ -692,6 +748,8 @@ store_jobs_destroy(struct store_jobs *jobs)
 	}
 	free_orders(&jobs->bg_orders);
 	free_orders(&jobs->files_orders);
+	while (jobs->late_count > 0)
+		free(jobs->late[--jobs->late_count].text);
 	store_install_free(&jobs->install);
 	lcore_free(&jobs->files_lcore);
 	free(jobs);

@@ -11,6 +11,11 @@
 
 #include "store_rig.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "server/config_file.h"
+
 /* ---- histories are cut ------------------------------------------------------
  */
 
@@ -410,6 +415,39 @@ epochs_are_durable_when_told(void **arg)
 	rig_end(&rig);
 }
 
+/* The disk has a pause, and others name one configuration after the other. */
+static void
+configurations_may_come_faster_than_they_are_written(void **arg)
+{
+	enum { LAST = 300 };
+	static char text[256];
+	char version[32];
+	struct rig rig;
+	int64_t found = 0;
+
+	(void)arg;
+	rig_begin(&rig, FULL_DIR);
+	for (int64_t i = 1; i <= LAST; i++) {
+		snprintf(version, sizeof(version), "version=%" PRIx64,
+			 (uint64_t)i);
+		rig.port.persist_config(rig.jobs, i, version,
+					(uint32_t)strlen(version));
+		if (i % 7 == 0)
+			rig.port.persist_config(rig.jobs, 0, NULL, 0);
+	}
+	rig.port.persist_epoch(rig.jobs, false, 7);
+	do
+		rig_expect(&rig, STORE_CONFIG);
+	while (rig.event.zxid != LAST);
+	rig_expect(&rig, STORE_EPOCH);
+	assert_int_equal(config_file_read_next(disk_mem_disk(rig.rt.mem),
+					       RIG_CONFIG, text,
+					       sizeof(text) - 1, &found),
+			 0);
+	assert_int_equal(found, LAST);
+	rig_end(&rig);
+}
+
 int
 main(void)
 {
@@ -427,6 +465,8 @@ main(void)
 		cmocka_unit_test(a_history_comes_from_files_and_window),
 		cmocka_unit_test(a_missing_file_is_told_and_not_passed_over),
 		cmocka_unit_test(epochs_are_durable_when_told),
+		cmocka_unit_test(
+			configurations_may_come_faster_than_they_are_written),
 	};
 
 	clock_init();
