@@ -88,6 +88,12 @@ log_main(void *arg)
 
 		if (has_worked)
 			continue;
+		/* Also at the end: with io_uring the kernel gives up what a
+		 * thread that is gone has under way. */
+		if (txlog_is_writing(server->txlog)) {
+			idle_relax(IDLE_YIELD);
+			continue;
+		}
 		if (atomic_load_explicit(&server->log_must_stop,
 					 memory_order_acquire)) {
 			stand_still(server);
@@ -95,9 +101,9 @@ log_main(void *arg)
 		}
 		if (atomic_load_explicit(&server->log_must_park,
 					 memory_order_relaxed) &&
-		    !txlog_is_writing(server->txlog) && !stand_by(server))
+		    !stand_by(server))
 			return NULL;
-		if (txlog_is_writing(server->txlog) || step != IDLE_BLOCK) {
+		if (step != IDLE_BLOCK) {
 			idle_relax(IDLE_YIELD);
 			continue;
 		}

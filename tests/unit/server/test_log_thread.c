@@ -208,6 +208,23 @@ a_log_that_is_lent_is_not_touched_at_the_end(void **arg)
 	end();
 }
 
+/* io_uring: the kernel gives up what a thread that ends has under way. */
+static void
+what_is_being_written_at_the_end_is_waited_for(void **arg)
+{
+	(void)arg;
+	begin(false);
+	disk_mem_slow(rig.mem, 10);
+	append();
+	atomic_store(&rig.server.log_must_stop, true);
+	assert_int_equal(log_thread_start(&rig.server), 0);
+	alarm(HANG_SECONDS);
+	log_thread_stop(&rig.server);
+	alarm(0);
+	assert_int_equal(txlog_durable_zxid(rig.server.txlog), rig.last);
+	end();
+}
+
 int
 main(void)
 {
@@ -218,6 +235,8 @@ main(void)
 			a_loan_does_not_wait_for_a_log_thread_that_has_ended),
 		cmocka_unit_test(a_loan_may_outlive_the_log_thread),
 		cmocka_unit_test(a_log_that_is_lent_is_not_touched_at_the_end),
+		cmocka_unit_test(
+			what_is_being_written_at_the_end_is_waited_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
