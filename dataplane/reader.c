@@ -174,7 +174,8 @@ reader_next_timer_ms(const struct reader *reader)
 	return newcomer < first ? newcomer : first;
 }
 
-static void
+/* Each request comes through here. */
+static inline __attribute__((always_inline)) void
 take_readable(struct reader *reader, const struct stream_event *event)
 {
 	struct conn *conn = conn_of_stream(reader, event->id);
