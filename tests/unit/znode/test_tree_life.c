@@ -374,6 +374,7 @@ damaged_orders_of_nodes_are_refused(void **state)
 	assert_int_equal(load(f, "/a/"), FAL_ECORRUPT);
 	assert_int_equal(load(f, "/b/c"), FAL_ECORRUPT);
 	assert_int_equal(load(f, "/a//b"), FAL_ECORRUPT);
+	assert_int_equal(load(f, "//b"), FAL_ECORRUPT);
 	assert_int_equal(load(f, "/a/b"), 0);
 	assert_int_equal(load(f, "/a/b/c"), 0);
 	assert_int_equal(load(f, "/a/bb"), 0);
