@@ -286,8 +286,7 @@ tree_load_node(struct tree *tree, const void *path, uint32_t path_bytes,
 	if (parent_bytes == 0 || parent_bytes == path_bytes)
 		return FAL_ECORRUPT; /* no slash, or nothing behind it */
 	parent_bytes--;
-	/* "/" is another name of the root, which no child's path begins with.
-	 */
+	/* The root's name is empty in its children's paths, and not "/". */
 	if (tree->root == 0 || parent_bytes == 1)
 		return FAL_ECORRUPT;
 	struct znode *parent = load_parent(tree, text, parent_bytes);
