@@ -512,9 +512,22 @@ tree_bytes_default(void)
 	return bytes < CONFIG_TREE_BYTES ? bytes : CONFIG_TREE_BYTES;
 }
 
+/* So many reads may wait behind a write, and are answered together. */
+static uint32_t
+output_bytes_default(const struct config *config)
+{
+	const uint64_t bytes = 64 * (uint64_t)config->frame_bytes_max;
+
+	if (bytes < 64 << 20)
+		return 64 << 20;
+	return bytes < INT32_MAX ? (uint32_t)bytes : INT32_MAX;
+}
+
 static void
 settle_sizes(struct config *config)
 {
+	if (config->output_bytes_max == 0)
+		config->output_bytes_max = output_bytes_default(config);
 	if (config->frame_extra_bytes == -1)
 		config->frame_extra_bytes = config->frame_bytes_max;
 	if (config->frame_extra_bytes < 1024)

@@ -213,6 +213,22 @@ what_is_written_almost_right_is_told(void **state)
 	assert_int_equal(config.warning_count, 0);
 }
 
+/* Who reads large nodes behind a write, and then what came, is no client that
+ * does not read. */
+static void
+large_nodes_may_be_read_behind_a_write(void **state)
+{
+	(void)state;
+	expect_good("jute.maxbuffer=20000000");
+	assert_int_equal(config.output_bytes_max, 64 * 20000000);
+	expect_good("jute.maxbuffer=200000");
+	assert_int_equal(config.output_bytes_max, 64 << 20);
+	expect_good("jute.maxbuffer=200000000");
+	assert_int_equal(config.output_bytes_max, INT32_MAX);
+	expect_good("jute.maxbuffer=20000000\nfalconer.output.maxBytes=2m");
+	assert_int_equal(config.output_bytes_max, 2 << 20);
+}
+
 /* What nobody knows may be a secret all the same. */
 static void
 secrets_are_not_told(void **state)
@@ -649,6 +665,7 @@ main(void)
 			unknown_keys_and_classes_are_named_in_warnings),
 		cmocka_unit_test(what_is_written_almost_right_is_told),
 		cmocka_unit_test(secrets_are_not_told),
+		cmocka_unit_test(large_nodes_may_be_read_behind_a_write),
 		cmocka_unit_test(counts_below_the_least_are_raised),
 		cmocka_unit_test(flags_are_system_properties_below_the_file),
 		cmocka_unit_test(a_flag_that_is_wrong_stops_the_start),
