@@ -516,11 +516,10 @@ tree_bytes_default(void)
 static uint32_t
 output_bytes_default(const struct config *config)
 {
-	const uint64_t bytes = 64 * (uint64_t)config->frame_bytes_max;
+	const int64_t bytes = 64 * (int64_t)config->frame_bytes_max;
+	const int64_t most = bytes < INT32_MAX ? bytes : INT32_MAX;
 
-	if (bytes < 64 << 20)
-		return 64 << 20;
-	return bytes < INT32_MAX ? (uint32_t)bytes : INT32_MAX;
+	return (uint32_t)(most > 64 << 20 ? most : 64 << 20);
 }
 
 static void
