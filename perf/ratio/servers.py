@@ -10,6 +10,7 @@ the size that both servers give them when nothing is configured.
 """
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -184,7 +185,7 @@ class Program:
     def listens(self):
         host, port = self.hosts.split(':')
         try:
-            with harness.socket.create_connection((host, int(port)), 1):
+            with socket.create_connection((host, int(port)), 1):
                 return True
         except OSError:
             return False

@@ -14,18 +14,18 @@ one line 'name: N passed, M failed'.
 """
 import argparse
 import os
-import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import traceback
 
+import slow_links
 import zkwire
+from free_port import free_port
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -75,22 +75,16 @@ def members():
     return int(os.environ.get('FALCONER_MEMBERS', '1'))
 
 
-_given = set()  # ports
-
-
-def free_port():
-    """Nobody listens there, and nobody's connection begins there: the kernel
-    draws those from 32768 on, and would take a port before its server does."""
-    while True:
-        port = random.SystemRandom().randrange(10240, 32000)
-        with socket.socket() as s:
-            try:
-                s.bind(('127.0.0.1', port))
-            except OSError:
-                continue
-            if port not in _given:
-                _given.add(port)
-                return port
+def server_lines(ports, own):
+    """The server.N lines of zoo.cfg as the member `own` has them."""
+    slowness = float(os.environ.get('FALCONER_LINK_MS', 0)) / 1000
+    links = slow_links.Links(slowness) if slowness else None
+    lines = {}
+    for sid, pair in enumerate(ports, 1):
+        if links and sid != own:
+            pair = [links.to(port) for port in pair]
+        lines['server.%d' % sid] = '127.0.0.1:%d:%d' % tuple(pair)
+    return lines
 
 
 def falconer_binary():
@@ -133,7 +127,8 @@ class Server:
     With $FALCONER_MEMBERS=n it is one of n that make an ensemble, and starts
     and ends with its companions: suites that know one server only meet
     several. $FALCONER_CONTACT=i makes it server.i, the one they talk to; with
-    "all" clients are told the addresses of all.
+    "all" clients are told the addresses of all. $FALCONER_LINK_MS makes the
+    links between them slow: see slow_links.py.
     """
 
     def __init__(self, kind, conf=None, data=None, log_dir=None):
@@ -167,15 +162,14 @@ class Server:
         # A machine that is busy is no dead leader to these suites.
         lines = {'initLimit': 10, 'syncLimit': 5,
                  'falconer.failover.lostMs': 5000}
-        for sid in range(1, count + 1):
-            lines['server.%d' % sid] = '127.0.0.1:%d:%d' % (
-                free_port(), free_port())
+        ports = [(free_port(), free_port()) for _ in range(count)]
         contact = os.environ.get('FALCONER_CONTACT', 'all')
         own = self.sid = 1 if contact == 'all' else int(contact)
         companions = []
         for sid in range(1, count + 1):
             server = self if sid == own else Companion(self.kind, self.conf)
             server.conf.update(lines)
+            server.conf.update(server_lines(ports, sid))
             with open(os.path.join(server.data, 'myid'), 'w') as f:
                 f.write('%d\n' % sid)
             if server is not self:

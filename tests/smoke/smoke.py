@@ -22,15 +22,13 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import (BadVersionError, NodeExistsError, NoNodeError,
                               NotEmptyError)
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                '..', 'interop'))
+from free_port import free_port
+
 READY_SECONDS = 20
 STOP_SECONDS = 10
 EVENT_SECONDS = 10
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return probe.getsockname()[1]
 
 
 class Server:

@@ -36,13 +36,15 @@ final class Discovery {
 
     private static void services(Suite.Clients clients) throws Exception {
         CuratorFramework dying = clients.one();
+        CuratorFramework third = clients.one();
         try (ServiceDiscovery<Void> one =
                 discovery(clients.one(), instance(1));
                 ServiceDiscovery<Void> looking =
-                        discovery(clients.one(), null)) {
+                        discovery(third, null)) {
             one.start();
             ServiceDiscovery<Void> two = discovery(dying, instance(2));
             two.start();
+            third.sync().forPath("/"); // it may be at another server
             looking.start();
             Suite.same(looking.queryForInstances("svc").size(), 2, "found");
             ServiceProvider<Void> provider = looking.serviceProviderBuilder()
