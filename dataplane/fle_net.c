@@ -370,7 +370,7 @@ peer_addresses(struct fle_net *net, struct fle_peer *peer)
 			found + count);
 	FAL_ASSERT(count <= 2 * PEER_ADDRESSES_MAX);
 	for (uint32_t i = 0; i < count && kept < PEER_ADDRESSES_MAX; i++) {
-		bool is_known = peer_address_is_any(&found[i]);
+		bool is_known = stream_address_is_any(&found[i]);
 
 		for (uint32_t j = 0; j < kept; j++)
 			is_known =

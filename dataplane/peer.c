@@ -245,7 +245,7 @@ peer_dial(struct peer_net *net, const struct stream_address *addresses,
 
 		slot->address = addresses[i];
 		net->dial_address[i] = addresses[i];
-		if (peer_address_is_any(&addresses[i]) ||
+		if (stream_address_is_any(&addresses[i]) ||
 		    stream_connect(net->streams, &target, &net->dial[i],
 				   NULL) != FAL_OK)
 			net->dial[i] = STREAM_NONE;

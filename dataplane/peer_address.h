@@ -26,12 +26,4 @@ peer_address_log(enum log_event event, const struct stream_address *address)
 	log_post(event, high, low);
 }
 
-/* Whether all bytes of the address are zero: a wildcard, nothing to dial. */
-static inline bool
-peer_address_is_any(const struct stream_address *address)
-{
-	return address->family == STREAM_ANY ||
-	       (be_load64(address->ip) == 0 && be_load64(address->ip + 8) == 0);
-}
-
 #endif

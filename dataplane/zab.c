@@ -218,33 +218,65 @@ request_of(const struct zab *zab, const struct req *req)
 	};
 }
 
+static struct znode *
+node_of(const struct zab *zab, struct jute_slice path)
+{
+	if (path.bytes < 0)
+		return NULL;
+	return tree_find(
+		zab->parts.tree,
+		tree_path_of(zab->parts.tree, path.data, (uint32_t)path.bytes));
+}
+
+static bool
+is_growing_data(const struct zab *zab, struct jute_reader *body)
+{
+	struct proto_set_data_request set;
+
+	if (proto_get_set_data(body, &set) != 0)
+		return false;
+	const struct znode *node = node_of(zab, set.path);
+
+	return node != NULL &&
+	       set.data.bytes > tree_spec_data(zab->parts.tree, node).bytes;
+}
+
+static bool
+is_growing_acl(const struct zab *zab, struct jute_reader *body)
+{
+	struct proto_set_acl_request set;
+	struct tree_stat stat;
+
+	if (proto_get_set_acl(body, &set) != 0)
+		return false;
+	const struct znode *node = node_of(zab, set.path);
+
+	if (node == NULL)
+		return false;
+	tree_spec_stat(zab->parts.tree, node, &stat);
+	return set.acl.bytes >
+	       acl_table_get(tree_acls(zab->parts.tree), stat.acl)
+		       ->entries.bytes;
+}
+
 /* Does the request make the tree larger? Of a multi that is assumed. */
 static bool
 is_growing(const struct zab *zab, const struct req *req)
 {
 	struct jute_reader body = jute_reader_of(req->body, req->body_bytes);
-	struct proto_set_data_request set;
 
 	switch (req->op) {
 	case OP_CREATE_SESSION: /* who would delete otherwise? */
 	case OP_CLOSE_SESSION:
 	case OP_DELETE:
-	case OP_SET_ACL:
 		return false;
+	case OP_SET_ACL:
+		return is_growing_acl(zab, &body);
 	case OP_SET_DATA:
-		break;
+		return is_growing_data(zab, &body);
 	default:
 		return true;
 	}
-	if (proto_get_set_data(&body, &set) != 0 || set.path.bytes < 0)
-		return false;
-
-	struct znode *node = tree_find(
-		zab->parts.tree, tree_path_of(zab->parts.tree, set.path.data,
-					      (uint32_t)set.path.bytes));
-
-	return node != NULL &&
-	       set.data.bytes > tree_spec_data(zab->parts.tree, node).bytes;
 }
 
 /* The last tenth of the tree's memory is kept for what shrinks it, and for

@@ -54,6 +54,9 @@ disk_posix_error(int error)
 		return FAL_EBUSY;
 	case ENOMEM:
 		return FAL_ENOMEM;
+	case EMFILE:
+	case ENFILE:
+		return FAL_ENFILE;
 	case EOPNOTSUPP:
 	case ENOSYS:
 		return FAL_ENOTSUP;

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/be.h"
 #include "base/fal.h"
 
 enum stream_family {
@@ -55,6 +56,14 @@ static inline struct stream_address
 stream_address_any(uint16_t port)
 {
 	return (struct stream_address){.port = port, .family = STREAM_ANY};
+}
+
+/* Whether it is a wildcard, as 0.0.0.0 and :: are: nothing to dial. */
+static inline bool
+stream_address_is_any(const struct stream_address *address)
+{
+	return address->family == STREAM_ANY ||
+	       (be_load64(address->ip) == 0 && be_load64(address->ip + 8) == 0);
 }
 
 /* An IPv6 address of 16 bytes in network order; IPv4-mapped ones become

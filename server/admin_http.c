@@ -556,6 +556,22 @@ start_daemon(struct admin_http *http, const struct stream_address *address)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
+/* All addresses are those of IPv4 on hosts without IPv6. Where it fails, errno
+ * says why, or is 0. */
+static void
+listen_or_else(struct admin_http *http, const struct stream_address *address)
+{
+	const struct stream_address v4 = stream_address_ipv4(0, address->port);
+
+	errno = 0;
+	start_daemon(http, address);
+	if (http->daemon != NULL || address->family != STREAM_ANY ||
+	    (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL))
+		return;
+	errno = 0;
+	start_daemon(http, &v4);
+}
+
 int
 admin_http_start(struct admin *admin, const char *address, int port,
 		 bool is_metrics_only, struct admin_http **out, char *why,
@@ -578,8 +594,7 @@ admin_http_start(struct admin *admin, const char *address, int port,
 	http->patience_ns =
 		time_ms_to_ns((uint64_t)server->config->admin_idle_ms);
 	pthread_mutex_init(&http->lock, NULL);
-	errno = 0;
-	start_daemon(http, &parsed);
+	listen_or_else(http, &parsed);
 	if (http->daemon == NULL) {
 		const int code = errno;
 

@@ -27,6 +27,7 @@ enum key_kind {
 	KIND_ENUM,
 	KIND_TEXT,
 	KIND_PATH,
+	KIND_URL,
 	KIND_SPECIAL,
 	KIND_IGNORED,
 	KIND_REFUSED,
@@ -301,6 +302,9 @@ static const struct config_key keys[] = {
 	 .text = (preset_)},
 #define PATH(scope, key, field) \
 	{ENTRY(scope, key, KIND_PATH), .offset = OFFSET(const char *, field)},
+#define URL(scope, key, field, preset_)                                      \
+	{ENTRY(scope, key, KIND_URL), .offset = OFFSET(const char *, field), \
+	 .text = (preset_)},
 #define SPECIAL(scope, key, function) \
 	{ENTRY(scope, key, KIND_SPECIAL), .special = (function)},
 #define IGNORED(scope, key) {ENTRY(scope, key, KIND_IGNORED)},
@@ -316,6 +320,7 @@ static const struct config_key keys[] = {
 #undef ENUM
 #undef TEXT
 #undef PATH
+#undef URL
 #undef SPECIAL
 #undef IGNORED
 #undef REFUSED
@@ -476,9 +481,14 @@ read_text(const struct config_reading *reading, const struct config_key *key)
 {
 	const char *written = reading->property->value;
 	const char *value = written;
+	const size_t bytes = strlen(value);
 
+	if (key->kind == KIND_URL &&
+	    (value[0] != '/' || value[bytes - 1] == '/'))
+		return config_fail(reading, "allowed: a path like %s",
+				   key->text);
 	if (key->kind == KIND_PATH) {
-		if (*value == '\0' || strlen(value) >= PATH_MAX)
+		if (*value == '\0' || bytes >= PATH_MAX)
 			return config_fail(reading,
 					   "allowed: a path, at most %d bytes",
 					   PATH_MAX - 1);
@@ -516,6 +526,7 @@ read_by_kind(const struct config_reading *reading, const struct config_key *key)
 		return read_enum(reading, key);
 	case KIND_TEXT:
 	case KIND_PATH:
+	case KIND_URL:
 		return read_text(reading, key);
 	case KIND_SPECIAL:
 		return key->special(reading);
@@ -572,7 +583,8 @@ config_set_defaults(struct config *config)
 			       sizeof(key->real_preset));
 		else if (key->kind == KIND_BOOL || key->kind == KIND_YESNO)
 			memcpy(field_of(config, key), &is_on, sizeof(is_on));
-		else if (key->kind == KIND_TEXT || key->kind == KIND_PATH)
+		else if (key->kind == KIND_TEXT || key->kind == KIND_PATH ||
+			 key->kind == KIND_URL)
 			memcpy(field_of(config, key), &key->text,
 			       sizeof(key->text));
 	}

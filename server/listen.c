@@ -7,14 +7,24 @@
 /* More of one name do not matter: one is taken. */
 #define ADDRESSES_MAX 16u
 
+struct stream_address
+listen_widened(struct stream_address address)
+{
+	return stream_address_is_any(&address)
+		       ? stream_address_any(address.port)
+		       : address;
+}
+
 int
 listen_address(const char *host, uint16_t port, struct stream_address *address,
 	       char *why, size_t why_bytes)
 {
 	struct stream_address found[ADDRESSES_MAX];
 
-	if (stream_address_parse(host, port, address) == FAL_OK)
+	if (stream_address_parse(host, port, address) == FAL_OK) {
+		*address = listen_widened(*address);
 		return FAL_OK;
+	}
 
 	const int count =
 		resolve_host(host, found, ADDRESSES_MAX, why, why_bytes);

@@ -17,8 +17,12 @@
 
 #include "drivers/stream_address.h"
 
+/* What an address means to who listens: 0.0.0.0 is all of IPv6, too, as it is
+ * in Java; others are as they are. */
+struct stream_address listen_widened(struct stream_address);
+
 /*
- * Finds the address to listen on.
+ * Finds the address to listen on, widened.
  *
  * host  numeric, a name, or "" for all local addresses
  * why   out, why_bytes: a few words when there is none

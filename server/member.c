@@ -417,7 +417,7 @@ listen_on(struct server *server, const struct config_address *address,
 					      "quorumListenOnAllIPs=true",
 					      (long long)config->myid,
 					      address->host);
-		listener->address = found[0];
+		listener->address = listen_widened(found[0]);
 	}
 
 	const int err = listen_patiently(core->streams, listener,

@@ -83,6 +83,8 @@ visit_tree(const struct server *server, const struct metrics_sink *sink)
 	counter(sink, "ttl_node_deleted_count", counts.ttls_deleted);
 	gauge(sink, "falconer_versions", counts.versions);
 	gauge(sink, "falconer_tree_used_bytes", counts.used_bytes);
+	gauge(sink, "falconer_tree_acl_bytes", counts.acl_bytes);
+	gauge(sink, "falconer_tree_index_bytes", counts.index_bytes);
 	gauge(sink, "falconer_tree_region_bytes", counts.region_bytes);
 	gauge(sink, "falconer_tree_garbage_bytes", counts.garbage_bytes);
 	gauge(sink, "falconer_tree_limit_bytes",

@@ -133,14 +133,15 @@ put_tree(FILE *out, const struct server *server)
 	fprintf(out,
 		"\ntree %" PRIu64 " nodes (%" PRIu64 " ephemeral, %" PRIu64
 		" container, %" PRIu64 " TTL), %" PRIu64
-		" versions\n     %" PRIu64 " bytes used of %" PRIu64
-		" touched, limit %" PRIu64 "\n     %" PRIu64
-		" bytes of names and data, index %" PRIu64 ", garbage %" PRIu64
-		"\n",
+		" versions\n     %" PRIu64 " bytes used, limit %" PRIu64
+		"; %" PRIu64 " touched\n     %" PRIu64
+		" bytes of names and data, index %" PRIu64 ", ACLs %" PRIu64
+		", garbage %" PRIu64 "\n",
 		counts.nodes, counts.ephemerals, counts.containers, counts.ttls,
-		counts.versions, counts.used_bytes, counts.region_bytes,
-		server->config->tree_bytes_max, counts.data_bytes,
-		counts.index_bytes, counts.garbage_bytes);
+		counts.versions, counts.used_bytes,
+		server->config->tree_bytes_max, counts.region_bytes,
+		counts.data_bytes, counts.index_bytes, counts.acl_bytes,
+		counts.garbage_bytes);
 	fprintf(out,
 		"watches %" PRIu64 " at %" PRIu64 " paths, %" PRIu64
 		" bytes; sessions %" PRIu64 "\n",

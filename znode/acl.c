@@ -70,6 +70,18 @@ entry_allows(const struct proto_acl *entry, const struct auth_ids *ids)
 	return false;
 }
 
+static bool
+index_allows(const struct acl_index *index, const struct auth_ids *ids,
+	     int32_t perms)
+{
+	int32_t given = acl_index_anyone(index);
+
+	for (uint32_t i = 0; ids != NULL && i < ids->count; i++)
+		given |= acl_index_perms(index, ids->id[i].scheme,
+					 ids->id[i].id);
+	return (given & perms) != 0;
+}
+
 bool
 acl_permits(const struct acl_list *list, const struct auth_ids *ids,
 	    int32_t perms)
@@ -81,6 +93,8 @@ acl_permits(const struct acl_list *list, const struct auth_ids *ids,
 	/* Only logs of other servers hold empty lists; upstream lets pass. */
 	if (list->entries.count <= 0)
 		return true;
+	if (list->index != NULL)
+		return index_allows(list->index, ids, perms);
 	struct jute_reader reader = reader_of(&list->entries);
 
 	for (int32_t i = 0; i < list->entries.count; i++) {

@@ -21,9 +21,9 @@
  *            each write.
  * Errors     ZooKeeper results are int32_t of enum proto_err; the only other
  *            trouble is lack of memory (NULL, or a writer that is full).
- * Cost       acl_permits(): one comparison per entry and identity, no
- *            allocation. acl_fix() allocates only for lists of more than 32
- *            entries or with text that is not normal.
+ * Cost       acl_permits(): one comparison per entry and identity, of a long
+ *            list one lookup per identity; no allocation. acl_fix() allocates
+ * only for lists of more than 32 entries or with text that is not normal.
  * Source     client-protocol.md section 8.
  */
 

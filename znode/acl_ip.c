@@ -9,16 +9,6 @@
 
 #define GROUPS 8
 
-struct ip_address {
-	uint8_t octet[16];
-	uint32_t count; /* 4 or 16 */
-};
-
-struct ip_prefix {
-	struct ip_address address;
-	uint32_t bits;
-};
-
 static int
 digit_of(uint8_t c)
 {
@@ -54,20 +44,20 @@ parse_number(const uint8_t *at, const uint8_t *end, int radix, int32_t *out)
 }
 
 static bool
-parse_v4(const uint8_t *at, const uint8_t *end, struct ip_address *out)
+parse_v4(const uint8_t *at, const uint8_t *end, struct acl_ip *out)
 {
-	out->count = 0;
+	out->octets = 0;
 	for (;;) {
 		const uint8_t *dot = memchr(at, '.', (size_t)(end - at));
 		const uint8_t *const stop = dot == NULL ? end : dot;
 		int32_t value;
 
-		if (out->count == 4 || !parse_number(at, stop, 10, &value) ||
+		if (out->octets == 4 || !parse_number(at, stop, 10, &value) ||
 		    value < 0 || value > 255)
 			return false;
-		out->octet[out->count++] = (uint8_t)value;
+		out->octet[out->octets++] = (uint8_t)value;
 		if (dot == NULL)
-			return out->count == 4;
+			return out->octets == 4;
 		at = dot + 1;
 	}
 }
@@ -109,13 +99,12 @@ find_double_colon(const uint8_t *at, const uint8_t *end)
 }
 
 static bool
-parse_v6(const uint8_t *at, const uint8_t *end, struct ip_address *out)
+parse_v6(const uint8_t *at, const uint8_t *end, struct acl_ip *out)
 {
 	const uint8_t *const gap = find_double_colon(at, end);
 	uint8_t tail[2 * GROUPS];
 
-	memset(out->octet, 0, sizeof(out->octet));
-	out->count = 2 * GROUPS;
+	out->octets = 2 * GROUPS;
 	if (gap == NULL)
 		return parse_groups(at, end, out->octet) == GROUPS;
 	if (find_double_colon(gap + 2, end) != NULL)
@@ -130,61 +119,74 @@ parse_v6(const uint8_t *at, const uint8_t *end, struct ip_address *out)
 }
 
 static bool
-parse_address(const uint8_t *at, const uint8_t *end, struct ip_address *out)
+parse_address(const uint8_t *at, const uint8_t *end, struct acl_ip *out)
 {
+	memset(out->octet, 0, sizeof(out->octet));
 	if (memchr(at, ':', (size_t)(end - at)) != NULL)
 		return parse_v6(at, end, out);
 	return parse_v4(at, end, out);
 }
 
-static bool
-parse_prefix(struct jute_slice text, struct ip_prefix *out)
+bool
+acl_ip_parse_address(struct jute_slice text, struct acl_ip *out)
 {
-	if (text.bytes <= 0)
+	if (text.bytes <= 0 ||
+	    !parse_address(text.data, text.data + text.bytes, out))
 		return false;
-	const uint8_t *const end = text.data + text.bytes;
-	const uint8_t *slash = memchr(text.data, '/', (size_t)text.bytes);
+	out->bits = 8 * out->octets;
+	return true;
+}
+
+bool
+acl_ip_parse(struct jute_slice text, struct acl_ip *out)
+{
+	const uint8_t *slash =
+		text.bytes <= 0 ? NULL
+				: memchr(text.data, '/', (size_t)text.bytes);
 	int32_t bits;
 
-	if (!parse_address(text.data, slash == NULL ? end : slash,
-			   &out->address))
-		return false;
-	out->bits = 8 * out->address.count;
 	if (slash == NULL)
-		return true;
-	if (!parse_number(slash + 1, end, 10, &bits) || bits < 0 ||
-	    (uint32_t)bits > out->bits)
+		return acl_ip_parse_address(text, out);
+	if (!acl_ip_parse_address(
+		    jute_slice_of(text.data, (size_t)(slash - text.data)),
+		    out) ||
+	    !parse_number(slash + 1, text.data + text.bytes, 10, &bits) ||
+	    bits < 0 || (uint32_t)bits > out->bits)
 		return false;
 	out->bits = (uint32_t)bits;
 	return true;
 }
 
+void
+acl_ip_cut(struct acl_ip *address, uint32_t bits)
+{
+	const uint32_t whole = bits / 8;
+
+	address->bits = bits;
+	if (whole == address->octets)
+		return;
+	address->octet[whole] &= (uint8_t)(0xFF00u >> (bits % 8));
+	memset(address->octet + whole + 1, 0, address->octets - whole - 1);
+}
+
 bool
 acl_ip_is_valid(struct jute_slice text)
 {
-	struct ip_prefix prefix;
+	struct acl_ip prefix;
 
-	return parse_prefix(text, &prefix);
+	return acl_ip_parse(text, &prefix);
 }
 
 bool
 acl_ip_matches(struct jute_slice address, struct jute_slice prefix)
 {
-	struct ip_address peer;
-	struct ip_prefix allowed;
+	struct acl_ip peer, allowed;
 
-	if (address.bytes <= 0 || !parse_prefix(prefix, &allowed) ||
-	    !parse_address(address.data, address.data + address.bytes, &peer) ||
-	    peer.count != allowed.address.count)
+	if (!acl_ip_parse(prefix, &allowed) ||
+	    !acl_ip_parse_address(address, &peer) ||
+	    peer.octets != allowed.octets)
 		return false;
-	const uint32_t whole = allowed.bits / 8;
-
-	if (memcmp(peer.octet, allowed.address.octet, whole) != 0)
-		return false;
-	if (allowed.bits % 8 == 0)
-		return true;
-	const uint32_t mask = 0xFF00u >> (allowed.bits % 8);
-
-	return ((peer.octet[whole] ^ allowed.address.octet[whole]) & mask &
-		0xFF) == 0;
+	acl_ip_cut(&peer, allowed.bits);
+	acl_ip_cut(&allowed, allowed.bits);
+	return memcmp(peer.octet, allowed.octet, peer.octets) == 0;
 }

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bits.h"
 #include "base/hash.h"
 #include "znode/fifo.h"
 
@@ -39,6 +40,7 @@ struct acl_table {
 	_Atomic(struct acl_page *) page[PAGES_MAX];
 	_Atomic uint32_t id_end; /* ids below were given out */
 	_Atomic uint32_t count;
+	_Atomic uint64_t bytes; /* of all entries */
 	uint32_t bucket_count;
 	uint32_t *bucket; /* first id of each chain */
 	struct fifo free_ids;
@@ -88,6 +90,15 @@ count_add(struct acl_table *table, uint32_t delta)
 		atomic_load_explicit(&table->count, memory_order_relaxed);
 
 	atomic_store_explicit(&table->count, now + delta, memory_order_relaxed);
+}
+
+static void
+bytes_add(struct acl_table *table, uint64_t delta)
+{
+	const uint64_t now =
+		atomic_load_explicit(&table->bytes, memory_order_relaxed);
+
+	atomic_store_explicit(&table->bytes, now + delta, memory_order_relaxed);
 }
 
 static uint32_t *
@@ -167,10 +178,23 @@ list_is_open(const struct jute_vector *acl)
 	       jute_slice_equal(first.id, jute_slice_of("anyone", 6));
 }
 
-static struct acl_entry *
-entry_new(const struct jute_vector *acl, uint64_t hash)
+/* Where an entry has its index, which is aligned to 8 bytes. */
+static size_t
+index_offset(const struct jute_vector *acl)
 {
-	struct acl_entry *entry = calloc(1, sizeof(*entry) + acl->bytes);
+	return bits_align_up(offsetof(struct acl_entry, bytes) + acl->bytes, 8);
+}
+
+static size_t
+entry_bytes(const struct jute_vector *acl)
+{
+	return index_offset(acl) + acl_index_bytes(acl);
+}
+
+static struct acl_entry *
+entry_new(struct acl_table *table, const struct jute_vector *acl, uint64_t hash)
+{
+	struct acl_entry *entry = calloc(1, entry_bytes(acl));
 
 	if (entry == NULL)
 		return NULL;
@@ -179,9 +203,23 @@ entry_new(const struct jute_vector *acl, uint64_t hash)
 	entry->list.entries = (struct jute_vector){
 		.data = entry->bytes, .count = acl->count, .bytes = acl->bytes};
 	entry->list.is_open = list_is_open(acl);
+	if (acl_index_bytes(acl) > 0)
+		entry->list.index =
+			acl_index_build((uint8_t *)entry + index_offset(acl),
+					&table->key, &entry->list.entries);
 	entry->hash = hash;
 	entry->refs = 1;
+	bytes_add(table, entry_bytes(acl));
 	return entry;
+}
+
+static void
+entry_free(struct acl_table *table, struct acl_entry *entry)
+{
+	if (entry == NULL)
+		return;
+	bytes_add(table, -(uint64_t)entry_bytes(&entry->list.entries));
+	free(entry);
 }
 
 uint32_t
@@ -206,7 +244,7 @@ acl_table_intern(struct acl_table *table, const struct jute_vector *acl)
 		}
 		id = entry->hash_next;
 	}
-	struct acl_entry *entry = entry_new(acl, hash);
+	struct acl_entry *entry = entry_new(table, acl, hash);
 
 	if (entry == NULL)
 		return 0;
@@ -215,7 +253,7 @@ acl_table_intern(struct acl_table *table, const struct jute_vector *acl)
 	if (id == 0 || entry_publish(table, id, entry) < 0) {
 		if (id != 0)
 			id_put(table, id);
-		free(entry);
+		entry_free(table, entry);
 		return 0;
 	}
 	if (acl_table_count(table) >= table->bucket_count)
@@ -278,7 +316,7 @@ acl_table_dispose(struct acl_table *table, uint32_t id)
 
 	FAL_ASSERT(entry != NULL && entry->refs == 0);
 	(void)entry_publish(table, id, NULL); /* the page is there */
-	free(entry);
+	entry_free(table, entry);
 	id_put(table, id);
 }
 
@@ -286,6 +324,12 @@ uint32_t
 acl_table_count(const struct acl_table *table)
 {
 	return atomic_load_explicit(&table->count, memory_order_relaxed);
+}
+
+uint64_t
+acl_table_bytes(const struct acl_table *table)
+{
+	return atomic_load_explicit(&table->bytes, memory_order_relaxed);
 }
 
 const struct acl_list *
@@ -369,8 +413,9 @@ pages_free(struct acl_table *table, uint32_t keep_below)
 		for (uint32_t k = 0; k < PAGE_LISTS; k++) {
 			if ((i << PAGE_LOG2) + k < keep_below)
 				continue;
-			free(atomic_load_explicit(&page->entry[k],
-						  memory_order_relaxed));
+			entry_free(table,
+				   atomic_load_explicit(&page->entry[k],
+							memory_order_relaxed));
 			atomic_store_explicit(&page->entry[k], NULL,
 					      memory_order_relaxed);
 		}

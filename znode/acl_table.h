@@ -16,10 +16,11 @@
  * Limits     2^24 lists.
  * Errors     id 0: out of memory or too many lists.
  * Cost       acl_table_get(): two loads. Interning: a hash of the bytes; malloc
- *            only for a list that is new.
+ *            only for a list that is new, and of a long one an index.
  */
 
 #include "wire/proto.h"
+#include "znode/acl_index.h"
 
 /* world:anyone ALL; always there, never counted. */
 #define ACL_ID_OPEN 1u
@@ -30,8 +31,9 @@ struct acl_table;
 
 /* An interned list: its elements, already checked. */
 struct acl_list {
-	struct jute_vector entries; /* of proto_acl */
-	bool is_open;               /* world:anyone ALL is the first entry */
+	struct jute_vector entries;    /* of proto_acl */
+	bool is_open;                  /* world:anyone ALL is the first entry */
+	const struct acl_index *index; /* of a long list; NULL: there is none */
 };
 
 /* Takes an id whose last reference went away, and gives it to
@@ -54,6 +56,8 @@ uint32_t acl_table_intern(struct acl_table *, const struct jute_vector *acl);
 void acl_table_ref(struct acl_table *, uint32_t id);
 void acl_table_unref(struct acl_table *, uint32_t id);
 uint32_t acl_table_count(const struct acl_table *);
+/* Any thread. Memory of all lists, those that wait to be disposed of too. */
+uint64_t acl_table_bytes(const struct acl_table *);
 
 /* R, W. The list of an id some visible node shows; never NULL for those. */
 const struct acl_list *acl_table_get(const struct acl_table *, uint32_t id);

@@ -117,6 +117,16 @@ tree_acls(struct tree *tree)
 
 /* ---- counting ------------------------------------------------------------ */
 
+static uint64_t
+bytes_used(const struct tree *tree)
+{
+	return atomic_load_explicit(&tree->region.used_bytes,
+				    memory_order_relaxed) +
+	       atomic_load_explicit(&tree->index.table_bytes,
+				    memory_order_relaxed) +
+	       acl_table_bytes(tree->acls);
+}
+
 void
 tree_counts(const struct tree *tree, struct tree_counts *out)
 {
@@ -132,7 +142,6 @@ tree_counts(const struct tree *tree, struct tree_counts *out)
 		{&from->ttls, &out->ttls},
 		{&from->ttls_created, &out->ttls_created},
 		{&from->ttls_deleted, &out->ttls_deleted},
-		{&tree->region.used_bytes, &out->used_bytes},
 		{&tree->region.touched_bytes, &out->region_bytes},
 		{&from->garbage_bytes, &out->garbage_bytes},
 		{&from->versions, &out->versions},
@@ -142,15 +151,14 @@ tree_counts(const struct tree *tree, struct tree_counts *out)
 	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
 		*pairs[i].to = atomic_load_explicit(pairs[i].from,
 						    memory_order_relaxed);
+	out->acl_bytes = acl_table_bytes(tree->acls);
+	out->used_bytes = bytes_used(tree);
 }
 
 uint64_t
 tree_bytes_left(const struct tree *tree)
 {
-	const uint64_t used = atomic_load_explicit(&tree->region.used_bytes,
-						   memory_order_relaxed) +
-			      atomic_load_explicit(&tree->index.table_bytes,
-						   memory_order_relaxed);
+	const uint64_t used = bytes_used(tree);
 	const uint64_t max = tree->options.bytes_max != 0
 				     ? tree->options.bytes_max
 				     : tree->region.reserved_bytes;

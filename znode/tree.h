@@ -78,11 +78,13 @@ struct tree_counts {
 	uint64_t containers, ttls;
 	/* By transactions, undone ones of a multi included. */
 	uint64_t ttls_created, ttls_deleted;
-	uint64_t used_bytes;    /* of the region, live objects */
+	uint64_t used_bytes;    /* of live objects, index and ACL lists: what
+				   tree_bytes_left() counts */
 	uint64_t region_bytes;  /* touched so far */
 	uint64_t garbage_bytes; /* waits for readers to pass */
 	uint64_t versions;
 	uint64_t index_bytes; /* tables of the path index */
+	uint64_t acl_bytes;   /* lists of ACLs */
 };
 
 /* A path, and what tree_prefetch_node() said of it; NULL: nothing. */

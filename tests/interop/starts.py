@@ -185,6 +185,32 @@ def _(options):
         server.close()
 
 
+@SUITE.case('0.0.0.0 is all addresses, those of IPv6 too')
+def _(options):
+    falconer_only(options)
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(('::1', 0))
+        except OSError:
+            raise Skip('this machine has no ::1')
+    admin, quorum = harness.free_port(), harness.free_port()
+    server = harness.Server('falconer', conf={
+        'clientPortAddress': '0.0.0.0', 'initLimit': 5, 'syncLimit': 5,
+        'standaloneEnabled': 'false',
+        'server.1': '0.0.0.0:%d:%d' % (quorum, harness.free_port()),
+        'server.2': '127.0.0.1:%d:%d:observer' % (
+            harness.free_port(), harness.free_port()),
+        'admin.enableServer': 'true', 'admin.serverPort': admin,
+        'admin.serverAddress': '0.0.0.0'})
+    with open(os.path.join(server.data, 'myid'), 'w') as f:
+        f.write('1\n')
+    with server:
+        for host in ('127.0.0.1', '::1'):
+            for port in (server.port, admin, quorum):
+                socket.create_connection((host, port), 10).close()
+            expect(harness.four_letter((host, server.port), 'ruok'), b'imok')
+
+
 @SUITE.case('few descriptors: clients leave some for the files')
 def _(options):
     falconer_only(options)

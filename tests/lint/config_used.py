@@ -15,7 +15,7 @@ import sources
 
 KEYS = 'server/config_keys.def'
 # kind(scope, "key", field, ... of config_keys.def
-ROW = re.compile(r'^(INT|RAISED|SIZE|REAL|BOOL|YESNO|ENUM|TEXT|PATH)\('
+ROW = re.compile(r'^(INT|RAISED|SIZE|REAL|BOOL|YESNO|ENUM|TEXT|PATH|URL)\('
                  r'\w+,\s*"([^"]+)",\s*(\w+)', re.M)
 
 HARMLESS = {

@@ -189,53 +189,6 @@ a_full_disk_refuses_writes_and_serves_reads(void **state)
 	rig_expect(&a, again, ZK_OK);
 }
 
-/* At the end of the tree's memory what grows is refused, what shrinks is not,
- * and there is room again after it. */
-static void
-a_full_tree_refuses_what_grows_only(void **state)
-{
-	struct rig_client a;
-	char path[16];
-	int32_t err = ZK_OK;
-	int count = 0;
-
-	(void)state;
-	rig_stop(&rig);
-	rig_start_capped(&rig, 4u << 20);
-	a = rig_client(&rig);
-	for (; err == ZK_OK; count++) {
-		snprintf(path, sizeof(path), "/n%d", count);
-		rig_create(&a, path, "some data", 0);
-		rig_run(&rig);
-		err = rig_reply(&a).header.err;
-	}
-	assert_int_equal(err, ZK_THROTTLEDOP);
-	assert_true(count > 100);
-
-	const int32_t grow = rig_set_data(&a, "/n0", "more data than before");
-	const int32_t shrink = rig_set_data(&a, "/n0", "less");
-
-	rig_run(&rig);
-	rig_expect(&a, grow, ZK_THROTTLEDOP);
-	rig_expect(&a, shrink, ZK_OK);
-	for (int i = 0; i < 100; i++) {
-		uint8_t bytes[64];
-		struct jute_writer body = jute_writer_of(bytes, sizeof(bytes));
-
-		snprintf(path, sizeof(path), "/n%d", i);
-		jute_put_cstr(&body, path);
-		jute_put_int(&body, -1);
-		rig_request(&a, OP_DELETE, &body);
-		rig_run(&rig);
-		assert_int_equal(rig_reply(&a).header.err, ZK_OK);
-	}
-	while (tree_reclaim_grace(rig.tree))
-		rig_run(&rig);
-	rig_create(&a, "/again", "some data", 0);
-	rig_run(&rig);
-	assert_int_equal(rig_reply(&a).header.err, ZK_OK);
-}
-
 static void
 requests_behind_close_session_have_no_effect(void **state)
 {
@@ -753,7 +706,6 @@ main(void)
 		TEST(sync_keeps_its_place_between_writes),
 		TEST(the_own_event_comes_before_the_reply),
 		TEST(a_full_disk_refuses_writes_and_serves_reads),
-		TEST(a_full_tree_refuses_what_grows_only),
 		TEST(requests_behind_close_session_have_no_effect),
 		TEST(a_client_that_vanished_leaves_its_write_and_no_reply),
 		TEST(a_silent_session_expires_with_its_ephemerals),

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -365,6 +366,24 @@ the_plain_disk_keeps_the_contract(void **arg)
 	run_in_directory(disk_posix());
 }
 
+/* It is said as what it is: a disk that cannot be read has other remedies. */
+static void
+want_of_descriptors_is_no_fault_of_the_disk(void **arg)
+{
+	struct disk_file *file = NULL;
+	struct rlimit limit;
+
+	(void)arg;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	const struct rlimit none = {.rlim_cur = 0, .rlim_max = limit.rlim_max};
+
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	const int err = disk_open(disk_posix(), "/dev/null", DISK_READ, &file);
+
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_int_equal(err, FAL_ENFILE);
+}
+
 static void
 io_uring_keeps_the_contract(void **arg)
 {
@@ -573,6 +592,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_plain_disk_keeps_the_contract),
+		cmocka_unit_test(want_of_descriptors_is_no_fault_of_the_disk),
 		cmocka_unit_test(io_uring_keeps_the_contract),
 		cmocka_unit_test(the_disk_in_memory_keeps_the_contract),
 		cmocka_unit_test(unsynced_sectors_are_old_or_new_after_a_crash),

@@ -382,6 +382,9 @@ wrong_values_stop_with_file_line_key_and_what_is_allowed(void **state)
 	expect_error("falconer.output.maxBytes=k", "k, m or g");
 	expect_error("4lw.commands.whitelist=srvr,stats", "\"stats\"");
 	expect_error("dataLogDir=", "allowed: a path");
+	expect_error("admin.commandURL=commands", "a path like /commands");
+	expect_error("admin.commandURL=/commands/", "a path like /commands");
+	expect_error("admin.commandURL=", "a path like /commands");
 	assert_int_equal(read_text("tickTime=5\n#\nkey=\\u00zz\n"), FAL_EINVAL);
 	assert_non_null(strstr(error.text, "zoo.cfg:3: \\u needs"));
 }

@@ -31,6 +31,15 @@ numbers_and_nothing_need_no_resolver(void **state)
 			 FAL_OK);
 	assert_int_equal(address.family, STREAM_ANY);
 	assert_int_equal(address.port, 2182);
+	assert_int_equal(
+		listen_address("0.0.0.0", 2183, &address, why, sizeof(why)),
+		FAL_OK);
+	assert_int_equal(address.family, STREAM_ANY);
+	assert_int_equal(address.port, 2183);
+	assert_int_equal(listen_address("::", 2184, &address, why, sizeof(why)),
+			 FAL_OK);
+	assert_int_equal(address.family, STREAM_ANY);
+	assert_int_equal(address.port, 2184);
 }
 
 static void
