@@ -45,6 +45,21 @@ static const char usage[] =
 static struct server server;
 static _Atomic bool was_signalled;
 
+/* Until there is something to stop in order, a signal ends the process; but
+ * process 1 of a container ignores those it has no handler for. */
+static void
+on_early_signal(int signal_number)
+{
+	sigset_t own;
+
+	sigemptyset(&own);
+	sigaddset(&own, signal_number);
+	signal(signal_number, SIG_DFL);
+	raise(signal_number);
+	pthread_sigmask(SIG_UNBLOCK, &own, NULL);
+	_exit(128 + signal_number);
+}
+
 static void
 on_signal(int signal_number)
 {
@@ -156,6 +171,7 @@ serve(const struct config *config)
 	struct server_error error = {0};
 	/* A file beyond ulimit -f is an error like a full disk. */
 	signal(SIGXFSZ, SIG_IGN);
+	set_signals(on_early_signal);
 
 	int err = server_build(&server, config, &error);
 

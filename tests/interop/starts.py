@@ -303,6 +303,40 @@ def _(options):
     server.close()
 
 
+@SUITE.case('as process 1 of a container: who recovers is told to stop, too')
+def _(options):
+    falconer_only(options)
+    if os.geteuid() != 0 or shutil.which('unshare') is None:
+        raise Skip('needs root and unshare')
+    server = harness.Server('falconer')
+    folder = os.path.join(server.data, 'version-2')
+    os.makedirs(folder)
+    # Its recovery waits for what somebody writes there.
+    pipe = os.path.join(folder, 'snapshot.1')
+    os.mkfifo(pipe)
+    path, _ = server.write_config()
+
+    def recovers():
+        try:
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:     # nobody reads it yet
+            return None
+    with subprocess.Popen(
+            ['unshare', '--pid', '--fork', '--kill-child',
+             harness.falconer_binary(), path],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as parent:
+        try:
+            writer = wait_until('it recovers', recovers)
+            with open('/proc/%d/task/%d/children' % (parent.pid,
+                                                     parent.pid)) as f:
+                os.kill(int(f.read()), signal.SIGTERM)
+            expect(parent.wait(timeout=10), 128 + signal.SIGTERM)
+            os.close(writer)
+        finally:
+            parent.kill()
+    server.close()
+
+
 @SUITE.case('systemd hears when the server serves, and when it stops')
 def _(options):
     falconer_only(options)
