@@ -8,6 +8,7 @@ was in the way and what helps, and ends with a status of its own.
 Method: servers are started as shells, systemd and ordinary users do it, each
 from a zoo.cfg of its own; judged by exit status, log line and answers.
 """
+import glob
 import json
 import os
 import shutil
@@ -311,27 +312,30 @@ def _(options):
     server = harness.Server('falconer')
     folder = os.path.join(server.data, 'version-2')
     os.makedirs(folder)
-    # Its recovery waits for what somebody writes there.
-    pipe = os.path.join(folder, 'snapshot.1')
-    os.mkfifo(pipe)
+    # Its recovery waits for somebody who writes there.
+    os.mkfifo(os.path.join(folder, 'snapshot.1'))
     path, _ = server.write_config()
 
-    def recovers():
+    def recovering(parent):
+        """The process number; None: it has not locked its directory yet."""
+        with open('/proc/%d/task/%d/children' % (parent.pid,
+                                                 parent.pid)) as f:
+            pid = f.read().strip()
         try:
-            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
-        except OSError:     # nobody reads it yet
+            names = [os.readlink(fd) for fd in glob.glob(
+                '/proc/%s/fd/*' % (pid or 'none'))]
+        except FileNotFoundError:   # it closed one meanwhile
             return None
+        return int(pid) if any(name.endswith('falconer.lock')
+                               for name in names) else None
     with subprocess.Popen(
             ['unshare', '--pid', '--fork', '--kill-child',
              harness.falconer_binary(), path],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as parent:
         try:
-            writer = wait_until('it recovers', recovers)
-            with open('/proc/%d/task/%d/children' % (parent.pid,
-                                                     parent.pid)) as f:
-                os.kill(int(f.read()), signal.SIGTERM)
+            os.kill(wait_until('it recovers', lambda: recovering(parent)),
+                    signal.SIGTERM)
             expect(parent.wait(timeout=10), 128 + signal.SIGTERM)
-            os.close(writer)
         finally:
             parent.kill()
     server.close()
