@@ -22,6 +22,9 @@ close_slots(struct ensemble *ensemble, const struct zab_action *action)
 		if (!(action->slots & 1ull << slot))
 			continue;
 		note.slot = slot;
+		if (action->why == ZAB_WHY_PEER_AGAIN)
+			peer_address_log(LOG_QUORUM_AGAIN,
+					 peer_address(ensemble->peers, slot));
 		if (slot < ZAB_CONNS_MAX)
 			ensemble_learner_gone(ensemble, slot);
 		else

@@ -553,32 +553,6 @@ check_window(struct config_reading *reading)
 }
 
 static int
-check_ensemble(struct config_reading *reading)
-{
-	const struct config *config = reading->config;
-
-	if (config->is_standalone)
-		return FAL_OK;
-	if (config->init_limit_ticks == 0)
-		return config_fail(reading, "an ensemble needs initLimit");
-	if (config->sync_limit_ticks == 0)
-		return config_fail(reading, "an ensemble needs syncLimit");
-	if (config->myid == -1)
-		return config_fail(reading,
-				   "an ensemble needs the file %s/myid: one "
-				   "line with the N of this server's line "
-				   "server.N",
-				   config->data_dir);
-	for (uint32_t i = 0; i < config->server_count; i++)
-		if (config->server[i].id == config->myid)
-			return FAL_OK;
-	return config_fail(reading,
-			   "there is no line server.%" PRId64
-			   ", the id in %s/myid",
-			   config->myid, config->data_dir);
-}
-
-static int
 settle_and_check(struct config *config, const char *path,
 		 struct config_error *error)
 {
@@ -590,7 +564,7 @@ settle_and_check(struct config *config, const char *path,
 	    (err = settle_own_server(&reading)) != FAL_OK ||
 	    (err = settle_timeouts(&reading)) != FAL_OK ||
 	    (err = check_window(&reading)) != FAL_OK ||
-	    (err = check_ensemble(&reading)) != FAL_OK)
+	    (err = config_check_ensemble(&reading)) != FAL_OK)
 		return err;
 	settle_sizes(config);
 	if (config->client_port == 0 && config->client_address != NULL)

@@ -392,3 +392,34 @@ config_read_members(struct config *config, struct config_error *error,
 	}
 	return check_groups(&reading, has_weights);
 }
+
+int
+config_check_ensemble(struct config_reading *reading)
+{
+	const struct config *config = reading->config;
+
+	if (config->is_standalone)
+		return FAL_OK;
+	if (config->init_limit_ticks == 0)
+		return config_fail(reading, "an ensemble needs initLimit");
+	if (config->sync_limit_ticks == 0)
+		return config_fail(reading, "an ensemble needs syncLimit");
+	if (config->myid == -1)
+		return config_fail(reading,
+				   "an ensemble needs the file %s/myid: one "
+				   "line with the N of this server's line "
+				   "server.N",
+				   config->data_dir);
+	for (uint32_t i = 0; i < config->server_count; i++)
+		if (config->server[i].id == config->myid)
+			return FAL_OK;
+	/* Where the lines are. */
+	if (config->dynamic_file != NULL)
+		reading->file = config->dynamic_file;
+	return config_fail(reading,
+			   "there is no line server.%" PRId64
+			   ", the id in %s/myid; correct that file, or, if a "
+			   "reconfiguration took this server out and it is to "
+			   "join again, add its line",
+			   config->myid, config->data_dir);
+}

@@ -71,4 +71,8 @@ FAL_MUST_CHECK int config_read_members(struct config *config,
 				       const struct properties *properties,
 				       bool is_dynamic);
 
+/* Whether an ensemble has what it needs: its limits, and a line of this
+ * server's. The error may be of the dynamic file. */
+FAL_MUST_CHECK int config_check_ensemble(struct config_reading *reading);
+
 #endif

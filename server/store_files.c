@@ -84,6 +84,10 @@ write_genesis(struct store_jobs *jobs, const struct store_order *order)
 		     restore->snap_dir, fal_err_str(err));
 }
 
+/* Without this file a start finds the configuration in the data, where whoever
+ * acknowledges it has it as well (prefer_config_of_data()). So a folder that is
+ * not to be written, as a container's often is, is no reason to stop: a change
+ * comes to all servers, and would stop all of them. */
 static void
 write_next(struct store_jobs *jobs, const struct store_order *order)
 {
@@ -101,9 +105,12 @@ write_next(struct store_jobs *jobs, const struct store_order *order)
 		err = config_file_write_next(disk, path, order->zxid,
 					     order->text, order->bytes);
 	if (err != FAL_OK)
-		fail(jobs, err, "%.300s" CONFIG_NEXT_SUFFIX ": %s", path,
-		     fal_err_str(err));
-	else if (order->zxid != 0)
+		LOG_ERROR("%s" CONFIG_NEXT_SUFFIX
+			  " cannot be %s: %s; a restart "
+			  "goes by the log. Let this server write that folder",
+			  path, order->zxid == 0 ? "removed" : "written",
+			  fal_err_str(err));
+	if (order->zxid != 0)
 		tell(jobs, &event);
 }
 

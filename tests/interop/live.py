@@ -13,6 +13,8 @@ Method: tests/interop/members.py.  Everything is asked through client ports.
 import os
 import re
 import signal
+import socket
+import struct
 import sys
 import time
 
@@ -82,6 +84,22 @@ def kill_the_leader(options):
         read_everywhere(e, '/a', b'without the first')
         assert e.same_data() > 70
         expect(e.mismatches(), 0, 'digest mismatches')
+
+
+@suite.case('a second server with the id of a follower is told of')
+def one_id_twice(options):
+    with three(['falconer'] * 3, options) as e:
+        e.start()
+        leader = e.settle()
+        sid = follower_of(e).sid
+        # FOLLOWERINFO: epoch 0; id, protocol version, configuration.
+        with socket.create_connection(
+                ('127.0.0.1', e.ports[leader.sid - 1][0])) as other:
+            other.sendall(struct.pack('>iqiqiqi', 11, 0, 20, sid, 0x10000, 0,
+                                      -1))
+            wait_until('the leader tells what it may be', lambda:
+                       'compare their files myid' in leader.stderr())
+        e.settle()
 
 
 @suite.case('a session with ephemerals moves between servers and elections')

@@ -216,6 +216,7 @@ an_ensemble_needs_its_limits_and_its_own_id(void **state)
 	assert_int_equal(config.connect_limit_ticks, 10);
 	set_myid("9\n");
 	expect_error(LIMITS THREE, "no line server.9");
+	expect_error(LIMITS THREE, "correct that file, or, if");
 	set_myid("one\n");
 	assert_int_equal(read_with(""), FAL_EINVAL);
 	assert_non_null(strstr(error.text, "/data/myid: \"one\" is not a"));
@@ -384,6 +385,11 @@ a_dynamic_file_holds_the_ensemble(void **state)
 			 FAL_OK);
 	assert_int_equal(config.server_count, 3);
 	assert_true(config.config_version == 0x1000000ff);
+	set_myid("9\n");
+	assert_int_equal(read_with(lines), FAL_EINVAL);
+	assert_non_null(strstr(error.text, "dynamic.1000000ff: there is no "
+					   "line server.9"));
+	set_myid("3\n");
 	expect_error(LIMITS "server.1=a:1:2\n"
 			    "dynamicConfigFile=zoo.cfg.dynamic.1000000ff",
 		     "must be in the dynamicConfigFile");

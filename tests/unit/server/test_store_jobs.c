@@ -448,6 +448,28 @@ configurations_may_come_faster_than_they_are_written(void **arg)
 	rig_end(&rig);
 }
 
+/* The folder of zoo.cfg is read-only, as in a container: the log has it, too.
+ */
+static void
+a_folder_that_cannot_be_written_stops_no_reconfiguration(void **arg)
+{
+	const char *text = "server.1=a:1:2\nversion=5";
+	struct rig rig;
+
+	(void)arg;
+	rig_begin(&rig, FULL_DIR);
+	disk_mem_fail_at(rig.rt.mem, 0, FAL_EACCESS, true);
+	rig.port.persist_config(rig.jobs, 5, text, (uint32_t)strlen(text));
+	rig_expect(&rig, STORE_CONFIG);
+	assert_int_equal(rig.event.zxid, 5);
+	rig.port.persist_config(rig.jobs, 0, NULL, 0);
+	rig.port.persist_config(rig.jobs, 6, text, (uint32_t)strlen(text));
+	rig_expect(&rig, STORE_CONFIG);
+	assert_int_equal(rig.event.zxid, 6);
+	disk_mem_fail_never(rig.rt.mem);
+	rig_end(&rig);
+}
+
 int
 main(void)
 {
@@ -467,6 +489,8 @@ main(void)
 		cmocka_unit_test(epochs_are_durable_when_told),
 		cmocka_unit_test(
 			configurations_may_come_faster_than_they_are_written),
+		cmocka_unit_test(
+			a_folder_that_cannot_be_written_stops_no_reconfiguration),
 	};
 
 	clock_init();
