@@ -363,6 +363,16 @@ zab_close_owner(struct zab *zab, struct session_owner owner)
 	unicast(zab, owner.core, req_close_token(owner.conn, owner.conn_gen));
 }
 
+/* A session ends, by this connection or none. Its client may have come back by
+ * another one meanwhile, which would hold on to nothing. */
+void
+zab_close_other_owner(struct zab *zab, const struct session *session,
+		      struct session_owner asker)
+{
+	if (!is_same_owner(session->owner, asker))
+		zab_close_owner(zab, session->owner);
+}
+
 /*
  * A client comes back with a session id (client-protocol.md 2.3 step 7). The
  * connection that held the session is closed first, also when the password
@@ -492,16 +502,20 @@ take_requests(struct zab *zab)
 static void
 publish_session(struct zab *zab, const struct pending *pending)
 {
+	struct session *session;
+
 	if (pending->type != OP_CREATE_SESSION &&
 	    pending->type != OP_CLOSE_SESSION)
 		return;
+	session = session_find(zab->parts.sessions, pending->session_id);
+	if (pending->type == OP_CLOSE_SESSION && session != NULL)
+		zab_close_other_owner(zab, session, pending->owner);
 	prep_publish_session(zab->parts.prep, pending->type,
 			     pending->session_id, pending->timeout_ms,
 			     zab->now_ms);
 	if (pending->type == OP_CREATE_SESSION) {
-		struct session *session =
+		session =
 			session_find(zab->parts.sessions, pending->session_id);
-
 		FAL_ASSERT(session != NULL);
 		session->owner = pending->owner;
 		zab_local_upgraded(zab, session);

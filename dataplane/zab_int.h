@@ -182,6 +182,8 @@ void zab_handle_ephemerals(struct zab *, struct req *);
 int64_t zab_new_session_id(struct zab *);
 /* Closes the connection that speaks for a session here. */
 void zab_close_owner(struct zab *, struct session_owner);
+void zab_close_other_owner(struct zab *, const struct session *,
+			   struct session_owner asker);
 bool zab_is_tree_full(const struct zab *);
 
 /* It cannot be one: the tree or the log is full. */

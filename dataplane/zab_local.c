@@ -67,8 +67,9 @@ resume(struct zab *zab, struct session *session, struct req *req)
 }
 
 static enum zab_local
-end(struct zab *zab, struct req *req)
+end(struct zab *zab, const struct session *session, struct req *req)
 {
+	zab_close_other_owner(zab, session, req->owner);
 	session_remove(zab->locals, req->session_id);
 	tell_count(zab);
 	zab_answer(zab, req, REQ_ANSWER, ZK_OK);
@@ -146,7 +147,7 @@ zab_local_take(struct zab *zab, struct req *req)
 	if (req->kind != REQ_WRITE)
 		return ZAB_LOCAL_NOT;
 	if (req->op == OP_CLOSE_SESSION)
-		return end(zab, req);
+		return end(zab, session, req);
 	if (!prep_is_ephemeral(req->op, req->body, req->body_bytes))
 		return ZAB_LOCAL_NOT;
 	return zab->options.may_upgrade_sessions ? upgrade(zab, session)

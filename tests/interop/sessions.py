@@ -11,6 +11,7 @@ are measured on the monotonic clock against the bucket rule of section 7.5.
 """
 import os
 import random
+import signal
 import socket
 import struct
 import sys
@@ -455,6 +456,32 @@ def any_request_keeps_a_session(server):
         raise AssertionError('auth alone: ended at %r' % ended)
     for c in (pinging, reading, authing):
         c.abort()
+
+
+@numbered(conf={'falconer.cores': 2})
+def who_comes_back_to_a_closed_session(server):
+    """who comes back while his old connection closes the session is closed"""
+    harness.lone(server, 'it stands still while both ask')
+    if server.is_java:
+        raise harness.Skip('3.8 leaves one of two such connections open')
+    other = server.client()
+    for _ in range(10):
+        with server.client() as old, server.conn() as new:
+            server.process.send_signal(signal.SIGSTOP)
+            old.post(zkwire.CLOSESESSION)
+            new.send_frame(connect_request(session=old.session,
+                                           password=old.password))
+            server.process.send_signal(signal.SIGCONT)
+            old.recv_all()
+            other.barrier()     # all that was asked before is done
+            try:
+                new.recv_frame()    # granted or not
+            except zkwire.Closed:
+                continue
+            # The old connection may end before it was heard.
+            if b'\t0x%x\n' % old.session not in server.four_letter('dump'):
+                expect_closed(new, 'the new connection')
+    other.close()
 
 
 @numbered(conf=SHORT, quick=False)

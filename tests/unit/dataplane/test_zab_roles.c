@@ -320,6 +320,33 @@ a_session_that_moves_leaves_no_connection_behind(void **state)
 	assert_non_null(session_find(rig.sessions, session_id));
 }
 
+/* The client came back here while its connection to another server closed the
+ * session: it would ping a session that is not there for ever. */
+static void
+a_session_closed_elsewhere_leaves_no_connection_behind(void **state)
+{
+	struct zab_learner_request asked = {
+		.op = OP_CLOSE_SESSION,
+		.owner = zab_learner_owner(2, 5),
+	};
+	struct rig_client client;
+
+	(void)state;
+	zab_member_begin_reign(rig.zab, EPOCH_MARK);
+	zab_member_set_mode(rig.zab, ZAB_LEADS, SERVING_ALL);
+	client = connecting();
+	zab_member_commit(rig.zab, EPOCH_MARK + 1);
+	rig_run(&rig);
+	asked.session_id = granted(&client);
+	assert_int_equal(zab_member_propose(rig.zab, &asked), 0);
+	rig_run(&rig);
+	assert_false(is_closed(&client));
+	zab_member_commit(rig.zab, EPOCH_MARK + 2);
+	rig_run(&rig);
+	assert_null(session_find(rig.sessions, asked.session_id));
+	assert_true(is_closed(&client));
+}
+
 static void
 what_is_lent_comes_back_as_it_is_then(void **state)
 {
@@ -508,6 +535,7 @@ main(void)
 		CASE(a_session_lives_by_the_timeout_of_its_last_connection),
 		CASE(what_is_committed_is_answered_though_the_role_ends),
 		CASE(a_session_that_moves_leaves_no_connection_behind),
+		CASE(a_session_closed_elsewhere_leaves_no_connection_behind),
 		CASE(what_is_lent_comes_back_as_it_is_then),
 		CASE(a_reader_that_stays_away_holds_no_record_back),
 		CASE(reads_only_are_served_without_a_leader),
