@@ -350,6 +350,9 @@ class Campaign:
         for w in writers:
             w.start()
         time.sleep(0.05 + self.random.random() * 0.5)
+        # On a busy machine that may be before anybody got an answer.
+        harness.wait_until('every writer has an answer', lambda: all(
+            w.answered or not w.is_alive() for w in writers), 60)
         self.server.kill()
         for w in writers:
             w.join()

@@ -81,6 +81,9 @@ def through(network, **spec):
         before = network.counts()
         network.link(0, 1, **spec)
         python(network, 0, SENDER, network.addresses[1]).wait()
+        # The emulator may not have had the CPU for all of them yet.
+        harness.wait_until('the link has them', lambda: network.counts()[
+            'frames'] >= before['frames'] + COUNT)
         after = network.counts()
         time.sleep(spec.get('reorder_us', 0) / 1e6 +
                    spec.get('delay_us', 0) / 1e6)

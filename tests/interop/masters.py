@@ -178,7 +178,8 @@ def admin():
             ports[member.sid] = harness.free_port()
             member.conf.update({'admin.enableServer': 'true',
                                 'admin.serverPort': ports[member.sid]})
-        group.start()
+        group.start(1, 2, 3)    # who finds no master takes the leader
+        group.start(OBSERVER)
         master = group.master()
 
         def ask(sid, command):
@@ -197,7 +198,8 @@ def admin():
 def strangers():
     """A follower's first packet on the port for observers."""
     with Masters(['falconer'] * 3 + ['falconer']) as group:
-        group.start()
+        group.start(1, 2, 3)
+        group.start(OBSERVER)
         master = group.master()
         info = bytes.fromhex('0000000b' '0000000000000000' '00000014'
                              '0000000000000009' '00010000'

@@ -82,7 +82,10 @@ def beside():
                              '%s:%d' % (SERVER, server.port), COUNT],
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                 env=env) as client:
-            out = client.communicate(timeout=50)[0]
+            try:
+                out = client.communicate(timeout=200)[0]
+            finally:
+                client.kill()   # it would be waited for
         expect((client.returncode, 'right\n' in out), (0, True), out[-2000:])
         expect(server.alive(), True, server.stderr()[-2000:])
         if SHOWS:

@@ -361,9 +361,12 @@ def _(options):
                 'znode.container.maxNeverUsedIntervalMs': limit}) as server:
             with server.client() as client:
                 ok(client.create_container('/unused'))
-                ok(client.create_container('/used'))
-                ok(client.create('/used/x'))
-                ok(client.delete('/used/x'))
+                # In one go: between two requests it is never used, too.
+                ok(client.multi(
+                    (zkwire.CREATECONTAINER, zkwire.w_create(
+                        '/used', flags=zkwire.CONTAINER)),
+                    (zkwire.CREATE, zkwire.w_create('/used/x')),
+                    (zkwire.DELETE, zkwire.w_path_version('/used/x'))))
                 wait_until('the used one goes', lambda: client.exists(
                     '/used').err == zkwire.NONODE)
                 if limit:
@@ -488,8 +491,8 @@ def _(options):
         write('a', 200)
         ensemble.same_data()
         assert any(f.startswith('log.') for f in files_of(ensemble[1]))
-        assert len([f for f in files_of(ensemble[1])
-                    if f.startswith('snap')]) > 1
+        wait_until('snapshots', lambda: len([
+            f for f in files_of(ensemble[1]) if f.startswith('snap')]) > 1)
         # But for the snapshot that a leader may have sent at the start.
         kept = files_of(observer)
         assert len(kept) <= 1 and not any(

@@ -44,6 +44,7 @@ final class Counters {
                 }
             }
         });
+        reader.sync().forPath("/number"); // it may be at another server
         long value = new DistributedAtomicLong(reader, "/number",
                 new RetryNTimes(3, 1)).get().postValue();
         Suite.same(value, (long) done.get(), "the number");
