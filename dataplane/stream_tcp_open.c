@@ -3,8 +3,7 @@
  * stream_tcp - listeners, newcomers, own connects.
  *
  * TCP finishes handshakes by itself, as a kernel does; who is refused is reset
- * after it. A listener belongs to a local port of the whole address: the
- * address asked for must be one of ours, or all.
+ * after it. The address asked for must be one of ours, or all.
  */
 #include "dataplane/stream_tcp_int.h"
 
@@ -103,7 +102,8 @@ listener_of(const struct stream_tcp *core, uint32_t tag)
 /* Listens on a free ephemeral port; where the search begins depends on the
  * secret, so that two cores rarely meet. */
 static int
-listen_anywhere(struct stream_tcp *core, uint32_t tag, uint16_t *port)
+listen_anywhere(struct stream_tcp *core, const struct tcp_address *ip,
+		uint32_t tag, uint16_t *port)
 {
 	const uint32_t start = be_load16(core->tcp_config.secret);
 
@@ -112,7 +112,7 @@ listen_anywhere(struct stream_tcp *core, uint32_t tag, uint16_t *port)
 
 		*port = (uint16_t)(EPHEMERAL_FIRST +
 				   (start + i) % EPHEMERAL_COUNT);
-		err = tcp_listen(core->tcp, *port, tag);
+		err = tcp_listen_on(core->tcp, ip, *port, tag);
 		if (err != FAL_EBUSY)
 			return err;
 	}
@@ -126,6 +126,7 @@ stream_tcp_op_listen(struct stream_core *base,
 {
 	struct stream_tcp *core = stream_tcp_core_of(base);
 	struct stream_address address = listener->address;
+	const struct tcp_address ip = ip_of(&address); /* of "all": none */
 	uint32_t place = 0;
 	int err;
 
@@ -143,11 +144,11 @@ stream_tcp_op_listen(struct stream_core *base,
 			       STREAM_TCP_LISTENERS_MAX);
 	core->listeners[place].use_count++;
 	if (address.port == 0)
-		err = listen_anywhere(core, listener_tag(core, place),
+		err = listen_anywhere(core, &ip, listener_tag(core, place),
 				      &address.port);
 	else
-		err = tcp_listen(core->tcp, address.port,
-				 listener_tag(core, place));
+		err = tcp_listen_on(core->tcp, &ip, address.port,
+				    listener_tag(core, place));
 	if (err != 0)
 		return explain(error, err, &address,
 			       err == FAL_EBUSY ? "Address already in use"
@@ -161,6 +162,18 @@ stream_tcp_op_listen(struct stream_core *base,
 	return 0;
 }
 
+/* The port of a listener that has gone comes to this core no longer, unless
+ * another one, of the other address, has it too. */
+static void
+release_port(struct stream_tcp *core, uint16_t port)
+{
+	for (uint32_t i = 0; i < STREAM_TCP_LISTENERS_MAX; i++)
+		if (core->listeners[i].is_used &&
+		    core->listeners[i].config.address.port == port)
+			return;
+	port_claim(core->port, port, false);
+}
+
 uint32_t
 stream_tcp_op_unlisten(struct stream_core *base, uint32_t tag)
 {
@@ -172,9 +185,10 @@ stream_tcp_op_unlisten(struct stream_core *base, uint32_t tag)
 
 		if (!listener->is_used || listener->config.tag != tag)
 			continue;
-		tcp_unlisten(core->tcp, listener->config.address.port);
-		port_claim(core->port, listener->config.address.port, false);
+		tcp_unlisten(core->tcp, listener->config.address.port,
+			     listener_tag(core, i));
 		listener->is_used = false;
+		release_port(core, listener->config.address.port);
 		count++;
 	}
 	return count;

@@ -226,12 +226,20 @@ uint64_t tcp_next_timer_ns(const struct tcp_core *core);
  * as it reaches (about 4 s); 0: something waits to be sent or told. */
 uint64_t tcp_sleep_until_ns(const struct tcp_core *core);
 
-/* Starts accepting on a port. Returns 0, FAL_EBUSY (taken) or FAL_ELIMIT. */
+/* Starts accepting on a port of all addresses. Returns 0, FAL_EBUSY (taken) or
+ * FAL_ELIMIT. */
 FAL_MUST_CHECK int tcp_listen(struct tcp_core *core, uint16_t port,
 			      uint32_t tag);
 
-/* Ends it; connections live on. Returns whether it was there. */
-bool tcp_unlisten(struct tcp_core *core, uint16_t port);
+/* The same on one address of ours; all zero: on all. Two addresses may have a
+ * listener each on one port. */
+FAL_MUST_CHECK int tcp_listen_on(struct tcp_core *core,
+				 const struct tcp_address *address,
+				 uint16_t port, uint32_t tag);
+
+/* Ends the listener of this port and tag; connections live on. Returns whether
+ * it was there. */
+bool tcp_unlisten(struct tcp_core *core, uint16_t port, uint32_t tag);
 
 /*
  * Starts a connection; OPENED or FAILED follows.

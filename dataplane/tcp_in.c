@@ -168,7 +168,8 @@ tcp_in_reopens(struct tcp_core *core, const struct tcp_conn *conn,
 
 	if (conn->state != TCP_TIME_WAIT ||
 	    (packet->flags & flags) != TCP_SYN ||
-	    tcp_syn_listener(core, conn->local_port) == NULL)
+	    tcp_syn_listener(core, &packet->destination, conn->local_port) ==
+		    NULL)
 		return false;
 	if (tcp_has(conn, TCP_HAS_TS) && packet->options.has_timestamps)
 		return tcp_seq_lt(conn->ts_recent, packet->options.ts_value) ||
@@ -438,13 +439,15 @@ tcp_in_nobody(struct tcp_core *core, struct tcp_packet *packet)
 	}
 	if ((packet->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN &&
 	    (packet->flags & TCP_FIN) == 0 &&
-	    tcp_syn_listener(core, packet->destination_port) != NULL) {
+	    tcp_syn_listener(core, &packet->destination,
+			     packet->destination_port) != NULL) {
 		tcp_syn_in(core, packet);
 		return;
 	}
 	if (core->now_ns < core->cookies_until_ns &&
 	    (packet->flags & (TCP_SYN | TCP_ACK)) == TCP_ACK &&
-	    tcp_syn_listener(core, packet->destination_port) != NULL) {
+	    tcp_syn_listener(core, &packet->destination,
+			     packet->destination_port) != NULL) {
 		tcp_in_cookie(core, packet);
 		return;
 	}

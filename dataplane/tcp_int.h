@@ -259,7 +259,8 @@ struct tcp_usual {
 };
 
 struct tcp_listener {
-	uint16_t port; /* 0: free */
+	struct tcp_address address; /* all zero: each of ours */
+	uint16_t port;              /* 0: free */
 	uint32_t tag;
 };
 
@@ -418,7 +419,9 @@ uint64_t tcp_syn_sip(const struct tcp_core *core, const uint32_t *words,
 struct tcp_conn *tcp_syn_receive(struct tcp_core *core,
 				 const struct tcp_packet *packet);
 void tcp_syn_in(struct tcp_core *core, struct tcp_packet *packet);
-struct tcp_listener *tcp_syn_listener(struct tcp_core *core, uint16_t port);
+struct tcp_listener *tcp_syn_listener(struct tcp_core *core,
+				      const struct tcp_address *local,
+				      uint16_t port);
 
 /* tcp_cookie.c */
 void tcp_cookie_send(struct tcp_core *core, const struct tcp_packet *packet);

@@ -84,41 +84,69 @@ tcp_syn_isn(const struct tcp_core *core, const struct tcp_address *remote,
 	       (uint32_t)(core->now_ns / (4 * NS_PER_US));
 }
 
+/* Whether a listener's addresses and others have one in common; all zero are
+ * all. */
+static bool
+tcp_syn_overlaps(const struct tcp_listener *listener,
+		 const struct tcp_address *other)
+{
+	return tcp_is_none(&listener->address) || tcp_is_none(other) ||
+	       tcp_address_equal(&listener->address, other);
+}
+
 struct tcp_listener *
-tcp_syn_listener(struct tcp_core *core, uint16_t port)
+tcp_syn_listener(struct tcp_core *core, const struct tcp_address *local,
+		 uint16_t port)
 {
 	for (uint32_t i = 0; i < TCP_LISTENERS_MAX; i++) {
-		if (core->listeners[i].port == port)
-			return &core->listeners[i];
+		struct tcp_listener *listener = &core->listeners[i];
+
+		if (listener->port == port && tcp_syn_overlaps(listener, local))
+			return listener;
 	}
 	return NULL;
 }
 
 int
+tcp_listen_on(struct tcp_core *core, const struct tcp_address *address,
+	      uint16_t port, uint32_t tag)
+{
+	FAL_ASSERT(port != 0);
+	if (tcp_syn_listener(core, address, port) != NULL)
+		return FAL_EBUSY;
+	for (uint32_t i = 0; i < TCP_LISTENERS_MAX; i++) {
+		struct tcp_listener *listener = &core->listeners[i];
+
+		if (listener->port != 0)
+			continue;
+		listener->address = *address;
+		listener->port = port;
+		listener->tag = tag;
+		return 0;
+	}
+	return FAL_ELIMIT;
+}
+
+int
 tcp_listen(struct tcp_core *core, uint16_t port, uint32_t tag)
 {
-	struct tcp_listener *listener;
+	static const struct tcp_address all;
 
-	FAL_ASSERT(port != 0);
-	if (tcp_syn_listener(core, port) != NULL)
-		return FAL_EBUSY;
-	listener = tcp_syn_listener(core, 0);
-	if (listener == NULL)
-		return FAL_ELIMIT;
-	listener->port = port;
-	listener->tag = tag;
-	return 0;
+	return tcp_listen_on(core, &all, port, tag);
 }
 
 bool
-tcp_unlisten(struct tcp_core *core, uint16_t port)
+tcp_unlisten(struct tcp_core *core, uint16_t port, uint32_t tag)
 {
-	struct tcp_listener *listener = tcp_syn_listener(core, port);
+	for (uint32_t i = 0; i < TCP_LISTENERS_MAX; i++) {
+		struct tcp_listener *listener = &core->listeners[i];
 
-	if (port == 0 || listener == NULL)
-		return false;
-	listener->port = 0;
-	return true;
+		if (listener->port != port || listener->tag != tag)
+			continue;
+		listener->port = 0;
+		return port != 0;
+	}
+	return false;
 }
 
 /* Makes a block in SYN_RECEIVED of a SYN; NULL: there is none. */
@@ -126,8 +154,8 @@ struct tcp_conn *
 tcp_syn_receive(struct tcp_core *core, const struct tcp_packet *packet)
 {
 	const struct tcp_options *options = &packet->options;
-	struct tcp_listener *listener =
-		tcp_syn_listener(core, packet->destination_port);
+	struct tcp_listener *listener = tcp_syn_listener(
+		core, &packet->destination, packet->destination_port);
 	struct tcp_conn *conn;
 
 	FAL_ASSERT(listener != NULL);
@@ -200,7 +228,7 @@ tcp_syn_port(struct tcp_core *core, const struct tcp_address *remote,
 		uint16_t own =
 			(uint16_t)(core->config.local_port_first + offset);
 
-		if (tcp_syn_listener(core, own) == NULL &&
+		if (tcp_syn_listener(core, local, own) == NULL &&
 		    tcp_conn_find(core, remote, local, port, own) == NULL)
 			return own;
 	}
