@@ -11,7 +11,7 @@
 int
 ring_init(struct ring *ring, const char *name, uint32_t capacity)
 {
-	FAL_ASSERT(capacity >= 1 && capacity <= 1u << 20);
+	FAL_ASSERT(capacity >= 1 && capacity <= 1u << 22);
 
 	/* rte_ring keeps one slot free unless RING_F_EXACT_SZ asks for more. */
 	const uint32_t slots = (uint32_t)bits_pow2_at_least(capacity + 1);

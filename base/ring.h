@@ -29,7 +29,7 @@ struct ring {
 	struct rte_ring *impl;
 };
 
-/* Makes a ring that holds at least `capacity` pointers (1..2^20).
+/* Makes a ring that holds at least `capacity` pointers (1..2^22).
  * Returns 0 or FAL_ENOMEM. */
 FAL_MUST_CHECK int ring_init(struct ring *ring, const char *name,
 			     uint32_t capacity);

@@ -15,9 +15,12 @@
 #include "drivers/port_dpdk_int.h"
 
 #include <errno.h>
+#include <libgen.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -104,6 +107,25 @@ port_dpdk_argument(const char *device, const char *key, char *value,
 
 /* ---- what must be done before ---- */
 
+/* Whether a socket can be made there. */
+static int
+check_folder(const char *path, struct port_error *error)
+{
+	char folder[108];
+
+	snprintf(folder, sizeof(folder), "%s", path);
+	if (access(dirname(folder), W_OK) == 0)
+		return 0;
+
+	const int reason = errno;
+
+	snprintf(folder, sizeof(folder), "%s", path);
+	return port_explain(error, FAL_EIO,
+			    "falconer.dpdk.port: no socket can be made in %s: "
+			    "%s; make the folder, or choose another",
+			    dirname(folder), strerror(reason));
+}
+
 /* Removes the socket of a process that is gone; one that answers stays. */
 static int
 clear_socket(const char *path, struct port_error *error)
@@ -128,7 +150,46 @@ clear_socket(const char *path, struct port_error *error)
 				    path);
 	if (reason == ECONNREFUSED)
 		unlink(path);
-	return 0;
+	return check_folder(path, error);
+}
+
+/* A second process on a tap device gets a part of the frames of the first.
+ * One that was made before and waits for a process has no carrier. */
+static int
+check_tap(const char *netdev, struct port_error *error)
+{
+	const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq request = {0};
+	bool is_used;
+
+	if (fd < 0)
+		return port_explain(error, FAL_ELIMIT,
+				    "no descriptors left: ulimit -n");
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%.15s", netdev);
+	is_used = ioctl(fd, SIOCGIFFLAGS, &request) == 0 &&
+		  (request.ifr_flags & IFF_RUNNING) != 0;
+	close(fd);
+	if (!is_used)
+		return 0;
+	return port_explain(error, FAL_EBUSY,
+			    "falconer.dpdk.port: the netdev %s is in use, by "
+			    "another server say; stop that or choose another "
+			    "iface=",
+			    netdev);
+}
+
+static int
+check_netdev(const struct port_dpdk *device, const char *netdev,
+	     struct port_error *error)
+{
+	if (device->kind == PORT_DPDK_TAP)
+		return check_tap(netdev, error);
+	if (if_nametoindex(netdev) != 0)
+		return 0;
+	return port_explain(error, FAL_EINVAL,
+			    "falconer.dpdk.port: there is no netdev %s; ip "
+			    "link lists them",
+			    netdev);
 }
 
 static int
@@ -137,6 +198,10 @@ prepare(struct port_dpdk *device, struct port_error *error)
 	const char *text = device->options.device;
 	char path[108], server[8];
 
+	if ((device->kind == PORT_DPDK_TAP || device->kind == PORT_DPDK_XDP ||
+	     device->kind == PORT_DPDK_PACKET) &&
+	    port_dpdk_argument(text, "iface", path, sizeof(path)))
+		return check_netdev(device, path, error);
 	if (strncmp(text, "net_vhost", 9) == 0 &&
 	    port_dpdk_argument(text, "iface", path, sizeof(path)) &&
 	    !port_dpdk_argument(text, "client", server, sizeof(server)))
@@ -167,6 +232,19 @@ arguments_complete(const struct port_dpdk *device, char *text, size_t room)
 		snprintf(text, room, "%s,busy_budget=0", given);
 }
 
+/* What an error of a driver says; -1, which many return, says nothing. */
+static const char *
+reason_text(int err)
+{
+	return err == -1 ? "for no stated reason" : rte_strerror(-err);
+}
+
+static const char *
+user_text(void)
+{
+	return geteuid() == 0 ? "" : ". It may need root";
+}
+
 /* Makes a virtual device; a card has been found by EAL. */
 static int
 probe(struct port_dpdk *device, struct port_error *error)
@@ -181,8 +259,9 @@ probe(struct port_dpdk *device, struct port_error *error)
 			return port_explain(
 				error, FAL_EIO,
 				"falconer.dpdk.port=%s: the driver refuses it "
-				"(%s); the lines before tell why",
-				device->options.device, rte_strerror(-err));
+				"(%s); the lines before tell why%s",
+				device->options.device, reason_text(err),
+				user_text());
 	}
 	if (rte_eth_dev_get_port_by_name(device->name, &device->port_id) != 0)
 		return port_explain(
@@ -336,6 +415,20 @@ find_descriptors(struct port_dpdk *device, const struct port_fds *before)
 			 device->name);
 }
 
+/* As DPDK reckons: what is no payload of the longest frame, or, where the
+ * driver does not say it, header and checksum. */
+static uint32_t
+mtu_max(const struct rte_eth_dev_info *info)
+{
+	const uint32_t frame = info->max_rx_pktlen;
+	const uint32_t plain = RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN;
+
+	if (info->max_mtu != UINT16_MAX && frame > info->max_mtu)
+		return info->max_mtu;
+	return frame > plain && frame - plain < info->max_mtu ? frame - plain
+							      : info->max_mtu;
+}
+
 int
 port_dpdk_open(struct port_dpdk *device, struct port_error *error)
 {
@@ -349,6 +442,13 @@ port_dpdk_open(struct port_dpdk *device, struct port_error *error)
 	if (err != 0)
 		return err;
 	err = rte_eth_dev_info_get(device->port_id, &info);
+	if (err == 0 && device->options.mtu > mtu_max(&info)) {
+		port_dpdk_close(device);
+		return port_explain(error, FAL_EINVAL,
+				    "falconer.dpdk.mtu=%u: the device has %u "
+				    "at most",
+				    device->options.mtu, mtu_max(&info));
+	}
 	if (err == 0)
 		err = configure(device, &info);
 	if (err == 0)
@@ -357,11 +457,12 @@ port_dpdk_open(struct port_dpdk *device, struct port_error *error)
 		err = rte_eth_dev_start(device->port_id);
 	if (err != 0) {
 		port_dpdk_close(device);
-		return port_explain(error, FAL_EIO,
-				    "falconer.dpdk.port=%s: %u queues of %u "
-				    "bytes MTU cannot be started: %s",
-				    device->options.device, device->queue_count,
-				    device->options.mtu, rte_strerror(-err));
+		return port_explain(
+			error, FAL_EIO,
+			"falconer.dpdk.port=%s: %u queues of %u bytes MTU "
+			"cannot be started: %s; the lines before tell why%s",
+			device->options.device, device->queue_count,
+			device->options.mtu, reason_text(err), user_text());
 	}
 	share_queues(device);
 	find_descriptors(device, &before);

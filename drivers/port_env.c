@@ -261,6 +261,23 @@ frame_signals(int how)
 	pthread_sigmask(how, &set, NULL);
 }
 
+/* Says why EAL has not started, and which settings it got. */
+static int
+refuse(const struct port_env_options *options, struct port_error *error)
+{
+	const bool has_pci = options->pci != NULL;
+	const bool has_extra = options->extra != NULL;
+
+	return port_explain(
+		error, FAL_ENOMEM,
+		"the DPDK environment does not start: %s (%s)%s%s%s%s",
+		last_line, rte_strerror(rte_errno),
+		has_pci ? "; check falconer.dpdk.port=" : "",
+		has_pci ? options->pci : "",
+		has_extra ? "; check falconer.dpdk.eal=" : "",
+		has_extra ? options->extra : "");
+}
+
 int
 port_env_start(const struct port_env_options *options, struct port_error *error)
 {
@@ -276,12 +293,19 @@ port_env_start(const struct port_env_options *options, struct port_error *error)
 				    "falconer.dpdk.eal is too long");
 	frame_signals(SIG_BLOCK);
 	listen_to_eal();
-	if (rte_eal_init(args.argc, args.argv) < 0)
-		return port_explain(error, FAL_ENOMEM,
-				    "the DPDK environment does not start: %s "
-				    "(%s)",
-				    last_line, rte_strerror(rte_errno));
+	err = rte_eal_init(args.argc, args.argv);
+	if (err < 0)
+		return refuse(options, error);
 	is_started = true;
+	/* Words that are no options come last, behind our name. */
+	if (err < args.argc - 1) {
+		port_env_stop();
+		return port_explain(
+			error, FAL_EINVAL,
+			"falconer.dpdk.eal=%s: \"%s\" is no option; "
+			"they begin with -",
+			options->extra, args.argv[err + 1]);
+	}
 	return 0;
 }
 

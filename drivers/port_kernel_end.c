@@ -100,9 +100,12 @@ static int
 refuse(const char *netdev, int reason, struct port_error *error)
 {
 	if (reason == ENODEV)
-		return port_explain(error, FAL_EINVAL,
-				    "falconer.dpdk.port: there is no netdev %s",
-				    netdev);
+		return port_explain(
+			error, FAL_EINVAL,
+			"falconer.dpdk.port: there is no netdev %s; "
+			"net_tap makes none of that name when it "
+			"does not know all of its arguments",
+			netdev);
 	return port_explain(error, FAL_EIO,
 			    "falconer.dpdk.port: the netdev %s cannot be set "
 			    "up: %s; needs root or CAP_NET_ADMIN",

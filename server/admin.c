@@ -572,7 +572,7 @@ start_http(struct admin *admin, struct server_error *error)
 	snprintf(error->text, sizeof(error->text),
 		 "admin.serverPort=%d on admin.serverAddress=%s: %s; %s",
 		 config->admin_port, config->admin_address, why,
-		 listen_remedy(err));
+		 listen_remedy(err, false));
 	return err;
 }
 
@@ -593,7 +593,7 @@ start_metrics(struct admin *admin, struct server_error *error)
 			 "metricsProvider.httpPort=%d on "
 			 "metricsProvider.httpHost=%s: %s; %s",
 			 config->metrics_port, config->metrics_host, why,
-			 listen_remedy(err));
+			 listen_remedy(err, false));
 	return err;
 }
 

@@ -277,10 +277,10 @@ listen_clients(struct server *server, struct server_error *error)
 					      &listener, &server->bound, &why);
 
 		if (err != FAL_OK)
-			return server_explain(error, err,
-					      "clientPort=%d: %s; %s",
-					      config->client_port, why.text,
-					      listen_remedy(err));
+			return server_explain(
+				error, err, "clientPort=%d: %s; %s",
+				config->client_port, why.text,
+				listen_remedy(err, server->net != NULL));
 		listener.address.port = server->bound.port;
 	}
 	return FAL_OK;

@@ -41,8 +41,12 @@ listen_address(const char *host, uint16_t port, struct stream_address *address,
 }
 
 const char *
-listen_remedy(int err)
+listen_remedy(int err, bool is_on_port)
 {
+	if (is_on_port && err == FAL_EINVAL)
+		return "with falconer.dataplane=dpdk the server has the "
+		       "addresses of falconer.dpdk.address; leave this one "
+		       "out, or choose one of those";
 	switch (err) {
 	case FAL_EBUSY:
 		return "stop the other program, or choose another port";

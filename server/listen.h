@@ -13,6 +13,7 @@
  * Context    one thread, at start; a name may take as long as the resolver.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "drivers/stream_address.h"
@@ -33,7 +34,8 @@ FAL_MUST_CHECK int listen_address(const char *host, uint16_t port,
 				  struct stream_address *address, char *why,
 				  size_t why_bytes);
 
-/* What helps when listening ended with `err`, of stream_listen(). */
-const char *listen_remedy(int err);
+/* What helps when listening ended with `err`, of stream_listen(); is_on_port:
+ * on our own TCP (server/net.h) and not on the kernel's. */
+const char *listen_remedy(int err, bool is_on_port);
 
 #endif

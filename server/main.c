@@ -255,7 +255,8 @@ warn(const struct config *config, int option_count, char *const *option)
 			LOG_WARN("%s: there is no JVM, ignored", option[i]);
 	for (uint32_t i = 0; i < config->warning_count; i++)
 		LOG_WARN("%s", config->warning[i]);
-	if (room < wanted)
+	/* Our own TCP takes none. */
+	if (room < wanted && config->dataplane == CONFIG_DATAPLANE_KERNEL)
 		LOG_WARN("%s=%llu, but this process may have %llu open files, "
 			 "and %llu of them for clients: raise the hard limit "
 			 "(ulimit -Hn, or LimitNOFILE of the unit)",

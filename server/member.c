@@ -426,8 +426,19 @@ listen_on(struct server *server, const struct config_address *address,
 	if (err != FAL_OK)
 		return server_explain(error, err, "%s of server.%lld: %s; %s",
 				      what, (long long)config->myid, why.text,
-				      listen_remedy(err));
+				      listen_remedy(err, server->net != NULL));
 	return FAL_OK;
+}
+
+/* With quorumListenOnAllIPs each port once, whichever addresses name it. */
+static bool
+is_listened_on(const struct config *config, const struct config_address *list,
+	       uint32_t at)
+{
+	for (uint32_t i = 0; i < at && config->quorum_listen_all; i++)
+		if (list[i].port == list[at].port)
+			return true;
+	return false;
 }
 
 /* A voter may be a master; while it does not follow, who comes is sent away. */
@@ -476,9 +487,10 @@ member_listen(struct server *server, struct server_error *error)
 	fle_net_listener(ensemble_fle(ensemble), &fle);
 	peer_net_listener(ensemble_peers(ensemble), &peer);
 	for (uint32_t i = 0; i < own->address_count && err == FAL_OK; i++) {
-		err = listen_on(server, &own->election[i], &fle,
-				"the election port", error);
-		if (err == FAL_OK)
+		if (!is_listened_on(config, own->election, i))
+			err = listen_on(server, &own->election[i], &fle,
+					"the election port", error);
+		if (err == FAL_OK && !is_listened_on(config, own->quorum, i))
 			err = listen_on(server, &own->quorum[i], &peer,
 					"the quorum port", error);
 	}

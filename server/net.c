@@ -23,7 +23,10 @@
 #include "server/net_address.h"
 
 #define READ_HEAD_BYTES 4u
+/* RFC 8200 section 5 */
+#define IPV6_MTU_MIN 1280u
 
+#define UUID_CHARS 36u
 /* An mbuf with its room for a usual frame and what the pool adds. */
 #define MBUF_BYTES 2560u
 /* Queues, rings, and what EAL takes for itself. */
@@ -52,6 +55,46 @@ ipv4_of(const struct net_address *from)
 {
 	return from->address.family == STREAM_ANY ? 0
 						  : be_load32(from->address.ip);
+}
+
+static bool
+is_same_ip(const struct net_address *a, const struct net_address *b)
+{
+	return a->address.family != STREAM_ANY &&
+	       stream_address_same_host(&a->address, &b->address);
+}
+
+/* What DPDK would take, and nobody could use. */
+static int
+check_settings(const struct config *config, const struct net *net,
+	       struct server_error *error)
+{
+	if (config->dpdk_mtu < IPV6_MTU_MIN &&
+	    net->own.ipv6.address.family != STREAM_ANY)
+		return server_explain(
+			error, FAL_EINVAL,
+			"falconer.dpdk.mtu=%u: IPv6 needs %u at least; raise "
+			"it, or leave the IPv6 address of "
+			"falconer.dpdk.address=%s out",
+			config->dpdk_mtu, IPV6_MTU_MIN, config->dpdk_address);
+	if (is_same_ip(&net->kernel.ipv4, &net->own.ipv4) ||
+	    is_same_ip(&net->kernel.ipv6, &net->own.ipv6))
+		return server_explain(
+			error, FAL_EINVAL,
+			"falconer.dpdk.kernelAddress=%s: the kernel would "
+			"answer for falconer.dpdk.address=%s; its end needs an "
+			"address of its own in that network",
+			config->dpdk_kernel_address, config->dpdk_address);
+	if (config->dpdk_kernel_address != NULL && config->dpdk_vlan != 0)
+		return server_explain(
+			error, FAL_EINVAL,
+			"falconer.dpdk.kernelAddress=%s: what the netdev sends "
+			"has no tag, so falconer.dpdk.vlan=%u drops it; leave "
+			"one out, or give the address to a netdev of that VLAN "
+			"(ip link add link IFACE name NAME type vlan id %u)",
+			config->dpdk_kernel_address, config->dpdk_vlan,
+			config->dpdk_vlan);
+	return FAL_OK;
 }
 
 static int
@@ -90,7 +133,7 @@ read_addresses(const struct config *config, struct net *net,
 	tcp->prefix6_bits = net->own.ipv6.prefix_bits;
 	tcp->gateway6 = tcp_address_of(&net->gateway.ipv6);
 	tcp->vlan = (uint16_t)config->dpdk_vlan;
-	return 0;
+	return check_settings(config, net, error);
 }
 
 /* ---- start ---- */
@@ -252,6 +295,16 @@ net_start(struct server *server, struct server_error *error)
 			"falconer.dataplane=dpdk needs "
 			"falconer.dpdk.port; configs/dpdk-*.cfg are "
 			"samples");
+	/* A PCI address, or the id of a VMBus device. */
+	if (strncmp(config->dpdk_port, "net_", 4) != 0 &&
+	    strchr(config->dpdk_port, ':') == NULL &&
+	    strlen(config->dpdk_port) != UUID_CHARS)
+		return server_explain(
+			error, FAL_EINVAL,
+			"falconer.dpdk.port=%s: allowed: the PCI address of a "
+			"card, 0000:03:00.0, or a virtual device; one on a "
+			"netdev of the kernel is net_af_xdp0,iface=%s",
+			config->dpdk_port, config->dpdk_port);
 	server->net = calloc(1, sizeof(*server->net));
 	if (server->net == NULL)
 		return server_explain(error, FAL_ENOMEM, "out of memory");

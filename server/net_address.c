@@ -26,6 +26,30 @@ parse_prefix(const char *at, bool has_prefix, unsigned bits_max, uint8_t *bits)
 	return *end == '\0' && value >= 1 && value <= bits_max;
 }
 
+/* Whether all bits behind the first `from` of 4 bytes are alike. */
+static bool
+is_end_of_network(const uint8_t *ip, uint32_t from)
+{
+	const uint32_t host = be_load32(ip) << from;
+
+	return host == 0 || host == UINT32_MAX << from;
+}
+
+/* Whether a host may have it: neither a wildcard, loopback or multicast, nor,
+ * of IPv4, the first or the last of its network. */
+static bool
+is_of_host(const struct stream_address *address, uint32_t bits)
+{
+	const uint8_t *ip = address->ip;
+
+	if (stream_address_is_any(address))
+		return false;
+	if (address->family == STREAM_IPV6)
+		return ip[0] != 0xff && (be_load64(ip) | be_load64(ip + 8)) > 1;
+	return ip[0] != 0 && ip[0] != 127 && ip[0] < 224 &&
+	       (bits > 30 || !is_end_of_network(ip, bits));
+}
+
 static int
 parse_item(const char *item, bool has_prefix, struct net_addresses *addresses)
 {
@@ -42,7 +66,8 @@ parse_item(const char *item, bool has_prefix, struct net_addresses *addresses)
 	into = is_ipv4 ? &addresses->ipv4 : &addresses->ipv6;
 	if (into->address.family != STREAM_ANY ||
 	    !parse_prefix(item + host_bytes, has_prefix, is_ipv4 ? 32 : 128,
-			  &into->prefix_bits))
+			  &into->prefix_bits) ||
+	    !is_of_host(&address, into->prefix_bits))
 		return FAL_EINVAL;
 	into->address = address;
 	return 0;

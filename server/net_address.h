@@ -5,7 +5,8 @@
 /*
  * net_address - lists of addresses in settings: "10.0.0.5/24,fd00::5/64".
  *
- * At most one of each family.
+ * At most one of each family, and none that no host may have: wildcards,
+ * loopback, multicast, the first and the last of a network of IPv4.
  */
 
 #include "drivers/stream_address.h"

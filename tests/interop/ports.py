@@ -61,7 +61,7 @@ PORTS = {
 COMPARE = 'differential.py --count 150 --only falconer.beside'
 PLAN = (
     ('tap', ('replay.py', 'recipes.py', 'zkcli.py', 'c_client.py', COMPARE,
-             'port_loss.py', 'port_inside.py',
+             'port_loss.py', 'port_inside.py', 'port_settings.py',
              'port_crowd.py --count 2000 --rounds 2')),
     ('tap_ipv6', ('recipes.py',)),
     ('tap_cores', ('interleaved.py',)),

@@ -212,6 +212,32 @@ def _(options):
             expect(harness.four_letter((host, server.port), 'ruok'), b'imok')
 
 
+@SUITE.case('quorumListenOnAllIPs: a port of several addresses is one port')
+def _(options):
+    falconer_only(options)
+    quorum, election = harness.free_port(), harness.free_port()
+    server = harness.Server('falconer', conf={
+        'initLimit': 5, 'syncLimit': 5, 'standaloneEnabled': 'false',
+        'multiAddress.enabled': 'true', 'quorumListenOnAllIPs': 'true',
+        'server.1': '127.0.0.1:%d:%d|127.0.0.2:%d:%d' % (
+            quorum, election, quorum, election),
+        'server.2': '127.0.0.1:%d:%d:observer' % (
+            harness.free_port(), harness.free_port())})
+    with open(os.path.join(server.data, 'myid'), 'w') as f:
+        f.write('1\n')
+    with server:
+        for port in (quorum, election):
+            socket.create_connection(('127.0.0.2', port), 10).close()
+
+
+@SUITE.case('as many connections of a core as its key allows')
+def _(options):
+    falconer_only(options)
+    with harness.Server('falconer', conf={
+            'falconer.connections.max': 1 << 20}) as server:
+        expect(server.serving(), True)
+
+
 @SUITE.case('few descriptors: clients leave some for the files')
 def _(options):
     falconer_only(options)

@@ -31,6 +31,12 @@ reads_one_of_each_family(void **state)
 	assert_int_equal(net_addresses_parse("fd00::1", false, &list), 0);
 	assert_int_equal(list.ipv4.address.family, STREAM_ANY);
 	assert_int_equal(list.ipv6.prefix_bits, 128);
+	/* Two in a network, one, and one that ends as a larger network does. */
+	assert_int_equal(net_addresses_parse("10.0.0.0/31", true, &list), 0);
+	assert_int_equal(net_addresses_parse("10.0.0.0/32", true, &list), 0);
+	assert_int_equal(net_addresses_parse("10.0.1.0/23", true, &list), 0);
+	assert_int_equal(net_addresses_parse("10.0.0.1/30", true, &list), 0);
+	assert_int_equal(net_addresses_parse("fe80::1/64", true, &list), 0);
 	assert_int_equal(net_addresses_parse(NULL, true, &list), 0);
 	assert_int_equal(list.ipv4.address.family, STREAM_ANY);
 	assert_int_equal(list.ipv6.address.family, STREAM_ANY);
@@ -56,6 +62,18 @@ refuses_everything_else(void **state)
 		"10.0.0.5/24;x",
 		"10.0.0.5/24 fd00::1/64",
 		"1.2.3.4/8,1.2.3.5/8",
+		/* Nobody's. */
+		"0.0.0.0/24",
+		"0.1.2.3/8",
+		"127.0.0.1/8",
+		"224.0.0.5/4",
+		"255.255.255.255/32",
+		"10.0.0.0/24",
+		"10.0.0.255/24",
+		"10.255.255.255/8",
+		"::/64",
+		"::1/128",
+		"ff02::1/16",
 	};
 	struct net_addresses list;
 
