@@ -12,7 +12,7 @@ from harness import expect, ok
 def _(options):
     falconer_only(options)
     with admin_server(conf={'admin.idleTimeout': 2000}) as server:
-        client = server.client()
+        client = server.client(timeout_ms=40000)
         address = ('127.0.0.1', server.admin)
         silent = [socket.create_connection(address) for _ in range(150)]
         trickling = silent[10:14]
