@@ -259,6 +259,15 @@ is_growing_acl(const struct zab *zab, struct jute_reader *body)
 		       ->entries.bytes;
 }
 
+/* What is replaced is memory until all who read it have gone on: however small
+ * the new one is, for now the tree gets larger by it. */
+static bool
+may_replace(const struct zab *zab)
+{
+	return tree_bytes_left(zab->parts.tree) >=
+	       zab->options.tree_bytes_max / 20;
+}
+
 /* Does the request make the tree larger? Of a multi that is assumed. */
 static bool
 is_growing(const struct zab *zab, const struct req *req)
@@ -271,9 +280,9 @@ is_growing(const struct zab *zab, const struct req *req)
 	case OP_DELETE:
 		return false;
 	case OP_SET_ACL:
-		return is_growing_acl(zab, &body);
+		return !may_replace(zab) || is_growing_acl(zab, &body);
 	case OP_SET_DATA:
-		return is_growing_data(zab, &body);
+		return !may_replace(zab) || is_growing_data(zab, &body);
 	default:
 		return true;
 	}

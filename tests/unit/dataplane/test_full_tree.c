@@ -127,12 +127,67 @@ acls_of_their_own_fill_it_too(void **state)
 	assert_int_equal(rig_reply(&a).header.err, ZK_OK);
 }
 
+/* Versions and lists that were replaced stay for as long as somebody reads the
+ * state they are of; each setData brings one, also of what is no larger. */
+static void
+what_is_replaced_and_still_read_fills_it_too(void **state)
+{
+	const uint64_t max = 4u << 20;
+	struct rig_client a;
+	struct tree_reader *reader;
+	char text[901];
+	int32_t err = ZK_OK;
+	int count = 0;
+
+	(void)state;
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	rig_stop(&rig);
+	rig_start_capped(&rig, max);
+	a = rig_client(&rig);
+	rig_create(&a, "/n", text, 0);
+	rig_create(&a, "/l", "", 0);
+	set_acl(&a, "/l", 500);
+	rig_run(&rig);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(rig_reply(&a).header.err, ZK_OK);
+	reader = tree_reader_register(rig.tree);
+	assert_non_null(reader);
+	tree_reader_pin(reader, (uint64_t)rig.written);
+	for (; err == ZK_OK && count < 10000; count++) {
+		text[0] = (char)('a' + count % 26);
+		rig_set_data(&a, "/n", text);
+		rig_run(&rig);
+		err = rig_reply(&a).header.err;
+	}
+	assert_int_equal(err, ZK_THROTTLEDOP);
+	assert_in_range(count, 1000, 4200);
+	assert_true(tree_bytes_left(rig.tree) > max / 40);
+
+	const int32_t list = set_acl(&a, "/l", 400);
+
+	rig_run(&rig);
+	rig_expect(&a, list, ZK_THROTTLEDOP);
+	tree_reader_resume(reader);
+	tree_reader_offline(reader);
+	tree_reader_unregister(reader);
+	rig_set_data(&a, "/n", "less");
+	rig_run(&rig);
+	(void)rig_reply(&a);
+	while (tree_reclaim_grace(rig.tree))
+		rig_run(&rig);
+	rig_set_data(&a, "/n", text);
+	rig_run(&rig);
+	assert_int_equal(rig_reply(&a).header.err, ZK_OK);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_full_tree_refuses_what_grows_only),
 		TEST(acls_of_their_own_fill_it_too),
+		TEST(what_is_replaced_and_still_read_fills_it_too),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -473,6 +473,36 @@ a_long_multi_read_is_made_in_slices(void **state)
 	assert_ptr_equal(reply.body.at, reply.body.end);
 }
 
+/* The state that it reads is kept for as long as it takes, and what is replaced
+ * meanwhile with it. */
+static void
+a_long_multi_read_is_measured_by_its_results(void **state)
+{
+	struct rig_client a = rig_client(&rig);
+	struct jute_writer body = jute_writer_of(space, sizeof(space));
+	enum { READS = 2000, DATA_BYTES = 900 };
+	const uint32_t slices = READS * DATA_BYTES / (64u << 10);
+	char data[DATA_BYTES + 1];
+	uint32_t rounds = 0;
+
+	(void)state;
+	memset(data, 'x', DATA_BYTES);
+	data[DATA_BYTES] = '\0';
+	rig_create(&a, "/d", data, 0);
+	rig_run(&rig);
+	assert_int_equal(rig_reply(&a).header.err, ZK_OK);
+	for (uint32_t i = 0; i < READS; i++)
+		put_read(&body, OP_GET_DATA, "/d");
+	put_multi_end(&body);
+	rig_request(&a, OP_MULTI_READ, &body);
+	do {
+		one_reader_round();
+		rounds++;
+	} while (reader_has_work(rig.reader) && rounds < 1000);
+	assert_in_range(rounds, slices, slices * 3 / 2);
+	assert_int_equal(rig_reply(&a).header.err, ZK_OK);
+}
+
 /* What is wrong with it is found at its end only: nothing of it was sent. */
 static void
 a_long_multi_read_that_breaks_off_is_refused_whole(void **state)
@@ -606,6 +636,7 @@ main(void)
 		TEST(events_of_a_closed_session_are_told_some_a_round),
 		TEST(a_session_of_too_many_nodes_is_not_closed),
 		TEST(a_long_multi_read_is_made_in_slices),
+		TEST(a_long_multi_read_is_measured_by_its_results),
 		TEST(a_long_multi_read_that_breaks_off_is_refused_whole),
 		TEST(watches_by_the_thousand_are_registered_some_a_round),
 		TEST(watches_of_a_closed_connection_go_some_a_round),
