@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Stages: ACL lists (all in one slice, copied, because the count comes before
- * them), nodes slice by slice, end.
+ * Stages: count of the ACL lists, which comes before them, the lists and the
+ * nodes slice by slice, end. Between the first two a list that nobody needs at
+ * S may go, and its number be given to another: that one is written then, or,
+ * so that the count holds, an open list which no node will name.
  *
  * A slice encodes into a buffer while the reader is online; the buffer goes to
  * the file while it is paused, so no file write stands in the way of a grace
@@ -32,7 +34,10 @@
 #define SLIDE_SLICES_MIN 64u
 #define CHECKSUMS_MIN    1024u
 
-enum stage { STAGE_ACLS, STAGE_NODES, STAGE_END };
+/* In place of a checksum: the list is counted, and not written yet. */
+#define COUNTED 1u
+
+enum stage { STAGE_COUNT, STAGE_ACLS, STAGE_NODES, STAGE_END };
 
 struct bytes {
 	uint8_t *data;
@@ -49,6 +54,7 @@ struct snapshot_job {
 	struct bytes slice;
 	uint32_t *checksums; /* by ACL id; 0: not in the file */
 	uint32_t checksum_cap;
+	uint32_t acl_next; /* lists with lower ids are written */
 	uint64_t nodes;
 	uint32_t slides;
 	uint32_t slices_since; /* the last slide */
@@ -105,6 +111,20 @@ note_checksum(struct snapshot_job *job, uint32_t id, uint32_t checksum)
 	return 0;
 }
 
+/* A small tree has not room for as much. */
+static uint64_t
+garbage_default(struct tree *tree)
+{
+	struct tree_counts counts;
+	uint64_t share;
+
+	tree_counts(tree, &counts);
+	share = (counts.used_bytes + tree_bytes_left(tree)) /
+		SNAPSHOT_JOB_GARBAGE_SHARE;
+	return share < SNAPSHOT_JOB_GARBAGE_MAX ? share
+						: SNAPSHOT_JOB_GARBAGE_MAX;
+}
+
 int
 snapshot_job_create(const struct snapshot_job_options *options,
 		    struct snapshot_job **out)
@@ -120,7 +140,7 @@ snapshot_job_create(const struct snapshot_job_options *options,
 	job->options = *options;
 	job->S = options->zxid;
 	if (job->options.garbage_bytes_max == 0)
-		job->options.garbage_bytes_max = SNAPSHOT_JOB_GARBAGE_DEFAULT;
+		job->options.garbage_bytes_max = garbage_default(options->tree);
 	/* First of all the pin: the hold in force costs the writer memory. */
 	if (!options->is_pinned) {
 		tree_reader_online_at(options->reader, job->S);
@@ -181,7 +201,7 @@ encode_acl(struct snapshot_job *job, uint32_t id, const struct acl_list *list)
 
 /* world:anyone ALL has the number -1 and no entry. */
 static int
-step_acls(struct snapshot_job *job)
+step_count(struct snapshot_job *job)
 {
 	struct acl_table *acls = tree_acls(job->options.tree);
 	uint32_t count = 0;
@@ -192,20 +212,55 @@ step_acls(struct snapshot_job *job)
 	     id = acl_table_next(acls, id)) {
 		if (id == ACL_ID_OPEN)
 			continue;
-		err = encode_acl(job, id, acl_table_get(acls, id));
+		err = note_checksum(job, id, COUNTED);
 		count++;
 	}
-	if (err == 0)
-		err = walk_init(&job->walk, job->options.tree, job->S,
-				tree_path_of(job->options.tree, "", 0));
-	job->has_walk = err == 0;
 	tree_reader_pause(job->options.reader);
 	if (err != 0)
 		return err;
 	snapshot_out_acls(job->out, count);
+	job->stage = STAGE_ACLS;
+	return 1;
+}
+
+/* The list that was counted as `id`. */
+static int
+encode_counted(struct snapshot_job *job, uint32_t id)
+{
+	struct acl_table *acls = tree_acls(job->options.tree);
+	const bool is_there = acl_table_has(acls, id);
+	const int err = encode_acl(
+		job, id, acl_table_get(acls, is_there ? id : ACL_ID_OPEN));
+
+	if (err == 0 && !is_there)
+		job->checksums[id] = 0;
+	return err;
+}
+
+static int
+step_acls(struct snapshot_job *job)
+{
+	int err = 0;
+
+	tree_reader_resume(job->options.reader);
+	while (job->acl_next < job->checksum_cap && err == 0 &&
+	       job->slice.bytes < SLICE_BYTES) {
+		const uint32_t id = job->acl_next++;
+
+		if (job->checksums[id] != 0)
+			err = encode_counted(job, id);
+	}
+	if (err == 0 && job->acl_next == job->checksum_cap) {
+		err = walk_init(&job->walk, job->options.tree, job->S,
+				tree_path_of(job->options.tree, "", 0));
+		job->has_walk = err == 0;
+		job->stage = STAGE_NODES;
+	}
+	tree_reader_pause(job->options.reader);
+	if (err != 0)
+		return err;
 	snapshot_out_raw(job->out, job->slice.data, job->slice.bytes);
 	job->slice.bytes = 0;
-	job->stage = STAGE_NODES;
 	return 1;
 }
 
@@ -350,6 +405,8 @@ step_end(struct snapshot_job *job)
 int
 snapshot_job_step(struct snapshot_job *job)
 {
+	if (job->stage == STAGE_COUNT)
+		return step_count(job);
 	if (job->stage == STAGE_ACLS)
 		return step_acls(job);
 	if (job->stage == STAGE_NODES)

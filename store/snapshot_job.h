@@ -30,10 +30,10 @@
  * Context    BG: the thread that registered the reader.
  * Ownership  options' pointers are lent until snapshot_job_free(); sessions
  *            are read by create only.
- * Limits     memory: the ACL lists, one slice, the stack of the walk.
- * Errors     FAL_EAGAIN: begin again; FAL_ENOMEM; the disk's. Nothing with a
- *            final name is left behind by a failed job.
- * Source     architecture.md section 7.
+ * Limits     memory: a word for each ACL list, one slice, the stack of the
+ * walk. Errors     FAL_EAGAIN: begin again; FAL_ENOMEM; the disk's. Nothing
+ * with a final name is left behind by a failed job. Source     architecture.md
+ * section 7.
  */
 
 #include <stdatomic.h>
@@ -41,7 +41,9 @@
 #include "store/snapshot.h"
 #include "znode/tree.h"
 
-#define SNAPSHOT_JOB_GARBAGE_DEFAULT (256ull << 20)
+/* A sixteenth of what the tree may take, at most that. */
+#define SNAPSHOT_JOB_GARBAGE_SHARE 16u
+#define SNAPSHOT_JOB_GARBAGE_MAX   (256ull << 20)
 
 struct snapshot_job_options {
 	struct disk *disk;
@@ -55,7 +57,7 @@ struct snapshot_job_options {
 				       coding and writes_last_zxid are ignored */
 	bool is_pinned;             /* tree_reader_pin() was called */
 	const _Atomic uint64_t *published;
-	uint64_t garbage_bytes_max; /* 0: 256 MiB */
+	uint64_t garbage_bytes_max; /* 0: SNAPSHOT_JOB_GARBAGE_.. */
 
 	uint64_t zxid; /* S; tree_hold() is in force */
 	bool has_digest;

@@ -34,6 +34,7 @@ struct acl_entry {
 
 struct acl_page {
 	_Atomic(struct acl_entry *) entry[PAGE_LISTS];
+	_Atomic bool is_live[PAGE_LISTS]; /* not retired */
 };
 
 struct acl_table {
@@ -80,6 +81,9 @@ entry_publish(struct acl_table *table, uint32_t id, struct acl_entry *entry)
 	/* Pairs with the acquire in entry_at(). */
 	atomic_store_explicit(&page->entry[id & (PAGE_LISTS - 1)], entry,
 			      memory_order_release);
+	/* Pairs with the acquire in acl_table_has(). */
+	atomic_store_explicit(&page->is_live[id & (PAGE_LISTS - 1)],
+			      entry != NULL, memory_order_release);
 	return 0;
 }
 
@@ -303,6 +307,9 @@ acl_table_unref(struct acl_table *table, uint32_t id)
 		return;
 	chain_remove(table, entry, id);
 	count_add(table, UINT32_MAX);
+	atomic_store_explicit(
+		&table->page[id >> PAGE_LOG2]->is_live[id & (PAGE_LISTS - 1)],
+		false, memory_order_relaxed);
 	if (table->retire != NULL)
 		table->retire(table->retire_arg, id);
 	else
@@ -343,6 +350,18 @@ acl_table_get(const struct acl_table *table, uint32_t id)
 	return &entry->list;
 }
 
+bool
+acl_table_has(const struct acl_table *table, uint32_t id)
+{
+	const struct acl_page *page = atomic_load_explicit(
+		&table->page[id >> PAGE_LOG2], memory_order_acquire);
+
+	/* Pairs with the release in entry_publish(). */
+	return page != NULL &&
+	       atomic_load_explicit(&page->is_live[id & (PAGE_LISTS - 1)],
+				    memory_order_acquire);
+}
+
 uint32_t
 acl_table_next(const struct acl_table *table, uint32_t after)
 {
@@ -351,7 +370,7 @@ acl_table_next(const struct acl_table *table, uint32_t after)
 		atomic_load_explicit(&table->id_end, memory_order_acquire);
 
 	for (uint32_t id = after + 1; id < end; id++)
-		if (entry_at(table, id) != NULL)
+		if (acl_table_has(table, id))
 			return id;
 	return 0;
 }

@@ -62,6 +62,9 @@ uint64_t acl_table_bytes(const struct acl_table *);
 /* R, W. The list of an id some visible node shows; never NULL for those. */
 const struct acl_list *acl_table_get(const struct acl_table *, uint32_t id);
 
+/* BG or W: is there such a list, and not retired? If so it stays readable until
+ * the caller's next quiescent state; one that is retired may go at any time. */
+bool acl_table_has(const struct acl_table *, uint32_t id);
 /* BG or W: enumerates live ids for a snapshot: the smallest id > after, 0 at
  * the end. Ids interned meanwhile may or may not show up. */
 uint32_t acl_table_next(const struct acl_table *, uint32_t after);

@@ -30,10 +30,12 @@ struct rt {
 	struct recover_outcome outcome;
 };
 
+/* bytes_max 0: the tree may have all of its region. */
 static inline void
-rt_begin(struct rt *rt)
+rt_begin_capped(struct rt *rt, uint64_t bytes_max)
 {
 	const struct tree_options options = {.region_bytes = 1ull << 30,
+					     .bytes_max = bytes_max,
 					     .has_extended_types = true,
 					     .is_digest_on = true};
 	static const struct acl_options acl = {.is_digest_enabled = true};
@@ -51,6 +53,12 @@ rt_begin(struct rt *rt)
 	assert_int_equal(session_table_create(2000, &rt->sessions), 0);
 	assert_int_equal(prep_create(&prep, rt->tree, rt->sessions, &rt->prep),
 			 0);
+}
+
+static inline void
+rt_begin(struct rt *rt)
+{
+	rt_begin_capped(rt, 0);
 }
 
 static inline void

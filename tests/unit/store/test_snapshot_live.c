@@ -14,7 +14,7 @@
 #define NODES_MAX 4000u
 /* More than a job looks at before its first slide. */
 #define FOREIGN_COUNT 600u
-/* Lists are written in the first step. */
+/* Lists are counted in the first step. */
 #define LIST_STEPS 1u
 
 struct life {
@@ -127,10 +127,10 @@ struct history {
 };
 
 static void
-life_begin(struct life *life)
+life_begin(struct life *life, uint64_t tree_bytes_max)
 {
 	memset(life, 0, sizeof(*life));
-	rt_begin(&life->rt);
+	rt_begin_capped(&life->rt, tree_bytes_max);
 	life->reader = tree_reader_register(life->rt.tree);
 	assert_non_null(life->reader);
 }
@@ -227,8 +227,8 @@ change_foreign(struct life *life, uint8_t *entry, uint32_t *bytes)
 
 /* Changes go on between slices. */
 static int
-run_job(uint64_t garbage_bytes_max, bool has_new_acls, bool has_foreign,
-	uint32_t *slides)
+run_job_of(uint64_t tree_bytes_max, uint64_t garbage_bytes_max,
+	   bool has_new_acls, bool has_foreign, uint32_t *slides)
 {
 	static struct history history[2 * NODES_MAX];
 	struct life life;
@@ -238,7 +238,7 @@ run_job(uint64_t garbage_bytes_max, bool has_new_acls, bool has_foreign,
 	uint32_t steps = 0;
 	int got;
 
-	life_begin(&life);
+	life_begin(&life, tree_bytes_max);
 	if (has_foreign)
 		load_foreign(&life);
 	while (life.zxid < NODES_MAX) {
@@ -289,6 +289,14 @@ run_job(uint64_t garbage_bytes_max, bool has_new_acls, bool has_foreign,
 	snapshot_job_free(job);
 	life_end(&life);
 	return got;
+}
+
+static int
+run_job(uint64_t garbage_bytes_max, bool has_new_acls, bool has_foreign,
+	uint32_t *slides)
+{
+	return run_job_of(0, garbage_bytes_max, has_new_acls, has_foreign,
+			  slides);
 }
 
 static void
@@ -349,6 +357,163 @@ what_a_snapshot_brought_is_never_left_out(void **arg)
 	assert_true(slides > 0);
 }
 
+/* What a large one would hardly notice is all that it has. */
+static void
+a_small_tree_has_its_garbage_back_soon(void **arg)
+{
+	uint32_t slides = 0;
+
+	(void)arg;
+	(void)run_job_of(1u << 30, 0, false, false, &slides);
+	assert_int_equal(slides, 0);
+	(void)run_job_of(1u << 20, 0, false, false, &slides);
+	assert_true(slides > 0);
+}
+
+#define LISTS      400u
+#define LIST_USERS 200u /* some 5 KB */
+
+/* /nI, or a new list for it. */
+static void
+change_list(struct life *life, int32_t type, uint32_t i, uint32_t users)
+{
+	static uint8_t entry[32768];
+	struct jute_writer writer = jute_writer_of(entry, sizeof(entry));
+	const struct txn_header header = {.zxid = (int64_t)++life->zxid,
+					  .type = type};
+	char text[32];
+
+	txn_put_header(&writer, &header);
+	snprintf(text, sizeof(text), "/n%u", i);
+	jute_put_cstr(&writer, text);
+	if (type == OP_CREATE)
+		jute_put_cstr(&writer, "data");
+	jute_put_int(&writer, (int32_t)users);
+	for (uint32_t user = 0; user < users; user++) {
+		snprintf(text, sizeof(text), "user%u.%u", i, user);
+		jute_put_int(&writer, 31);
+		jute_put_cstr(&writer, "digest");
+		jute_put_cstr(&writer, text);
+	}
+	if (type == OP_CREATE)
+		jute_put_bool(&writer, false);
+	jute_put_int(&writer, type == OP_CREATE ? (int32_t)i + 1 : 1);
+	assert_false(writer.is_full);
+	assert_int_equal(rt_apply(&life->rt, entry,
+				  (uint32_t)jute_written(&writer), &header),
+			 0);
+	atomic_store(&life->published, life->zxid);
+}
+
+struct pieces {
+	size_t bytes, most;
+};
+
+static int
+note_piece(void *arg, const void *data, size_t bytes)
+{
+	struct pieces *pieces = arg;
+
+	(void)data;
+	pieces->bytes += bytes;
+	if (bytes > pieces->most)
+		pieces->most = bytes;
+	return 0;
+}
+
+/* Half of the lists go behind the first step, in which all were counted. */
+static int
+run_lists(struct life *life, struct snapshot_out *pipe)
+{
+	const struct snapshot_job_options options = {
+		.disk = disk_mem_disk(life->rt.mem),
+		.dir = RT_DIR,
+		.pipe = pipe,
+		.tree = life->rt.tree,
+		.reader = life->reader,
+		.published = &life->published,
+		.zxid = life->zxid,
+		.has_digest = true,
+		.digest = tree_published_digest(life->rt.tree),
+		.pinned = note_pinned,
+		.arg = life,
+	};
+	const struct acl_table *acls = tree_acls(life->rt.tree);
+	const uint32_t before = acl_table_count(acls);
+	struct snapshot_job *job = NULL;
+	int got;
+
+	tree_hold(life->rt.tree, life->zxid);
+	assert_int_equal(snapshot_job_create(&options, &job), 0);
+	assert_int_equal(snapshot_job_step(job), 1);
+	for (int i = 0; i < 3; i++) {
+		tree_reclaim(life->rt.tree, UINT32_MAX);
+		(void)tree_reclaim_grace(life->rt.tree);
+	}
+	assert_int_equal(acl_table_count(acls), before - LISTS / 2);
+	do
+		got = snapshot_job_step(job);
+	while (got > 0);
+	snapshot_job_free(job);
+	return got;
+}
+
+static void
+life_of_lists(struct life *life)
+{
+	life_begin(life, 0);
+	for (uint32_t i = 0; i < LISTS; i++)
+		change_list(life, OP_CREATE, i, LIST_USERS);
+	for (uint32_t i = 0; i < LISTS; i += 2)
+		change_list(life, OP_SET_ACL, i, 1);
+}
+
+/* A tree that is full of lists would take as much memory again. */
+static void
+lists_are_written_some_a_step(void **arg)
+{
+	struct life life;
+	struct pieces pieces = {0};
+	struct snapshot_out *pipe;
+
+	(void)arg;
+	life_of_lists(&life);
+	assert_int_equal(snapshot_out_pipe(note_piece, &pieces, &pipe), 0);
+	assert_int_equal(run_lists(&life, pipe), 0);
+	assert_true(pieces.bytes > LISTS / 2 * LIST_USERS * 20);
+	assert_true(pieces.most < 512u << 10);
+	life_end(&life);
+}
+
+static void
+a_list_that_goes_while_others_are_written_is_counted(void **arg)
+{
+	struct life life;
+	struct rt other;
+	struct disk_mem *own;
+	struct snapshot_info info;
+	struct snapshot_fault fault;
+	char name[64];
+
+	(void)arg;
+	life_of_lists(&life);
+	assert_int_equal(run_lists(&life, NULL), 0);
+	rt_begin(&other);
+	own = other.mem;
+	other.mem = life.rt.mem;
+	snprintf(name, sizeof(name), "snapshot.%llx",
+		 (unsigned long long)life.zxid);
+	assert_int_equal(rt_load_file(&other, name, &info, &fault), 0);
+	assert_int_equal(tree_published_digest(other.tree),
+			 tree_published_digest(life.rt.tree));
+	assert_int_equal(rt_nodes(&other), rt_nodes(&life.rt));
+	assert_int_equal(acl_table_count(tree_acls(other.tree)),
+			 acl_table_count(tree_acls(life.rt.tree)));
+	other.mem = own;
+	rt_end(&other);
+	life_end(&life);
+}
+
 int
 main(void)
 {
@@ -358,6 +523,10 @@ main(void)
 		cmocka_unit_test(after_a_slide_replay_repairs_the_snapshot),
 		cmocka_unit_test(new_lists_do_not_hold_a_snapshot_up),
 		cmocka_unit_test(what_a_snapshot_brought_is_never_left_out),
+		cmocka_unit_test(a_small_tree_has_its_garbage_back_soon),
+		cmocka_unit_test(lists_are_written_some_a_step),
+		cmocka_unit_test(
+			a_list_that_goes_while_others_are_written_is_counted),
 	};
 
 	testing_seed(0xd1b54a32d192ed03);

@@ -199,12 +199,51 @@ lists_are_memory_of_the_tree(void **state)
 	free(memory);
 }
 
+static void
+note_retired(void *arg, uint32_t id)
+{
+	*(uint32_t *)arg = id;
+}
+
+/* Who writes a snapshot has seen a quiescent state since it was retired, and
+ * would read it while it is freed. */
+static void
+a_retired_list_is_enumerated_no_more(void **state)
+{
+	uint8_t *memory = malloc(LIST_BYTES);
+	struct acl_table *table = NULL;
+	uint32_t retired = 0;
+
+	(void)state;
+	rng = random_start(2);
+	assert_int_equal(acl_table_create(note_retired, &retired, &table), 0);
+
+	const struct jute_vector entries = random_list(memory);
+	const uint32_t id = acl_table_intern(table, &entries);
+
+	assert_int_equal(acl_table_next(table, id - 1), id);
+	assert_true(acl_table_has(table, id));
+	acl_table_unref(table, id);
+	assert_int_equal(retired, id);
+	assert_int_equal(acl_table_next(table, id - 1), 0);
+	assert_false(acl_table_has(table, id));
+	/* Who has a node at an older state may still ask. */
+	assert_int_equal(acl_table_get(table, id)->entries.count,
+			 entries.count);
+	acl_table_dispose(table, id);
+	assert_int_equal(acl_table_intern(table, &entries), id);
+	assert_int_equal(acl_table_next(table, id - 1), id);
+	acl_table_destroy(table);
+	free(memory);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_index_allows_what_the_list_does),
 		cmocka_unit_test(lists_are_memory_of_the_tree),
+		cmocka_unit_test(a_retired_list_is_enumerated_no_more),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
