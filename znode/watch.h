@@ -55,6 +55,9 @@
 #define WATCH_DIRECT_MAX  256u
 #define WATCH_JOBS_MAX    64u
 #define WATCH_TARGETS_MAX 16u
+/* Of paths that are kept; a watch of one more is like any other, but for its
+ * row, which has none. */
+#define WATCH_TEXT_BYTES_MAX (64u << 20)
 
 enum watch_mode {
 	WATCH_DATA = 1,  /* one-shot: getData, exists */
@@ -190,7 +193,8 @@ struct watch_row {
 	bool is_first;
 	uint32_t path_data_count; /* its watchers in the data table */
 	uint64_t path_hash;
-	/* NULL (bytes -1) without keep_paths; borrowed. */
+	/* NULL (bytes -1) without keep_paths, or when there was no
+	 * room for it; borrowed. */
 	struct jute_slice path;
 };
 

@@ -18,7 +18,8 @@ watch_counts(const struct watch_table *table, struct watch_counts *out)
 		(uint64_t)table->watcher_used * sizeof(struct watcher) +
 		(uint64_t)table->slots.count *
 			(sizeof(uint32_t) + sizeof(uint16_t)) +
-		(uint64_t)table->pairs.count * sizeof(uint32_t);
+		(uint64_t)table->pairs.count * sizeof(uint32_t) +
+		table->text_bytes;
 }
 
 static struct jute_slice
@@ -26,7 +27,7 @@ path_text(const struct watch_table *table, uint32_t path)
 {
 	uint32_t bytes;
 
-	if (table->text == NULL)
+	if (table->text == NULL || table->text[path] == NULL)
 		return (struct jute_slice){.data = NULL, .bytes = -1};
 	memcpy(&bytes, table->text[path], sizeof(bytes));
 	return jute_slice_of(table->text[path] + sizeof(bytes), bytes);

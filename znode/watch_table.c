@@ -181,14 +181,23 @@ slot_remove(struct watch_table *table, uint32_t id)
 	table->tags[slot] = (uint16_t)tags;
 }
 
+/* Paths that came before stay; who asks for a list is told the rest without. */
+static bool
+may_keep(const struct watch_table *table, struct tree_path path)
+{
+	return table->text != NULL &&
+	       path.bytes <= WATCH_TEXT_BYTES_MAX - table->text_bytes;
+}
+
 /* keep_paths: length in front, as paths may hold any byte. */
 static uint8_t *
-text_of(struct tree_path path)
+text_of(struct watch_table *table, struct tree_path path)
 {
 	uint8_t *text = malloc(sizeof(uint32_t) + path.bytes);
 
 	if (text == NULL)
 		return NULL;
+	table->text_bytes += path.bytes;
 	memcpy(text, &path.bytes, sizeof(uint32_t));
 	if (path.bytes > 0)
 		memcpy(text + sizeof(uint32_t), path.text, path.bytes);
@@ -203,8 +212,8 @@ path_make(struct watch_table *table, struct tree_path path)
 	uint8_t *text = NULL;
 	uint32_t id = table->path_free;
 
-	if (table->text != NULL) {
-		text = text_of(path);
+	if (may_keep(table, path)) {
+		text = text_of(table, path);
 		if (text == NULL)
 			return 0;
 	}
@@ -232,7 +241,11 @@ path_free(struct watch_table *table, uint32_t id)
 	FAL_ASSERT(table->path[id].data_count == 0);
 	FAL_ASSERT(table->path[id].child_count == 0);
 	slot_remove(table, id);
-	if (table->text != NULL) {
+	if (table->text != NULL && table->text[id] != NULL) {
+		uint32_t bytes;
+
+		memcpy(&bytes, table->text[id], sizeof(bytes));
+		table->text_bytes -= bytes;
 		free(table->text[id]);
 		table->text[id] = NULL;
 	}

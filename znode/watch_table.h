@@ -103,7 +103,9 @@ struct watch_table {
 	uint32_t *slot; /* path */
 	uint16_t *tags; /* by slot */
 	uint32_t *pair;
-	uint8_t **text; /* by path, with keep_paths: length, then bytes */
+	uint8_t **text; /* by path, with keep_paths: length, then bytes; NULL:
+			   beyond WATCH_TEXT_BYTES_MAX */
+	uint64_t text_bytes;
 
 	struct watch_slots slots, pairs;
 	uint32_t path_used, path_free; /* highest number ever, first free */

@@ -385,6 +385,48 @@ lists_every_watch_with_its_path_if_kept(void **state)
 	}
 }
 
+static uint32_t
+rows_with_path(struct watch_table *table)
+{
+	uint32_t cursor = 0, budget = UINT32_MAX, count = 0;
+	struct watch_row row;
+
+	while (watch_next(table, &cursor, &budget, &row))
+		count += row.path.bytes >= 0;
+	return count;
+}
+
+/* A path may have a megabyte, and nothing need be there. */
+static void
+paths_are_kept_up_to_a_limit(void **state)
+{
+	const uint32_t bytes = 1u << 20;
+	const uint32_t room = WATCH_TEXT_BYTES_MAX / bytes;
+	struct watch_table *table =
+		make_table_with(hash_well, CONNS, 1000, true);
+	char *path = malloc(bytes + 1);
+	struct watch_counts counts;
+
+	(void)state;
+	assert_non_null(path);
+	memset(path, 'x', bytes);
+	path[bytes] = '\0';
+	for (uint32_t i = 0; i < room + 10; i++) {
+		path[1] = (char)('0' + i % 64);
+		path[2] = (char)('0' + i / 64);
+		add(table, 1, path, WATCH_DATA);
+	}
+	watch_counts(table, &counts);
+	assert_int_equal(counts.watchers, room + 10);
+	assert_int_equal(rows_with_path(table), room);
+	watch_drop_connection(table, 1);
+	add(table, 1, path, WATCH_DATA);
+	assert_int_equal(rows_with_path(table), 1);
+	assert_true(watch_is_consistent(table));
+	free(path);
+	watch_table_destroy(table);
+}
+
 /* 90 connections at one path and 60 paths of one connection, some of which
  * come and go between the slices. */
 static void
@@ -451,6 +493,7 @@ main(void)
 			the_limit_refuses_and_leaves_the_table_as_it_was),
 		cmocka_unit_test(counts_both_tables_as_wchs_wants_them),
 		cmocka_unit_test(lists_every_watch_with_its_path_if_kept),
+		cmocka_unit_test(paths_are_kept_up_to_a_limit),
 		cmocka_unit_test(
 			a_list_made_bit_by_bit_has_every_watch_that_stayed_once),
 	};
