@@ -9,9 +9,10 @@
  *
  *   a connection     falconer.outstanding.perConnection unanswered requests,
  *                    CONN_UNSENT_PAUSE bytes it has not read
- *   all of a core    beyond globalOutstandingLimit a connection waits until
- *                    none of its requests is unanswered; so each still has
- *                    its turn, and nobody expires
+ *   all of a core    beyond globalOutstandingLimit, or so many bytes, a
+ *                    connection waits until none of its requests is
+ *                    unanswered; so each still has its turn, and nobody
+ *                    expires
  *   the throttle     request_throttle_max_requests at the writer: further ones
  *                    stand in line, connection by connection, oldest first
  *   large frames     largeRequestMaxBytes of them under way: one more closes
@@ -44,9 +45,12 @@ under_way(const struct reader *reader)
 static bool
 is_over_global_limit(const struct reader *reader)
 {
-	const uint32_t limit = reader->options.outstanding_max;
+	const struct reader_options *options = &reader->options;
 
-	return limit > 0 && under_way(reader) > limit;
+	return (options->outstanding_max > 0 &&
+		under_way(reader) > options->outstanding_max) ||
+	       (options->outstanding_bytes_max > 0 &&
+		reader->pool.body_bytes > options->outstanding_bytes_max);
 }
 
 bool

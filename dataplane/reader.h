@@ -56,6 +56,7 @@ struct reader_options {
 	const char *ensemble_names;
 	/* Limits of this core, see admission.c; 0: none. */
 	uint32_t outstanding_max;
+	uint64_t outstanding_bytes_max;
 	uint32_t throttle_requests_max;
 	uint32_t throttled_op_wait_ms;
 	bool throttle_drops_stale; /* those that is_latency_stale finds */

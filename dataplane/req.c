@@ -45,6 +45,7 @@ req_new(struct req_pool *pool, const void *body, uint32_t body_bytes,
 		copy = malloc(body_bytes);
 		if (copy == NULL)
 			return NULL;
+		pool->body_bytes += body_bytes;
 	}
 	pool->free = req->next;
 	pool->free_count--;
@@ -62,8 +63,11 @@ req_new(struct req_pool *pool, const void *body, uint32_t body_bytes,
 void
 req_free(struct req_pool *pool, struct req *req)
 {
-	if (req->body != req->inline_body)
+	if (req->body != req->inline_body) {
+		FAL_ASSERT(pool->body_bytes >= req->body_bytes);
+		pool->body_bytes -= req->body_bytes;
 		free((void *)(uintptr_t)req->body);
+	}
 	free(req->reply);
 	if (req->ids != NULL)
 		req_ids_unref(req->ids);

@@ -134,6 +134,7 @@ struct req_pool {
 	struct req *all;
 	uint32_t free_count, count;
 	uint64_t large_bytes; /* of all large reqs under way */
+	uint64_t body_bytes;  /* of all that did not fit into their reqs */
 };
 
 FAL_MUST_CHECK int req_pool_init(struct req_pool *, uint32_t count);

@@ -20,6 +20,9 @@
 
 /* A poll core's reqs: what all its connections may have under way. */
 #define REQ_COUNT 8192u
+/* What requests under way may take, all cores together: as much as the window
+ * has, so more would only wait. */
+#define REQ_BYTES_MAX (64u << 20)
 
 /* What one of the cores has of a limit on the whole server: its share, and at
  * least 1 of a limit that is set. */
@@ -84,6 +87,7 @@ reader_options_of(const struct server *server)
 		.outstanding_max = share_of(
 			server,
 			config_voter_share(config, config->outstanding_max)),
+		.outstanding_bytes_max = share_of(server, REQ_BYTES_MAX),
 		.throttle_requests_max =
 			share_of(server, config->throttle_requests_max),
 		.throttled_op_wait_ms = (uint32_t)config->throttled_op_wait_ms,

@@ -188,6 +188,7 @@ make_roles(struct rig *rig)
 
 	reader.ensemble_names = rig->limits.ensemble_names;
 	reader.outstanding_max = rig->limits.outstanding_max;
+	reader.outstanding_bytes_max = rig->limits.outstanding_bytes_max;
 	reader.throttle_requests_max = rig->limits.throttle_requests_max;
 	reader.throttled_op_wait_ms = rig->limits.throttled_op_wait_ms;
 	reader.throttle_drops_stale = rig->limits.throttle_drops_stale;

@@ -224,6 +224,38 @@ send_large(struct rig_client *client, uint32_t bytes)
 	rig_request(client, OP_SET_DATA, &body);
 }
 
+/* A thousand requests may be a gigabyte. */
+static void
+bytes_under_way_have_a_limit_as_well(void **state)
+{
+	struct rig_client client[2];
+
+	(void)state;
+	start(&(struct reader_options){.outstanding_bytes_max = 100000});
+	for (int c = 0; c < 2; c++)
+		client[c] = rig_client(&rig);
+	rig.is_slow = true;
+
+	const int64_t before = rig.written;
+
+	for (int c = 0; c < 2; c++)
+		for (int i = 0; i < 5; i++)
+			send_large(&client[c], 30000);
+	rig_run(&rig);
+	/* Four of the one, and one of the other all the same. */
+	assert_int_equal(rig.written - before, 5);
+	assert_false(is_read(&client[0]));
+	assert_false(is_read(&client[1]));
+	for (int i = 0; i < 10; i++)
+		rig_sync(&rig);
+	assert_int_equal(rig.written - before, 10);
+	for (int c = 0; c < 2; c++) {
+		for (int i = 0; i < 5; i++)
+			rig_expect(&client[c], i + 1, ZK_OK);
+		assert_true(is_read(&client[c]));
+	}
+}
+
 /* Nor does anything else make it stop: its socket does. */
 static void
 who_reads_no_heartbeat_is_not_given_more(void **state)
@@ -425,6 +457,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(beyond_the_global_limit_each_has_one_request_under_way),
 		TEST(reads_of_others_pass_the_global_limit),
+		TEST(bytes_under_way_have_a_limit_as_well),
 		TEST(who_finds_the_writer_full_stands_in_line),
 		TEST(who_stood_in_line_too_long_is_told_so_in_its_place),
 		TEST(a_stale_request_ends_its_connection),
