@@ -27,8 +27,8 @@
 #include <zookeeper/zookeeper.h>
 
 enum {
-	CONNECT_SECONDS = 15,
-	WAIT_SECONDS = 10,
+	CONNECT_SECONDS = 60,
+	WAIT_SECONDS = 60,
 	EVENTS_MAX = 64,
 	PATH_BYTES = 128,
 	ASYNC_COUNT = 500,
