@@ -50,9 +50,8 @@ make_tree(struct server *server, struct server_error *error)
 		.has_close_paths = config->close_session_txn_enabled,
 		.is_reconfig_enabled = config->reconfig_enabled,
 		.enforce_quota = config->enforce_quota,
-		/* Who the others are is not known, and ZooKeeper before 3.9
-		 * drops a multi with a create2 in it. */
-		.emits_create2_as_create = !config->is_standalone,
+		/* Followers answer from the record. */
+		.answers_create2_as_create = !config->is_standalone,
 	};
 
 	server->acl = (struct acl_options){

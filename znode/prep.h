@@ -37,8 +37,8 @@ struct prep_options {
 	bool is_digest_on;       /* TxnDigest behind each entry */
 	bool has_close_paths;    /* closeSessionTxn.enabled */
 	bool is_reconfig_enabled;
-	bool emits_create2_as_create; /* in multis, for peers older than 3.9 */
-	bool enforce_quota;           /* refuse what exceeds a hard limit */
+	bool answers_create2_as_create; /* in multis, as who has but records */
+	bool enforce_quota;             /* refuse what exceeds a hard limit */
 };
 
 /* Oddities met in entries that others made; for metrics. */

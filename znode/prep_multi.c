@@ -80,7 +80,7 @@ prep_run_multi(struct prep *prep, const struct prep_asker *asker,
 		if (prep_get_multi_op(&reader, &op) <= 0)
 			return ZK_MARSHALLINGERROR; /* counted just now */
 		if (op.type == OP_CREATE2 &&
-		    prep->options.emits_create2_as_create)
+		    prep->options.answers_create2_as_create)
 			op.type = OP_CREATE;
 		err = prep_run_op(prep, asker, &op, &record);
 		if (apply->fail != 0)
@@ -93,6 +93,10 @@ prep_run_multi(struct prep *prep, const struct prep_asker *asker,
 			put_failure(prep, entry, i, count, err);
 			break;
 		}
+		/* ZooKeeper before 3.9 skips a create2 in a multi, of a leader
+		 * and of a log, and says nothing. */
+		if (record.type == OP_CREATE2)
+			record.type = OP_CREATE;
 		put_op(entry, &record);
 		if (entry->is_full)
 			break;

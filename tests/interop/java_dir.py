@@ -146,6 +146,8 @@ class Scene:
             ok(closing.create('/kinds/closed', flags=EPHEMERAL))
             ok(closing.close())
         bulk(c, 300)
+        # Behind the last snapshot: in the log only.
+        ok(c.multi(op(CREATE2, '/multi/three', b'x')))
         ok(self.dying.create('/dying', flags=EPHEMERAL))
         ok(self.dying.create('/kinds/dying', flags=3))
 

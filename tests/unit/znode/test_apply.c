@@ -558,11 +558,11 @@ a_follower_gets_the_tree_replies_and_events(void **state)
 	struct prep_options options = {.has_extended_types = true,
 				       .is_digest_on = true,
 				       .has_close_paths = true,
+				       .answers_create2_as_create = true,
 				       .enforce_quota = true};
 
 	lead_and_follow(options, 1, rounds(20000));
 	options.has_close_paths = false;
-	options.emits_create2_as_create = true;
 	lead_and_follow(options, 3, rounds(5000));
 	options.is_digest_on = false;
 	options.has_extended_types = false;
