@@ -44,6 +44,7 @@ struct recovery {
 	bool has_no_base; /* a member's logs without a snapshot */
 	/* Digests before this zxid belong to a fuzzy snapshot. */
 	uint64_t comparable_from;
+	uint64_t seam_differences; /* at that zxid, see leave_seam() */
 	bool is_digest_known;
 };
 
@@ -279,6 +280,17 @@ note_difference(struct recovery *recovery, uint64_t zxid)
 		recovery->outcome->digest_zxid = zxid;
 }
 
+/* ZooKeeper changes the tree first and then the digest that a snapshot ends
+ * with, so that a node in the file may be one transaction ahead of it. Then the
+ * tree agrees behind that one. */
+static void
+leave_seam(struct recovery *recovery, bool agrees)
+{
+	for (; recovery->seam_differences > 0; recovery->seam_differences--)
+		if (!agrees)
+			note_difference(recovery, recovery->comparable_from);
+}
+
 /* At the transaction the snapshot's digest belongs to. */
 static void
 compare_snapshot_digest(struct recovery *recovery)
@@ -293,7 +305,7 @@ compare_snapshot_digest(struct recovery *recovery)
 		return;
 	recovery->outcome->digests_compared++;
 	if (tree_published_digest(recovery->tree) != outcome->snapshot.digest)
-		note_difference(recovery, outcome->last_zxid);
+		recovery->seam_differences++;
 }
 
 static void
@@ -302,6 +314,11 @@ judge_record_digest(struct recovery *recovery, uint64_t zxid, bool differs)
 	if (!recovery->is_digest_known || zxid < recovery->comparable_from)
 		return;
 	recovery->outcome->digests_compared++;
+	if (zxid == recovery->comparable_from) {
+		recovery->seam_differences += differs ? 1 : 0;
+		return;
+	}
+	leave_seam(recovery, !differs);
 	if (differs)
 		note_difference(recovery, zxid);
 }
@@ -315,6 +332,7 @@ judge_digests(struct recovery *recovery)
 	const bool is_soft = recovery->options->ignores_digest ||
 			     outcome->snapshot.has_non_ascii_path;
 
+	leave_seam(recovery, false);
 	if (outcome->digests_different == 0)
 		return 0;
 	say(recovery,

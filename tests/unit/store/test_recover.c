@@ -579,6 +579,41 @@ a_tree_that_differs_from_its_digest_is_refused_unless_forced(void **arg)
 	rt_end(&rt);
 }
 
+static void
+a_node_may_be_ahead_of_the_snapshots_digest_by_one_transaction(void **arg)
+{
+	(void)arg;
+	for (int is_wrong = 0; is_wrong <= 1; is_wrong++) {
+		struct rt rt;
+		uint8_t *file;
+		size_t bytes = 0;
+
+		rt_begin(&rt);
+		rt_put(&rt, "txn-types/snapshot.0", "snapshot.0");
+		rt_put(&rt, "txn-types/log.100000001", "log.100000001");
+		file = disk_mem_bytes(rt.mem, RT_DIR "/snapshot.0", &bytes);
+		assert_non_null(file);
+		file[0x245] ^= 1;
+		be_store64(file + 0x246, checksum_adler32(1, file, 0x246));
+		if (is_wrong) { /* behind the next transaction too */
+			file = disk_mem_bytes(rt.mem, RT_DIR "/log.100000001",
+					      &bytes);
+			assert_non_null(file);
+			file[0x4b] ^= 1;
+			be_store64(file + 0x10,
+				   checksum_adler32(1, file + 0x1c, 0x30));
+		}
+		const struct recover_options options = rt_options(&rt);
+
+		assert_int_equal(rt_run(&rt, &options),
+				 is_wrong ? FAL_ECORRUPT : 0);
+		assert_int_equal(rt.outcome.digests_different,
+				 is_wrong ? 2 : 0);
+		assert_int_equal(rt.outcome.digest_zxid, 0);
+		rt_end(&rt);
+	}
+}
+
 /* ---- quotas ----------------------------------------------------------------
  */
 
@@ -663,6 +698,8 @@ main(void)
 			cutting_behind_a_zxid_takes_newer_snapshots_and_logs_aside),
 		cmocka_unit_test(
 			a_tree_that_differs_from_its_digest_is_refused_unless_forced),
+		cmocka_unit_test(
+			a_node_may_be_ahead_of_the_snapshots_digest_by_one_transaction),
 		cmocka_unit_test(
 			usage_of_quotas_is_that_of_the_nodes_in_the_file),
 	};
