@@ -188,8 +188,11 @@ job_end(struct bg *bg, int err)
 		atomic_store_explicit(&bg->wants_snapshot, true,
 				      memory_order_release);
 	} else {
-		LOG_ERROR("snapshot of zxid 0x%llx in %s failed: %s; the log "
-			  "goes on, the next one is tried in time",
+		stats_add(server_bg_stats(bg->server), STAT_SNAPSHOTS_FAILED,
+			  1);
+		LOG_ERROR("snapshot of zxid 0x%llx in %s failed: %s; make room "
+			  "there or mend the disk. The next one is tried in "
+			  "time, until then no log can be purged",
 			  (unsigned long long)bg->asked.zxid,
 			  bg->server->data_dir.snap_dir, fal_err_str(err));
 	}

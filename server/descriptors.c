@@ -26,6 +26,18 @@ grow_table(uint64_t places)
 	close(fd);
 }
 
+void
+descriptors_take_standard(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 uint64_t
 descriptors_prepare(void)
 {

@@ -20,6 +20,11 @@
 
 #include <stdint.h>
 
+/* Whoever was started without standard input, output or error (`2>&-`) gets
+ * /dev/null there: else the next thing that is opened has that number, and log
+ * lines go into it. */
+void descriptors_take_standard(void);
+
 /* Returns how many descriptors this process may have. */
 uint64_t descriptors_prepare(void);
 

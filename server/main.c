@@ -274,6 +274,9 @@ main(int argc, char **argv)
 	struct config config;
 	struct config_error error;
 	int status;
+
+	descriptors_take_standard();
+
 	const int file = read_arguments(argc, argv, &status);
 
 	if (file == 0)

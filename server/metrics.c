@@ -234,6 +234,8 @@ visit_log(const struct server *server, const struct metrics_sink *sink)
 	counter(sink, "falconer_log_record_bytes", counters.bytes);
 	counter(sink, "falconer_log_device_bytes", counters.bytes_written);
 	counter(sink, "falconer_log_files", counters.files);
+	gauge(sink, "falconer_log_without_room",
+	      txlog_space_error(server->txlog) != FAL_OK);
 	gauge(sink, "falconer_log_pending_bytes",
 	      txlog_pending_bytes(server->txlog));
 }

@@ -79,6 +79,25 @@ say_refusals(struct server *server)
 	server->refused_seen = refused;
 }
 
+/* BG tries for the next file time and again, and says nothing. */
+static void
+say_space(struct server *server)
+{
+	const int err = txlog_space_error(server->txlog);
+	const char *dir = server->data_dir.log_dir;
+
+	if (err == server->space_error_seen)
+		return;
+	if (err != FAL_OK)
+		LOG_ERROR("no next file of the transaction log in %s: %s; "
+			  "nothing more is written when this one is full. Make "
+			  "room there, no restart is needed",
+			  dir, fal_err_str(err));
+	else
+		LOG_INFO("the transaction log in %s has room again", dir);
+	server->space_error_seen = err;
+}
+
 static bool
 serve_once(struct server *server)
 {
@@ -98,6 +117,7 @@ server_run(struct server *server)
 		log_drain();
 		member_say(server);
 		say_refusals(server);
+		say_space(server);
 		net_watch(server);
 		replace_tidy(server);
 		if (serve_once(server))

@@ -82,6 +82,7 @@ struct server {
 	uint64_t restart_from_ns; /* when that was asked for */
 
 	uint64_t refused_seen; /* connections over maxClientCnxns */
+	int space_error_seen;  /* why the log had no next file */
 	int64_t trace_mask;    /* of gtmk and stmk; the control thread's */
 	int64_t start_wall_ms;
 	uint64_t start_ns;

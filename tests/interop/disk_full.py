@@ -12,8 +12,10 @@ space away and gives it back.  Java ends when its log cannot be written, so
 for it only the survival of acknowledged writes is demanded.
 """
 import os
+import re
 import subprocess
 import sys
+import tempfile
 import time
 
 import harness
@@ -62,6 +64,10 @@ class Volume:
 
     def give_back(self):
         os.unlink(self.filler)
+
+    def grow(self):
+        subprocess.run(['mount', '-o', 'remount,size=%dm' % (8 * VOLUME_MIB),
+                        self.path], check=True)
 
     def read_only(self, on):
         subprocess.run(['mount', '-o', 'remount,' + ('ro' if on else 'rw'),
@@ -124,6 +130,7 @@ def full_volume(kind):
                                      server.stderr()[-500:])
             expect(refusal.err in REFUSALS, True,
                    'error %d of a refused write' % refusal.err)
+            tells_of_the_disk(server)
             refused_but_alive(server, c, acked)
             volume.give_back()
             try:
@@ -132,6 +139,12 @@ def full_volume(kind):
                 raise AssertionError('%s; %d bytes are free; the server: %s'
                                      % (failure, volume.free(),
                                         server.stderr()[-1500:])) from None
+            # Room for the file behind the next one as well.
+            volume.grow()
+            wait_until('the metric says that it is over', lambda:
+                       number(server, 'log_without_room') == 0)
+            wait_until('and the log', lambda:
+                       'has room again' in server.stderr())
             for i in range(20):
                 path = '/full/%d' % i
                 data = os.urandom(3000)
@@ -146,6 +159,19 @@ def full_volume(kind):
             server.stop()
     finally:
         server.close()
+
+
+def number(server, name):
+    found = re.search(r'^zk_falconer_%s\t(\d+)$' % name,
+                      server.four_letter('mntr').decode(), re.M)
+    return int(found.group(1)) if found else -1
+
+
+def tells_of_the_disk(server):
+    """Whoever looks at the log, or at metrics, finds the cause."""
+    wait_until('the log says why', lambda:
+               'Make room there' in server.stderr())
+    expect(number(server, 'log_without_room'), 1, 'the metric')
 
 
 def writes_again(c):
@@ -185,6 +211,34 @@ def refused_but_alive(server, c, acked):
         acked['/full/2'] = (ok(c.get('/full/2')).value[0],
                             good[-1].value.version)
     expect(server.alive(), True, 'the server')
+
+
+def snapshots_without_room(kind):
+    """Only the folder of snapshots is full: writes go on, and it is told."""
+    if kind == 'java':
+        raise harness.Skip('Java ends')
+    with tempfile.TemporaryDirectory() as logs:
+        server = harness.Server(kind, dict(CONF, snapCount=200), log_dir=logs)
+        try:
+            with Volume(server.data) as volume:
+                server.start()
+                c = prepare(server)
+                volume.fill(0)
+                for i in range(600):
+                    ok(c.set('/full/0', b'%d' % i))
+                wait_until('it is told, with what to do', lambda:
+                           'make room there or mend the disk' in
+                           server.stderr())
+                expect(number(server, 'snapshots_failed') > 0, True, 'metric')
+                volume.give_back()
+                for i in range(600):
+                    ok(c.set('/full/0', b'%d' % i))
+                wait_until('a snapshot', lambda:
+                           re.search('snapshot of zxid .* written',
+                                     server.stderr()))
+                server.stop()
+        finally:
+            server.close()
 
 
 def full_from_the_start(kind):
@@ -330,6 +384,7 @@ def main():
     suite = harness.Suite('disk_full')
     for title, function, quick in (
             ('a full volume refuses writes only', full_volume, True),
+            ('no room for snapshots', snapshots_without_room, True),
             ('a start on a full volume', full_from_the_start, False),
             ('a directory in use', in_use, True),
             ('a directory that cannot be used', unusable, True),

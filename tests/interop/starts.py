@@ -312,6 +312,24 @@ def _(options):
         signal.signal(signal.SIGHUP, before)
 
 
+class Closed(harness.Server):
+    """Started without standard input, output and error."""
+
+    def command(self):
+        return ['sh', '-c', 'exec "$@" <&- >&- 2>&-', 'sh'] + super().command()
+
+
+@SUITE.case('without standard error: log lines go into no other file')
+def _(options):
+    falconer_only(options)
+    with Closed('falconer') as server:
+        places = '/proc/%d/fd/%%d' % server.process.pid
+        expect([os.readlink(places % fd) for fd in range(3)],
+               ['/dev/null'] * 3)
+        with server.client() as c:
+            ok(c.create('/x'))
+
+
 @SUITE.case('who is told to stop twice stops in order')
 def _(options):
     falconer_only(options)
