@@ -601,8 +601,8 @@ zab_member_propose(struct zab *zab, const struct zab_learner_request *asked)
 		zab->has_committed = true;
 		return FAL_EAGAIN;
 	case LOG_PORT_NO_SPACE:
-		/* Even an error would need room in the log. */
-		zab->has_committed = true;
+		/* Even an error would need room in the log. BG looks for some,
+		 * and rings when it has found it. */
 		return FAL_EAGAIN;
 	default:
 		return propose_somehow(zab, &request);

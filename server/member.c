@@ -583,6 +583,15 @@ member_start(struct server *server)
 }
 
 void
+member_yield(struct server *server)
+{
+	if (server->peer == NULL || server->peer->ensemble == NULL)
+		return;
+	ensemble_yield(server->peer->ensemble);
+	lcore_doorbell(&server->core[server->core_count - 1].lcore);
+}
+
+void
 member_hand_over(struct server *server)
 {
 	const uint64_t until_ns = clock_now_ns() + HAND_OVER_NS;
@@ -593,8 +602,7 @@ member_hand_over(struct server *server)
 	ensemble_status(server->peer->ensemble, &status);
 	if (status.view.role != FLE_LEADING || !status.view.is_serving)
 		return;
-	ensemble_yield(server->peer->ensemble);
-	lcore_doorbell(&server->core[server->core_count - 1].lcore);
+	member_yield(server);
 	while (status.view.role == FLE_LEADING && clock_now_ns() < until_ns) {
 		usleep(1000);
 		ensemble_status(server->peer->ensemble, &status);

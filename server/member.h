@@ -69,6 +69,8 @@ void member_start(struct server *);
 /* Before the poll cores end: a leader hands over, as far as others are ready.
  * Waits a moment. */
 void member_hand_over(struct server *);
+/* The same, but does not wait for it. */
+void member_yield(struct server *);
 void member_destroy(struct server *);
 
 /* Lines for what happened since the last call. */

@@ -96,6 +96,9 @@ say_space(struct server *server)
 	else
 		LOG_INFO("the transaction log in %s has room again", dir);
 	server->space_error_seen = err;
+	/* Once: where all disks are full, nobody is helped by more of it. */
+	if (err != FAL_OK)
+		member_yield(server);
 }
 
 static bool

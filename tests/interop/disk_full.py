@@ -19,6 +19,7 @@ import tempfile
 import time
 
 import harness
+import members
 import zkwire
 from harness import expect, ok, wait_until
 from zkwire import EPHEMERAL, SETDATA
@@ -241,6 +242,37 @@ def snapshots_without_room(kind):
             server.close()
 
 
+def full_leader(kind):
+    """A leader without room hands over to those who have some."""
+    if kind == 'java' or harness.members() > 1:
+        raise harness.Skip('of three Falconers of its own')
+    with members.Ensemble(['falconer'] * 3, CONF) as e, \
+            Volume(e[3].data) as volume:
+        with open(os.path.join(e[3].data, 'myid'), 'w') as f:
+            f.write('3\n')
+        e.start()
+        while e.settle() is not e[3]:
+            leader = e.leader()
+            leader.stop()
+            e.settle()
+            leader.start()
+        volume.fill(600000)
+        with e[1].client() as c:
+            ok(c.create('/full'))
+            try:
+                while e[3].mode() == 'leader':
+                    for _ in range(50):
+                        ok(c.set('/full', os.urandom(8000)))
+            except (zkwire.Closed, OSError) as end:
+                if isinstance(end, TimeoutError):
+                    raise
+        wait_until('another one leads', lambda:
+                   'leader' in (e[1].mode(), e[2].mode()))
+        with e[1].client() as c:
+            for _ in range(3000):
+                ok(c.set('/full', os.urandom(8000)))
+
+
 def full_from_the_start(kind):
     """A server that starts on a full volume says so or serves reads."""
     server = harness.Server(kind, CONF)
@@ -384,6 +416,7 @@ def main():
     suite = harness.Suite('disk_full')
     for title, function, quick in (
             ('a full volume refuses writes only', full_volume, True),
+            ('a full disk of the leader', full_leader, True),
             ('no room for snapshots', snapshots_without_room, True),
             ('a start on a full volume', full_from_the_start, False),
             ('a directory in use', in_use, True),
