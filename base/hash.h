@@ -41,14 +41,23 @@ hash_fold(uint64_t a, uint64_t b)
 #endif
 }
 
+/* The last words, and the length. */
+static inline __attribute__((always_inline)) uint64_t
+hash_end(const struct hash_key *key, uint64_t state, uint64_t low,
+	 uint64_t high, size_t bytes)
+{
+	state = hash_fold(low ^ key->word[2], high ^ state);
+	return hash_fold(state ^ key->word[3], bytes ^ key->word[1]);
+}
+
 /* 64-bit hash of `bytes` bytes at `data`. Inline: each request hashes a path.
  * Beyond 16 bytes the last two words overlap those before; as the length is
- * hashed, too, no two inputs are read as the same words. */
+ * hashed behind them, no two inputs are read as the same words. */
 static inline __attribute__((always_inline)) uint64_t
 hash_bytes(const struct hash_key *key, const void *data, size_t bytes)
 {
 	const uint8_t *at = data;
-	uint64_t state = key->word[0] ^ bytes;
+	uint64_t state = key->word[0];
 	uint64_t low, high;
 
 	if (bytes > 16) {
@@ -68,8 +77,38 @@ hash_bytes(const struct hash_key *key, const void *data, size_t bytes)
 		low = bytes_load_short(at, bytes);
 		high = 0;
 	}
-	state = hash_fold(low ^ key->word[2], high ^ state);
-	return hash_fold(state ^ key->word[3], bytes ^ key->word[1]);
+	return hash_end(key, state, low, high, bytes);
+}
+
+/* What was hashed of a text so far; all zero at its beginning. */
+struct hash_prefix {
+	uint64_t state;
+	size_t done;
+};
+
+/* hash_bytes() of longer and longer beginnings of one text, at the cost of what
+ * each has more than the one before: for each ancestor of a path, which may be
+ * many thousands of them. */
+static inline uint64_t
+hash_prefix(const struct hash_key *key, struct hash_prefix *prefix,
+	    const void *data, size_t bytes)
+{
+	const uint8_t *text = data;
+
+	if (bytes <= 16)
+		return hash_bytes(key, data, bytes);
+	if (prefix->done == 0)
+		prefix->state = key->word[0];
+	for (; prefix->done + 16 < bytes; prefix->done += 16) {
+		const uint8_t *at = text + prefix->done;
+
+		prefix->state = hash_fold(bytes_load64(at) ^ key->word[1],
+					  bytes_load64(at + 8) ^ prefix->state);
+	}
+	const uint8_t *last = text + bytes - 16;
+
+	return hash_end(key, prefix->state, bytes_load64(last),
+			bytes_load64(last + 8), bytes);
 }
 
 #endif

@@ -73,9 +73,10 @@ deliver(void *arg, uint32_t conn_index, uint64_t zxid,
 }
 
 static uint64_t
-hash_path(const void *arg, const void *text, uint32_t bytes)
+hash_path(const void *arg, struct hash_prefix *prefix, const void *text,
+	  uint32_t bytes)
 {
-	return tree_path_of(arg, text, bytes).hash;
+	return tree_prefix_of(arg, prefix, text, bytes).hash;
 }
 
 int

@@ -4,7 +4,8 @@
  * deepest root of a path is found by walking both from the top: it stops at
  * the first component that the mirror does not have. The text of a mirrored
  * path lives in one buffer; the name of a limits or stats node is laid over
- * its tail and taken away again.
+ * its tail and taken away again. A walk reads the path once: there may be many
+ * thousands of components, and it is made for each write below.
  */
 #include "znode/quota.h"
 
@@ -74,14 +75,18 @@ add_wrapping(int64_t a, int64_t b)
 
 /* ---- roots --------------------------------------------------------------- */
 
-static struct znode *
-find(const struct quota *quota, size_t bytes)
-{
-	const struct tree_path path =
-		tree_path_of(quota->tree, quota->text, (uint32_t)bytes);
+/* A node of the mirrored path. */
+struct place {
+	struct znode *node; /* NULL: there is none */
+	size_t bytes;       /* of its path, in quota->text */
+	struct hash_prefix hashed;
+};
 
-	return quota->is_checking ? tree_find_before(quota->tree, path)
-				  : tree_find(quota->tree, path);
+static struct znode *
+find_dir(const struct quota *quota)
+{
+	return quota->is_checking ? tree_find_before(quota->tree, quota->dir)
+				  : tree_find_kept(quota->tree, quota->dir);
 }
 
 /* May be true for nothing. */
@@ -91,7 +96,7 @@ is_used(const struct quota *quota)
 	if (quota->is_checking)
 		return true;
 
-	const struct znode *dir = tree_find_kept(quota->tree, quota->dir);
+	const struct znode *dir = find_dir(quota);
 
 	return dir != NULL && spec_of(quota->tree, dir)->num_children > 0;
 }
@@ -116,27 +121,41 @@ put_mirrored(struct quota *quota, struct jute_slice path)
 	return 0;
 }
 
-/* The node `name` under the first `bytes` bytes of the mirrored path. */
 static struct znode *
-find_named(struct quota *quota, size_t bytes, const char *name)
+find_child(const struct quota *quota, const struct znode *parent,
+	   struct hash_prefix *hashed, size_t bytes)
 {
-	uint8_t *const tail = quota->text + bytes;
+	const struct tree_path path = tree_prefix_of(
+		quota->tree, hashed, quota->text, (uint32_t)bytes);
+
+	return quota->is_checking
+		       ? tree_find_child_before(quota->tree, parent, path)
+		       : tree_find_child(quota->tree, parent, path);
+}
+
+/* The node `name` under a place. */
+static struct znode *
+find_named(struct quota *quota, const struct place *place, const char *name)
+{
+	uint8_t *const tail = quota->text + place->bytes;
 	const size_t name_bytes = strlen(name);
+	struct hash_prefix hashed = place->hashed;
 	uint8_t kept[NAME_BYTES_MAX];
 
 	memcpy(kept, tail, name_bytes);
 	memcpy(tail, name, name_bytes);
-	struct znode *node = find(quota, bytes + name_bytes);
+	struct znode *node = find_child(quota, place->node, &hashed,
+					place->bytes + name_bytes);
 
 	memcpy(tail, kept, name_bytes);
 	return node;
 }
 
-/* Length of the mirrored deepest root of `path`; 0: it has none. */
+/* The mirrored deepest root of `path`, if it has one. */
 static int
-find_root(struct quota *quota, struct jute_slice path, size_t *root)
+find_root(struct quota *quota, struct jute_slice path, struct place *root)
 {
-	*root = 0;
+	root->node = NULL;
 	if (path.bytes < 2 || path.data[0] != '/' || !is_used(quota))
 		return 0;
 	const int err = put_mirrored(quota, path);
@@ -144,17 +163,18 @@ find_root(struct quota *quota, struct jute_slice path, size_t *root)
 	if (err != 0)
 		return err;
 	const size_t bytes = QUOTA_DIR_BYTES + (size_t)path.bytes;
-	size_t end = QUOTA_DIR_BYTES;
+	struct place at = {.node = find_dir(quota), .bytes = QUOTA_DIR_BYTES};
 
-	while (end < bytes) {
-		const uint8_t *slash =
-			memchr(quota->text + end + 1, '/', bytes - end - 1);
+	while (at.node != NULL && at.bytes < bytes) {
+		const uint8_t *slash = memchr(quota->text + at.bytes + 1, '/',
+					      bytes - at.bytes - 1);
 
-		end = slash == NULL ? bytes : (size_t)(slash - quota->text);
-		if (find(quota, end) == NULL)
-			break;
-		if (find_named(quota, end, QUOTA_LIMITS) != NULL)
-			*root = end;
+		at.bytes =
+			slash == NULL ? bytes : (size_t)(slash - quota->text);
+		at.node = find_child(quota, at.node, &at.hashed, at.bytes);
+		if (at.node != NULL &&
+		    find_named(quota, &at, QUOTA_LIMITS) != NULL)
+			*root = at;
 	}
 	return 0;
 }
@@ -169,13 +189,13 @@ exceeds(int64_t value, int64_t more, int64_t hard)
 static int32_t
 check(struct quota *quota, struct jute_slice path, int64_t nodes, int64_t bytes)
 {
-	size_t root;
+	struct place root;
 
 	/* Out of memory: no answer is no refusal, the step will meet it. */
-	if (find_root(quota, path, &root) != 0 || root == 0)
+	if (find_root(quota, path, &root) != 0 || root.node == NULL)
 		return ZK_OK;
-	const struct znode *limits = find_named(quota, root, QUOTA_LIMITS);
-	const struct znode *stats = find_named(quota, root, QUOTA_STATS);
+	const struct znode *limits = find_named(quota, &root, QUOTA_LIMITS);
+	const struct znode *stats = find_named(quota, &root, QUOTA_STATS);
 
 	if (limits == NULL || stats == NULL)
 		return ZK_OK;
@@ -213,12 +233,12 @@ quota_refused(const struct quota *quota)
 static __attribute__((noinline)) int
 add(struct quota *quota, struct jute_slice path, int64_t nodes, int64_t bytes)
 {
-	size_t root;
+	struct place root;
 	const int err = find_root(quota, path, &root);
 
-	if (err != 0 || root == 0)
+	if (err != 0 || root.node == NULL)
 		return err;
-	struct znode *stats = find_named(quota, root, QUOTA_STATS);
+	struct znode *stats = find_named(quota, &root, QUOTA_STATS);
 
 	if (stats == NULL)
 		return 0;
@@ -355,8 +375,14 @@ recount_item(struct quota *quota, const struct walk_item *item)
 
 	if (err != 0)
 		return err;
-	struct znode *stats = find_named(
-		quota, QUOTA_DIR_BYTES + (size_t)path.bytes, QUOTA_STATS);
+	struct place root = {.bytes = QUOTA_DIR_BYTES + (size_t)path.bytes};
+
+	root.node =
+		tree_find(quota->tree, tree_path_of(quota->tree, quota->text,
+						    (uint32_t)root.bytes));
+	if (root.node == NULL)
+		return 0;
+	struct znode *stats = find_named(quota, &root, QUOTA_STATS);
 
 	if (stats == NULL)
 		return 0;

@@ -314,6 +314,51 @@ tree_find_before(struct tree *tree, struct tree_path path)
 	return NULL;
 }
 
+static bool
+node_is_child(const struct tree *tree, const struct znode *node,
+	      const struct znode *parent, struct tree_path path)
+{
+	const uint32_t bytes = node->name_bytes;
+
+	return node->parent != 0 && node_at(tree, node->parent) == parent &&
+	       bytes < path.bytes && path.text[path.bytes - bytes - 1] == '/' &&
+	       bytes_equal(path.text + path.bytes - bytes, node->name, bytes);
+}
+
+static struct znode *
+child_at(struct tree *tree, const struct znode *parent, struct tree_path path,
+	 bool is_before)
+{
+	struct index_probe probe;
+	uint32_t handle = index_first(&tree->index, path.hash, &probe);
+
+	for (; handle != 0; handle = index_next(&probe)) {
+		struct znode *node = node_at(tree, handle);
+		const struct version *version =
+			is_before ? version_before(tree, node)
+				  : spec_of(tree, node);
+
+		if (version != NULL && !version->is_deleted &&
+		    node_is_child(tree, node, parent, path))
+			return node;
+	}
+	return NULL;
+}
+
+struct znode *
+tree_find_child(struct tree *tree, const struct znode *parent,
+		struct tree_path path)
+{
+	return child_at(tree, parent, path, false);
+}
+
+struct znode *
+tree_find_child_before(struct tree *tree, const struct znode *parent,
+		       struct tree_path path)
+{
+	return child_at(tree, parent, path, true);
+}
+
 struct jute_slice
 tree_data_before(const struct tree *tree, const struct znode *node)
 {

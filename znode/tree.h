@@ -119,6 +119,20 @@ tree_path_of(const struct tree *tree, const void *text, uint32_t bytes)
 				  .bytes = bytes,
 				  .hash = hash_bytes(&head->key, at, bytes)};
 }
+/* The same of longer and longer beginnings of one text: see hash_prefix(). */
+static inline struct tree_path
+tree_prefix_of(const struct tree *tree, struct hash_prefix *prefix,
+	       const void *text, uint32_t bytes)
+{
+	const struct tree_head *head = (const void *)tree;
+
+	if (bytes <= 1)
+		return tree_path_of(tree, text, bytes);
+	return (struct tree_path){
+		.text = text,
+		.bytes = bytes,
+		.hash = hash_prefix(&head->key, prefix, text, bytes)};
+}
 /* The same of at least two bytes, inline where it is called. */
 static inline __attribute__((always_inline)) void
 tree_path_set(const struct tree *tree, const uint8_t *text, uint32_t bytes,
@@ -160,6 +174,12 @@ struct znode *tree_find(struct tree *, struct tree_path);
 struct znode *tree_find_kept(struct tree *, struct tree_path);
 /* The same as of before the open transaction. */
 struct znode *tree_find_before(struct tree *, struct tree_path);
+/* The same two of a path whose parent is at hand: they read its last name,
+ * where those read all. */
+struct znode *tree_find_child(struct tree *, const struct znode *parent,
+			      struct tree_path);
+struct znode *tree_find_child_before(struct tree *, const struct znode *parent,
+				     struct tree_path);
 struct jute_slice tree_data_before(const struct tree *, const struct znode *);
 struct znode *tree_root(struct tree *);
 struct znode *tree_parent(struct tree *, const struct znode *); /* root: NULL */

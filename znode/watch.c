@@ -6,7 +6,8 @@
  * table, against the proper ancestors. Those are probed only at lengths at
  * which a recursive watch exists (a counter per length up to 254 bytes, one
  * for all longer ones), so that a single cache of a client on /services costs
- * each effect one hash, not one per component.
+ * each effect one hash, not one per component; and all hashes together read the
+ * path once, which may have many thousands of components.
  *
  * Both tables of an effect are served in one walk over the path's watchers:
  * the order among connections is free and each is told once, so "data table
@@ -27,6 +28,7 @@ struct targets {
 	const struct effect *effect;
 	bool has_exact;
 	uint32_t at; /* next byte of the path to look at for a slash */
+	struct hash_prefix hashed, more_hashed; /* of the ancestors so far */
 };
 
 static struct tree_path
@@ -91,9 +93,11 @@ target_next_ancestor(const struct watch_table *table, struct targets *targets)
 		const struct tree_path path = {
 			.text = effect->path,
 			.bytes = bytes,
-			.hash = options->hash(options->hash_arg, effect->path,
+			.hash = options->hash(options->hash_arg,
+					      &targets->hashed, effect->path,
 					      bytes)};
-		const uint32_t id = watch_path_find(table, path);
+		const uint32_t id =
+			watch_ancestor_find(table, path, &targets->more_hashed);
 
 		if (id != 0 && table->path[id].recursive_count > 0)
 			return id;

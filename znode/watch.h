@@ -84,10 +84,11 @@ struct watch_table;
  */
 typedef void (*watch_deliver_fn)(void *arg, uint32_t conn, uint64_t zxid,
 				 const struct effect *effect);
-/* The hash that effects and tree_path carry: tree_path_of() with its tree; the
- * same for "" and "/". */
-typedef uint64_t (*watch_hash_fn)(const void *arg, const void *text,
-				  uint32_t bytes);
+/* The hash that effects and tree_path carry: that of tree_path_of() with its
+ * tree; the same for "" and "/". A prefix is of one text, whose beginnings are
+ * asked for from the shortest on. */
+typedef uint64_t (*watch_hash_fn)(const void *arg, struct hash_prefix *,
+				  const void *text, uint32_t bytes);
 
 struct watch_options {
 	uint32_t conns_max;   /* connections are 0..conns_max-1 */

@@ -105,7 +105,8 @@ more_hash(const struct watch_table *table, struct tree_path path)
 }
 
 uint32_t
-watch_path_find(const struct watch_table *table, struct tree_path path)
+watch_ancestor_find(const struct watch_table *table, struct tree_path path,
+		    struct hash_prefix *more)
 {
 	if (!watch_may_have(table, path.hash))
 		return 0;
@@ -116,10 +117,20 @@ watch_path_find(const struct watch_table *table, struct tree_path path)
 		const struct watch_path *entry = &table->path[id];
 
 		if (entry->hash == path.hash &&
-		    entry->more_hash == more_hash(table, path))
+		    entry->more_hash == (uint32_t)hash_prefix(&table->key, more,
+							      path.text,
+							      path.bytes))
 			return id;
 	}
 	return 0;
+}
+
+uint32_t
+watch_path_find(const struct watch_table *table, struct tree_path path)
+{
+	struct hash_prefix more = {0};
+
+	return watch_ancestor_find(table, path, &more);
 }
 
 static void

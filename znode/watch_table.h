@@ -153,6 +153,9 @@ void watch_arrays_destroy(struct watch_table *);
 
 /* The entry of a path, or 0. */
 uint32_t watch_path_find(const struct watch_table *, struct tree_path);
+/* The same of beginnings of one path, from the shortest on. */
+uint32_t watch_ancestor_find(const struct watch_table *, struct tree_path,
+			     struct hash_prefix *);
 /* The watcher of a connection at a path entry, or 0. */
 uint32_t watch_pair_find(const struct watch_table *, uint32_t path,
 			 uint32_t conn);

@@ -108,10 +108,10 @@ nodes_put_set(struct nodes *nodes, uint32_t index)
 }
 
 size_t
-nodes_put_create(struct nodes *nodes, struct nodes_path path)
+nodes_put_create(struct nodes *nodes, struct jute_slice path)
 {
 	const struct proto_create_request request = {
-		.path = slice_of(&path),
+		.path = path,
 		.data = jute_slice_of(data, sizeof(data)),
 		.acl = {.data = open_acl,
 			.count = 1,
@@ -125,10 +125,9 @@ nodes_put_create(struct nodes *nodes, struct nodes_path path)
 }
 
 size_t
-nodes_put_delete(struct nodes *nodes, struct nodes_path path)
+nodes_put_delete(struct nodes *nodes, struct jute_slice path)
 {
-	const struct proto_path_version request = {.path = slice_of(&path),
-						   .version = -1};
+	const struct proto_path_version request = {.path = path, .version = -1};
 	struct jute_writer writer =
 		jute_writer_of(nodes->body, sizeof(nodes->body));
 
@@ -139,7 +138,8 @@ nodes_put_delete(struct nodes *nodes, struct nodes_path path)
 static void
 create(struct nodes *nodes, struct nodes_path path)
 {
-	BENCH_MUST(nodes_run(nodes, OP_CREATE, nodes_put_create(nodes, path)));
+	BENCH_MUST(nodes_run(nodes, OP_CREATE,
+			     nodes_put_create(nodes, slice_of(&path))));
 }
 
 static void

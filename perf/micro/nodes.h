@@ -59,7 +59,7 @@ uint32_t nodes_random(struct nodes *, uint32_t below);
 bool nodes_run(struct nodes *, int32_t type, size_t bytes);
 /* Bodies for it; each returns its length. */
 size_t nodes_put_set(struct nodes *, uint32_t index);
-size_t nodes_put_create(struct nodes *, struct nodes_path);
-size_t nodes_put_delete(struct nodes *, struct nodes_path);
+size_t nodes_put_create(struct nodes *, struct jute_slice path);
+size_t nodes_put_delete(struct nodes *, struct jute_slice path);
 
 #endif

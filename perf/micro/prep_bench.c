@@ -43,11 +43,8 @@ set_data(void *state, uint64_t count)
 
 /* By turns, so that the tree stays as it is; each counts as one. */
 static uint64_t
-create_delete(void *state, uint64_t count)
+create_delete_at(struct nodes *nodes, struct jute_slice path, uint64_t count)
 {
-	struct nodes *nodes = state;
-	const struct nodes_path path = {.text = "/bench/d0001/new",
-					.bytes = 16};
 	uint64_t right = 0;
 
 	for (uint64_t i = 0; i < count; i += 2) {
@@ -57,6 +54,64 @@ create_delete(void *state, uint64_t count)
 				   nodes_put_delete(nodes, path));
 	}
 	return right;
+}
+
+static uint64_t
+create_delete(void *state, uint64_t count)
+{
+	struct nodes *nodes = state;
+	const struct jute_slice path = jute_slice_of("/bench/d0001/new", 16);
+
+	return create_delete_at(nodes, path, count);
+}
+
+/* ---- far below a quota --------------------------------------------------- */
+
+#define QUOTA "/zookeeper/quota"
+#define LEVEL "/a"
+
+enum { LEVELS = 100, DEEP_BYTES = 64 + 2 * LEVELS };
+
+static void
+create(struct nodes *nodes, const char *path)
+{
+	BENCH_MUST(nodes_run(
+		nodes, OP_CREATE,
+		nodes_put_create(nodes, jute_slice_of(path, strlen(path)))));
+}
+
+/* All levels of a path that begins with `text`. */
+static void
+create_levels(struct nodes *nodes, char text[DEEP_BYTES])
+{
+	for (int i = 0; i < LEVELS; i++) {
+		strcat(text, LEVEL);
+		create(nodes, text);
+	}
+}
+
+static void *
+deep_setup(void)
+{
+	struct nodes *nodes = nodes_open(1);
+	char text[DEEP_BYTES] = "", mirrored[DEEP_BYTES] = QUOTA;
+
+	create_levels(nodes, text);
+	create_levels(nodes, mirrored);
+	create(nodes, strcat(mirrored, "/zookeeper_limits"));
+	return nodes;
+}
+
+static uint64_t
+create_delete_deep(void *state, uint64_t count)
+{
+	char text[DEEP_BYTES] = "";
+
+	for (int i = 0; i < LEVELS; i++)
+		strcat(text, LEVEL);
+	strcat(text, "/new");
+	return create_delete_at(state, jute_slice_of(text, strlen(text)),
+				count);
 }
 
 /* The entry of one setData, applied again under a new zxid: its header's third
@@ -92,6 +147,8 @@ apply_set_data(void *state, uint64_t count)
 const struct bench_case bench_prep_cases[] = {
 	{"prep/setData", writes_setup, set_data, writes_teardown, 0},
 	{"prep/create_delete", writes_setup, create_delete, writes_teardown, 0},
+	{"prep/create_delete_deep", deep_setup, create_delete_deep,
+	 writes_teardown, 0},
 	{"apply/setData", writes_setup, apply_set_data, writes_teardown, 0},
 	{0},
 };

@@ -37,9 +37,10 @@ hear(void *arg, uint32_t conn, uint64_t zxid, const struct effect *effect)
 }
 
 static uint64_t
-hash_path(const void *arg, const void *text, uint32_t bytes)
+hash_path(const void *arg, struct hash_prefix *prefix, const void *text,
+	  uint32_t bytes)
 {
-	return tree_path_of(arg, text, bytes).hash;
+	return tree_prefix_of(arg, prefix, text, bytes).hash;
 }
 
 static struct tree_path
@@ -138,10 +139,70 @@ fire_unheard(void *state, uint64_t count)
 	return right;
 }
 
+/* ---- a path of many components, beside a recursive watch of a long one --- */
+
+enum { LEVELS = 1000, LEVEL_BYTES = 2 };
+
+struct deep {
+	struct watches *watches;
+	struct effect *effect;
+};
+
+static void *
+deep_setup(void)
+{
+	struct deep *deep = calloc(1, sizeof(*deep));
+	char text[LEVELS * LEVEL_BYTES + 1] = "";
+
+	BENCH_MUST(deep != NULL);
+	deep->watches = watches_setup();
+	for (int i = 0; i < LEVELS; i++)
+		strcat(text, i < LEVELS / 2 ? "/b" : "/a");
+	/* Not an ancestor of what is fired. */
+	BENCH_MUST(watch_add(deep->watches->table, 1,
+			     tree_path_of(deep->watches->tree, text, LEVELS),
+			     WATCH_RECURSIVE) == 0);
+	for (int i = 0; i < LEVELS; i++)
+		memcpy(text + i * LEVEL_BYTES, "/a", LEVEL_BYTES);
+	deep->effect = calloc(1, sizeof(*deep->effect) + sizeof(text));
+	BENCH_MUST(deep->effect != NULL);
+	*deep->effect = (struct effect){
+		.path_hash = tree_path_of(deep->watches->tree, text,
+					  sizeof(text) - 1)
+				     .hash,
+		.path_bytes = sizeof(text) - 1,
+		.type = EVENT_NODE_DATA_CHANGED,
+		.tables = EFFECT_TABLE_DATA};
+	memcpy(deep->effect->path, text, sizeof(text) - 1);
+	return deep;
+}
+
+static void
+deep_teardown(void *state)
+{
+	struct deep *deep = state;
+
+	watches_teardown(deep->watches);
+	free(deep->effect);
+	free(deep);
+}
+
+static uint64_t
+fire_deep(void *state, uint64_t count)
+{
+	struct deep *deep = state;
+
+	deep->watches->heard = 0;
+	for (uint64_t i = 0; i < count; i++)
+		watch_fire(deep->watches->table, 1, deep->effect);
+	return deep->watches->heard == 0 ? count : 0;
+}
+
 const struct bench_case bench_watch_cases[] = {
 	{"watch/add_and_fire", watches_setup, set_and_fire, watches_teardown,
 	 0},
 	{"watch/fire_unheard", watches_setup, fire_unheard, watches_teardown,
 	 0},
+	{"watch/fire_deep", deep_setup, fire_deep, deep_teardown, 0},
 	{0},
 };

@@ -115,6 +115,26 @@ a_hash_depends_on_every_byte_and_the_length(void **state)
 	free(zeros);
 }
 
+static void
+beginnings_hash_as_they_do_alone(void **state)
+{
+	struct hash_key key;
+	struct hash_prefix prefix = {0};
+	uint8_t *block = block_of(LENGTH_MAX, 7);
+
+	(void)state;
+	hash_key_random(&key);
+	for (size_t bytes = 0; bytes <= LENGTH_MAX; bytes++)
+		assert_true(hash_prefix(&key, &prefix, block, bytes) ==
+			    hash_bytes(&key, block, bytes));
+	/* Some are left out. */
+	prefix = (struct hash_prefix){0};
+	for (size_t bytes = 1; bytes <= LENGTH_MAX; bytes = 2 * bytes + 3)
+		assert_true(hash_prefix(&key, &prefix, block, bytes) ==
+			    hash_bytes(&key, block, bytes));
+	free(block);
+}
+
 int
 main(void)
 {
@@ -123,6 +143,7 @@ main(void)
 		cmocka_unit_test(copies_all_and_no_more),
 		cmocka_unit_test(short_words_differ_when_their_bytes_do),
 		cmocka_unit_test(a_hash_depends_on_every_byte_and_the_length),
+		cmocka_unit_test(beginnings_hash_as_they_do_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -250,12 +250,13 @@ complain(const char *what)
 }
 
 static uint64_t
-hash_of(const void *arg, const void *text, uint32_t bytes)
+hash_of(const void *arg, struct hash_prefix *prefix, const void *text,
+	uint32_t bytes)
 {
 	static const struct hash_key key = {.word = {1, 3, 5, 7}};
 
 	(void)arg;
-	return hash_bytes(&key, text, bytes);
+	return hash_prefix(&key, prefix, text, bytes);
 }
 
 static struct tree_path
@@ -264,7 +265,9 @@ node_path(void)
 	static const uint8_t text[] = "/node";
 
 	return (struct tree_path){
-		.text = text, .bytes = 5, .hash = hash_of(NULL, text, 5)};
+		.text = text,
+		.bytes = 5,
+		.hash = hash_of(NULL, &(struct hash_prefix){0}, text, 5)};
 }
 
 static void

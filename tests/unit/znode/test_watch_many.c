@@ -21,9 +21,10 @@ next_random(uint64_t *seed)
 }
 
 static uint64_t
-hash_badly(const void *arg, const void *text, uint32_t bytes)
+hash_badly(const void *arg, struct hash_prefix *prefix, const void *text,
+	   uint32_t bytes)
 {
-	return hash_well(arg, text, bytes) & 3;
+	return hash_well(arg, prefix, text, bytes) & 3;
 }
 
 /* ---- large fan-outs ------------------------------------------------------ */

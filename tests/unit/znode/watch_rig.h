@@ -40,12 +40,13 @@ static uint64_t told_count;
 static bool expects; /* compare with the queues, not only count */
 
 static inline uint64_t
-hash_well(const void *arg, const void *text, uint32_t bytes)
+hash_well(const void *arg, struct hash_prefix *prefix, const void *text,
+	  uint32_t bytes)
 {
 	const bool is_root = bytes == 1 && *(const char *)text == '/';
 
 	(void)arg;
-	return hash_bytes(&test_key, text, is_root ? 0 : bytes);
+	return hash_prefix(&test_key, prefix, text, is_root ? 0 : bytes);
 }
 
 static inline uint32_t
@@ -107,9 +108,10 @@ path_with(watch_hash_fn hash, const char *text)
 {
 	const uint32_t bytes = (uint32_t)strlen(text);
 
-	return (struct tree_path){.text = (const uint8_t *)text,
-				  .bytes = bytes,
-				  .hash = hash(NULL, text, bytes)};
+	return (struct tree_path){
+		.text = (const uint8_t *)text,
+		.bytes = bytes,
+		.hash = hash(NULL, &(struct hash_prefix){0}, text, bytes)};
 }
 
 static inline struct tree_path
@@ -127,7 +129,7 @@ effect_with(watch_hash_fn hash, uint8_t type, const char *text)
 
 	assert_true(bytes <= PATH_MAX_BYTES);
 	memset(memory, 0, sizeof(memory));
-	effect->path_hash = hash(NULL, text, bytes);
+	effect->path_hash = hash(NULL, &(struct hash_prefix){0}, text, bytes);
 	effect->path_bytes = bytes;
 	effect->type = type;
 	effect->tables = EFFECT_TABLE_DATA;
