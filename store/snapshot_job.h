@@ -30,10 +30,10 @@
  * Context    BG: the thread that registered the reader.
  * Ownership  options' pointers are lent until snapshot_job_free(); sessions
  *            are read by create only.
- * Limits     memory: a word for each ACL list, one slice, the stack of the
- * walk. Errors     FAL_EAGAIN: begin again; FAL_ENOMEM; the disk's. Nothing
- * with a final name is left behind by a failed job. Source     architecture.md
- * section 7.
+ * Limits     memory: a word for each ACL list, a slice, the stack of the walk.
+ * Errors     FAL_EAGAIN: begin again; FAL_ENOMEM; the disk's. Nothing with a
+ *            final name is left behind by a failed job.
+ * Source     architecture.md section 7.
  */
 
 #include <stdatomic.h>
