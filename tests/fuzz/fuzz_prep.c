@@ -321,11 +321,13 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
 	const struct acl_options acl_options = {.is_digest_enabled = true};
+	/* As a leader has it, whose followers answer from the record. */
 	struct prep_options options = {.acl = &acl_options,
 				       .has_extended_types = true,
 				       .is_digest_on = true,
 				       .has_close_paths = true,
-				       .enforce_quota = true};
+				       .enforce_quota = true,
+				       .answers_create2_as_create = true};
 	struct input input = {.at = data, .end = data + bytes};
 	struct auth_ids *ids = auth_ids_new(&acl_options, "127.0.0.1");
 	struct side leader, follower;

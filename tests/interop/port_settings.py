@@ -24,6 +24,10 @@ def serves(host, port):
         return harness.four_letter((host, port), 'ruok', 10.0) == b'imok'
     except ConnectionRefusedError:
         return False
+    except TimeoutError:
+        raise AssertionError('%s port %d neither answers nor refuses; %s' % (
+            host, port, subprocess.run(['ip', 'neigh'], capture_output=True,
+                                       text=True).stdout))
 
 
 @SUITE.case('clientPortAddress: one of the two addresses, or both')
